@@ -1,0 +1,360 @@
+"""The value types that cross a stage border.
+
+Times are whole microseconds since the Unix epoch (int64, UTC) wherever they occur.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Codes = NDArray[np.int32]
+
+StateValue = (
+    None
+    | bool
+    | int
+    | float
+    | str
+    | NDArray[np.generic]
+    | Sequence["StateValue"]
+    | Mapping[str, "StateValue"]
+)
+"""What a snapshot is made of: plain values, arrays, and lists and string-keyed maps of them."""
+
+State = Mapping[str, StateValue]
+
+
+class Partition(NamedTuple):
+    """One partition of a topic (a file counts as a topic with the one partition 0)."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Consecutive messages of one partition, as a source hands them to a decoder.
+
+    `data` holds all bytes; message i's value is `data[start[i]:start[i] + length[i]]`, and
+    a length of -1 is a null value (a tombstone). Keys and headers are spans of the same
+    buffer, with -1 as length where there is none; a header span is the record's header
+    section in Kafka's v2 wire form, read only by mappings that name a header.
+    """
+
+    partition: Partition
+    data: Bytes
+    start: Ints
+    length: Ints
+    offset: Ints
+    time: Ints
+    key_start: Ints
+    key_length: Ints
+    header_start: Ints
+    header_length: Ints
+    next_offset: int
+    """Where the partition's reading goes on (past the last message, markers included)."""
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def value(self, i: int) -> bytes | None:
+        """Return message i's value, None for a tombstone."""
+        if self.length[i] < 0:
+            return None
+        return self.data[self.start[i] : self.start[i] + self.length[i]].tobytes()
+
+
+class DeadLetter(NamedTuple):
+    """A message that could not be used, or in part: what goes to the dead-letter topic."""
+
+    reason: str
+    """A label from a small fixed set, such as `invalid_json`."""
+    detail: str
+    """A sentence for the operator: what was wrong, and what to do."""
+    partition: Partition
+    offset: int
+    index: int
+    """The event's place in its message; 0 unless the message holds several."""
+    time: int
+    value: bytes | None
+
+
+class Kind(IntEnum):
+    """What stood in a cell of a column, in JSON's terms."""
+
+    ABSENT = 0
+    NULL = 1
+    NUMBER = 2
+    BOOLEAN = 3
+    STRING = 4
+    VECTOR = 5
+    """A list of numbers."""
+    OTHER = 6
+    """Anything else: a mixed list, or an object nested too deep."""
+
+
+class Group(StrEnum):
+    """Which part of an event a column belongs to."""
+
+    FEATURE = "feature"
+    OUTPUT = "output"
+    METRIC = "metric"
+
+
+class ColumnKey(NamedTuple):
+    """A column's name within its group.
+
+    Outputs have fixed names: `score`, `label`, `value` (a prediction that is a number) and
+    `null` (BOOLEAN: the prediction was absent or null). Metrics are `latency_ms`, `failed`
+    (BOOLEAN) and whatever else the mapping names.
+    """
+
+    group: Group
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The lists of numbers of a column: row i is `flat[start[i]:start[i] + length[i]]`."""
+
+    flat: Floats
+    start: Ints
+    length: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of n events.
+
+    `kinds` uint8[n] holds `Kind`s. `numbers` float64[n]: the value of a NUMBER, 0 or 1 for
+    a BOOLEAN, NaN elsewhere. `codes` int32[n]: place in `strings` for a STRING, -1
+    elsewhere; None where the batch has no strings in this column. `strings` is the batch's
+    own dictionary. `vectors` is None where the batch has no lists in this column.
+    """
+
+    kinds: NDArray[np.uint8]
+    numbers: Floats
+    codes: Codes | None = None
+    strings: tuple[str, ...] = ()
+    vectors: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one model version as columns.
+
+    `partition` int32[n] is a place in `partitions`. `offset` int64[n] and `index` int32[n]
+    say which event of which message. `time` int64[n]: from the decoder the mapped time, or
+    the record's; behind the ordering the order key, which never falls. A column that an
+    event lacks is ABSENT there; a column no event of the batch has is not in `columns`.
+    """
+
+    model: str
+    version: str
+    partitions: tuple[Partition, ...]
+    partition: Codes
+    offset: Ints
+    index: Codes
+    time: Ints
+    columns: Mapping[ColumnKey, Column]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a decoder made of one `Messages`."""
+
+    partition: Partition
+    batches: tuple[Batch, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    next_offset: int
+
+
+class Floor(NamedTuple):
+    """A journaled fact: from `offset` on, the partition's order keys are at least `key`.
+
+    Written when a partition that was called idle wakes with older events, or when a tick
+    moved the watermark past them: with it, a replay merges the partitions in the same order.
+    """
+
+    partition: Partition
+    offset: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Events in order, up to a watermark no later event falls below."""
+
+    batches: tuple[Batch, ...]
+    watermark: int
+
+
+class AlertKind(StrEnum):
+    """What kind of trouble an incident or a signal stands for."""
+
+    DATA_DRIFT = "data_drift"
+    PREDICTION_DRIFT = "prediction_drift"
+    CONCEPT_DRIFT = "concept_drift"
+    DATA_QUALITY = "data_quality"
+    VOLUME = "volume"
+    LATENCY = "latency"
+    DISAGREEMENT = "disagreement"
+
+
+class SignalKind(StrEnum):
+    """Which numeric stream is derived from a column (or from the model's traffic)."""
+
+    VALUE = "value"
+    SPREAD = "spread"
+    MISSING = "missing"
+    TYPE_BREAK = "type_break"
+    CATEGORY = "category"
+    UNSEEN = "unseen"
+    LENGTH = "length"
+    EMPTY = "empty"
+    NORM = "norm"
+    DISTANCE = "distance"
+    RATE = "rate"
+    NULL_OUTPUT = "null_output"
+    FAILED = "failed"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One numeric stream of a model version that can drift."""
+
+    ordinal: int
+    """Place among the model version's signals; with the model and version its identity."""
+    name: str
+    """What people see: `amount`, `amount (spread)`, `age (missing)`, `score`."""
+    column: ColumnKey | None
+    kind: SignalKind
+    alert_kind: AlertKind
+    segment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a signal looked like before or after a change, in its column's own terms.
+
+    `mean` is the detector's own (of ranks, a rate between 0 and 1, ...). Numeric columns
+    add quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
+    """
+
+    mean: float
+    quantiles: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """The stretch of the stream in which a change began."""
+
+    earliest: int
+    latest: int
+    offsets: Mapping[str, Mapping[int, tuple[int, int]]]
+    """First and last offset by topic and partition."""
+
+
+class StepKind(StrEnum):
+    """What a signal says of itself."""
+
+    CHANGED = "changed"
+    RETURNED = "returned"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A detector's decision that a signal changed."""
+
+    detector: str
+    statistic: float
+    threshold: float
+    effect: float
+    """Distance between before and after in standard deviations of the reference; signed."""
+    before: Summary
+    after: Summary
+    onset: Onset | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A signal changed, returned to its reference, or was accepted as the new normal."""
+
+    kind: StepKind
+    model: str
+    version: str
+    """Empty for what belongs to the model, not to a version: silence."""
+    signal: Signal
+    time: int
+    change: Change | None = None
+    """Given where `kind` is CHANGED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """The published record of an incident's step; `data` is JSON-ready."""
+
+    id: str
+    type: str
+    """`opened`, `updated` or `resolved`."""
+    model: str
+    version: str
+    time: int
+    due: int
+    """When it is published, in event time: alerts leave in the order of this."""
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReading:
+    """A signal's statistic against its threshold, for the metrics."""
+
+    model: str
+    version: str
+    signal: Signal
+    detector: str
+    statistic: float
+    threshold: float
+    changed: bool
+
+
+class WarmUp(NamedTuple):
+    """How far a model version's reference is: events seen of those it waits for."""
+
+    model: str
+    version: str
+    events: int
+    wanted: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the monitor made of one release."""
+
+    alerts: tuple[Alert, ...]
+    notices: tuple["Notice", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A fact an operator can act on, for the log: `event` and its fields."""
+
+    event: str
+    model: str
+    version: str
+    fields: Mapping[str, object]
