@@ -1,0 +1,56 @@
+"""The log: one line per fact an operator can act on.
+
+Levels: `error` certainly loses data or stops the service; `warning` needs someone to look;
+`info` is a fact worth knowing; `debug` is for the developers of streamdrift.
+"""
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import orjson
+import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+def set_up_logs(level: Level = "info", stream: TextIO | None = None) -> None:
+    """Write the log to `stream` (stderr): readable on a terminal, else one JSON object a line.
+
+    Records of libraries that use the standard `logging` come out in the same form.
+    """
+    stream = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: structlog.typing.Processor
+    if stream.isatty():
+        last = structlog.dev.ConsoleRenderer()
+    else:
+        shared.append(structlog.processors.format_exc_info)
+        last = structlog.processors.JSONRenderer(serializer=_dump)
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        )
+    )
+    # The Kafka client reports every reconnection at warning; the service says it once itself.
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+    logging.getLogger("kafka").setLevel(max(number, logging.ERROR))
+
+
+def _dump(value: object, **_: object) -> str:
+    return orjson.dumps(
+        value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    ).decode()
