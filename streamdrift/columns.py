@@ -1,10 +1,22 @@
 """Cutting, reordering and joining batches without touching an event."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from streamdrift.records import Batch, Codes, Column, ColumnKey, Ints, Kind, Partition, Vectors
+from streamdrift.records import (
+    Batch,
+    Codes,
+    Column,
+    ColumnKey,
+    Group,
+    Ints,
+    Kind,
+    Partition,
+    State,
+    Vectors,
+)
 
 
 def cut(batch: Batch, start: int, stop: int) -> Batch:
@@ -121,3 +133,97 @@ def _join_vectors(columns: Sequence[Column]) -> Vectors | None:
         lengths.append(vectors.length)
         base += len(vectors.flat)
     return Vectors(np.concatenate(flats), np.concatenate(starts), np.concatenate(lengths))
+
+
+def canonical(batch: Batch) -> Batch:
+    """Return the same events with dictionaries in the order of first use, nothing unused.
+
+    Two batches of equal events then are equal, however they were cut and joined.
+    """
+    columns = {key: _canonical_column(batch.columns[key]) for key in sorted(batch.columns)}
+    used = sorted({batch.partitions[place] for place in np.unique(batch.partition)})
+    places = {partition: place for place, partition in enumerate(used)}
+    mapped = np.array([places.get(name, -1) for name in batch.partitions], dtype=np.int32)
+    return Batch(
+        model=batch.model,
+        version=batch.version,
+        partitions=tuple(used),
+        partition=mapped[batch.partition],
+        offset=batch.offset,
+        index=batch.index,
+        time=batch.time,
+        columns={key: column for key, column in columns.items() if column.kinds.any()},
+    )
+
+
+def _canonical_column(column: Column) -> Column:
+    codes, strings, vectors = column.codes, column.strings, column.vectors
+    if codes is not None:
+        used, first = np.unique(codes, return_index=True)
+        order = [int(code) for code in used[np.argsort(first)] if code >= 0]
+        mapped = np.full(len(strings) + 1, -1, dtype=np.int32)
+        mapped[order] = np.arange(len(order))
+        codes, strings = mapped[codes], tuple(strings[code] for code in order)
+    if vectors is not None:
+        lengths = np.where(column.kinds == Kind.VECTOR, vectors.length, 0)
+        starts = np.cumsum(lengths) - lengths
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        flat = vectors.flat[vectors.start[rows] + np.arange(len(rows)) - starts[rows]]
+        vectors = Vectors(flat, starts, lengths)
+    return Column(
+        kinds=column.kinds,
+        numbers=column.numbers,
+        codes=codes if strings else None,
+        strings=strings,
+        vectors=vectors if vectors is not None and len(vectors.flat) else None,
+    )
+
+
+def to_state(batch: Batch) -> State:
+    """Return a batch as a snapshot's tree."""
+    return {
+        "model": batch.model,
+        "version": batch.version,
+        "partitions": [[partition.topic, partition.number] for partition in batch.partitions],
+        "partition": batch.partition,
+        "offset": batch.offset,
+        "index": batch.index,
+        "time": batch.time,
+        "columns": [
+            {
+                "group": key.group.value,
+                "name": key.name,
+                "kinds": column.kinds,
+                "numbers": column.numbers,
+                "codes": column.codes,
+                "strings": list(column.strings),
+                "vectors": None
+                if column.vectors is None
+                else [column.vectors.flat, column.vectors.start, column.vectors.length],
+            }
+            for key, column in batch.columns.items()
+        ],
+    }
+
+
+def from_state(state: Any) -> Batch:
+    """Return the batch `to_state` was given."""
+    return Batch(
+        model=state["model"],
+        version=state["version"],
+        partitions=tuple(Partition(topic, number) for topic, number in state["partitions"]),
+        partition=np.asarray(state["partition"]),
+        offset=np.asarray(state["offset"]),
+        index=np.asarray(state["index"]),
+        time=np.asarray(state["time"]),
+        columns={
+            ColumnKey(Group(column["group"]), column["name"]): Column(
+                kinds=np.asarray(column["kinds"]),
+                numbers=np.asarray(column["numbers"]),
+                codes=None if column["codes"] is None else np.asarray(column["codes"]),
+                strings=tuple(column["strings"]),
+                vectors=None if column["vectors"] is None else Vectors(*column["vectors"]),
+            )
+            for column in state["columns"]
+        },
+    )

@@ -1,0 +1,216 @@
+"""One model version: its reference, its signals and their changes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamdrift.columns import cut
+from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
+from streamdrift.durations import Duration
+from streamdrift.incidents.settings import IncidentSettings
+from streamdrift.records import (
+    Batch,
+    ColumnKey,
+    Group,
+    Notice,
+    Signal,
+    SignalReading,
+    State,
+    Step,
+    WarmUp,
+)
+from streamdrift.signals.collector import Collector, ReferenceSettings
+from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.roles import UNWATCHED, Role, learn_role
+from streamdrift.signals.silence import SilenceSettings
+from streamdrift.watch import HoldSettings
+from streamdrift.watching import Watching, WatchSettings, seed_of
+
+RoleName = Literal[
+    "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
+]
+
+
+class ModelSettings(BaseModel):
+    """How one model is watched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: ReferenceSettings = Field(
+        ReferenceSettings(), description="What a model version is compared with."
+    )
+    detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
+        "default", description="The detectors of every signal; an empty list watches nothing."
+    )
+    signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
+        {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
+    )
+    roles: Mapping[str, RoleName] = Field(
+        {}, description="What a column is, where the role learned from the data is wrong."
+    )
+    ignore: tuple[str, ...] = Field((), description="Columns that are not watched.")
+    private: tuple[str, ...] = Field(
+        (), description="Columns of which no value may appear in alerts and metrics."
+    )
+    max_columns: int = Field(1_000, ge=1, description="Columns watched at most, by name.")
+    hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
+    silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
+    incidents: IncidentSettings = Field(
+        IncidentSettings(), description="How changes become incidents."
+    )
+    retire_after: Duration = Field(
+        7 * 24 * 3_600_000_000,
+        description="Event time after which a version that sends nothing is forgotten.",
+    )
+    labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
+
+    def detectors_of(self, signal: str) -> tuple[DetectorSettings, ...]:
+        """Return the detectors of a signal by its name."""
+        default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
+        return self.signals.get(signal, default)
+
+    def of_watching(self) -> WatchSettings:
+        """Return what a watched version needs to know."""
+        return WatchSettings(
+            self.detectors_of, self.hold, self.reference.events, frozenset(self.private)
+        )
+
+
+class ModelVersion:
+    """The monitor of one model version: collects a reference, then watches."""
+
+    def __init__(self, model: str, version: str, settings: ModelSettings) -> None:
+        self.model = model
+        self.version = version
+        self.events = 0
+        self.last_at = 0
+        self._settings = settings
+        self._collector: Collector | None = Collector(settings.reference)
+        self._watching: Watching | None = None
+        self._unknown: set[ColumnKey] = set()
+
+    def observe(self, batch: Batch) -> tuple[list[Step], list[Notice]]:
+        """Take the version's next events, in order."""
+        steps: list[Step] = []
+        notices: list[Notice] = []
+        self.events += len(batch)
+        self.last_at = int(batch.time[-1])
+        if self._collector is not None:
+            needed = self._collector.add(batch)
+            if needed is None:
+                return steps, notices
+            notices.append(self._complete(self._collector))
+            batch = cut(batch, needed, len(batch))
+        assert self._watching is not None
+        if len(batch):
+            notices += self._notice_new(batch)
+            steps = self._watching.observe(batch)
+        return steps, notices
+
+    def _complete(self, collector: Collector) -> Notice:
+        rows = collector.rows()
+        self._collector = None
+        columns, roles = learn_columns(rows, self._settings, seed_of(self.model, self.version))
+        settings = self._settings.of_watching()
+        self._watching = Watching(self.model, self.version, settings, columns, roles)
+        unwatched = {key.name: role.value for key, role in roles.items() if role in UNWATCHED}
+        return Notice(
+            "reference complete",
+            self.model,
+            self.version,
+            {
+                "events": collector.events,
+                "columns": len(columns),
+                "signals": len(self._watching.signals),
+                "unwatched": unwatched,
+            },
+        )
+
+    def _notice_new(self, batch: Batch) -> list[Notice]:
+        assert self._watching is not None
+        fresh = [
+            key
+            for key in batch.columns
+            if key not in self._watching.roles and key not in self._unknown
+        ]
+        if not fresh or len(self._unknown) >= self._settings.max_columns:
+            return []
+        self._unknown.update(fresh)
+        names = sorted(key.name for key in fresh)
+        fields = {"columns": names, "effect": "not watched until a new reference"}
+        return [Notice("columns appeared", self.model, self.version, fields)]
+
+    @property
+    def signals(self) -> Sequence[Signal]:
+        """The signals that are watched; none before the reference is complete."""
+        return self._watching.signals if self._watching else ()
+
+    @property
+    def roles(self) -> Mapping[ColumnKey, Role]:
+        """What each column of the reference was taken for."""
+        return self._watching.roles if self._watching else {}
+
+    def readings(self) -> list[SignalReading]:
+        """Return every detector's statistic and threshold."""
+        return self._watching.readings() if self._watching else []
+
+    def warm_up(self) -> WarmUp:
+        """Return how far the reference is."""
+        collected = self._collector.events if self._collector else self._settings.reference.events
+        return WarmUp(
+            self.model,
+            self.version,
+            collected,
+            self._settings.reference.events,
+            self._watching is not None,
+        )
+
+    def snapshot(self) -> State:
+        """Return everything that decides what comes next."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "events": self.events,
+            "last_at": self.last_at,
+            "unknown": [[key.group.value, key.name] for key in sorted(self._unknown)],
+            "collector": self._collector.snapshot() if self._collector else None,
+            "watching": self._watching.snapshot() if self._watching else None,
+        }
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Take over what `snapshot` returned."""
+        events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
+        assert isinstance(events, int)
+        assert isinstance(last_at, int)
+        assert isinstance(unknown, Sequence)
+        self.events, self.last_at = events, last_at
+        self._unknown = {ColumnKey(Group(group), name) for group, name in unknown}
+        collector, watching = state["collector"], state["watching"]
+        if isinstance(collector, Mapping):
+            self._collector = Collector(self._settings.reference)
+            self._collector.restore(collector)
+        if isinstance(watching, Mapping):
+            self._collector = None
+            self._watching = Watching.restore(
+                self.model, self.version, self._settings.of_watching(), watching
+            )
+
+
+def learn_columns(
+    rows: Batch, settings: ModelSettings, seed: str
+) -> tuple[list[ColumnSignals], dict[ColumnKey, Role]]:
+    """Return the signals of every column of the reference events, and every column's role."""
+    columns: list[ColumnSignals] = []
+    roles: dict[ColumnKey, Role] = {}
+    for place, key in enumerate(sorted(rows.columns)):
+        column = rows.columns[key]
+        if key.name in settings.ignore or place >= settings.max_columns:
+            roles[key] = Role.IGNORED
+            continue
+        learned = learn_role(column)
+        role = Role(settings.roles.get(key.name, learned.value))
+        roles[key] = role
+        if role not in UNWATCHED:
+            columns.append(ColumnSignals.learn(key, role, column, seed))
+    return columns, roles

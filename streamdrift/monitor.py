@@ -1,0 +1,162 @@
+"""The core: events in order in, alerts out. No I/O, no clock, no threads, no logging."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from streamdrift.columns import cut
+from streamdrift.incidents.grouping import Incidents
+from streamdrift.model import ModelSettings, ModelVersion
+from streamdrift.records import (
+    Batch,
+    Notice,
+    Observation,
+    Released,
+    SignalReading,
+    State,
+    Step,
+    WarmUp,
+)
+from streamdrift.signals.silence import Silence
+
+MAX_VERSIONS = 10_000
+"""Model versions watched at once; events of further ones are counted and not watched."""
+
+
+class Monitor:
+    """Watches every model version whose events it is shown.
+
+    `settings_of` gives the settings of a model by its name. `timed` is False where event
+    times are made up (files without a time column): silence is not watched then.
+    """
+
+    def __init__(self, settings_of: Callable[[str], ModelSettings], *, timed: bool = True) -> None:
+        self._settings_of = settings_of
+        self._timed = timed
+        self._versions: dict[tuple[str, str], ModelVersion] = {}
+        self._silences: dict[str, Silence] = {}
+        self._incidents = Incidents(
+            lambda model: settings_of(model).incidents, lambda model: settings_of(model).labels
+        )
+        self.unwatched = 0
+        """Events not watched because MAX_VERSIONS was reached."""
+
+    def observe(self, released: Released) -> Observation:
+        """Take the next events, up to a watermark; return what is to be told of them."""
+        steps: list[Step] = []
+        notices: list[Notice] = []
+        for batch in released.batches:
+            for part in self._lives(batch):
+                self._observe_version(part, steps, notices)
+        if self._timed:
+            steps += self._observe_silence(released)
+        self._retire(released.watermark)
+        steps.sort(key=_order)
+        return Observation(self._incidents.observe(steps, released.watermark), tuple(notices))
+
+    def _lives(self, batch: Batch) -> list[Batch]:
+        """Cut a batch where the version was silent so long that it is forgotten."""
+        version = self._versions.get((batch.model, batch.version))
+        last_at = version.last_at if version else int(batch.time[0])
+        gaps = np.diff(batch.time, prepend=last_at)
+        retire_after = self._settings_of(batch.model).retire_after
+        ends = np.flatnonzero(gaps > retire_after).tolist()
+        starts = [0, *(end for end in ends if end > 0)]
+        return [
+            cut(batch, start, stop)
+            for start, stop in zip(starts, [*starts[1:], len(batch)], strict=True)
+        ]
+
+    def _observe_version(self, batch: Batch, steps: list[Step], notices: list[Notice]) -> None:
+        key = (batch.model, batch.version)
+        version = self._versions.get(key)
+        settings = self._settings_of(batch.model)
+        if version and int(batch.time[0]) - version.last_at > settings.retire_after:
+            version = None
+        if version is None:
+            if key not in self._versions and len(self._versions) >= MAX_VERSIONS:
+                if self.unwatched == 0:
+                    fields = {"limit": MAX_VERSIONS, "effect": "further versions are not watched"}
+                    notices.append(Notice("too many model versions", *key, fields))
+                self.unwatched += len(batch)
+                return
+            version = self._versions[key] = ModelVersion(*key, settings)
+            notices.append(
+                Notice("model version appeared", *key, {"reference": settings.reference.events})
+            )
+        new_steps, new_notices = version.observe(batch)
+        steps += new_steps
+        notices += new_notices
+
+    def _observe_silence(self, released: Released) -> list[Step]:
+        times: dict[str, list[Batch]] = {}
+        for batch in released.batches:
+            times.setdefault(batch.model, []).append(batch)
+        steps: list[Step] = []
+        for model, batches in times.items():
+            if model not in self._silences:
+                if len(self._silences) >= MAX_VERSIONS:
+                    continue
+                self._silences[model] = Silence(model, self._settings_of(model).silence)
+            merged = np.concatenate([batch.time for batch in batches])
+            if len(batches) > 1:
+                merged.sort()
+            steps += self._silences[model].observe(merged)
+        for model in sorted(self._silences):
+            steps += self._silences[model].advance(released.watermark)
+        return steps
+
+    def _retire(self, watermark: int) -> None:
+        for key, version in list(self._versions.items()):
+            if watermark - version.last_at > self._settings_of(key[0]).retire_after:
+                del self._versions[key]
+
+    def readings(self) -> list[SignalReading]:
+        """Return every signal's statistic and threshold, per detector."""
+        return [reading for version in self._versions.values() for reading in version.readings()]
+
+    def warm_ups(self) -> list[WarmUp]:
+        """Return how far each version's reference is."""
+        return [version.warm_up() for version in self._versions.values()]
+
+    def versions(self) -> Sequence[ModelVersion]:
+        """Return every model version that is watched or collected."""
+        return list(self._versions.values())
+
+    def open_incidents(self) -> Mapping[tuple[str, str], int]:
+        """Return how many incidents are open, by model and version."""
+        return self._incidents.open_count()
+
+    def snapshot(self) -> State:
+        """Return everything that decides what comes next."""
+        return {
+            "versions": [self._versions[key].snapshot() for key in sorted(self._versions)],
+            "silences": {
+                model: self._silences[model].snapshot() for model in sorted(self._silences)
+            },
+            "incidents": self._incidents.snapshot(),
+            "unwatched": self.unwatched,
+        }
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Take over what `snapshot` returned; the settings must be the same."""
+        versions, silences, incidents = state["versions"], state["silences"], state["incidents"]
+        unwatched = state["unwatched"]
+        assert isinstance(versions, Sequence)
+        assert isinstance(silences, Mapping)
+        assert isinstance(incidents, Mapping)
+        assert isinstance(unwatched, int)
+        for snapshot in versions:
+            model, name = snapshot["model"], snapshot["version"]
+            version = ModelVersion(model, name, self._settings_of(model))
+            version.restore(snapshot)
+            self._versions[model, name] = version
+        for model, snapshot in silences.items():
+            self._silences[model] = Silence(model, self._settings_of(model).silence)
+            self._silences[model].restore(snapshot)
+        self._incidents.restore(incidents)
+        self.unwatched = unwatched
+
+
+def _order(step: Step) -> tuple[int, str, str, int]:
+    return step.time, step.model, step.version, step.signal.ordinal

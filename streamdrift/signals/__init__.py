@@ -1,0 +1,1 @@
+"""From columns to the numeric streams that detectors watch."""

@@ -1,0 +1,104 @@
+"""What a column is, learned from the events of a reference."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+import numpy as np
+
+from streamdrift.records import Column, Floats, Kind
+
+
+class Role(StrEnum):
+    """How a column is watched, or why it is not."""
+
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    CATEGORY = "category"
+    TEXT = "text"
+    VECTOR = "vector"
+    IDENTIFIER = "identifier"
+    COUNTER = "counter"
+    DATE = "date"
+    EMPTY = "empty"
+    IGNORED = "ignored"
+
+
+UNWATCHED = frozenset({Role.IDENTIFIER, Role.COUNTER, Role.DATE, Role.IGNORED})
+
+EXPECTED: Mapping[Role, Kind] = {
+    Role.NUMERIC: Kind.NUMBER,
+    Role.BOOLEAN: Kind.BOOLEAN,
+    Role.CATEGORY: Kind.STRING,
+    Role.TEXT: Kind.STRING,
+    Role.VECTOR: Kind.VECTOR,
+}
+"""The kind a cell of a watched column must have; another is a type break."""
+
+_ROLE_OF_KIND = {
+    Kind.NUMBER: Role.NUMERIC,
+    Kind.BOOLEAN: Role.BOOLEAN,
+    Kind.STRING: Role.CATEGORY,
+    Kind.VECTOR: Role.VECTOR,
+    Kind.OTHER: Role.IGNORED,
+}
+_FEW = 100
+"""Fewer values than this tell nothing about uniqueness or order."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
+_WORDS = re.compile(r"\S\s+\S")
+
+
+def learn_role(column: Column) -> Role:
+    """Return the role of a column of reference events.
+
+    The commonest kind decides. Numbers that only rise are counters (or clocks), numbers
+    and strings that never repeat are identifiers, strings of several words are text.
+    """
+    counts = np.bincount(column.kinds, minlength=len(Kind))
+    counts[Kind.ABSENT] = counts[Kind.NULL] = 0
+    if not counts.any():
+        return Role.EMPTY
+    kind = Kind(int(np.argmax(counts)))
+    if kind is Kind.NUMBER:
+        return _role_of_numbers(column.numbers[column.kinds == Kind.NUMBER])
+    if kind is Kind.STRING:
+        return _role_of_strings(column)
+    return _ROLE_OF_KIND[kind]
+
+
+def _role_of_numbers(values: Floats) -> Role:
+    if len(values) < _FEW:
+        return Role.NUMERIC
+    if not np.isfinite(values).all():
+        return Role.NUMERIC
+    distinct = len(np.unique(values))
+    if distinct > _FEW / 2 and _rises(values):
+        return Role.COUNTER
+    whole = bool((values == np.rint(values)).all())
+    if whole and distinct == len(values) and np.ptp(values) > 100 * len(values):
+        return Role.IDENTIFIER
+    return Role.NUMERIC
+
+
+def _rises(values: Floats) -> bool:
+    """Tell whether the values rise with their place, a few out of order aside."""
+    steps = np.diff(values)
+    if values[-1] <= values[0] or (steps >= 0).mean() < 0.9:
+        return False
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return float(np.abs(ranks - np.arange(len(values))).mean()) < 0.01 * len(values)
+
+
+def _role_of_strings(column: Column) -> Role:
+    assert column.codes is not None
+    codes = column.codes[column.codes >= 0]
+    used, counts = np.unique(codes, return_counts=True)
+    texts = [column.strings[code] for code in used]
+    if sum(_DATE.fullmatch(text) is not None for text in texts) > 0.95 * len(texts):
+        return Role.DATE
+    if len(codes) < _FEW or len(used) <= len(codes) / 2:
+        return Role.CATEGORY
+    words = sum(
+        count for text, count in zip(texts, counts, strict=True) if _WORDS.search(text) is not None
+    )
+    return Role.TEXT if words > len(codes) / 2 else Role.IDENTIFIER

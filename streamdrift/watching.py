@@ -1,0 +1,263 @@
+"""A model version whose reference is complete: from its events to its signals' steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamdrift.columns import cut
+from streamdrift.detectors import DetectorSettings
+from streamdrift.records import (
+    Batch,
+    Change,
+    ColumnKey,
+    Floats,
+    Group,
+    Ints,
+    Signal,
+    SignalKind,
+    SignalReading,
+    State,
+    Step,
+    StepKind,
+    Summary,
+)
+from streamdrift.signals.collector import Thinned
+from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.marks import STRIDE, Marks
+from streamdrift.signals.roles import Role
+from streamdrift.watch import HoldSettings, Sign, Watch
+
+BLOCK = 2_048
+"""Events whose signals are computed at once: small enough for the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What `Watching` needs to know of the model's settings."""
+
+    detectors_of: Callable[[str], tuple[DetectorSettings, ...]]
+    hold: HoldSettings
+    room: int
+    """Values kept of a changed signal, for its next reference."""
+    private: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Since:
+    """The values of a held signal since its change."""
+
+    changed_at: int
+    begin: int
+    """The row of the current block they start at."""
+    values: Thinned
+
+
+class Watching:
+    """The signals of one model version, their detectors, and where they are in the stream."""
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        settings: WatchSettings,
+        columns: Sequence[ColumnSignals],
+        roles: Mapping[ColumnKey, Role],
+    ) -> None:
+        self._model = model
+        self._version = version
+        self._settings = settings
+        self._columns = columns
+        self.roles = roles
+        self._places: list[tuple[ColumnSignals, SignalKind]] = [
+            (column, kind) for column in columns for kind in column.kinds
+        ]
+        self.signals = tuple(
+            Signal(ordinal, column.name(kind), column.key, kind, column.alert_kind(kind))
+            for ordinal, (column, kind) in enumerate(self._places)
+        )
+        moments = np.array([column.expectation(kind) for column, kind in self._places])
+        moments = moments.reshape(-1, 2)
+        self._watch = Watch(
+            [settings.detectors_of(signal.name) for signal in self.signals],
+            moments[:, 0].copy(),
+            moments[:, 1].copy(),
+        )
+        self._marks = Marks(len(self.signals))
+        self._ordinal = 0
+        self._since: dict[int, _Since] = {}
+
+    def observe(self, batch: Batch) -> list[Step]:
+        """Take the version's next events, in order; return what its signals did."""
+        steps: list[Step] = []
+        begin = 0
+        while begin < len(batch):
+            end = self._block_end(batch.time, begin)
+            steps += self._observe_block(cut(batch, begin, end))
+            begin = end
+        return steps
+
+    def _block_end(self, time: Ints, begin: int) -> int:
+        """Return where a block must end so that acceptance falls on a fixed ordinal.
+
+        A block spans less than `accept_after`, so nothing that changes in it is due in it;
+        once something is due, blocks end at multiples of STRIDE, where it is decided.
+        """
+        accept_after = self._settings.hold.accept_after
+        span = int(np.searchsorted(time, time[begin] + accept_after))
+        end = min(len(time), begin + BLOCK, max(span, begin + 1))
+        due = min((since.changed_at for since in self._since.values()), default=None)
+        if due is not None and time[end - 1] >= due + accept_after:
+            end = min(end, begin + STRIDE - self._ordinal % STRIDE)
+        return end
+
+    def _observe_block(self, batch: Batch) -> list[Step]:
+        rows = np.empty((len(self.signals), len(batch)))
+        place = 0
+        for column in self._columns:
+            stop = place + len(column.kinds)
+            column.fill(batch.columns.get(column.key), rows[place:stop])
+            place = stop
+        steps = []
+        added = 0
+        for sign in self._watch.update(rows):
+            self._marks.add(batch, rows, added, sign.row + 1)
+            added = sign.row + 1
+            steps.append(self._step(sign, int(batch.time[sign.row])))
+        self._marks.add(batch, rows, added, len(batch))
+        self._collect(rows)
+        self._ordinal += len(batch)
+        if self._since and self._ordinal % STRIDE == 0:
+            steps += self._accept(int(batch.time[-1]))
+        return steps
+
+    def _step(self, sign: Sign, time: int) -> Step:
+        signal = self.signals[sign.signal]
+        if sign.evidence is None:
+            del self._since[sign.signal]
+            return Step(StepKind.RETURNED, self._model, self._version, signal, time)
+        assert sign.detector is not None
+        evidence = sign.evidence
+        column, kind = self._places[sign.signal]
+        back = evidence.earliest
+        old, new = column.describe(kind, evidence.before, evidence.after, sign.row, back + 1)
+        if column.key.name in self._settings.private:
+            old, new = Summary(old.mean), Summary(new.mean)
+        last = self._marks.position(sign.signal) - 1
+        change = Change(
+            detector=sign.detector,
+            statistic=evidence.statistic,
+            threshold=evidence.threshold,
+            effect=(evidence.after - evidence.before) / sign.scale,
+            before=old,
+            after=new,
+            onset=self._marks.onset(sign.signal, last - back, last - evidence.latest, time),
+        )
+        values = Thinned(self._settings.room)
+        self._since[sign.signal] = _Since(time, sign.row + 1, values)
+        return Step(StepKind.CHANGED, self._model, self._version, signal, time, change)
+
+    def _collect(self, rows: Floats) -> None:
+        """Keep what held signals show, as what may become their reference."""
+        for ordinal, since in self._since.items():
+            column, kind = self._places[ordinal]
+            values = column.raw(kind, rows, self._first(column))[since.begin :]
+            since.values.add(values[~np.isnan(values)])
+            since.begin = 0
+
+    def _first(self, column: ColumnSignals) -> int:
+        """Return the ordinal of the column's first signal."""
+        return next(place for place, (other, _) in enumerate(self._places) if other is column)
+
+    def _accept(self, time: int) -> list[Step]:
+        """Make the new normal of what changed long enough ago their reference."""
+        hold = self._settings.hold
+        steps = []
+        for ordinal in sorted(self._since):
+            since = self._since.get(ordinal)
+            if (
+                since is None
+                or time < since.changed_at + hold.accept_after
+                or since.values.seen < hold.accept_events
+            ):
+                continue
+            column, kind = self._places[ordinal]
+            touched = column.accept(kind, since.values.values())
+            first = self._first(column)
+            for other in (first + column.kinds.index(kind) for kind in touched):
+                self._watch.rearm(other, *column.expectation(self._places[other][1]))
+                if self._since.pop(other, None) is not None:
+                    steps.append(
+                        Step(
+                            StepKind.ACCEPTED,
+                            self._model,
+                            self._version,
+                            self.signals[other],
+                            time,
+                        )
+                    )
+        return steps
+
+    def readings(self) -> list[SignalReading]:
+        """Return every detector's statistic and threshold."""
+        return [
+            SignalReading(
+                self._model,
+                self._version,
+                self.signals[signal],
+                detector,
+                statistic,
+                threshold,
+                bool(self._watch.held[signal]),
+            )
+            for signal, detector, statistic, threshold in self._watch.readings()
+        ]
+
+    def snapshot(self) -> State:
+        """Return everything that decides what comes next."""
+        return {
+            "columns": [column.snapshot() for column in self._columns],
+            "roles": [[key.group.value, key.name, role.value] for key, role in self.roles.items()],
+            "watch": self._watch.snapshot(),
+            "marks": self._marks.snapshot(),
+            "ordinal": self._ordinal,
+            "since": [
+                [ordinal, since.changed_at, since.values.snapshot()]
+                for ordinal, since in sorted(self._since.items())
+            ],
+        }
+
+    @classmethod
+    def restore(
+        cls, model: str, version: str, settings: WatchSettings, state: Mapping[str, object]
+    ) -> "Watching":
+        """Return what `snapshot` was taken of."""
+        columns, roles, since = state["columns"], state["roles"], state["since"]
+        watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
+        assert isinstance(columns, Sequence)
+        assert isinstance(roles, Sequence)
+        assert isinstance(since, Sequence)
+        assert isinstance(watch, Mapping)
+        assert isinstance(marks, Mapping)
+        assert isinstance(ordinal, int)
+        seed = seed_of(model, version)
+        watching = cls(
+            model,
+            version,
+            settings,
+            [ColumnSignals.restore(column, seed) for column in columns],
+            {ColumnKey(Group(group), name): Role(role) for group, name, role in roles},
+        )
+        watching._watch.restore(watch)
+        watching._marks.restore(marks)
+        watching._ordinal = ordinal
+        for signal, changed_at, values in since:
+            thinned = Thinned(settings.room)
+            thinned.restore(values)
+            watching._since[signal] = _Since(changed_at, 0, thinned)
+        return watching
+
+
+def seed_of(model: str, version: str) -> str:
+    """Return the seed of a model version's randomised ranks."""
+    return f"{model}\0{version}"
