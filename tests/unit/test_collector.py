@@ -1,0 +1,65 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamdrift.columns import cut
+from streamdrift.signals.collector import Collector, ReferenceSettings, Thinned
+from tests.batches import SECOND, batch
+
+
+def _collect(settings: ReferenceSettings, size: int, cuts: list[int]) -> tuple[Collector, int]:
+    """Return the collector and how many rows it took."""
+    whole = batch({"x": [float(i) for i in range(size)]})
+    collector = Collector(settings)
+    bounds = [0, *sorted(cuts), size]
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        if start == stop:
+            continue
+        needed = collector.add(cut(whole, start, stop))
+        if needed is not None:
+            return collector, start + needed
+    return collector, size
+
+
+def test_reference_is_complete_at_its_number_of_events() -> None:
+    collector, taken = _collect(ReferenceSettings(events=100), 250, [])
+    assert taken == 100
+    assert collector.rows().offset.tolist() == list(range(100))
+
+
+def test_span_is_waited_for_with_bounded_rows() -> None:
+    settings = ReferenceSettings(events=100, span=999 * SECOND)
+    collector, taken = _collect(settings, 2_000, [])
+    assert taken == 1_000
+    assert collector.rows().offset.tolist() == list(range(0, 1_000, 16))
+
+
+@given(st.lists(st.integers(0, 700), max_size=6), st.sampled_from([0, 150, 501]))
+def test_cuts_change_nothing(cuts: list[int], span: int) -> None:
+    settings = ReferenceSettings(events=100, span=span * SECOND)
+    whole, taken = _collect(settings, 700, [])
+    parts, taken_in_parts = _collect(settings, 700, cuts)
+    assert taken == taken_in_parts
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+
+
+def test_snapshot_goes_on_where_it_was() -> None:
+    settings = ReferenceSettings(events=300)
+    half, _ = _collect(settings, 200, [])
+    restored = Collector(settings)
+    restored.restore(half.snapshot())
+    rest = batch({"x": [float(i) for i in range(200, 320)]}, first=200)
+    assert half.add(rest) == restored.add(rest) == 100
+    np.testing.assert_equal(restored.snapshot(), half.snapshot())
+
+
+@given(st.lists(st.integers(0, 90), max_size=5))
+def test_thinned_values_do_not_depend_on_cuts(cuts: list[int]) -> None:
+    values = np.arange(90.0)
+    whole, parts = Thinned(16), Thinned(16)
+    whole.add(values)
+    bounds = [0, *sorted(cuts), 90]
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        parts.add(values[start:stop])
+    assert whole.values().tolist() == list(range(0, 90, 8))
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
