@@ -1,0 +1,254 @@
+"""One partition on its way into the merge: its clock, its floors and the rows it holds."""
+
+from bisect import insort
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from streamdrift.columns import cut, take
+from streamdrift.ordering.clock import advance, events, last_key, new_clock
+from streamdrift.records import Batch, Decoded, Floor, Ints, Partition, State
+from streamdrift.trees import array, flag, integer, optional_integer, text
+
+
+class Frontier(NamedTuple):
+    """A place in the order of all events: those strictly below it are released.
+
+    An empty topic stands before every partition's events of that key.
+    """
+
+    key: int
+    topic: str
+    number: int
+    offset: int
+
+    @property
+    def watermark(self) -> int:
+        """The largest key a released event may have."""
+        return self.key if self.topic else self.key - 1
+
+
+def after(time: int) -> Frontier:
+    """Return the place behind every event with a key up to `time`."""
+    return Frontier(time + 1, "", -1, 0)
+
+
+START = after(int(np.iinfo(np.int64).min))
+"""The frontier before anything is released."""
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """The events of one `Decoded`, keys in `time`, each batch in the order of its events."""
+
+    start: int
+    """The offset at which reading this chunk begins."""
+    clock: Ints
+    """The partition's clock before it."""
+    batches: list[Batch]
+    released: list[int]
+    """Events of each batch already released: always its first ones, as keys never fall."""
+
+
+class Lane:
+    """One partition's events between decoding and release.
+
+    `fresh`: its next event may lie below what is released (the partition is new, or was
+    idle), so it is held against the frontier. `seen`: the offset up to which it was read
+    before a restart; what is read again below it has been ordered already.
+    """
+
+    def __init__(self, partition: Partition, *, believed: bool) -> None:
+        self.partition = partition
+        self.believed = believed
+        self.clock = new_clock()
+        self.held = 0
+        self.fresh = True
+        self._idle = False
+        self._next_offset: int | None = None
+        self._seen: int | None = None
+        self._chunks: deque[_Chunk] = deque()
+        self._floors: list[tuple[int, int]] = []
+        """(offset, key), by offset."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether the merge waits for this partition."""
+        return not self._idle or self._reading_again()
+
+    @property
+    def position(self) -> int | None:
+        """Where reading resumes from a snapshot of now; None before the first message."""
+        return self._chunks[0].start if self._chunks else self._next_offset
+
+    def _reading_again(self) -> bool:
+        return self._seen is not None and (self._next_offset or 0) < self._seen
+
+    def idle(self) -> None:
+        """Hold nobody back until the next event."""
+        self._idle = True
+        self.fresh = True
+
+    def foresee(self, floor: Floor) -> None:
+        """Take a floor from the journal, before the events it concerns are pushed."""
+        entry = (floor.offset, floor.key)
+        if entry not in self._floors:
+            insort(self._floors, entry)
+
+    def bound(self) -> Frontier | None:
+        """Return the place no later event falls below; None before the first event."""
+        if events(self.clock) == 0:
+            return None
+        assert self._next_offset is not None
+        key = last_key(self.clock)
+        for offset, floor in self._floors:
+            if offset <= self._next_offset:
+                key = max(key, floor)
+        return Frontier(key, *self.partition, self._next_offset)
+
+    def push(self, decoded: Decoded, frontier: Frontier, max_skew: int) -> Floor | None:
+        """Take the partition's next events; return the floor they had to be lifted to."""
+        start, self._next_offset = self._next_offset, decoded.next_offset
+        batches = [_in_order(batch) for batch in decoded.batches if len(batch)]
+        if not batches:
+            self._seen = max(self._seen or 0, decoded.next_offset)
+            return None
+        order, offsets, times = _interleave(batches)
+        if start is None:
+            start = int(offsets[0])
+        clock = self.clock.copy()
+        keys = advance(self.clock, times, max_skew, self.believed)
+        self._lift(keys, offsets)
+        floor = self._wake(keys, offsets, frontier)
+        keyed = _with_keys(batches, keys, order)
+        again = self._seen is not None and start < self._seen
+        released = [self._below(batch, frontier) if again else 0 for batch in keyed]
+        if sum(released) < len(keys):
+            self._chunks.append(_Chunk(start, clock, keyed, released))
+            self.held += len(keys) - sum(released)
+        self._seen = max(self._seen or 0, decoded.next_offset)
+        return floor
+
+    def _lift(self, keys: Ints, offsets: Ints) -> None:
+        for offset, floor in self._floors:
+            first = int(np.searchsorted(offsets, offset))
+            np.maximum(keys[first:], floor, out=keys[first:])
+
+    def _wake(self, keys: Ints, offsets: Ints, frontier: Frontier) -> Floor | None:
+        """Lift the first new events above the frontier if they lie below it."""
+        first = 0 if self._seen is None else int(np.searchsorted(offsets, self._seen))
+        if first == len(offsets):
+            return None
+        fresh, self.fresh, self._idle = self.fresh, False, False
+        offset = int(offsets[first])
+        if not fresh or Frontier(int(keys[first]), *self.partition, offset) >= frontier:
+            return None
+        floor = Floor(self.partition, offset, frontier.watermark + 1)
+        self.foresee(floor)
+        np.maximum(keys[first:], floor.key, out=keys[first:])
+        return floor
+
+    def _below(self, batch: Batch, frontier: Frontier) -> int:
+        """Return how many events of `batch`, its first ones, lie below the frontier."""
+        low = int(np.searchsorted(batch.time, frontier.key, side="left"))
+        there = (frontier.topic, frontier.number)
+        if self.partition > there:
+            return low
+        high = int(np.searchsorted(batch.time, frontier.key, side="right"))
+        if self.partition < there:
+            return high
+        return low + int(np.searchsorted(batch.offset[low:high], frontier.offset))
+
+    def pop(self, frontier: Frontier) -> list[Batch]:
+        """Return the held events below the frontier, those of one batch in order."""
+        pieces = []
+        while self._chunks:
+            chunk = self._chunks[0]
+            for i, batch in enumerate(chunk.batches):
+                start, stop = chunk.released[i], self._below(batch, frontier)
+                if stop > start:
+                    pieces.append(cut(batch, start, stop))
+                    chunk.released[i] = stop
+                    self.held -= stop - start
+            if any(
+                released < len(batch)
+                for released, batch in zip(chunk.released, chunk.batches, strict=True)
+            ):
+                break
+            self._chunks.popleft()
+        return pieces
+
+    def snapshot(self) -> State:
+        """Return the state at `position`, without the rows held: they will be read again."""
+        position = self.position
+        return {
+            "topic": self.partition.topic,
+            "number": self.partition.number,
+            "believed": self.believed,
+            "clock": (self._chunks[0].clock if self._chunks else self.clock).copy(),
+            "position": position,
+            "seen": self._seen,
+            "idle": self._idle,
+            "fresh": self.fresh,
+            "floors": np.array(self._pruned(position), dtype=np.int64).reshape(-1, 2),
+        }
+
+    def _pruned(self, position: int | None) -> list[tuple[int, int]]:
+        """Return the floors, those passed before `position` folded into the last of them."""
+        passed = [entry for entry in self._floors if position is not None and entry[0] <= position]
+        return [*passed[-1:], *self._floors[len(passed) :]]
+
+    def prune(self) -> None:
+        """Forget the floors that a later one replaces."""
+        if len(self._floors) > 1:
+            self._floors = self._pruned(self.position)
+
+    @classmethod
+    def restore(cls, state: State) -> "Lane":
+        """Return the lane as it was at its snapshot's position."""
+        partition = Partition(text(state, "topic"), integer(state, "number"))
+        lane = cls(partition, believed=flag(state, "believed"))
+        lane.clock = array(state, "clock").astype(np.int64)
+        lane.fresh = flag(state, "fresh")
+        lane._idle = flag(state, "idle")
+        lane._next_offset = optional_integer(state, "position")
+        lane._seen = optional_integer(state, "seen")
+        lane._floors = [(int(offset), int(key)) for offset, key in array(state, "floors")]
+        return lane
+
+
+def _in_order(batch: Batch) -> Batch:
+    """Return the batch with its events by (offset, index), as most decoders bring them."""
+    steps = np.diff(batch.offset)
+    rises = (steps > 0) | ((steps == 0) & (np.diff(batch.index) > 0))
+    if rises.all():
+        return batch
+    return take(batch, np.lexsort((batch.index, batch.offset)))
+
+
+def _interleave(batches: Sequence[Batch]) -> tuple[Ints | None, Ints, Ints]:
+    """Return the order of several batches' events by (offset, index), offsets and times in it.
+
+    The order is None where there is one batch.
+    """
+    if len(batches) == 1:
+        return None, batches[0].offset, batches[0].time
+    offsets = np.concatenate([batch.offset for batch in batches])
+    indices = np.concatenate([batch.index for batch in batches])
+    times = np.concatenate([batch.time for batch in batches])
+    order = np.lexsort((indices, offsets)) if indices.any() else np.argsort(offsets, kind="stable")
+    return order, offsets[order], times[order]
+
+
+def _with_keys(batches: Sequence[Batch], keys: Ints, order: Ints | None) -> list[Batch]:
+    """Return the batches with their keys (given in `order`) in the place of their times."""
+    if order is None:
+        return [replace(batches[0], time=keys)]
+    scattered = np.empty_like(keys)
+    scattered[order] = keys
+    ends = np.cumsum([len(batch) for batch in batches])
+    parts = np.split(scattered, ends[:-1])
+    return [replace(batch, time=part) for batch, part in zip(batches, parts, strict=True)]

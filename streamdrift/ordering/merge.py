@@ -1,0 +1,183 @@
+"""The merge of partitions in event order, up to the low watermark."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from streamdrift.columns import join, take
+from streamdrift.ordering.clock import late, unbelieved
+from streamdrift.ordering.lane import START, Frontier, Lane, after
+from streamdrift.ordering.settings import OrderingSettings
+from streamdrift.records import Batch, Decoded, Floor, Partition, Released, State
+from streamdrift.trees import integer, text, tree, trees
+
+
+class Ordering:
+    """Merges partitions by (key, topic, partition, offset, index).
+
+    An event's key is its time as its partition's clock believes it. The frontier, up to
+    which events are released, is the smallest place at which a partition that holds it can
+    still bring an event. The order is a function of the partitions' contents and the
+    floors alone: neither how the input was cut, nor how partitions were interleaved, nor
+    when `release` was called changes it.
+    """
+
+    def __init__(self, settings: OrderingSettings) -> None:
+        self._settings = settings
+        self._lanes: dict[Partition, Lane] = {}
+        """By partition, in the order of partitions."""
+        self._frontier = START
+        self._tick = START
+        self._floors: list[Floor] = []
+        """Not yet handed to the journal."""
+        self._foreseen: list[Floor] = []
+        """Of partitions not assigned yet."""
+
+    def assign(self, partitions: Iterable[Partition], *, believed: bool = False) -> None:
+        """Let partitions take part: each holds the watermark until its first event.
+
+        `believed`: their times are believed however far they jump ahead. Those already
+        assigned are left as they are.
+        """
+        for partition in partitions:
+            if partition not in self._lanes:
+                self._lanes[partition] = Lane(partition, believed=believed)
+        self._lanes = dict(sorted(self._lanes.items()))
+        foreseen, self._foreseen = self._foreseen, []
+        self.foresee(foreseen)
+
+    def push(self, decoded: Decoded) -> None:
+        """Take the next events of a partition (assigned by this, if it was not)."""
+        if decoded.partition not in self._lanes:
+            self.assign([decoded.partition])
+        lane = self._lanes[decoded.partition]
+        floor = lane.push(decoded, self._frontier, self._settings.max_skew)
+        if floor is not None:
+            self._floors.append(floor)
+
+    def idle(self, partition: Partition) -> None:
+        """Let a partition hold nobody back until its next event."""
+        if partition in self._lanes:
+            self._lanes[partition].idle()
+
+    def tick(self, time: int) -> None:
+        """Let the next release move the watermark to at least `time`.
+
+        Only while every partition is idle: an event that arrives before that release, or
+        a partition that is not idle, makes it void.
+        """
+        if self._lanes and not any(lane.holding for lane in self._lanes.values()):
+            self._tick = max(self._tick, after(time))
+
+    def release(self) -> Released:
+        """Return the events no later one can precede, one batch per model version."""
+        released = self._release(self._low_watermark())
+        self._tick = START
+        return released
+
+    def drain(self) -> Released:
+        """Return everything held: the input has ended."""
+        bounds = [bound for lane in self._lanes.values() if (bound := lane.bound()) is not None]
+        for lane in self._lanes.values():
+            lane.idle()
+        return self._release(max(bounds, default=START))
+
+    def _low_watermark(self) -> Frontier:
+        holding = [lane for lane in self._lanes.values() if lane.holding]
+        lanes = holding or self._lanes.values()
+        bounds = [lane.bound() for lane in lanes]
+        known = [bound for bound in bounds if bound is not None]
+        if not holding:
+            return max([self._tick, *known])
+        # One that has not shown an event yet could still bring any.
+        return min(known) if len(known) == len(bounds) else START
+
+    def _release(self, frontier: Frontier) -> Released:
+        self._frontier = max(self._frontier, frontier)
+        pieces: dict[tuple[str, str], list[Batch]] = {}
+        for lane in self._lanes.values():
+            if lane.held:
+                for piece in lane.pop(self._frontier):
+                    pieces.setdefault((piece.model, piece.version), []).append(piece)
+                lane.prune()
+        batches = tuple(_merge(pieces[name]) for name in sorted(pieces))
+        return Released(batches, self._frontier.watermark)
+
+    def pending(self) -> Mapping[Partition, int]:
+        """Return how many events each partition holds back."""
+        return {partition: lane.held for partition, lane in self._lanes.items()}
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many events were `late` and `unbelieved` since the beginning."""
+        clocks = [lane.clock for lane in self._lanes.values()]
+        return {"late": sum(map(late, clocks)), "unbelieved": sum(map(unbelieved, clocks))}
+
+    def floors(self) -> tuple[Floor, ...]:
+        """Return the floors that came about since the last call, for the journal."""
+        floors, self._floors = tuple(self._floors), []
+        return floors
+
+    def foresee(self, floors: Iterable[Floor]) -> None:
+        """Take floors from the journal, before the events they concern are pushed again."""
+        for floor in floors:
+            if floor.partition in self._lanes:
+                self._lanes[floor.partition].foresee(floor)
+            else:
+                self._foreseen.append(floor)
+
+    def positions(self) -> Mapping[Partition, int]:
+        """Return where reading resumes from a snapshot of now.
+
+        A partition that has shown nothing yet is left out: its source's start applies.
+        """
+        return {
+            partition: position
+            for partition, lane in self._lanes.items()
+            if (position := lane.position) is not None
+        }
+
+    def snapshot(self) -> State:
+        """Return the state without the events held, which are read again from `positions`."""
+        return {
+            "frontier": self._frontier._asdict(),
+            "lanes": [lane.snapshot() for lane in self._lanes.values()],
+            "floors": [_floor_state(floor) for floor in self._floors],
+            "foreseen": [_floor_state(floor) for floor in self._foreseen],
+        }
+
+    def restore(self, state: State) -> None:
+        """Become what the snapshot was taken of; feeding goes on from its `positions`."""
+        frontier = tree(state, "frontier")
+        self._frontier = Frontier(
+            integer(frontier, "key"),
+            text(frontier, "topic"),
+            integer(frontier, "number"),
+            integer(frontier, "offset"),
+        )
+        self._tick = START
+        lanes = [Lane.restore(lane) for lane in trees(state, "lanes")]
+        self._lanes = {lane.partition: lane for lane in lanes}
+        self._floors = [_floor(floor) for floor in trees(state, "floors")]
+        self._foreseen = [_floor(floor) for floor in trees(state, "foreseen")]
+
+
+def _floor_state(floor: Floor) -> State:
+    topic, number = floor.partition
+    return {"topic": topic, "number": number, "offset": floor.offset, "key": floor.key}
+
+
+def _floor(state: State) -> Floor:
+    partition = Partition(text(state, "topic"), integer(state, "number"))
+    return Floor(partition, integer(state, "offset"), integer(state, "key"))
+
+
+def _merge(pieces: list[Batch]) -> Batch:
+    """Join pieces that stand in the order of partitions, and sort them by key.
+
+    A partition's own events are in order already, so a stable sort by the key alone gives
+    the order by (key, topic, partition, offset, index).
+    """
+    batch = join(pieces)
+    if len(pieces) == 1 or bool((np.diff(batch.time) >= 0).all()):
+        return batch
+    return take(batch, np.argsort(batch.time, kind="stable"))

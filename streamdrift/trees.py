@@ -1,0 +1,70 @@
+"""Typed reading of snapshots: what a tree lacks or holds wrongly is a StateError."""
+
+from typing import TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdrift.errors import StateError
+from streamdrift.records import State, StateValue
+
+Wanted = TypeVar("Wanted")
+
+
+def _read(state: State, name: str, kind: type[Wanted]) -> Wanted:
+    value = state.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise StateError(f"the stored state has no {kind.__name__} {name!r}")
+    return value
+
+
+def integer(state: State, name: str) -> int:
+    """Return the whole number called `name`."""
+    return _read(state, name, int)
+
+
+def optional_integer(state: State, name: str) -> int | None:
+    """Return the whole number called `name`, or the None that stands there."""
+    return None if name in state and state[name] is None else integer(state, name)
+
+
+def flag(state: State, name: str) -> bool:
+    """Return the truth value called `name`."""
+    return _read(state, name, bool)
+
+
+def text(state: State, name: str) -> str:
+    """Return the string called `name`."""
+    return _read(state, name, str)
+
+
+def number(state: State, name: str) -> float:
+    """Return the number called `name`, whole or not."""
+    value = state.get(name)
+    return float(value) if isinstance(value, int) else _read(state, name, float)
+
+
+def array(state: State, name: str) -> NDArray[np.generic]:
+    """Return the array called `name`."""
+    return cast(NDArray[np.generic], _read(state, name, np.ndarray))
+
+
+def tree(state: State, name: str) -> State:
+    """Return the subtree called `name`."""
+    return cast(State, _read(state, name, dict))
+
+
+def values(state: State, name: str) -> list[StateValue]:
+    """Return the list called `name`."""
+    value = state.get(name)
+    if not isinstance(value, list | tuple):
+        raise StateError(f"the stored state has no list {name!r}")
+    return list(value)
+
+
+def trees(state: State, name: str) -> list[State]:
+    """Return the list of subtrees called `name`."""
+    found = values(state, name)
+    if not all(isinstance(value, dict) for value in found):
+        raise StateError(f"the stored state's {name!r} holds something that is no tree")
+    return cast(list[State], found)
