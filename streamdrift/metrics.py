@@ -1,0 +1,237 @@
+"""Every Prometheus metric, declared once.
+
+Base units; `_total` on counters only. What has a series per signal, model or partition is
+read from one value that the service replaces as a whole, so a scrape never sees half of it,
+and series of what is gone disappear.
+"""
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from streamdrift import __version__
+from streamdrift.records import Alert, Partition, SignalReading, WarmUp
+
+SECOND = 1_000_000
+MAX_SERIES = 2_000
+"""Signals (times detectors) whose statistic is shown; the rest is counted as left out."""
+_LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
+_COMMITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of its own.
+
+    The methods are what the service reports, in terms of what happened; none of them is
+    called per event.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry | None = None, max_series: int = MAX_SERIES
+    ) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._declare_counters(self.registry)
+        self._declare_gauges(self.registry)
+        self._declare_histograms(self.registry)
+        self._shown = _Shown(max_series)
+        self.registry.register(self._shown)
+
+    def _declare_counters(self, registry: CollectorRegistry) -> None:
+        self._messages = Counter(
+            "streamdrift_messages", "Messages read.", ["topic"], registry=registry
+        )
+        self._events = Counter(
+            "streamdrift_events", "Events decoded from messages.", ["topic"], registry=registry
+        )
+        self._dead_letters = Counter(
+            "streamdrift_dead_letters",
+            "Messages or events that could not be used.",
+            ["reason"],
+            registry=registry,
+        )
+        self._alerts = Counter(
+            "streamdrift_alerts",
+            "Alerts published: opened, updated or resolved.",
+            ["type"],
+            registry=registry,
+        )
+        self._stages = Counter(
+            "streamdrift_stage_seconds", "Time spent per stage.", ["stage"], registry=registry
+        )
+        self._disconnects = Counter(
+            "streamdrift_source_disconnects",
+            "Times the brokers could not be reached.",
+            registry=registry,
+        )
+
+    def _declare_gauges(self, registry: CollectorRegistry) -> None:
+        build = Gauge(
+            "streamdrift_build_info",
+            "1, labelled with what runs.",
+            ["version", "python"],
+            registry=registry,
+        )
+        build.labels(__version__, platform.python_version()).set(1)
+        self._connected = Gauge(
+            "streamdrift_source_connected",
+            "1 while the brokers answer, 0 while they are waited for.",
+            registry=registry,
+        )
+        self._watermark = Gauge(
+            "streamdrift_watermark_timestamp_seconds",
+            "Event time up to which everything is observed.",
+            registry=registry,
+        )
+        self._state_bytes = Gauge(
+            "streamdrift_state_bytes", "Size of the last stored state.", registry=registry
+        )
+        self._pending = Gauge(
+            "streamdrift_pending_events",
+            "Events held back until their turn in the order comes.",
+            registry=registry,
+        )
+
+    def _declare_histograms(self, registry: CollectorRegistry) -> None:
+        self._latency = Histogram(
+            "streamdrift_alert_latency_seconds",
+            "From an alert's event time to its publication.",
+            registry=registry,
+            buckets=_LATENCIES,
+        )
+        self._commit = Histogram(
+            "streamdrift_commit_seconds",
+            "Time a commit took.",
+            registry=registry,
+            buckets=_COMMITS,
+        )
+
+    def read(self, topic: str, messages: int, events: int) -> None:
+        """Count what a batch of messages held."""
+        self._messages.labels(topic).inc(messages)
+        self._events.labels(topic).inc(events)
+
+    def dead_letter(self, reason: str, count: int = 1) -> None:
+        """Count messages or events that could not be used."""
+        self._dead_letters.labels(reason).inc(count)
+
+    def spent(self, stage: str, seconds: float) -> None:
+        """Add to the time a stage took."""
+        self._stages.labels(stage).inc(seconds)
+
+    def published(self, alerts: Iterable[Alert], now: int) -> None:
+        """Count alerts that are durable as of `now` (microseconds since the epoch)."""
+        for alert in alerts:
+            self._alerts.labels(alert.type).inc()
+            self._latency.observe(max(0, now - alert.time) / SECOND)
+
+    def committed(self, seconds: float) -> None:
+        """Record a commit."""
+        self._commit.observe(seconds)
+
+    def stored(self, size: int) -> None:
+        """Record the bytes of the state just written."""
+        self._state_bytes.set(size)
+
+    def connected(self, answering: bool) -> None:
+        """Record whether the brokers answer."""
+        if not answering:
+            self._disconnects.inc()
+        self._connected.set(answering)
+
+    def position(self, watermark: int, lag: Mapping[Partition, int], pending: int) -> None:
+        """Record how far reading and observing are; replaces what was there."""
+        self._watermark.set(watermark / SECOND)
+        self._pending.set(pending)
+        self._shown.lag = dict(lag)
+
+    def watched(
+        self,
+        readings: Sequence[SignalReading],
+        warm_ups: Sequence[WarmUp],
+        incidents: Mapping[tuple[str, str], int],
+    ) -> None:
+        """Record the monitor's numbers; replaces what was there."""
+        self._shown.readings = tuple(readings)
+        self._shown.warm_ups = tuple(warm_ups)
+        self._shown.incidents = dict(incidents)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return what `/metrics` answers, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Shown(Collector):
+    """The families with a series per signal, model version or partition."""
+
+    def __init__(self, max_series: int) -> None:
+        self._max_series = max_series
+        self.readings: tuple[SignalReading, ...] = ()
+        self.warm_ups: tuple[WarmUp, ...] = ()
+        self.incidents: Mapping[tuple[str, str], int] = {}
+        self.lag: Mapping[Partition, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._signals()
+        yield from self._models()
+        lag = GaugeMetricFamily(
+            "streamdrift_lag_messages",
+            "Messages of a partition that are not read yet.",
+            labels=["topic", "partition"],
+        )
+        for partition, messages in sorted(self.lag.items()):
+            lag.add_metric([partition.topic, str(partition.number)], messages)
+        yield lag
+
+    def _signals(self) -> Iterator[Metric]:
+        # In this order, and not by strength, the choice of series stays the same over time.
+        readings = sorted(
+            self.readings, key=lambda each: (each.model, each.version, each.signal.ordinal)
+        )
+        labels = ["model", "version", "signal", "detector"]
+        statistic = GaugeMetricFamily(
+            "streamdrift_signal_statistic", "A detector's statistic for a signal.", labels=labels
+        )
+        threshold = GaugeMetricFamily(
+            "streamdrift_signal_threshold",
+            "The statistic at which the detector decides that the signal changed.",
+            labels=labels,
+        )
+        changed = GaugeMetricFamily(
+            "streamdrift_signal_changed",
+            "1 from a signal's change to its return or acceptance.",
+            labels=labels,
+        )
+        for reading in readings[: self._max_series]:
+            values = [reading.model, reading.version, reading.signal.name, reading.detector]
+            statistic.add_metric(values, reading.statistic)
+            threshold.add_metric(values, reading.threshold)
+            changed.add_metric(values, reading.changed)
+        yield from (statistic, threshold, changed)
+        yield GaugeMetricFamily(
+            "streamdrift_signals_left_out",
+            "Readings of signals not shown, as there are too many.",
+            value=max(0, len(readings) - self._max_series),
+        )
+
+    def _models(self) -> Iterator[Metric]:
+        labels = ["model", "version"]
+        warm_up = GaugeMetricFamily(
+            "streamdrift_warm_up_ratio",
+            "Progress of the reference: at 1 the model version is watched.",
+            labels=labels,
+        )
+        for each in sorted(self.warm_ups)[: self._max_series]:
+            # The events may be there while the time span is not: not complete, so below 1.
+            ratio = 1.0 if each.complete else min(0.99, each.events / max(1, each.wanted))
+            warm_up.add_metric([each.model, each.version], ratio)
+        yield warm_up
+        incidents = GaugeMetricFamily(
+            "streamdrift_incidents_open", "Incidents that are not resolved.", labels=labels
+        )
+        for (model, version), count in sorted(self.incidents.items())[: self._max_series]:
+            incidents.add_metric([model, version], count)
+        yield incidents

@@ -1,0 +1,125 @@
+import re
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from streamdrift.metrics import Metrics
+from streamdrift.records import (
+    Alert,
+    AlertKind,
+    Partition,
+    Signal,
+    SignalKind,
+    SignalReading,
+    WarmUp,
+)
+
+
+@pytest.fixture
+def metrics():
+    return Metrics(CollectorRegistry())
+
+
+def sample(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def reading(ordinal, model="fraud", statistic=1.5):
+    signal = Signal(ordinal, f"x{ordinal}", None, SignalKind.VALUE, AlertKind.DATA_DRIFT)
+    return SignalReading(model, "3", signal, "adwin", statistic, 4.0, changed=ordinal == 1)
+
+
+def test_what_happened_is_counted(metrics):
+    metrics.read("predictions", messages=3, events=5)
+    metrics.read("predictions", messages=1, events=1)
+    metrics.dead_letter("invalid_json", 2)
+    metrics.spent("decode", 0.25)
+    assert sample(metrics, "streamdrift_messages_total", topic="predictions") == 4
+    assert sample(metrics, "streamdrift_events_total", topic="predictions") == 6
+    assert sample(metrics, "streamdrift_dead_letters_total", reason="invalid_json") == 2
+    assert sample(metrics, "streamdrift_stage_seconds_total", stage="decode") == 0.25
+
+
+def test_latency_runs_from_event_time_to_publication(metrics):
+    alert = Alert("a", "opened", "fraud", "3", 1_000_000, 1_000_000, {})
+    metrics.published([alert], now=3_500_000)
+    assert sample(metrics, "streamdrift_alerts_total", type="opened") == 1
+    assert sample(metrics, "streamdrift_alert_latency_seconds_sum") == 2.5
+    assert sample(metrics, "streamdrift_alert_latency_seconds_bucket", le="2.0") == 0
+    assert sample(metrics, "streamdrift_alert_latency_seconds_bucket", le="5.0") == 1
+
+
+def test_a_clock_behind_the_events_gives_no_negative_latency(metrics):
+    metrics.published([Alert("a", "opened", "m", "", 9_000_000, 0, {})], now=1)
+    assert sample(metrics, "streamdrift_alert_latency_seconds_sum") == 0
+
+
+def test_signals_have_statistic_and_threshold(metrics):
+    metrics.watched([reading(0), reading(1)], [], {})
+    labels = {"model": "fraud", "version": "3", "signal": "x1", "detector": "adwin"}
+    assert sample(metrics, "streamdrift_signal_statistic", **labels) == 1.5
+    assert sample(metrics, "streamdrift_signal_threshold", **labels) == 4.0
+    assert sample(metrics, "streamdrift_signal_changed", **labels) == 1
+
+
+def test_the_number_of_series_is_bounded_and_the_rest_counted():
+    metrics = Metrics(CollectorRegistry(), max_series=10)
+    metrics.watched([reading(ordinal) for ordinal in range(25)], [], {})
+    body, _ = metrics.exposition()
+    assert body.count(b"streamdrift_signal_statistic{") == 10
+    assert sample(metrics, "streamdrift_signals_left_out") == 15
+
+
+def test_what_is_gone_disappears(metrics):
+    metrics.watched([reading(0)], [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1})
+    metrics.watched([], [], {})
+    body, _ = metrics.exposition()
+    assert b'model="fraud"' not in body
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "ratio"),
+    [
+        (WarmUp("m", "1", 25, 100, False), 0.25),
+        (WarmUp("m", "1", 100, 100, True), 1.0),
+        (WarmUp("m", "1", 500, 100, False), 0.99),
+        (WarmUp("m", "1", 0, 0, False), 0.0),
+    ],
+)
+def test_warm_up_is_complete_only_when_it_is(metrics, warm_up, ratio):
+    metrics.watched([], [warm_up], {})
+    assert sample(metrics, "streamdrift_warm_up_ratio", model="m", version="1") == ratio
+
+
+def test_positions_and_state(metrics):
+    metrics.position(5_000_000, {Partition("predictions", 1): 7}, pending=3)
+    metrics.stored(1_234)
+    metrics.committed(0.02)
+    metrics.connected(True)
+    assert sample(metrics, "streamdrift_watermark_timestamp_seconds") == 5
+    assert sample(metrics, "streamdrift_lag_messages", topic="predictions", partition="1") == 7
+    assert sample(metrics, "streamdrift_pending_events") == 3
+    assert sample(metrics, "streamdrift_state_bytes") == 1_234
+    assert sample(metrics, "streamdrift_commit_seconds_count") == 1
+    assert sample(metrics, "streamdrift_source_connected") == 1
+    metrics.connected(False)
+    assert sample(metrics, "streamdrift_source_connected") == 0
+    assert sample(metrics, "streamdrift_source_disconnects_total") == 1
+
+
+def test_the_exposition_is_valid_and_names_follow_the_rules(metrics):
+    metrics.read("t", 1, 1)
+    metrics.watched([reading(0)], [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1})
+    body, content_type = metrics.exposition()
+    assert content_type.startswith("text/plain; version=0.0.4")
+    families = list(text_string_to_metric_families(body.decode()))
+    assert len(families) > 15
+    for family in families:
+        assert re.fullmatch(r"streamdrift_[a-z_]+", family.name)
+        assert family.documentation.endswith(".")
+        assert not re.search(r"_(ms|milliseconds|micros|percent|total)$", family.name)
+        if family.type in ("counter", "gauge"):
+            assert {each.name for each in family.samples} <= {
+                f"{family.name}_total" if family.type == "counter" else family.name
+            }
