@@ -1,13 +1,10 @@
 """ADWIN: a window that grows while nothing changes and drops its old part when something does.
 
 Bifet and Gavalda, Learning from time-changing data with adaptive windowing, SIAM SDM 2007.
-The window is an exponential histogram: level i holds up to `max_buckets` buckets of 2^i
-values each, oldest first, as their sum and their sum of squared deviations. Arithmetic and
-its order are those of river's `AdaptiveWindowing` (river 0.26), so alarms come at the same
-values; after an alarm the newer part of the window stays, as in the paper.
+Alarms come at the same values as those of river's `AdaptiveWindowing` (river 0.26); after an
+alarm the newer part of the window stays, as in the paper.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Literal, cast
 
@@ -15,24 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from streamdrift.detectors.adaptive_window import (
+    CONSTANT,
+    LEVELS,
+    STATISTIC,
+    THRESHOLD,
+    TOTAL,
+    VARIANCE,
+    WIDTH,
+    readings,
+    update,
+)
 from streamdrift.detectors.bank import Evidence
-from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
-
-LEVELS = 32
-"""Levels of the histogram: room for 2^32 values times `max_buckets`; the oldest go beyond."""
-
-TOTAL, VARIANCE, WIDTH, CONSTANT = range(4)
-"""Places in a slot's moments. VARIANCE is the window's sum of squared deviations; CONSTANT
-the one value all values since the reset had, NaN where they differ."""
-
-STATISTIC, THRESHOLD, BEFORE, AFTER, EARLIEST, LATEST = range(6)
-"""Places in a slot's findings, in the order of `Evidence`."""
-
-LIKELIHOOD_DROP = 7.35
-"""A border belongs to the onset interval while twice its log likelihood is this close to the
-best border's: 95 % for a change point (Hansen, Sample splitting and threshold estimation,
-Econometrica 2000)."""
 
 
 class AdwinSettings(BaseModel):
@@ -59,288 +51,6 @@ class AdwinSettings(BaseModel):
     )
 
 
-@kernel
-def _shift(totals: Floats, variances: Floats, counts: Ints, level: int, places: int) -> None:
-    """Remove the oldest `places` buckets of a level."""
-    remaining = counts[level] - places
-    for place in range(remaining):
-        totals[level, place] = totals[level, place + places]
-        variances[level, place] = variances[level, place + places]
-    counts[level] = remaining
-
-
-@kernel
-def _used_levels(counts: Ints) -> int:
-    """Return how many levels there are, counted to the highest that holds a bucket."""
-    levels = 1
-    while levels < len(counts) and counts[levels] > 0:
-        levels += 1
-    return levels
-
-
-@kernel
-def _drop_oldest(totals: Floats, variances: Floats, counts: Ints, moments: Floats) -> None:
-    """Remove the window's oldest bucket."""
-    level = _used_levels(counts) - 1
-    size = 2.0**level
-    mean = totals[level, 0] / size
-    moments[WIDTH] -= size
-    moments[TOTAL] -= totals[level, 0]
-    width = moments[WIDTH]
-    rest = moments[TOTAL] / width
-    moments[VARIANCE] -= variances[level, 0] + size * width * (mean - rest) * (mean - rest) / (
-        size + width
-    )
-    _shift(totals, variances, counts, level, 1)
-
-
-@kernel
-def _insert(
-    totals: Floats,
-    variances: Floats,
-    counts: Ints,
-    moments: Floats,
-    value: float,
-    max_buckets: int,
-) -> None:
-    """Add a value to the window and merge what overflows."""
-    totals[0, counts[0]] = value
-    variances[0, counts[0]] = 0.0
-    counts[0] += 1
-    if moments[WIDTH] == 0.0:
-        moments[CONSTANT] = value
-    elif value != moments[CONSTANT]:
-        moments[CONSTANT] = np.nan
-    moments[WIDTH] += 1.0
-    width = moments[WIDTH]
-    if width > 1.0:
-        deviation = value - moments[TOTAL] / (width - 1.0)
-        moments[VARIANCE] += (width - 1.0) * deviation * deviation / width
-    moments[TOTAL] += value
-
-    level = 0
-    size = 1.0
-    while counts[level] == max_buckets + 1:
-        if level + 1 == len(counts):
-            _drop_oldest(totals, variances, counts, moments)
-            return
-        difference = totals[level, 0] / size - totals[level, 1] / size
-        between = size * 0.5 * difference * difference
-        place = counts[level + 1]
-        totals[level + 1, place] = totals[level, 0] + totals[level, 1]
-        variances[level + 1, place] = variances[level, 0] + variances[level, 1] + between
-        counts[level + 1] += 1
-        _shift(totals, variances, counts, level, 2)
-        level += 1
-        size *= 2.0
-
-
-@kernel
-def _epsilon(
-    older: float, newer: float, moments: Floats, log_term: float, shortest: float
-) -> float:
-    """Return the difference of means that `older` and `newer` values must exceed."""
-    reciprocal = 1.0 / (older - shortest + 1.0) + 1.0 / (newer - shortest + 1.0)
-    spread = moments[VARIANCE] / moments[WIDTH]
-    return math.sqrt(2.0 * reciprocal * spread * log_term) + 2.0 / 3.0 * log_term * reciprocal
-
-
-@kernel
-def _found_cut(
-    totals: Floats, counts: Ints, moments: Floats, delta: float, shortest: float
-) -> bool:
-    """Tell whether some border of buckets parts the window into two different halves.
-
-    A border is first held against lower bounds of epsilon, free of division and root and
-    widened by far more than rounding can do; only what passes is computed exactly.
-    """
-    width = moments[WIDTH]
-    log_term = math.log(2.0 * math.log(width) / delta)
-    linear = 2.0 / 3.0 * log_term * width * (1.0 - 1e-9)
-    square = 2.0 * (moments[VARIANCE] / width) * log_term * width * (1.0 - 1e-9)
-    older, newer = 0.0, width
-    older_total, newer_total = 0.0, moments[TOTAL]
-    levels = _used_levels(counts)
-    size = 2.0 ** (levels - 1)
-    for level in range(levels - 1, -1, -1):
-        for place in range(counts[level]):
-            older += size
-            newer -= size
-            older_total += totals[level, place]
-            newer_total -= totals[level, place]
-            if newer < shortest or older < shortest:
-                continue
-            if level == 0 and place == counts[0] - 1:
-                return False
-            left, right = older_total * newer, newer_total * older
-            distance = abs(left - right) + 1e-12 * (abs(left) + abs(right))
-            if distance < linear or distance * distance < square * older * newer:
-                continue
-            difference = (older_total / older) - (newer_total / newer)
-            if abs(difference) > _epsilon(older, newer, moments, log_term, shortest):
-                return True
-        size *= 0.5
-    return False
-
-
-@kernel
-def _strongest(
-    totals: Floats,
-    counts: Ints,
-    moments: Floats,
-    delta: float,
-    shortest: float,
-    finding: Floats,
-) -> float:
-    """Fill in all of a finding but the onset; return the best border's likelihood gain.
-
-    Statistic and threshold are those of the border that exceeds its epsilon by the largest
-    factor; before and after those of the most likely border, by the variance it explains.
-    """
-    width = moments[WIDTH]
-    log_term = math.log(2.0 * math.log(width) / delta)
-    older, newer = 0.0, width
-    older_total, newer_total = 0.0, moments[TOTAL]
-    largest_ratio, best_gain = -1.0, -1.0
-    levels = _used_levels(counts)
-    for level in range(levels - 1, -1, -1):
-        size = 2.0**level
-        for place in range(counts[level]):
-            older += size
-            newer -= size
-            older_total += totals[level, place]
-            newer_total -= totals[level, place]
-            if newer < shortest or older < shortest:
-                continue
-            before, after = older_total / older, newer_total / newer
-            epsilon = _epsilon(older, newer, moments, log_term, shortest)
-            if abs(after - before) > largest_ratio * epsilon:
-                largest_ratio = abs(after - before) / epsilon
-                finding[STATISTIC], finding[THRESHOLD] = abs(after - before), epsilon
-            gain = (after - before) * (after - before) * older * newer / width
-            if gain > best_gain:
-                best_gain = gain
-                finding[BEFORE], finding[AFTER] = before, after
-    return best_gain
-
-
-@kernel
-def _locate(
-    totals: Floats, counts: Ints, moments: Floats, shortest: float, best: float, finding: Floats
-) -> None:
-    """Fill in the onset: the buckets around every border about as likely as the best one."""
-    width = moments[WIDTH]
-    noise = max(moments[VARIANCE] - best, 0.0) / width
-    least = best - LIKELIHOOD_DROP * noise
-    older, newer = 0.0, width
-    older_total, newer_total = 0.0, moments[TOTAL]
-    finding[EARLIEST] = -1.0
-    likely = False
-    levels = _used_levels(counts)
-    for level in range(levels - 1, -1, -1):
-        size = 2.0**level
-        for place in range(counts[level]):
-            older += size
-            newer -= size
-            older_total += totals[level, place]
-            newer_total -= totals[level, place]
-            if likely:
-                finding[LATEST] = newer
-            likely = False
-            if newer < shortest or older < shortest:
-                continue
-            difference = newer_total / newer - older_total / older
-            likely = difference * difference * older * newer / width >= least
-            if likely and finding[EARLIEST] < 0.0:
-                finding[EARLIEST] = newer + size - 1.0
-
-
-@kernel
-def _detect(
-    totals: Floats,
-    variances: Floats,
-    counts: Ints,
-    moments: Floats,
-    delta: float,
-    shortest: float,
-    finding: Floats,
-) -> bool:
-    """Drop the oldest buckets until no border parts the window; tell whether any went."""
-    constant = moments[CONSTANT]
-    if constant == math.floor(constant) and abs(constant) * moments[WIDTH] < 2.0**53:
-        return False  # every sum is exact, so every border has two equal means
-    found = False
-    while _found_cut(totals, counts, moments, delta, shortest):
-        if not found:
-            best = _strongest(totals, counts, moments, delta, shortest, finding)
-            _locate(totals, counts, moments, shortest, best, finding)
-        found = True
-        _drop_oldest(totals, variances, counts, moments)
-    return found
-
-
-@kernel
-def _update(
-    totals: Floats,
-    variances: Floats,
-    counts: Ints,
-    moments: Floats,
-    ticks: Ints,
-    findings: Floats,
-    values: Floats,
-    rows: Ints,
-    start: Ints,
-    delta: float,
-    clock: int,
-    max_buckets: int,
-    shortest: float,
-    grace: float,
-    least_effect: Floats,
-    alarms: Ints,
-) -> None:
-    """Let every slot consume its row up to its first alarm; `alarms` says where that was."""
-    events = values.shape[1]
-    for slot in range(len(rows)):
-        alarms[slot] = events
-        sums, squares = totals[slot], variances[slot]
-        count, moment, finding = counts[slot], moments[slot], findings[slot]
-        tick = ticks[slot]
-        for event in range(start[slot], events):
-            value = values[rows[slot], event]
-            if not math.isfinite(value):
-                continue
-            _insert(sums, squares, count, moment, value, max_buckets)
-            tick += 1
-            if tick < clock:
-                continue
-            tick = 0
-            if moment[WIDTH] <= grace:
-                continue
-            if _detect(sums, squares, count, moment, delta, shortest, finding) and not (
-                abs(finding[AFTER] - finding[BEFORE]) < least_effect[slot]
-            ):
-                alarms[slot] = event
-                break
-        ticks[slot] = tick
-
-
-@kernel
-def _readings(
-    totals: Floats,
-    counts: Ints,
-    moments: Floats,
-    delta: float,
-    shortest: float,
-    grace: float,
-    findings: Floats,
-) -> None:
-    """Fill in statistic and threshold of every slot's strongest border as it stands."""
-    for slot in range(len(counts)):
-        width = moments[slot, WIDTH]
-        if width > grace and width >= 2.0 * shortest:
-            _strongest(totals[slot], counts[slot], moments[slot], delta, shortest, findings[slot])
-
-
 class AdwinBank:
     """ADWIN over many signals; see `Bank`. Costs about 3 kB a slot."""
 
@@ -353,6 +63,7 @@ class AdwinBank:
         self._least_effect = settings.minimum_effect * np.asarray(scale, dtype=np.float64)
         self._totals = np.zeros(buckets)
         self._variances = np.zeros(buckets)
+        self._heads = np.zeros((slots, LEVELS), dtype=np.int64)
         self._counts = np.zeros((slots, LEVELS), dtype=np.int64)
         self._moments = np.zeros((slots, 4))
         self._ticks = np.zeros(slots, dtype=np.int64)
@@ -367,9 +78,10 @@ class AdwinBank:
         """Let each slot consume its values up to its first alarm; see `Bank`."""
         settings = self._settings
         alarms = np.empty(len(rows), dtype=np.int64)
-        _update(
+        update(
             self._totals,
             self._variances,
+            self._heads,
             self._counts,
             self._moments,
             self._ticks,
@@ -379,7 +91,6 @@ class AdwinBank:
             start,
             settings.delta,
             settings.clock,
-            settings.max_buckets,
             float(settings.min_window_length),
             float(settings.grace_period),
             self._least_effect,
@@ -394,6 +105,7 @@ class AdwinBank:
 
     def reset(self, slot: int) -> None:
         """Empty the slot's window."""
+        self._heads[slot] = 0
         self._counts[slot] = 0
         self._moments[slot] = 0.0
         self._ticks[slot] = 0
@@ -402,8 +114,9 @@ class AdwinBank:
         """Return each window's strongest difference of means and its epsilon; see `Bank`."""
         settings = self._settings
         findings = np.zeros_like(self._findings)
-        _readings(
+        readings(
             self._totals,
+            self._heads,
             self._counts,
             self._moments,
             settings.delta,
@@ -414,9 +127,9 @@ class AdwinBank:
         return findings[:, STATISTIC].copy(), findings[:, THRESHOLD].copy()
 
     def snapshot(self) -> State:
-        """Return the windows; of the buckets, those in use, slot by slot and level by level."""
-        used = self._used()
+        """Return the windows; of the buckets, those in use, oldest first in each level."""
         levels = int(np.max(np.sum(self._counts > 0, axis=1), initial=0))
+        used = self._used()
         return {
             "counts": self._counts[:, :levels].astype(np.uint8),
             "totals": self._totals[used],
@@ -431,16 +144,18 @@ class AdwinBank:
         counts = arrays["counts"]
         self._counts[:] = 0
         self._counts[:, : counts.shape[1]] = counts
+        self._heads[:] = 0
         used = self._used()
         self._totals[used] = arrays["totals"]
         self._variances[used] = arrays["variances"]
         self._moments[:] = arrays["moments"]
         self._ticks[:] = arrays["ticks"]
 
-    def _used(self) -> NDArray[np.bool_]:
-        """Return which places of the histograms hold a bucket, bool[k, levels, places]."""
-        places = np.arange(self._totals.shape[2])
-        return cast("NDArray[np.bool_]", places < self._counts[:, :, np.newaxis])
+    def _used(self) -> tuple[Ints, Ints, Ints]:
+        """Return slot, level and place of every bucket in use, in order of age per level."""
+        ages = np.arange(self._totals.shape[2])
+        slot, level, age = np.nonzero(ages < self._counts[:, :, np.newaxis])
+        return slot, level, (self._heads[slot, level] + age) % len(ages)
 
 
 class ADWIN:
@@ -451,11 +166,11 @@ class ADWIN:
     are not finite are skipped.
 
     >>> detector = ADWIN()
-    >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 500):
+    >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 20):
     ...     detector.update(value)
     ...     if detector.drift_detected:
     ...         print(index, detector.onset)
-    1023 (998, 1002)
+    1023 (996, 1003)
     """
 
     def __init__(

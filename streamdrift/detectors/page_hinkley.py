@@ -1,0 +1,291 @@
+"""The Page-Hinkley test: a cumulative sum of deviations from the running mean.
+
+Page, Continuous inspection schemes, Biometrika 41 (1954). Arithmetic, its order and the
+initial values are those of `river.drift.PageHinkley` (river 0.26), so alarms come at the
+same values.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamdrift.detectors.bank import Evidence
+from streamdrift.kernels import kernel
+from streamdrift.records import Floats, Ints, State
+
+(
+    COUNT,
+    MEAN,
+    TOTAL,
+    RISE,
+    LOWEST,
+    LOWEST_COUNT,
+    LOWEST_TOTAL,
+    FALL,
+    HIGHEST,
+    HIGHEST_COUNT,
+    HIGHEST_TOTAL,
+    ALARMED,
+) = range(12)
+"""Places in a slot's sums. RISE and FALL are the cumulative sums that look for an increase
+and a decrease; LOWEST and HIGHEST their extremes, each with the count and total of the values
+seen by then. ALARMED is 1 after an alarm: the next value starts anew."""
+
+STATISTIC, THRESHOLD, BEFORE, AFTER, BACK = range(5)
+"""Places in a slot's findings; BACK is the first value after the extreme, counted back."""
+
+ONSET_QUANTILE = 11.03
+"""97.5 % quantile of a change point's error in units of (noise / effect)^2 values (Bai,
+Estimation of a change point in multiple regression models, 1997)."""
+
+Mode = Literal["up", "down", "both"]
+
+
+class PageHinkleySettings(BaseModel):
+    """Settings of a Page-Hinkley bank. The defaults are calibrated on ranks and 0/1 signals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["page_hinkley"] = Field(
+        default="page_hinkley", description="Which detector this is."
+    )
+    min_instances: int = Field(default=30, ge=1, description="Values before it may alarm.")
+    delta: float = Field(
+        default=0.25, ge=0, description="Allowance for each value, in standard deviations."
+    )
+    threshold: float = Field(
+        default=50.0, gt=0, description="Cumulative sum that alarms, in standard deviations."
+    )
+    least_threshold: float = Field(
+        default=5.0,
+        ge=0,
+        description="Lower limit of the threshold in the signal's own units, for rare 1s.",
+    )
+    alpha: float = Field(
+        default=1.0, gt=0, le=1, description="Factor by which sums fade; 1 forgets nothing."
+    )
+    mode: Mode = Field(default="both", description="Whether to look for rises, falls, or both.")
+    minimum_effect: float = Field(
+        default=0.1,
+        ge=0,
+        description="Smallest difference of means that alarms, in standard deviations.",
+    )
+
+
+@kernel
+def _start(sums: Floats) -> None:
+    """Set a slot's sums as new."""
+    sums[:] = 0.0
+    sums[LOWEST] = np.inf
+    sums[HIGHEST] = -1.0
+
+
+@kernel
+def _find(sums: Floats, up: bool, threshold: float, finding: Floats) -> float:
+    """Fill in the finding of an alarm; return the difference of means."""
+    count, total = sums[LOWEST_COUNT], sums[LOWEST_TOTAL]
+    finding[STATISTIC] = sums[RISE] - sums[LOWEST]
+    if not up:
+        count, total = sums[HIGHEST_COUNT], sums[HIGHEST_TOTAL]
+        finding[STATISTIC] = sums[HIGHEST] - sums[FALL]
+    finding[THRESHOLD] = threshold
+    finding[BEFORE] = total / count
+    finding[AFTER] = (sums[TOTAL] - total) / max(sums[COUNT] - count, 1.0)
+    finding[BACK] = max(sums[COUNT] - count - 1.0, 0.0)
+    return math.fabs(finding[AFTER] - finding[BEFORE])
+
+
+@kernel
+def _add(sums: Floats, value: float, delta: float, alpha: float) -> None:
+    """Take a value into a slot's sums."""
+    sums[COUNT] += 1.0
+    sums[TOTAL] += value
+    sums[MEAN] += (1.0 / sums[COUNT]) * (value - sums[MEAN])
+    deviation = value - sums[MEAN]
+    sums[RISE] = alpha * sums[RISE] + deviation - delta
+    sums[FALL] = alpha * sums[FALL] + deviation + delta
+    if sums[RISE] < sums[LOWEST]:
+        sums[LOWEST] = sums[RISE]
+        sums[LOWEST_COUNT], sums[LOWEST_TOTAL] = sums[COUNT], sums[TOTAL]
+    if sums[FALL] > sums[HIGHEST]:
+        sums[HIGHEST] = sums[FALL]
+        sums[HIGHEST_COUNT], sums[HIGHEST_TOTAL] = sums[COUNT], sums[TOTAL]
+
+
+@kernel
+def _update(
+    sums: Floats,
+    findings: Floats,
+    values: Floats,
+    rows: Ints,
+    start: Ints,
+    min_instances: float,
+    deltas: Floats,
+    thresholds: Floats,
+    alpha: float,
+    upward: bool,
+    downward: bool,
+    least_effect: Floats,
+    alarms: Ints,
+) -> None:
+    """Let every slot consume its row up to its first alarm; `alarms` says where that was."""
+    events = values.shape[1]
+    own = np.empty(sums.shape[1])
+    for slot in range(len(rows)):
+        alarms[slot] = events
+        own[:] = sums[slot]
+        row, delta, threshold = values[rows[slot]], deltas[slot], thresholds[slot]
+        for event in range(start[slot], events):
+            value = row[event]
+            if not math.isfinite(value):
+                continue
+            if own[ALARMED] > 0.0:
+                _start(own)
+            _add(own, value, delta, alpha)
+            if own[COUNT] < min_instances:
+                continue
+            up = upward and own[RISE] - own[LOWEST] > threshold
+            if not up and not (downward and own[HIGHEST] - own[FALL] > threshold):
+                continue
+            own[ALARMED] = 1.0
+            if _find(own, up, threshold, findings[slot]) >= least_effect[slot]:
+                alarms[slot] = event
+                break
+        sums[slot] = own
+
+
+class PageHinkleyBank:
+    """Page-Hinkley over many signals; see `Bank`. Costs about 150 bytes a slot."""
+
+    name = "page_hinkley"
+
+    def __init__(self, settings: PageHinkleySettings, scale: Floats) -> None:
+        slots = len(scale)
+        self._settings = settings
+        self._scale = np.array(scale, dtype=np.float64)
+        self._deltas = settings.delta * self._scale
+        self._thresholds = np.maximum(settings.threshold * self._scale, settings.least_threshold)
+        self._least_effect = settings.minimum_effect * self._scale
+        self._sums = np.empty((slots, 12))
+        self._findings = np.zeros((slots, 5))
+        for slot in range(slots):
+            self.reset(slot)
+
+    def update(self, values: Floats, rows: Ints, start: Ints) -> Ints:
+        """Let each slot consume its values up to its first alarm; see `Bank`."""
+        settings = self._settings
+        alarms = np.empty(len(rows), dtype=np.int64)
+        _update(
+            self._sums,
+            self._findings,
+            values,
+            rows,
+            start,
+            float(settings.min_instances),
+            self._deltas,
+            self._thresholds,
+            settings.alpha,
+            settings.mode != "down",
+            settings.mode != "up",
+            self._least_effect,
+            alarms,
+        )
+        return alarms
+
+    def extreme(self, slot: int) -> int:
+        """Return the first value after the sum's extreme, counted back from the alarm's."""
+        return int(self._findings[slot, BACK])
+
+    def evidence(self, slot: int) -> Evidence:
+        """Return why the slot raised its last alarm; see `Bank`.
+
+        The onset is the cumulative sum's extreme and its 95 % interval at the noise that
+        the signal had under its reference.
+        """
+        statistic, threshold, before, after, _ = self._findings[slot].tolist()
+        back = self.extreme(slot)
+        oldest = int(self._sums[slot, COUNT]) - 1
+        noise = float(self._scale[slot]) / max(abs(after - before), 1e-300)
+        margin = math.ceil(min(ONSET_QUANTILE * noise * noise, oldest))
+        earliest, latest = min(back + margin, oldest), max(back - margin, 0)
+        return Evidence(statistic, threshold, before, after, earliest, latest)
+
+    def reset(self, slot: int) -> None:
+        """Start the slot's sums anew."""
+        _start(self._sums[slot])
+
+    def readings(self) -> tuple[Floats, Floats]:
+        """Return the larger of each slot's two statistics and its threshold; see `Bank`."""
+        sums, settings = self._sums, self._settings
+        rise = sums[:, RISE] - sums[:, LOWEST]
+        fall = sums[:, HIGHEST] - sums[:, FALL]
+        statistic = {"up": rise, "down": fall, "both": np.maximum(rise, fall)}[settings.mode]
+        able = sums[:, COUNT] >= settings.min_instances
+        return np.where(able, statistic, 0.0), self._thresholds.copy()
+
+    def snapshot(self) -> State:
+        """Return the sums, float64[k, 12]."""
+        return {"sums": self._sums.copy()}
+
+    def restore(self, state: State) -> None:
+        """Take over a snapshot of a bank with the same settings and number of slots."""
+        self._sums[:] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"]
+
+
+class PageHinkley:
+    """Page-Hinkley over one series of raw numbers, with river's interface and defaults.
+
+    Values that are not finite are skipped.
+
+    >>> detector = PageHinkley()
+    >>> for index, value in enumerate([1.0, 0.0] * 500 + [5.0, 4.0] * 7):
+    ...     detector.update(value)
+    ...     if detector.drift_detected:
+    ...         print(index, detector.onset)
+    1012 (1000, 1000)
+    """
+
+    def __init__(
+        self,
+        min_instances: int = 30,
+        delta: float = 0.005,
+        threshold: float = 50.0,
+        alpha: float = 1 - 0.0001,
+        mode: Mode = "both",
+    ) -> None:
+        settings = PageHinkleySettings(
+            min_instances=min_instances,
+            delta=delta,
+            threshold=threshold,
+            least_threshold=0.0,
+            alpha=alpha,
+            mode=mode,
+            minimum_effect=0.0,
+        )
+        self._bank = PageHinkleyBank(settings, np.ones(1))
+        self._value = np.empty((1, 1))
+        self._place = np.zeros(1, dtype=np.int64)
+        self._seen = 0
+        self.drift_detected = False
+
+    def update(self, x: float) -> None:
+        """Take the next value; `drift_detected` then says whether it raised an alarm."""
+        self._value[0, 0] = x
+        self._seen += 1
+        self.drift_detected = bool(self._bank.update(self._value, self._place, self._place)[0] == 0)
+
+    @property
+    def onset(self) -> tuple[int, int] | None:
+        """First and last index between which the change began; None without an alarm now.
+
+        Here both are the value after the cumulative sum's extreme. Indices count the values
+        given to `update` from 0.
+        """
+        if not self.drift_detected:
+            return None
+        onset = self._seen - 1 - self._bank.extreme(0)
+        return onset, onset
