@@ -1,0 +1,207 @@
+"""The command line: `streamdrift run`, `replay`, `check`, `settings` and `demo`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamdrift import __version__
+from streamdrift.errors import StreamdriftError
+
+# Each command imports what it needs when it is called: `--help` must not wait for a compiler.
+
+app = typer.Typer(
+    help="Finds drift in prediction events on Kafka, and publishes alerts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SETTINGS = "Settings"
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Settings file (YAML). Without one, the environment, --set and the defaults count.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, over file and environment: --set kafka.bootstrap_servers=host:9092.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+LogOption = Annotated[LogLevel, typer.Option("--log-level", help="How much is logged.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamdrift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Find drift in prediction events on Kafka, and publish alerts."""
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    log_level: LogOption = LogLevel.INFO,
+) -> None:
+    """Watch the topics and publish alerts, until SIGTERM or SIGINT."""
+    from streamdrift.commands.run import run_service
+    from streamdrift.config import load_settings
+
+    run_service(load_settings(config, assignments or ()), log_level.value)
+
+
+@app.command()
+def replay(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A file (.jsonl, .csv, .parquet, also .gz), `-` for JSON Lines on stdin, or "
+            "kafka://TOPIC[?from=TIME&to=TIME].",
+        ),
+    ],
+    alerts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write alerts there; by default they go to stdout."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model of events that name none; default: the file's stem.")
+    ] = None,
+    events_per_day: Annotated[
+        float | None,
+        typer.Option(min=1e-3, help="Spacing of a file's rows without time [default: 100000]."),
+    ] = None,
+    journal: Annotated[
+        bool,
+        typer.Option("--journal", help="Repeat the service's verdicts on idle partitions."),
+    ] = False,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Find the drift in history, faster than real time and without side effects.
+
+    A file needs neither settings nor a broker: columns named like an event's fields are
+    those, the others are features.
+    """
+    from streamdrift.commands.replay import ReplayOptions, run_replay
+    from streamdrift.config import load_settings
+
+    options = ReplayOptions(source, alerts, model, events_per_day, journal)
+    run_replay(options, load_settings(config, assignments or ()))
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Check the settings only, not the broker.")
+    ] = False,
+) -> None:
+    """Report every mistake of the settings at once, then try the connections and topics."""
+    from streamdrift.commands.check import run_check
+    from streamdrift.config import load_settings
+
+    run_check(load_settings(config, assignments or ()), offline=offline)
+
+
+@app.command()
+def settings(
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print the schema of the file, for editors.")
+    ] = False,
+) -> None:
+    """Print the settings in effect as YAML, secrets hidden."""
+    import json
+
+    from streamdrift.config import load_settings, settings_schema
+
+    if json_schema:
+        typer.echo(json.dumps(settings_schema(), indent=2))
+    else:
+        typer.echo(load_settings(config, assignments or ()).text(), nl=False)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long the traffic lasts, about.")
+    ] = 60.0,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
+    injections: Annotated[
+        bool,
+        typer.Option("--injections/--no-injections", help="Whether to inject drift."),
+    ] = True,
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Use this broker, not an embedded one."),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines of text, no live display.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result there.")
+    ] = None,
+) -> None:
+    """Show everything at once: a broker, traffic with injected drift, and what is found."""
+    from streamdrift.demo import run_demo
+
+    code = run_demo(
+        seconds=seconds,
+        seed=seed,
+        injections=injections,
+        bootstrap_servers=bootstrap_servers,
+        plain=plain,
+        json_file=json_file,
+    )
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line; errors made for people end it with their own exit code."""
+    try:
+        app()
+    except StreamdriftError as error:
+        typer.echo(f"streamdrift: {error}", err=True)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

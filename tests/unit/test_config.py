@@ -1,0 +1,310 @@
+import json
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from streamdrift.config import Settings, load_settings, settings_schema
+from streamdrift.config.layers import parse_file, read_assignments, read_environment
+from streamdrift.durations import SECOND
+from streamdrift.errors import SettingsError
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text=None, assignments=(), environment=None):
+        file = None
+        if text is not None:
+            file = tmp_path / "streamdrift.yaml"
+            file.write_text(text)
+        return load_settings(file, assignments, environment or {})
+
+    return load
+
+
+@pytest.fixture
+def mistakes(load):
+    def mistakes(*arguments, **options):
+        with pytest.raises(SettingsError) as error:
+            load(*arguments, **options)
+        return str(error.value)
+
+    return mistakes
+
+
+def test_everything_has_a_default(load):
+    settings = load()
+    assert settings.kafka.bootstrap_servers == "localhost:9092"
+    assert settings.name == "streamdrift"
+    assert settings.http.address() == ("127.0.0.1", 8410)
+    assert settings.instance
+
+
+def test_settings_are_frozen(load):
+    with pytest.raises(ValidationError, match="frozen"):
+        load().name = "other"
+
+
+def test_an_empty_file_is_the_defaults(load):
+    assert load("# nothing yet\n") == load()
+
+
+def test_assignments_go_before_environment_before_file(load):
+    text = "name: file\ncommit_interval: 2s\nkafka: {client_id: file, bootstrap_servers: file:1}\n"
+    settings = load(
+        text,
+        ["name=assigned"],
+        {"STREAMDRIFT_NAME": "environment", "STREAMDRIFT_KAFKA__CLIENT_ID": "environment"},
+    )
+    assert settings.name == "assigned"
+    assert settings.kafka.client_id == "environment"
+    assert settings.kafka.bootstrap_servers == "file:1"
+    assert settings.commit_interval == 2 * SECOND
+
+
+def test_assigned_values_are_typed_as_in_yaml(load):
+    settings = load(
+        assignments=["topics.create=false", "source.predictions=[a, {pattern: b.*}]", "http.bind="]
+    )
+    assert settings.topics.create is False
+    assert [topic.name or topic.pattern for topic in settings.source.predictions] == ["a", "b.*"]
+    assert settings.http.address() is None
+
+
+def test_text_stays_text_where_text_is_wanted(load):
+    settings = load(
+        assignments=["name=7", "kafka.bootstrap_servers=broker:9092"],
+        environment={
+            "STREAMDRIFT_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+            "STREAMDRIFT_KAFKA__SASL_MECHANISM": "PLAIN",
+            "STREAMDRIFT_KAFKA__SASL_PLAIN_USERNAME": "true",
+            "STREAMDRIFT_KAFKA__SASL_PLAIN_PASSWORD": "0123",
+        },
+    )
+    assert settings.name == "7"
+    assert settings.kafka.bootstrap_servers == "broker:9092"
+    assert settings.kafka.sasl_plain_username == "true"
+    assert settings.kafka.sasl_plain_password is not None
+    assert settings.kafka.sasl_plain_password.get_secret_value() == "0123"
+
+
+def test_every_mistake_is_reported_at_once_with_its_place(mistakes):
+    text = """\
+name: my deployment
+commit_interval: soon
+kafka:
+  bootstrap_server: localhost:9092
+http:
+  bind: localhost
+"""
+    message = mistakes(text, ["topics.create=perhaps"], {"STREAMDRIFT_SOURCE__FORMT": "json"})
+    lines = message.splitlines()
+    assert lines[0] == "6 mistakes in the settings:"
+    found = {line.split(" (")[0].strip(): line for line in lines[1:]}
+    assert set(found) == {
+        "name",
+        "commit_interval",
+        "kafka.bootstrap_server",
+        "http.bind",
+        "topics.create",
+        "source.formt",
+    }
+    assert "streamdrift.yaml:1)" in found["name"]
+    assert "streamdrift.yaml:2)" in found["commit_interval"]
+    assert "'soon' is no duration" in found["commit_interval"]
+    assert "streamdrift.yaml:4)" in found["kafka.bootstrap_server"]
+    assert "did you mean `bootstrap_servers`?" in found["kafka.bootstrap_server"]
+    assert "such as 127.0.0.1:8410, not 'localhost'" in found["http.bind"]
+    assert "(--set topics.create)" in found["topics.create"]
+    assert "'perhaps'" in found["topics.create"]
+    assert "(environment variable STREAMDRIFT_SOURCE__FORMT)" in found["source.formt"]
+    assert "did you mean `format`?" in found["source.formt"]
+
+
+def test_a_setting_in_the_wrong_place_is_shown_its_own(mistakes):
+    message = mistakes("bootstrap_servers: localhost:9092\n")
+    assert "unknown setting here; did you mean `kafka.bootstrap_servers`?" in message
+
+
+def test_mistakes_speak_yaml(mistakes):
+    message = mistakes("source: {predictions: [7]}\nhttp: 3\ntopics: {create: 7}\nmodels: []\n")
+    lines = [line.split("): ")[1] for line in message.splitlines()[1:]]
+    assert sorted(lines) == [
+        "must be a mapping of keys to values",
+        "must be a mapping of keys to values, not 3",
+        "must be a mapping of keys to values, not 7",
+        "must be true or false, not 7",
+    ]
+
+
+def test_allowed_values_are_listed(mistakes):
+    message = mistakes("kafka: {security_protocol: TLS}\n")
+    assert "must be 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL', not 'TLS'" in message
+
+
+def test_a_key_given_twice_is_a_mistake(mistakes):
+    message = mistakes("name: a\nhttp: {}\nname: b\n")
+    assert "name (" in message
+    assert "given twice" in message
+    assert "streamdrift.yaml:1 and" in message
+
+
+def test_yaml_syntax_errors_have_a_line(mistakes):
+    message = mistakes("name: a\nkafka:\n  client_id: [1, 2\nhttp: {}\n")
+    assert "streamdrift.yaml:4:5: not valid YAML: expected ',' or ']'" in message
+    assert "a tab where YAML wants spaces" in mistakes("kafka:\n\tclient_id: x\n")
+
+
+def test_a_file_that_is_no_mapping_is_refused(mistakes):
+    assert "the settings must be a mapping" in mistakes("- a\n- b\n")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match="nowhere.yaml: No such file"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="is not UTF-8"):
+        load_settings(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("assignment", ["name", "=x", ""])
+def test_an_assignment_needs_key_and_value(assignment):
+    with pytest.raises(SettingsError, match="no key and value"):
+        load_settings(None, [assignment], {})
+
+
+def test_unknown_environment_variables_are_reported(mistakes):
+    message = mistakes(environment={"STREAMDRIFT_BOOTSTRAP_SERVERS": "x:1"})
+    assert "STREAMDRIFT_BOOTSTRAP_SERVERS" in message
+    assert "did you mean `kafka.bootstrap_servers`?" in message
+
+
+def test_variables_of_tests_and_of_kubernetes_are_not_settings(load):
+    foreign = {
+        "STREAMDRIFT_TEST_BOOTSTRAP": "localhost:9092",
+        "STREAMDRIFT_SERVICE_HOST": "10.0.0.1",
+        "STREAMDRIFT_SERVICE_PORT_HTTP": "8410",
+        "STREAMDRIFT_PORT": "tcp://10.0.0.1:8410",
+        "STREAMDRIFT_PORT_8410_TCP_ADDR": "10.0.0.1",
+        "STREAMDRIFT_NAME": "",
+    }
+    assert load(environment=foreign) == load()
+
+
+@pytest.mark.parametrize(("key", "value"), [("mode", "distributed"), ("guarantee", "exactly_once")])
+def test_what_is_not_available_yet_is_refused_clearly(mistakes, key, value):
+    message = mistakes(assignments=[f"{key}={value}"])
+    assert f"`{value}` is not available in this version" in message
+
+
+@pytest.mark.parametrize("bind", ["8410", "localhost:http", "localhost:99999", ":8410"])
+def test_a_bind_needs_address_and_port(mistakes, bind):
+    assert "must be an address and a port" in mistakes(assignments=[f"http.bind={bind}"])
+
+
+def test_an_ipv6_address_can_be_bound(load):
+    assert load(assignments=['http.bind="[::1]:8410"']).http.address() == ("::1", 8410)
+
+
+def test_entries_of_models_lie_over_one_another_key_by_key(load):
+    settings = load("""\
+models:
+  fraud-eu: {ignore: [session_id]}
+  "*": {reference: {events: 500}, private: [email]}
+  fraud-*: {reference: {span: 1h}, ignore: [trace]}
+""")
+    model = settings.model("fraud-eu")
+    assert model.reference.events == 500
+    assert model.reference.span == 3600 * SECOND
+    assert model.ignore == ("session_id",)
+    assert model.private == ("email",)
+    assert settings.model("fraud-us").ignore == ("trace",)
+    assert settings.model("other").reference.span == 0
+    assert settings.model("other").reference.events == 500
+    assert settings.model("other") is settings.model("another")
+
+
+def test_a_mistake_in_a_model_is_placed(mistakes):
+    message = mistakes('models: {"*": {referense: {}}, "fraud.eu": {reference: {events: none}}}\n')
+    assert "models.*.referense" in message
+    assert "did you mean `reference`?" in message
+    assert 'models."fraud.eu".reference.events' in message
+    assert "not 'none'" in message
+
+
+def test_a_model_can_have_a_number_or_dots_for_a_name(load):
+    settings = load("models: {7: {ignore: [a]}}\n", ['models."fraud.eu".ignore=[b]'])
+    assert settings.model("7").ignore == ("a",)
+    assert settings.model("fraud.eu").ignore == ("b",)
+
+
+def test_secrets_are_not_shown(load):
+    settings = load("""\
+kafka:
+  security_protocol: SASL_SSL
+  sasl_mechanism: PLAIN
+  sasl_plain_username: user
+  sasl_plain_password: swordfish
+""")
+    assert "swordfish" not in settings.text()
+    assert "**********" in settings.text()
+    assert "swordfish" not in repr(settings)
+
+
+def test_secrets_are_not_shown_in_mistakes(mistakes):
+    message = mistakes("kafka: {sasl_plain_password: [swordfish], ssl_password: 77077}\n")
+    assert "kafka.ssl_password" in message
+    assert "swordfish" not in message
+    assert "77077" not in message
+
+
+def test_what_is_shown_can_be_read_again(load):
+    settings = load("models: {fraud: {reference: {span: 1h}}}\ncommit_interval: 1500ms\n")
+    again = load(settings.text())
+    assert again.text() == settings.text()
+    assert again.model("fraud") == settings.model("fraud")
+
+
+def test_yaml_follows_the_core_schema():
+    values = parse_file("a: no\nb: 2026-11-21T12:00:00Z\nc: 1e3\nd: 0123\ne: true\n", "x").values
+    assert values == {"a": "no", "b": "2026-11-21T12:00:00Z", "c": 1000.0, "d": "0123", "e": True}
+
+
+def test_environment_values_that_are_no_yaml_are_text():
+    values = read_environment({"STREAMDRIFT_NAME": "*x", "STREAMDRIFT_A__B": "a: b"}).values
+    assert values == {"name": "*x", "a": {"b": "a: b"}}
+
+
+def test_assignments_that_overlap_add_up():
+    values = read_assignments(["a.b=1", "a.c={d: 2}", "a.c.e=3"]).values
+    assert values == {"a": {"b": 1, "c": {"d": 2, "e": 3}}}
+
+
+def test_the_schema_describes_every_key():
+    schema = settings_schema()
+    json.dumps(schema)
+
+    def undescribed(node, path):
+        for name, item in node.get("properties", {}).items():
+            if "description" not in item:
+                yield f"{path}.{name}"
+
+    missing = [*undescribed(schema, "settings")]
+    for name, definition in schema["$defs"].items():
+        missing += undescribed(definition, name)
+    assert missing == []
+
+
+def test_every_section_is_frozen_and_forbids_what_it_does_not_know():
+    for field in Settings.model_fields.values():
+        section = field.annotation
+        if hasattr(section, "model_config"):
+            assert section.model_config["frozen"] is True
+            assert section.model_config["extra"] == "forbid"
+
+
+def test_the_text_is_yaml_of_plain_values(load):
+    assert yaml.safe_load(load().text())["http"] == {"bind": "127.0.0.1:8410"}
