@@ -137,7 +137,7 @@ class Watch:
         for bank, signals in self._banks:
             slot = int(np.searchsorted(signals, signal))
             if slot < len(signals) and signals[slot] == signal:
-                bank.reset(slot, float(self._scale[signal]))
+                bank.reset(slot)
 
     def _returns(self, values: Floats, start: Ints, signs: list[Sign]) -> bool:
         """Run the held signals on from `start` to their return."""

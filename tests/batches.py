@@ -1,6 +1,7 @@
 """Batches for tests, from plain Python values."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +11,13 @@ Cell = object
 SECOND = 1_000_000
 START = 1_767_225_600 * SECOND
 """2026-01-01T00:00:00Z."""
+PREDICTIONS = Partition("predictions", 0)
 
 
 def column(cells: Sequence[Cell]) -> Column:
     """Return a column of JSON-like cells; `...` stands for an absent field."""
     kinds = np.array([_kind(cell) for cell in cells], dtype=np.uint8)
-    numbers = np.array(
-        [float(cell) if isinstance(cell, int | float) else np.nan for cell in cells]
-    )
+    numbers = np.array([float(cell) if isinstance(cell, int | float) else np.nan for cell in cells])
     strings = tuple(dict.fromkeys(cell for cell in cells if isinstance(cell, str)))
     codes = np.array(
         [strings.index(cell) if isinstance(cell, str) else -1 for cell in cells], dtype=np.int32
@@ -53,14 +53,14 @@ def feature(name: str) -> ColumnKey:
 
 
 def batch(
-    columns: Mapping[str, Sequence[Cell]] | Mapping[ColumnKey, Column],
+    columns: Mapping[str, Any] | Mapping[ColumnKey, Column],
     *,
     model: str = "fraud",
     version: str = "3",
     first: int = 0,
     step: int = SECOND,
     times: Sequence[int] | None = None,
-    partition: Partition = Partition("predictions", 0),
+    partition: Partition = PREDICTIONS,
 ) -> Batch:
     """Return a batch of features; event i has offset `first + i` and time START + that * step."""
     made: dict[ColumnKey, Column] = {

@@ -80,7 +80,7 @@ class Ranked:
     def __init__(self, kinds: tuple[SignalKind, ...], expected: Kind, seed: int) -> None:
         self.kinds = kinds
         self.values = 0
-        self._expected = expected
+        self._expected = int(expected)
         self._seed = seed
         self._cells = Cells(np.zeros(0), np.array([0.0, 1.0]))
         self._centroid: Floats = np.zeros(0)

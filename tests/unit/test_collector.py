@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ def _collect(settings: ReferenceSettings, size: int, cuts: list[int]) -> tuple[C
     whole = batch({"x": [float(i) for i in range(size)]})
     collector = Collector(settings)
     bounds = [0, *sorted(cuts), size]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         if start == stop:
             continue
         needed = collector.add(cut(whole, start, stop))
@@ -59,7 +61,7 @@ def test_thinned_values_do_not_depend_on_cuts(cuts: list[int]) -> None:
     whole, parts = Thinned(16), Thinned(16)
     whole.add(values)
     bounds = [0, *sorted(cuts), 90]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         parts.add(values[start:stop])
     assert whole.values().tolist() == list(range(0, 90, 8))
     np.testing.assert_equal(parts.snapshot(), whole.snapshot())

@@ -1,9 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdrift.records import Kind
+from streamdrift.records import Floats, Kind
 from streamdrift.sketches.levels import Levels
 from streamdrift.sketches.ranks import Cells, fill_ranks, rank
 
@@ -20,7 +22,9 @@ from streamdrift.sketches.ranks import Cells, fill_ranks, rank
     ],
     ids=["normal", "lognormal", "poisson", "half zeros", "rare ones", "constant"],
 )
-def test_ranks_of_the_references_own_distribution_are_uniform(draw) -> None:  # type: ignore[no-untyped-def]
+def test_ranks_of_the_references_own_distribution_are_uniform(
+    draw: Callable[[np.random.Generator, int], Floats],
+) -> None:
     rng = np.random.default_rng(1)
     cells = Cells.of(draw(rng, 10_000))
     values = draw(rng, 50_000)

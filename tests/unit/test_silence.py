@@ -1,15 +1,17 @@
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdrift.records import Step, StepKind
+from streamdrift.records import Ints, Step, StepKind
 from streamdrift.signals.silence import Silence, SilenceSettings
 from tests.batches import SECOND
 
 _SETTINGS = SilenceSettings(at_least=60 * SECOND, factor=10, events=100)
 
 
-def _steady(events: int, gap: int = SECOND, start: int = 0) -> np.ndarray[tuple[int], np.dtype[np.int64]]:  # noqa: E501
+def _steady(events: int, gap: int = SECOND, start: int = 0) -> Ints:
     return start + np.arange(events, dtype=np.int64) * gap
 
 
@@ -65,7 +67,7 @@ def test_cuts_and_restores_change_nothing(gaps: list[int], cuts: list[int]) -> N
     expected = whole.observe(times)
     steps: list[Step] = []
     bounds = [0, *sorted(min(cut, len(times)) for cut in cuts), len(times)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         if start < stop:
             steps += parts.observe(times[start:stop])
         restored = Silence("fraud", _SETTINGS)

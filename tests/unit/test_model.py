@@ -1,0 +1,149 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamdrift.columns import cut, from_state, join, to_state
+from streamdrift.model import ModelSettings, ModelVersion
+from streamdrift.records import Batch, Column, SignalKind, Step, StepKind
+from streamdrift.signals.collector import ReferenceSettings
+from streamdrift.signals.roles import Role
+from streamdrift.watch import HoldSettings
+from tests.batches import SECOND, batch, column, feature
+
+_SETTINGS = ModelSettings(reference=ReferenceSettings(events=1_000))
+
+
+def _stream(size: int = 9_000, seed: int = 5, until: int = 6_000) -> Batch:
+    """A numeric and a category column; the number shifts by 1 sd from 4,000 to `until`."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(100, 10, size)
+    numbers[4_000:until] += 10
+    categories = rng.choice(["web", "app", "shop"], size, p=[0.5, 0.3, 0.2]).tolist()
+    kinds = np.full(size, 2, dtype=np.uint8)
+    return batch(
+        {
+            feature("amount"): Column(kinds, numbers),
+            feature("channel"): column(categories),
+            feature("user"): column([f"user-{i}" for i in range(size)]),
+        }
+    )
+
+
+def _observe(version: ModelVersion, stream: Batch, cuts: list[int]) -> list[Step]:
+    steps: list[Step] = []
+    bounds = [0, *sorted(cuts), len(stream)]
+    for start, stop in itertools.pairwise(bounds):
+        if start < stop:
+            steps += version.observe(cut(stream, start, stop))[0]
+    return steps
+
+
+def test_change_is_found_described_and_returns() -> None:
+    version = ModelVersion("fraud", "3", _SETTINGS)
+    steps = _observe(version, _stream(), [])
+    assert {step.signal.name for step in steps} <= {"amount", "amount (spread)"}
+    changed, returned = [step for step in steps if step.signal.name == "amount"]
+    assert (changed.kind, returned.kind) == (StepKind.CHANGED, StepKind.RETURNED)
+    assert changed.signal.name == "amount"
+    assert changed.change is not None
+    assert changed.change.before.quantiles["0.5"] == pytest.approx(100, abs=1.5)
+    assert changed.change.after.quantiles["0.5"] == pytest.approx(110, abs=3)
+    assert 0.5 < changed.change.effect < 1.5
+    assert changed.change.onset is not None
+    first, last = changed.change.onset.offsets["predictions"][0]
+    assert first <= 4_010
+    assert last >= 3_990
+    assert last - first < 300
+
+
+def test_roles_are_learned_and_identifiers_are_not_watched() -> None:
+    version = ModelVersion("fraud", "3", _SETTINGS)
+    _, notices = version.observe(_stream())
+    assert version.roles[feature("user")] is Role.IDENTIFIER
+    assert {signal.column for signal in version.signals} == {feature("amount"), feature("channel")}
+    (notice,) = notices
+    assert notice.event == "reference complete"
+    assert notice.fields["unwatched"] == {"user": "identifier"}
+
+
+def test_settings_overrule_roles_and_ignore_columns() -> None:
+    overruled = _SETTINGS.model_copy(
+        update={"roles": {"user": "category"}, "ignore": ("amount",), "private": ("channel",)}
+    )
+    version = ModelVersion("fraud", "3", overruled)
+    version.observe(_stream())
+    assert version.roles[feature("user")] is Role.CATEGORY
+    assert version.roles[feature("amount")] is Role.IGNORED
+
+
+def test_private_columns_show_no_values() -> None:
+    private = _SETTINGS.model_copy(update={"private": ("amount",)})
+    changed = _observe(ModelVersion("fraud", "3", private), _stream(), [])[0]
+    assert changed.change is not None
+    assert changed.change.before.quantiles == changed.change.after.quantiles == {}
+
+
+def test_column_that_appears_is_told_once_and_one_that_vanishes_is_missing() -> None:
+    version = ModelVersion("fraud", "3", _SETTINGS)
+    version.observe(cut(_stream(), 0, 2_000))
+    fresh = batch({"fresh": [1.0] * 500}, first=2_000)
+    steps, notices = version.observe(fresh)
+    assert notices[0].fields["columns"] == ["fresh"]
+    assert {step.signal.kind for step in steps} == {SignalKind.MISSING}
+    assert {step.signal.name for step in steps} == {"amount (missing)", "channel (missing)"}
+    assert version.observe(batch({"fresh": [1.0] * 5}, first=2_500)) == ([], [])
+
+
+def test_lasting_change_is_accepted_as_the_new_normal() -> None:
+    hold = HoldSettings(accept_after=1_500 * SECOND, accept_events=1_000)
+    version = ModelVersion("fraud", "3", _SETTINGS.model_copy(update={"hold": hold}))
+    steps = _observe(version, _stream(12_000, until=9_000), [])
+    steps = [step for step in steps if step.signal.name == "amount"]
+    # The old level, come back after it was replaced, is a change of its own.
+    assert [step.kind for step in steps] == [
+        StepKind.CHANGED,
+        StepKind.ACCEPTED,
+        StepKind.CHANGED,
+        StepKind.ACCEPTED,
+    ]
+    assert steps[1].time >= steps[0].time + 1_500 * SECOND
+
+
+def test_without_detectors_nothing_is_found() -> None:
+    version = ModelVersion("fraud", "3", _SETTINGS.model_copy(update={"detectors": ()}))
+    assert _observe(version, _stream(), []) == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.integers(0, 9_000), max_size=6),
+    st.sampled_from([HoldSettings(), HoldSettings(accept_after=700 * SECOND, accept_events=100)]),
+)
+def test_cuts_and_restores_change_nothing(cuts: list[int], hold: HoldSettings) -> None:
+    chosen = _SETTINGS.model_copy(update={"hold": hold})
+    stream = _stream(until=9_000)
+    whole = ModelVersion("fraud", "3", chosen)
+    expected = _observe(whole, stream, [])
+    parts = ModelVersion("fraud", "3", chosen)
+    steps: list[Step] = []
+    bounds = [0, *sorted(cuts), 9_000]
+    for start, stop in itertools.pairwise(bounds):
+        if start < stop:
+            steps += parts.observe(cut(stream, start, stop))[0]
+        restored = ModelVersion("fraud", "3", chosen)
+        restored.restore(parts.snapshot())
+        parts = restored
+    assert steps == expected
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+
+
+def test_batch_survives_its_state() -> None:
+    first = batch({"x": [1.0, None, "a", [1.0, 2.0], ...], "y": ["b", "c", "b", True, 2]})
+    second = batch({"x": ["c", "a"], "z": [[3.0], [4.0, 5.0]]}, first=5)
+    joined = join([first, second])
+    np.testing.assert_equal(to_state(from_state(to_state(joined))), to_state(joined))
+    assert joined.columns[feature("x")].strings == ("a", "c")
+    assert joined.columns[feature("z")].kinds.tolist() == [0, 0, 0, 0, 0, 5, 5]
