@@ -111,7 +111,7 @@ class Shape:
         """Return the keys that may stand in a mapping of these schema nodes."""
         return sorted({name for node in nodes for name in node.get("properties", {})})
 
-    def keys(self) -> Iterator[Key]:
+    def every_key(self) -> Iterator[Key]:
         """Yield every key the settings know, a `*` where any name may stand."""
         yield from self._keys(list(self._forms(self._root)), ())
 
@@ -173,7 +173,7 @@ def _unknown(name: str, key: Key, names: Sequence[str], shape: Shape) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
     if near:
         return f"unknown setting; did you mean `{near[0]}`?"
-    elsewhere = [other for other in shape.keys() if other[-1] == name and other != key]
+    elsewhere = [other for other in shape.every_key() if other[-1] == name and other != key]
     if elsewhere:
         return f"unknown setting here; did you mean `{dotted(min(elsewhere, key=len))}`?"
     return f"unknown setting; known here: {', '.join(names)}" if names else "unknown setting"

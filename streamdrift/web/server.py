@@ -63,7 +63,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no news."""
+        """Stay quiet: a client that hangs up is no news."""
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -96,4 +96,4 @@ class _Request(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 (its parent's name)
-        """Requests are not logged: a scrape every few seconds is no fact to act on."""
+        """Stay quiet: a scrape every few seconds is no fact to act on."""

@@ -160,7 +160,7 @@ def test_a_file_that_is_no_mapping_is_refused(mistakes):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(SettingsError, match="nowhere.yaml: No such file"):
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml: No such file"):
         load_settings(tmp_path / "nowhere.yaml")
 
 
