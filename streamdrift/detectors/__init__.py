@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from streamdrift.detectors.adwin import ADWIN, AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Bank, Evidence
 from streamdrift.detectors.page_hinkley import PageHinkley, PageHinkleyBank, PageHinkleySettings
+from streamdrift.detectors.river import RiverBank, RiverSettings
 from streamdrift.records import Floats
 
 __all__ = [
@@ -25,10 +26,13 @@ __all__ = [
     "Evidence",
     "PageHinkley",
     "PageHinkleySettings",
+    "RiverSettings",
     "make_bank",
 ]
 
-DetectorSettings = Annotated[AdwinSettings | PageHinkleySettings, Field(discriminator="kind")]
+DetectorSettings = Annotated[
+    AdwinSettings | PageHinkleySettings | RiverSettings, Field(discriminator="kind")
+]
 """One detector's settings, told apart by `kind`."""
 
 DEFAULT_DETECTORS: tuple[DetectorSettings, ...] = (AdwinSettings(), PageHinkleySettings())
@@ -46,6 +50,7 @@ Detectors = Annotated[tuple[DetectorSettings, ...], BeforeValidator(_spell_out)]
 BANKS: Mapping[str, Callable[..., Bank]] = {
     "adwin": AdwinBank,
     "page_hinkley": PageHinkleyBank,
+    "river": RiverBank,
 }
 """The registry: a detector's kind and what builds its bank from settings and scale."""
 

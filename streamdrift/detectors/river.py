@@ -1,0 +1,351 @@
+"""River's own detectors by name, for signals that want one: values go through them one by one.
+
+Only those whose state can be written out as plain values are offered. What a detector keeps
+is listed in `SPECIFICATIONS`; a snapshot holds these attributes of each slot's detector.
+"""
+
+# ruff: noqa: SLF001 - river offers no access to its detectors' state but their attributes
+
+import importlib
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from streamdrift.detectors.bank import Evidence
+from streamdrift.records import Floats, Ints, State, StateValue
+
+RECENT = 100
+"""Values that count as "after" where a detector does not say how many it compared."""
+
+Reading = Callable[[Any], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What streamdrift must know of one of river's detectors.
+
+    `reading` returns statistic and threshold, the first above the second at an alarm.
+    `plain` attributes are numbers, None or booleans; the others are river's objects.
+    `recent` is how many of the last values the detector holds against those before.
+    """
+
+    reading: Reading
+    plain: Sequence[str]
+    means: Sequence[str] = ()
+    windows: Sequence[str] = ()
+    averages: Sequence[str] = ()
+    variances: Sequence[str] = ()
+    binary: bool = True
+    seeded: bool = False
+    recent: Callable[[Any], int] | None = None
+
+
+def _kswin_reading(detector: Any) -> tuple[float, float]:
+    tested = len(detector.window) >= detector.stat_size and detector.n >= detector.window_size
+    p_value = max(float(detector.p_value), 1e-300)
+    return (-math.log10(p_value) if tested else 0.0), -math.log10(max(detector.alpha, 1e-300))
+
+
+def _ddm_reading(detector: Any) -> tuple[float, float]:
+    if detector._p_min is None:
+        return 0.0, detector.drift_threshold
+    rate, count = detector._p.get(), detector._p.n
+    level = rate + (rate * (1 - rate) / count) ** 0.5 - detector._p_min
+    return level / max(detector._s_min, 1e-12), detector.drift_threshold
+
+
+def _eddm_reading(detector: Any) -> tuple[float, float]:
+    if detector._p2s_prime_max <= 0 or detector._n_errors <= detector.warm_start:
+        return 0.0, 1 - detector.beta
+    distances = detector._error_distances
+    level = distances.mean.get() + 2 * distances.get() ** 0.5
+    return 1 - level / detector._p2s_prime_max, 1 - detector.beta
+
+
+def _fhddm_reading(detector: Any) -> tuple[float, float]:
+    window = list(detector._sliding_window)
+    if len(window) < detector.sliding_window_size - 1:
+        return 0.0, detector._epsilon
+    rate = sum(window) / detector.sliding_window_size
+    pairs = [(detector._u_max - rate, detector._epsilon)]
+    if detector.short_window_size is not None:
+        rate = sum(window[-detector.short_window_size :]) / detector.short_window_size
+        pairs.append((detector._u_short_max - rate, detector._epsilon_s))
+    return _stronger(pairs)
+
+
+def _hddma_reading(detector: Any) -> tuple[float, float]:
+    now = detector._z
+    extremes = [(detector._x_min, 1.0), (detector._x_max, -1.0)]
+    pairs = []
+    for then, sign in extremes if detector.two_sided_test else extremes[:1]:
+        if 0 < then.n < now.n:
+            share = (now.n - then.n) / then.n / now.n
+            bound = math.sqrt(share / 2 * math.log(2.0 / detector.drift_confidence))
+            pairs.append((sign * (now.get() - then.get()), bound))
+    return _stronger(pairs)
+
+
+def _hddmw_reading(detector: Any) -> tuple[float, float]:
+    samples = [
+        (detector._s1_incr, detector._s2_incr),
+        (detector._s2_decr, detector._s1_decr),
+    ]
+    pairs = []
+    for below, above in samples if detector.two_sided_test else samples[:1]:
+        if below.is_init and above.is_init:
+            bound = detector._mcdiarmid_bound(below.ibc + above.ibc, detector.drift_confidence)
+            pairs.append((above.ewma - below.ewma, bound))
+    return _stronger(pairs)
+
+
+def _stronger(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the pair whose statistic is the largest multiple of its threshold."""
+    statistic, threshold = max(pairs, key=lambda pair: pair[0] / pair[1], default=(0.0, 1.0))
+    return max(statistic, 0.0), threshold
+
+
+SPECIFICATIONS: Mapping[str, Specification] = {
+    "KSWIN": Specification(
+        reading=_kswin_reading,
+        plain=("p_value", "n"),
+        windows=("window",),
+        binary=False,
+        seeded=True,
+        recent=lambda detector: int(detector.stat_size),
+    ),
+    "DDM": Specification(
+        reading=_ddm_reading,
+        plain=("_p_min", "_s_min", "_ps_min", "_warning_detected"),
+        means=("_p",),
+    ),
+    "EDDM": Specification(
+        reading=_eddm_reading,
+        plain=("_n", "_last_error", "_n_errors", "_p2s_prime_max", "_warning_detected"),
+        variances=("_error_distances",),
+    ),
+    "FHDDM": Specification(
+        reading=_fhddm_reading,
+        plain=("n_one", "_u_max", "_u_short_max"),
+        windows=("_sliding_window",),
+        recent=lambda detector: int(detector.sliding_window_size),
+    ),
+    "HDDMA": Specification(
+        reading=_hddma_reading,
+        plain=("_warning_detected",),
+        means=("_x_min", "_x_max", "_z"),
+        recent=lambda detector: int(detector._z.n - detector._x_min.n),
+    ),
+    "HDDMW": Specification(
+        reading=_hddmw_reading,
+        plain=("_incr_cutpoint", "_decr_cutpoint", "_warning_detected"),
+        averages=("_total", "_s1_incr", "_s1_decr", "_s2_incr", "_s2_decr"),
+    ),
+}
+"""The detectors on offer. FHDDM looks for a falling rate, the other binary ones for a rising."""
+
+
+class RiverSettings(BaseModel):
+    """Settings of one of river's detectors, by the name it has in `river.drift`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["river"] = Field(default="river", description="Which detector this is.")
+    name: str = Field(description="The detector's class in river.drift or river.drift.binary.")
+    parameters: Mapping[str, bool | int | float | str | None] = Field(
+        default_factory=dict, description="Arguments of its constructor, as in river."
+    )
+
+    @property
+    def binary(self) -> bool:
+        """Whether it takes 0/1 signals only."""
+        return SPECIFICATIONS[self.name].binary
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name not in SPECIFICATIONS:
+            raise ValueError(
+                f"{self.name!r} is not offered: its state cannot be written out, or there is no "
+                f"such detector. Choose one of {', '.join(SPECIFICATIONS)}; ADWIN and "
+                "Page-Hinkley have the kinds adwin and page_hinkley."
+            )
+        try:
+            _make(self)
+        except TypeError as error:
+            raise ValueError(f"parameters of {self.name}: {error}") from error
+        return self
+
+
+def _make(settings: RiverSettings) -> Any:
+    """Build a detector; one that draws random numbers gets the seed 0 unless told another."""
+    specification = SPECIFICATIONS[settings.name]
+    parameters = dict(settings.parameters)
+    if specification.seeded and parameters.get("seed") is None:
+        parameters["seed"] = 0
+    # River brings SciPy, 80 MB and half a second: only who names one of its detectors pays.
+    module = importlib.import_module(
+        "river.drift.binary" if specification.binary else "river.drift"
+    )
+    return getattr(module, settings.name)(**parameters)
+
+
+def _write(detector: Any, specification: Specification) -> State:
+    """Return a detector's state as plain values and arrays."""
+    state: dict[str, StateValue] = {"alarmed": bool(detector.drift_detected)}
+    for name in specification.plain:
+        if hasattr(detector, name):
+            value = getattr(detector, name)
+            state[name] = value.item() if isinstance(value, np.generic) else value
+    for name in specification.means:
+        mean = getattr(detector, name)
+        state[name] = [mean.n, mean.get()]
+    for name in specification.variances:
+        variance = getattr(detector, name)
+        state[name] = [variance.mean.n, variance.mean.get(), variance._S]
+    for name in specification.windows:
+        state[name] = np.array(getattr(detector, name), dtype=np.float64)
+    for name in specification.averages:
+        average = getattr(detector, name)
+        state[name] = [average.ewma, average.is_init, average.ibc]
+    if specification.seeded:
+        version, words, gauss = detector._rng.getstate()
+        state["random"] = {
+            "version": version,
+            "words": np.array(words, dtype=np.uint32),
+            "gauss": gauss,
+        }
+    return state
+
+
+def _read(detector: Any, specification: Specification, state: Mapping[str, Any]) -> None:
+    """Put a new detector into a stored state."""
+    detector._drift_detected = state["alarmed"]
+    for name in specification.plain:
+        if name in state:
+            setattr(detector, name, state[name])
+    for name in specification.means:
+        _set_mean(getattr(detector, name), *state[name])
+    for name in specification.variances:
+        count, value, squares = state[name]
+        variance = getattr(detector, name)
+        _set_mean(variance.mean, count, value)
+        variance._S = squares
+    for name in specification.windows:
+        getattr(detector, name).extend(state[name].tolist())
+    for name in specification.averages:
+        average = getattr(detector, name)
+        value, begun, bound = state[name]
+        if begun:
+            average.update(value)  # a first value becomes the mean
+        average._ibc = bound
+    if specification.seeded:
+        stored = state["random"]
+        words = tuple(stored["words"].tolist())
+        detector._rng.setstate((stored["version"], words, stored["gauss"]))
+
+
+def _set_mean(mean: Any, count: float, value: float) -> None:
+    mean.n, mean._mean = count, value
+
+
+class _Past:
+    """Count and sum of a slot's values since its reset, and the last of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.latest: deque[float] = deque(maxlen=RECENT)
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.total += value
+        self.latest.append(value)
+
+    def parted(self, recent: int) -> tuple[float, float]:
+        """Return the means before and within the `recent` last values (RECENT at most)."""
+        after = list(self.latest)[-recent:]
+        older = self.count - len(after)
+        mean_after = sum(after) / len(after)
+        return ((self.total - sum(after)) / older if older else mean_after), mean_after
+
+
+class RiverBank:
+    """One of river's detectors over many signals; see `Bank`. Slow: a Python call a value."""
+
+    def __init__(self, settings: RiverSettings, scale: Floats) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._specification = SPECIFICATIONS[settings.name]
+        self._detectors: list[Any] = [_make(settings) for _ in scale]
+        self._past = [_Past() for _ in scale]
+
+    def update(self, values: Floats, rows: Ints, start: Ints) -> Ints:
+        """Let each slot consume its values up to its first alarm; see `Bank`."""
+        events = values.shape[1]
+        alarms = np.full(len(rows), events, dtype=np.int64)
+        for slot, detector in enumerate(self._detectors):
+            first = int(start[slot])
+            row = values[rows[slot], first:]
+            for event in np.flatnonzero(np.isfinite(row)).tolist():
+                value = float(row[event])
+                self._past[slot].add(value)
+                detector.update(self._fitting(value))
+                if detector.drift_detected:
+                    alarms[slot] = first + event
+                    break
+        return alarms
+
+    def evidence(self, slot: int) -> Evidence:
+        """Return why the slot raised its last alarm; see `Bank`.
+
+        The detectors do not say when a change began: the interval is what they compared.
+        """
+        detector, past = self._detectors[slot], self._past[slot]
+        statistic, threshold = self._specification.reading(detector)
+        stated = self._specification.recent(detector) if self._specification.recent else None
+        recent = min(stated or RECENT, past.count)
+        before, after = past.parted(recent)
+        oldest = recent - 1 if stated else past.count - 1
+        return Evidence(float(statistic), float(threshold), before, after, oldest, 0)
+
+    def reset(self, slot: int) -> None:
+        """Put a new detector into the slot."""
+        self._detectors[slot] = _make(self._settings)
+        self._past[slot] = _Past()
+
+    def readings(self) -> tuple[Floats, Floats]:
+        """Return each slot's statistic and threshold as they stand; see `Bank`."""
+        pairs = [self._specification.reading(detector) for detector in self._detectors]
+        table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+        return table[:, 0].copy(), table[:, 1].copy()
+
+    def snapshot(self) -> State:
+        """Return every detector's attributes as plain values."""
+        return {
+            "detectors": [_write(one, self._specification) for one in self._detectors],
+            "past": [
+                {"count": one.count, "total": one.total, "latest": np.array(one.latest)}
+                for one in self._past
+            ],
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over a snapshot of a bank with the same settings and number of slots."""
+        detectors = cast("Sequence[Mapping[str, Any]]", state["detectors"])
+        for slot, (stored, past) in enumerate(
+            zip(detectors, cast("Sequence[Mapping[str, Any]]", state["past"]), strict=True)
+        ):
+            self.reset(slot)
+            _read(self._detectors[slot], self._specification, stored)
+            self._past[slot].count = past["count"]
+            self._past[slot].total = past["total"]
+            self._past[slot].latest.extend(past["latest"].tolist())
+
+    def _fitting(self, value: float) -> float:
+        """Return the value as the detector wants it: a binary one takes whole numbers."""
+        return int(value) if self._specification.binary else value
