@@ -98,6 +98,17 @@ class Lane:
         if entry not in self._floors:
             insort(self._floors, entry)
 
+    def guard(self, frontier: Frontier) -> Floor | None:
+        """Promise that no later event falls below the frontier; None where that is sure."""
+        if not self.fresh or (self.bound() or START) >= frontier:
+            return None
+        offset = self._seen or 0
+        floor = Floor(self.partition, offset, frontier.watermark + 1)
+        if any(passed <= offset and key >= floor.key for passed, key in self._floors):
+            return None
+        self.foresee(floor)
+        return floor
+
     def bound(self) -> Frontier | None:
         """Return the place no later event falls below; None before the first event."""
         if events(self.clock) == 0:
@@ -191,7 +202,6 @@ class Lane:
             "clock": (self._chunks[0].clock if self._chunks else self.clock).copy(),
             "position": position,
             "seen": self._seen,
-            "idle": self._idle,
             "fresh": self.fresh,
             "floors": np.array(self._pruned(position), dtype=np.int64).reshape(-1, 2),
         }
@@ -208,12 +218,14 @@ class Lane:
 
     @classmethod
     def restore(cls, state: State) -> "Lane":
-        """Return the lane as it was at its snapshot's position."""
+        """Return the lane as it was at its snapshot's position.
+
+        An idle one holds the merge again: it may have events by now.
+        """
         partition = Partition(text(state, "topic"), integer(state, "number"))
         lane = cls(partition, believed=flag(state, "believed"))
         lane.clock = array(state, "clock").astype(np.int64)
         lane.fresh = flag(state, "fresh")
-        lane._idle = flag(state, "idle")
         lane._next_offset = optional_integer(state, "position")
         lane._seen = optional_integer(state, "seen")
         lane._floors = [(int(offset), int(key)) for offset, key in array(state, "floors")]

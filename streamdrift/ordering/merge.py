@@ -39,12 +39,12 @@ class Ordering:
         `believed`: their times are believed however far they jump ahead. Those already
         assigned are left as they are.
         """
-        for partition in partitions:
-            if partition not in self._lanes:
-                self._lanes[partition] = Lane(partition, believed=believed)
+        new = [partition for partition in partitions if partition not in self._lanes]
+        self._lanes |= {partition: Lane(partition, believed=believed) for partition in new}
         self._lanes = dict(sorted(self._lanes.items()))
         foreseen, self._foreseen = self._foreseen, []
         self.foresee(foreseen)
+        self._guard(new)
 
     def push(self, decoded: Decoded) -> None:
         """Take the next events of a partition (assigned by this, if it was not)."""
@@ -116,6 +116,22 @@ class Ordering:
         """Return the floors that came about since the last call, for the journal."""
         floors, self._floors = tuple(self._floors), []
         return floors
+
+    def guard(self) -> None:
+        """Make what is released final, whatever idle and new partitions bring later.
+
+        To be called before alerts are published: it makes floors that `floors` hands out.
+        Without them, a restart from an older snapshot would read the later events of a
+        partition that was idle before it is called idle again, and sort them in before
+        events that have led to alerts already.
+        """
+        self._guard(self._lanes)
+
+    def _guard(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            floor = self._lanes[partition].guard(self._frontier)
+            if floor is not None:
+                self._floors.append(floor)
 
     def foresee(self, floors: Iterable[Floor]) -> None:
         """Take floors from the journal, before the events they concern are pushed again."""
