@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamdrift.records import Floats, Kind
 from streamdrift.sketches.levels import Levels
-from streamdrift.sketches.ranks import Cells, fill_ranks, rank
+from streamdrift.sketches.ranks import Cells, fill_ranks
 
 
 @pytest.mark.parametrize(
@@ -53,18 +53,28 @@ def test_cells_of_other_kinds_are_no_values_and_take_no_ordinal() -> None:
 
 @given(
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=300),
-    st.floats(allow_nan=False),
-    st.floats(allow_nan=False),
-    st.floats(0, 1, exclude_max=True),
+    st.lists(st.floats(allow_nan=False), min_size=2, max_size=20),
 )
-def test_ranks_follow_the_order_of_values(
-    reference: list[float], a: float, b: float, coin: float
-) -> None:
+def test_ranks_follow_the_order_of_values(reference: list[float], values: list[float]) -> None:
     cells = Cells.of(np.array(reference))
-    low, high = sorted((a, b))
-    first = rank(low, cells.edges, cells.cumulative, coin)
-    second = rank(high, cells.edges, cells.cumulative, coin)
-    assert 0 <= first <= second <= 1
+    ranks = np.empty(1)
+    kinds = np.full(1, Kind.NUMBER, dtype=np.uint8)
+    previous = 0.0
+    for value in sorted(values):
+        # The same ordinal, so the same coin for each.
+        fill_ranks(
+            kinds,
+            Kind.NUMBER,
+            np.array([value]),
+            cells.edges,
+            cells.cumulative,
+            5,
+            0,
+            ranks,
+            ranks[:0],
+        )
+        assert previous <= ranks[0] <= 1
+        previous = float(ranks[0])
 
 
 def test_quantiles_are_values_of_the_reference() -> None:
