@@ -58,12 +58,12 @@ class PageHinkleySettings(BaseModel):
         default=0.25, ge=0, description="Allowance for each value, in standard deviations."
     )
     threshold: float = Field(
-        default=50.0, gt=0, description="Cumulative sum that alarms, in standard deviations."
+        default=45.0, gt=0, description="Cumulative sum that alarms, in standard deviations."
     )
-    least_threshold: float = Field(
+    headroom: float = Field(
         default=5.0,
         ge=0,
-        description="Lower limit of the threshold in the signal's own units, for rare 1s.",
+        description="Added to the threshold, in the signal's own units: a few rare 1s pass.",
     )
     alpha: float = Field(
         default=1.0, gt=0, le=1, description="Factor by which sums fade; 1 forgets nothing."
@@ -168,7 +168,7 @@ class PageHinkleyBank:
         self._settings = settings
         self._scale = np.array(scale, dtype=np.float64)
         self._deltas = settings.delta * self._scale
-        self._thresholds = np.maximum(settings.threshold * self._scale, settings.least_threshold)
+        self._thresholds = settings.threshold * self._scale + settings.headroom
         self._least_effect = settings.minimum_effect * self._scale
         self._sums = np.empty((slots, 12))
         self._findings = np.zeros((slots, 5))
@@ -261,7 +261,7 @@ class PageHinkley:
             min_instances=min_instances,
             delta=delta,
             threshold=threshold,
-            least_threshold=0.0,
+            headroom=0.0,
             alpha=alpha,
             mode=mode,
             minimum_effect=0.0,
