@@ -1,0 +1,170 @@
+"""An incident's step as an alert: ids, and the data that is published."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from streamdrift.incidents.sentences import (
+    describe,
+    opened_sentence,
+    resolved_sentence,
+    updated_sentence,
+)
+from streamdrift.incidents.severity import Severity, strength
+from streamdrift.records import Alert, Change, Onset, SignalKind, Step, StepKind, Summary
+from streamdrift.times import rfc3339
+
+
+@dataclass(slots=True)
+class Member:
+    """A signal of an incident: the step by which it joined, and whether it is still changed."""
+
+    step: Step
+    active: bool
+
+
+def by_strength(steps: Iterable[Step]) -> list[Step]:
+    """Return CHANGED steps strongest first, by ordinal where they are equally strong."""
+    return sorted(steps, key=lambda step: (-strength(step), step.signal.ordinal))
+
+
+def make_id(*parts: str | int | Sequence[int]) -> str:
+    """Return a name of 32 hexadecimal digits, a function of `parts` alone."""
+    return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What every step of an incident tells of it."""
+
+    id: str
+    opened_at: int
+    number: int
+    """Of the step: 1 is the opening."""
+    kind: str
+    severity: Severity
+    members: Sequence[Member]
+    labels: Mapping[str, str]
+
+
+def opened(facts: Facts, steps: Sequence[Step], due: int) -> Alert:
+    """Return the alert of an incident that opens with `steps`, strongest first."""
+    time = min(step.time for step in steps)
+    return _alert(facts, "opened", steps, time, due, {"summary": opened_sentence(steps)})
+
+
+def updated(facts: Facts, steps: Sequence[Step], due: int, risen: bool) -> Alert:
+    """Return the alert of an incident that `steps`, strongest first, have joined."""
+    time = min(step.time for step in steps)
+    sentence = updated_sentence(steps, facts.severity.label if risen else None)
+    joined = [step.signal.name for step in steps]
+    return _alert(
+        facts,
+        "updated",
+        steps,
+        time,
+        due,
+        {"summary": sentence, "joined": joined, "severity_rose": risen},
+    )
+
+
+def resolved(facts: Facts, time: int, due: int, resolution: StepKind) -> Alert:
+    """Return the alert of an incident that its last signal left at `time`."""
+    steps = by_strength(member.step for member in facts.members)
+    sentence = resolved_sentence(steps, resolution)
+    return _alert(
+        facts,
+        "resolved",
+        steps,
+        time,
+        due,
+        {"summary": sentence, "resolution": resolution.value},
+    )
+
+
+def _alert(
+    facts: Facts, kind: str, steps: Sequence[Step], time: int, due: int, told: Mapping[str, object]
+) -> Alert:
+    model, version = steps[0].model, steps[0].version
+    ordinals = sorted(step.signal.ordinal for step in steps)
+    active = {member.step.signal.ordinal for member in facts.members if member.active}
+    members = by_strength(member.step for member in facts.members)
+    data = {
+        "incident": facts.id,
+        "step": facts.number,
+        "severity": facts.severity.label,
+        "kind": facts.kind,
+        "model": model,
+        "version": version,
+        "opened_at": rfc3339(facts.opened_at),
+        **told,
+        "signals": [
+            _signal_data(step) | {"active": step.signal.ordinal in active} for step in members
+        ],
+        "labels": dict(facts.labels),
+    }
+    return Alert(
+        id=make_id(model, version, facts.opened_at, facts.number, kind, ordinals, time),
+        type=kind,
+        model=model,
+        version=version,
+        time=time,
+        due=due,
+        data=data,
+    )
+
+
+def _signal_data(step: Step) -> dict[str, object]:
+    signal, change = step.signal, step.change
+    assert change is not None
+    column = None if signal.column is None else signal.column.name
+    return {
+        "name": signal.name,
+        "column": column,
+        "kind": signal.kind.value,
+        "alert_kind": signal.alert_kind.value,
+        "segment": signal.segment,
+        "changed_at": rfc3339(step.time),
+        "detector": change.detector,
+        **_figures(change),
+        "before": _summary_data(change.before),
+        "after": _summary_data(change.after),
+        "onset": None if change.onset is None else _onset_data(change.onset),
+        "text": describe(signal, change),
+        "unit": "s" if signal.kind is SignalKind.SILENCE else None,
+    }
+
+
+def _figures(change: Change) -> dict[str, float | None]:
+    return {
+        "statistic": _finite(change.statistic),
+        "threshold": _finite(change.threshold),
+        "effect": _finite(change.effect),
+    }
+
+
+def _summary_data(summary: Summary) -> dict[str, object]:
+    data: dict[str, object] = {"mean": _finite(summary.mean)}
+    if summary.quantiles:
+        data["quantiles"] = {name: _finite(value) for name, value in summary.quantiles.items()}
+    if summary.shares:
+        data["shares"] = {name: _finite(value) for name, value in summary.shares.items()}
+    return data
+
+
+def _onset_data(onset: Onset) -> dict[str, object]:
+    return {
+        "earliest": rfc3339(onset.earliest),
+        "latest": rfc3339(onset.latest),
+        "offsets": {
+            topic: {str(number): list(span) for number, span in sorted(partitions.items())}
+            for topic, partitions in sorted(onset.offsets.items())
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return None for what JSON has no number for."""
+    return value if math.isfinite(value) else None

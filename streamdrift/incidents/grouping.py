@@ -1,0 +1,251 @@
+"""Which changes belong together: one incident per model version at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamdrift.incidents.alerts import (
+    Facts,
+    Member,
+    by_strength,
+    make_id,
+    opened,
+    resolved,
+    updated,
+)
+from streamdrift.incidents.settings import IncidentSettings
+from streamdrift.incidents.severity import Severity, severity_of
+from streamdrift.incidents.steps import read_step, step_state
+from streamdrift.records import Alert, SignalKind, State, StateValue, Step, StepKind
+from streamdrift.trees import flag, integer, optional_integer, text, tree, trees
+
+ModelVersion = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Incident:
+    """One model version's trouble, from the first change to the last return."""
+
+    opened_at: int
+    id: str = ""
+    """Empty until it is published as opened; so is `kind`."""
+    kind: str = ""
+    told: int = 0
+    """Steps published."""
+    severity: Severity = Severity.INFO
+    members: dict[int, Member] = field(default_factory=dict)
+    """By the signal's ordinal: all that ever joined."""
+    gathered: dict[int, Step] = field(default_factory=dict)
+    """By the signal's ordinal: changes to be told at `due`."""
+    due: int | None = None
+    """When what is gathered is told; all and only incidents with something gathered have it."""
+    left_at: int = 0
+    resolution: StepKind = StepKind.RETURNED
+    """When and how the last signal left."""
+
+    @property
+    def over(self) -> bool:
+        return not any(member.active for member in self.members.values())
+
+
+class Incidents:
+    """Groups the steps of signals into incidents, and incidents' steps into alerts.
+
+    The first change of a model version opens an incident. What changes within `gather` of
+    it is told with it, at the end of that time; later changes join in the same way. When
+    no signal is changed any more the incident is resolved. Alerts are a function of the
+    steps alone: a step counts once the watermark is above its time, when no further step
+    can have that time, so it does not matter which call brought it.
+    """
+
+    def __init__(
+        self,
+        settings_of: Callable[[str], IncidentSettings],
+        labels_of: Callable[[str], Mapping[str, str]],
+    ) -> None:
+        self._settings_of = settings_of
+        self._labels_of = labels_of
+        self._waiting: list[Step] = []
+        """Steps at or above the last watermark."""
+        self._incidents: dict[ModelVersion, _Incident] = {}
+
+    def observe(self, steps: Sequence[Step], watermark: int) -> tuple[Alert, ...]:
+        """Return the alerts that are due below `watermark`, by (due, model, version, step).
+
+        `steps` come in any order, but those of one signal in theirs; none that a later
+        call brings may have a time below `watermark`.
+        """
+        self._waiting += steps
+        ready = [step for step in self._waiting if step.time < watermark]
+        if ready:
+            self._waiting = [step for step in self._waiting if step.time >= watermark]
+        return self._take_all(ready, watermark)
+
+    def drain(self) -> tuple[Alert, ...]:
+        """Return all alerts still to come: the input has ended."""
+        ready, self._waiting = self._waiting, []
+        return self._take_all(ready, None)
+
+    def open_count(self) -> Mapping[ModelVersion, int]:
+        """Return how many incidents are open (and told), by model and version."""
+        return {key: 1 for key, incident in self._incidents.items() if incident.told}
+
+    def _take_all(self, steps: list[Step], watermark: int | None) -> tuple[Alert, ...]:
+        alerts: list[tuple[int, str, str, int, Alert]] = []
+
+        def tell(number: int, alert: Alert) -> None:
+            alerts.append((alert.due, alert.model, alert.version, number, alert))
+
+        for step in sorted(steps, key=_order):
+            self._take(step, tell)
+        for key, incident in list(self._incidents.items()):
+            if incident.due is not None and (watermark is None or incident.due < watermark):
+                self._tell_gathered(key, incident, tell)
+        alerts.sort(key=lambda entry: entry[:4])
+        return tuple(entry[4] for entry in alerts)
+
+    def _take(self, step: Step, tell: Callable[[int, Alert], None]) -> None:
+        key = (step.model, step.version)
+        incident = self._incidents.get(key)
+        if incident and incident.due is not None and incident.due <= step.time:
+            self._tell_gathered(key, incident, tell)
+            incident = self._incidents.get(key)
+        if step.kind is StepKind.CHANGED:
+            if incident is None:
+                incident = self._incidents[key] = _Incident(opened_at=step.time)
+            self._join(incident, step)
+        elif incident:
+            self._leave(key, incident, step, tell)
+
+    def _join(self, incident: _Incident, step: Step) -> None:
+        ordinal = step.signal.ordinal
+        member = incident.members.get(ordinal)
+        if member and member.active:
+            return
+        incident.members[ordinal] = Member(step, active=True)
+        incident.gathered[ordinal] = step
+        if incident.due is None:
+            # Silence is late already when it is noticed, and nothing moves with it.
+            silence = step.signal.kind is SignalKind.SILENCE
+            gather = 0 if silence else self._settings_of(step.model).gather
+            incident.due = step.time + gather
+
+    def _leave(
+        self,
+        key: ModelVersion,
+        incident: _Incident,
+        step: Step,
+        tell: Callable[[int, Alert], None],
+    ) -> None:
+        member = incident.members.get(step.signal.ordinal)
+        if member is None or not member.active:
+            return
+        member.active = False
+        incident.left_at, incident.resolution = step.time, step.kind
+        if incident.over and incident.due is None:
+            self._resolve(key, incident, step.time, tell)
+
+    def _tell_gathered(
+        self, key: ModelVersion, incident: _Incident, tell: Callable[[int, Alert], None]
+    ) -> None:
+        """Publish what was gathered: as the opening, or as an update."""
+        due = incident.due
+        assert due is not None
+        steps = by_strength(incident.gathered.values())
+        settings = self._settings_of(key[0])
+        severity = max(severity_of(step, settings) for step in steps)
+        risen = severity > incident.severity
+        incident.severity = max(incident.severity, severity)
+        incident.told += 1
+        if incident.told == 1:
+            ordinals = sorted(incident.gathered)
+            incident.id = make_id("incident", *key, incident.opened_at, ordinals)
+            incident.kind = steps[0].signal.alert_kind.value
+            tell(1, opened(self._facts(key, incident), steps, due))
+        else:
+            tell(incident.told, updated(self._facts(key, incident), steps, due, risen))
+        incident.gathered, incident.due = {}, None
+        if incident.over:
+            self._resolve(key, incident, due, tell)
+
+    def _resolve(
+        self,
+        key: ModelVersion,
+        incident: _Incident,
+        due: int,
+        tell: Callable[[int, Alert], None],
+    ) -> None:
+        incident.told += 1
+        facts = self._facts(key, incident)
+        tell(incident.told, resolved(facts, incident.left_at, due, incident.resolution))
+        del self._incidents[key]
+
+    def _facts(self, key: ModelVersion, incident: _Incident) -> Facts:
+        return Facts(
+            id=incident.id,
+            opened_at=incident.opened_at,
+            number=incident.told,
+            kind=incident.kind,
+            severity=incident.severity,
+            members=tuple(incident.members.values()),
+            labels=self._labels_of(key[0]),
+        )
+
+    def snapshot(self) -> State:
+        """Return the open incidents and the steps still waiting."""
+        return {
+            "waiting": [step_state(step) for step in sorted(self._waiting, key=_order)],
+            "incidents": [
+                {"model": key[0], "version": key[1]} | _incident_state(incident)
+                for key, incident in sorted(self._incidents.items(), key=lambda item: item[0])
+            ],
+        }
+
+    def restore(self, state: State) -> None:
+        """Become what the snapshot was taken of."""
+        self._waiting = [read_step(step) for step in trees(state, "waiting")]
+        self._incidents = {
+            (text(incident, "model"), text(incident, "version")): _read_incident(incident)
+            for incident in trees(state, "incidents")
+        }
+
+
+def _order(step: Step) -> tuple[int, str, str, int]:
+    return step.time, step.model, step.version, step.signal.ordinal
+
+
+def _incident_state(incident: _Incident) -> dict[str, StateValue]:
+    return {
+        "opened_at": incident.opened_at,
+        "id": incident.id,
+        "kind": incident.kind,
+        "told": incident.told,
+        "severity": incident.severity.label,
+        "members": [
+            {"step": step_state(member.step), "active": member.active}
+            for _, member in sorted(incident.members.items())
+        ],
+        "gathered": [step_state(step) for _, step in sorted(incident.gathered.items())],
+        "due": incident.due,
+        "left_at": incident.left_at,
+        "resolution": incident.resolution.value,
+    }
+
+
+def _read_incident(state: State) -> _Incident:
+    members = [
+        Member(read_step(tree(member, "step")), flag(member, "active"))
+        for member in trees(state, "members")
+    ]
+    gathered = [read_step(step) for step in trees(state, "gathered")]
+    return _Incident(
+        opened_at=integer(state, "opened_at"),
+        id=text(state, "id"),
+        kind=text(state, "kind"),
+        told=integer(state, "told"),
+        severity=Severity[text(state, "severity").upper()],
+        members={member.step.signal.ordinal: member for member in members},
+        gathered={step.signal.ordinal: step for step in gathered},
+        due=optional_integer(state, "due"),
+        left_at=integer(state, "left_at"),
+        resolution=StepKind(text(state, "resolution")),
+    )

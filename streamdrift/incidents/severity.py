@@ -1,0 +1,60 @@
+"""How grave a change is."""
+
+import math
+from enum import IntEnum
+
+from streamdrift.incidents.settings import IncidentSettings
+from streamdrift.records import SignalKind, Step
+
+TROUBLES = frozenset(
+    {
+        SignalKind.MISSING,
+        SignalKind.TYPE_BREAK,
+        SignalKind.UNSEEN,
+        SignalKind.EMPTY,
+        SignalKind.NULL_OUTPUT,
+        SignalKind.FAILED,
+    }
+)
+"""Signals that are the rate of something unwanted."""
+
+
+class Severity(IntEnum):
+    """`info`: look when there is time; `warning`: today; `critical`: now."""
+
+    INFO = 0
+    WARNING = 1
+    CRITICAL = 2
+
+    @property
+    def label(self) -> str:
+        """How alerts write it."""
+        return self.name.lower()
+
+
+def severity_of(step: Step, settings: IncidentSettings) -> Severity:
+    """Return how grave a CHANGED step is.
+
+    Silence is critical. The rate of a trouble goes by how far it rose (its fall is good
+    news: info). Everything else goes by the size of its effect.
+    """
+    change = step.change
+    assert change is not None
+    if step.signal.kind is SignalKind.SILENCE:
+        return Severity.CRITICAL
+    if step.signal.kind in TROUBLES:
+        rise = change.after.mean - change.before.mean
+        return _grade(rise, settings.warning_rate, settings.critical_rate)
+    return _grade(strength(step), settings.warning_effect, settings.critical_effect)
+
+
+def _grade(size: float, warning: float, critical: float) -> Severity:
+    if size >= critical:
+        return Severity.CRITICAL
+    return Severity.WARNING if size >= warning else Severity.INFO
+
+
+def strength(step: Step) -> float:
+    """Return the absolute effect of a CHANGED step, 0 where it is not a number."""
+    assert step.change is not None
+    return 0.0 if math.isnan(step.change.effect) else abs(step.change.effect)
