@@ -1,0 +1,59 @@
+"""`streamdrift check`: the settings are right by now; do the connections and topics stand?"""
+
+import typer
+
+from streamdrift.config import Settings
+from streamdrift.errors import ConnectionsError
+from streamdrift.topics import TopicReport, inspect_topics
+
+
+def run_check(settings: Settings, *, offline: bool) -> None:
+    """Print what is read and written, and how each topic stands.
+
+    Raises ConnectionsError where the broker cannot be reached, or a topic is not as needed.
+    """
+    typer.echo(f"settings: all right, deployment {settings.name}")
+    if offline:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    reports = inspect_topics(settings.kafka, settings.topic_needs())
+    table = Table("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
+    for report in reports:
+        table.add_row(*_row(report, will_create=settings.topics.create))
+    Console(highlight=False).print(table)
+    problems = [
+        report
+        for report in reports
+        if report.problem and (report.exists or not settings.topics.create)
+    ]
+    missing = [report for report in reports if not report.exists]
+    if missing and settings.topics.create:
+        typer.echo("topics that are missing are created at the start (topics.create)")
+    for report in [*problems, *(each for each in missing if each not in problems)]:
+        if report.command:
+            typer.echo(report.command)
+    if problems:
+        raise ConnectionsError(
+            "; ".join(str(report.problem) for report in problems),
+            hint="the commands above mend it",
+        )
+    typer.echo("connections: all right")
+
+
+def _row(report: TopicReport, *, will_create: bool) -> tuple[str, ...]:
+    need = report.need
+    rights = ", ".join(right.value.lower() for right in need.rights)
+    if not report.exists:
+        state = "will be created" if will_create else "missing"
+        return need.name, need.purpose, "-", "-", "-", rights, state
+    return (
+        need.name,
+        need.purpose,
+        str(report.partitions),
+        str(report.replication),
+        report.cleanup_policy or "?",
+        rights,
+        "wrong" if report.problem else "ok",
+    )

@@ -1,0 +1,112 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import streamdrift
+from streamdrift import __main__ as command_line
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs `streamdrift ...` in this process; returns exit code, stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["streamdrift", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            command_line.main()
+        out, err = capsys.readouterr()
+        return exit_.value.code or 0, out, err
+
+    return call
+
+
+def test_the_version_is_printed(call):
+    assert call("--version") == (0, f"streamdrift {streamdrift.__version__}\n", "")
+
+
+def test_without_a_command_the_help_is_shown(call):
+    _, out, err = call()
+    assert "replay" in out + err
+
+
+@pytest.mark.parametrize("command", ["run", "replay", "check", "settings", "demo"])
+def test_every_command_has_help(call, command):
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_the_help_waits_for_no_heavy_import():
+    program = (
+        "import sys, streamdrift.__main__ as m\n"
+        "heavy = {'numba', 'numpy', 'kafka', 'pyarrow', 'pydantic', 'prometheus_client'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_settings_in_effect_are_printed_as_yaml(call):
+    code, out, err = call("settings", "--set", "name=fraud-watch")
+    assert (code, err) == (0, "")
+    assert yaml.safe_load(out)["name"] == "fraud-watch"
+
+
+def test_the_schema_is_json(call):
+    code, out, _ = call("settings", "--json-schema")
+    assert code == 0
+    assert json.loads(out)["properties"]["kafka"]["description"]
+
+
+def test_wrong_settings_end_with_their_own_code_and_no_traceback(call):
+    code, out, err = call("settings", "--set", "nam=x", "--set", "http.bind=here")
+    assert code == 2
+    assert out == ""
+    assert err.startswith("streamdrift: 2 mistakes in the settings:\n")
+    assert "did you mean `name`?" in err
+    assert "\nhint: " in err
+    assert "Traceback" not in err
+
+
+def test_a_settings_file_is_read(call, tmp_path):
+    file = tmp_path / "streamdrift.yaml"
+    file.write_text("commit_interval: 5s\n")
+    code, out, _ = call("settings", "-c", file)
+    assert code == 0
+    assert yaml.safe_load(out)["commit_interval"] == "5s"
+
+
+def test_a_missing_settings_file_is_named(call, tmp_path):
+    code, _, err = call("run", "-c", tmp_path / "nowhere.yaml")
+    assert code == 2
+    assert "nowhere.yaml: No such file or directory" in err
+
+
+def test_an_unknown_option_is_refused(call):
+    code, _, err = call("replay", "--modle", "x", "file.csv")
+    assert code == 2
+    assert "No such option" in err
+
+
+def test_check_reads_the_settings_before_it_connects(call):
+    code, out, _ = call("check", "--offline")
+    assert code == 0
+    assert out == "settings: all right, deployment streamdrift\n"
+
+
+def test_check_says_that_no_broker_answers(call):
+    code, _, err = call(
+        "check",
+        "--set",
+        "kafka.bootstrap_servers=127.0.0.1:1",
+        "--set",
+        "kafka.bootstrap_timeout=100ms",
+    )
+    assert code == 4
+    assert "127.0.0.1:1" in err
+    assert "hint: " in err
