@@ -1,0 +1,123 @@
+"""Brokers for the tests of this folder: a real Apache Kafka, and the embedded one."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from streamdrift.demo.broker import embedded_broker
+from streamdrift.errors import ConnectionsError
+from streamdrift.kafka import KafkaSettings, make_admin
+from tests.real_kafka import RealKafka, UnavailableError, running_in_ci
+
+EXISTING = "STREAMDRIFT_TEST_BOOTSTRAP"
+
+
+def unavailable(reason: str) -> None:
+    """Skip the test visibly; in CI fail, where nothing may be missing."""
+    if running_in_ci():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
+    """A node of Apache Kafka of this test session's own, which tests may stop and start."""
+    if EXISTING in os.environ:
+        pytest.skip(f"{EXISTING} names a cluster that is not this session's to stop")
+    try:
+        node = RealKafka(tmp_path_factory.mktemp("kafka"))
+    except UnavailableError as error:
+        unavailable(f"no real Kafka: {error}")
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers of a real Kafka: this session's own, or the one the environment names."""
+    existing = os.environ.get(EXISTING)
+    if existing:
+        return existing
+    node: RealKafka = request.getfixturevalue("real_kafka")
+    return node.bootstrap
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[str]:
+    """Bootstrap servers of the broker the demo embeds."""
+    try:
+        with embedded_broker() as servers:
+            yield servers
+    except ConnectionsError as error:
+        unavailable(f"no embedded broker: {error}")
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers of each kind of broker in turn."""
+    servers: str = request.getfixturevalue(request.param)
+    return servers
+
+
+@pytest.fixture
+def connection(bootstrap: str) -> KafkaSettings:
+    """Settings to reach each kind of broker in turn."""
+    return KafkaSettings(bootstrap_servers=bootstrap)
+
+
+@pytest.fixture
+def kafka_connection(kafka: str) -> KafkaSettings:
+    """Settings to reach the real Kafka only: for transactions, restarts, compression."""
+    return KafkaSettings(bootstrap_servers=kafka)
+
+
+@pytest.fixture
+def name() -> str:
+    """A topic name no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def make_topic(request: pytest.FixtureRequest) -> Iterator["TopicMaker"]:
+    """Make topics that are removed when the test ends."""
+    maker = TopicMaker()
+    yield maker
+    maker.remove()
+
+
+class TopicMaker:
+    """Called with a connection, a name and options of the topic; returns the name."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[KafkaSettings, str]] = []
+
+    def __call__(
+        self,
+        connection: KafkaSettings,
+        name: str,
+        partitions: int = 1,
+        configs: dict[str, str] | None = None,
+    ) -> str:
+        admin = make_admin(connection)
+        admin.create_topics(
+            {
+                name: {
+                    "num_partitions": partitions,
+                    "replication_factor": 1,
+                    "configs": configs or {},
+                }
+            },
+            wait_for_metadata=True,
+        )
+        admin.close()
+        self._made.append((connection, name))
+        return name
+
+    def remove(self) -> None:
+        for connection, name in self._made:
+            admin = make_admin(connection)
+            admin.delete_topics([name], raise_errors=False)
+            admin.close()
