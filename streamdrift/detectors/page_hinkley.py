@@ -38,9 +38,10 @@ seen by then. ALARMED is 1 after an alarm: the next value starts anew."""
 STATISTIC, THRESHOLD, BEFORE, AFTER, BACK = range(5)
 """Places in a slot's findings; BACK is the first value after the extreme, counted back."""
 
-ONSET_QUANTILE = 11.03
-"""97.5 % quantile of a change point's error in units of (noise / effect)^2 values (Bai,
-Estimation of a change point in multiple regression models, 1997)."""
+ONSET_QUANTILE = 2.76
+"""The extreme of a random walk that drifts away from it by a standard deviations a value lies
+within this / a^2 values with 97.5 % (Bai, Estimation of a change point in multiple regression
+models, Review of Economics and Statistics 1997)."""
 
 Mode = Literal["up", "down", "both"]
 
@@ -203,16 +204,22 @@ class PageHinkleyBank:
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm; see `Bank`.
 
-        The onset is the cumulative sum's extreme and its 95 % interval at the noise that
-        the signal had under its reference.
+        The onset is the cumulative sum's extreme and a 95 % interval about it, at the noise
+        the signal had under its reference: before the change the sum drifts by delta, after
+        it by the effect less delta.
         """
         statistic, threshold, before, after, _ = self._findings[slot].tolist()
-        back = self.extreme(slot)
+        back, delta = self.extreme(slot), float(self._deltas[slot])
         oldest = int(self._sums[slot, COUNT]) - 1
-        noise = float(self._scale[slot]) / max(abs(after - before), 1e-300)
-        margin = math.ceil(min(ONSET_QUANTILE * noise * noise, oldest))
-        earliest, latest = min(back + margin, oldest), max(back - margin, 0)
+        earlier = self._margin(slot, delta, oldest)
+        later = self._margin(slot, abs(after - before) - delta, oldest)
+        earliest, latest = min(back + earlier, oldest), max(back - later, 0)
         return Evidence(statistic, threshold, before, after, earliest, latest)
+
+    def _margin(self, slot: int, drift: float, most: int) -> int:
+        """Return how many values the extreme may lie off on a side with this drift."""
+        noise = float(self._scale[slot]) / max(drift, 1e-300)
+        return math.ceil(min(ONSET_QUANTILE * noise * noise, most))
 
     def reset(self, slot: int) -> None:
         """Start the slot's sums anew."""
