@@ -3,6 +3,7 @@
 StreamdriftError
   SettingsError        mend the settings: the message names the key and the allowed values
   InputError           mend the input file or stream that was named
+  OutputError          make room for what is written, or allow it
   ConnectionsError     check that the broker is up and reachable, then start again
   StateError           the stored state cannot be used: reset it, or start with what wrote it
   FencedError          another process runs this deployment: stop one of the two
@@ -50,3 +51,9 @@ class FencedError(StreamdriftError):
     """Another process runs this deployment: stop one of the two."""
 
     exit_code = 6
+
+
+class OutputError(StreamdriftError):
+    """A file or stream cannot be written: check its place, rights and space."""
+
+    exit_code = 7

@@ -1,0 +1,89 @@
+"""Steps and alerts for tests."""
+
+from collections.abc import Mapping
+
+from streamdrift.records import (
+    Alert,
+    AlertKind,
+    Change,
+    ColumnKey,
+    Group,
+    Onset,
+    Signal,
+    SignalKind,
+    Step,
+    StepKind,
+    Summary,
+)
+
+SECOND = 1_000_000
+NOON = 1_795_262_400 * SECOND
+"""2026-11-21T12:00:00Z."""
+
+
+def make_signal(
+    ordinal: int = 0,
+    name: str = "amount",
+    kind: SignalKind = SignalKind.VALUE,
+    alert_kind: AlertKind = AlertKind.DATA_DRIFT,
+    segment: str | None = None,
+) -> Signal:
+    column = None if kind is SignalKind.SILENCE else ColumnKey(Group.FEATURE, name)
+    shown = name if kind is SignalKind.VALUE else f"{name} ({kind.value})"
+    return Signal(ordinal, shown, column, kind, alert_kind, segment)
+
+
+def make_change(
+    effect: float = 0.8,
+    before: Summary | None = None,
+    after: Summary | None = None,
+    onset: Onset | None = None,
+) -> Change:
+    return Change(
+        detector="adwin",
+        statistic=12.0,
+        threshold=10.0,
+        effect=effect,
+        before=before or Summary(0.5, {"0.05": 1.0, "0.5": 12.5, "0.95": 40.0}),
+        after=after or Summary(0.73, {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}),
+        onset=onset,
+    )
+
+
+def changed(
+    time: int,
+    signal: Signal | None = None,
+    change: Change | None = None,
+    model: str = "fraud",
+    version: str = "3",
+) -> Step:
+    return Step(
+        StepKind.CHANGED, model, version, signal or make_signal(), time, change or make_change()
+    )
+
+
+def left(
+    time: int,
+    signal: Signal | None = None,
+    kind: StepKind = StepKind.RETURNED,
+    model: str = "fraud",
+    version: str = "3",
+) -> Step:
+    return Step(kind, model, version, signal or make_signal(), time)
+
+
+def make_alert(
+    number: int = 1,
+    model: str = "fraud",
+    version: str = "3",
+    data: Mapping[str, object] | None = None,
+) -> Alert:
+    return Alert(
+        id=f"{number:032x}",
+        type="opened",
+        model=model,
+        version=version,
+        time=NOON + number,
+        due=NOON + number + SECOND,
+        data=data if data is not None else {"summary": "amount of fraud/3 changed"},
+    )
