@@ -1,5 +1,6 @@
 """The command line: `streamdrift run`, `replay`, `check`, `settings` and `demo`."""
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,8 @@ app = typer.Typer(
 )
 
 _SETTINGS = "Settings"
+_BROKEN_PIPE = 141
+"""What a shell makes of the signal that ends other programs in this case."""
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -197,6 +200,10 @@ def main() -> None:
     try:
         app()
     except StreamdriftError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            # Whoever read our output has left, as `head` does; Python would fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_BROKEN_PIPE)
         typer.echo(f"streamdrift: {error}", err=True)
         if error.hint:
             typer.echo(f"hint: {error.hint}", err=True)

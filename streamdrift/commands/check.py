@@ -1,4 +1,4 @@
-"""`streamdrift check`: the settings are right by now; do the connections and topics stand?"""
+"""`streamdrift check`: with the settings right, whether connections and topics stand."""
 
 import typer
 

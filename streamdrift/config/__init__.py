@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from streamdrift.config.layers import (
@@ -39,6 +47,7 @@ from streamdrift.state import StateSettings
 __all__ = ["HttpSettings", "Settings", "TopicsSettings", "load_settings", "settings_schema"]
 
 EVERY_MODEL = "*"
+_NAME = r"^[a-zA-Z0-9._-]{1,80}$"
 
 
 class HttpSettings(BaseModel):
@@ -81,7 +90,7 @@ class Settings(BaseModel):
 
     name: str = Field(
         "streamdrift",
-        pattern=r"^[a-zA-Z0-9._-]{1,80}$",
+        pattern=_NAME,
         description="Name of the deployment: prefix of its topics, and the alerts' source.",
     )
     instance: str = Field(
@@ -114,6 +123,15 @@ class Settings(BaseModel):
 
     # By the entries of `models` that lie over one another: at most one per set of entries.
     _overlaid: dict[tuple[str, ...], ModelSettings] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_topics(cls, values: object) -> object:
+        """Give topics that are not named the deployment's name as their prefix."""
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or not re.fullmatch(_NAME, str(name or "")):
+            return values
+        return merge({"alerts": {"topic": f"{name}.alerts"}}, values)
 
     @field_validator("mode")
     @classmethod

@@ -308,3 +308,9 @@ def test_every_section_is_frozen_and_forbids_what_it_does_not_know():
 
 def test_the_text_is_yaml_of_plain_values(load):
     assert yaml.safe_load(load().text())["http"] == {"bind": "127.0.0.1:8410"}
+
+
+def test_topics_bear_the_name_of_the_deployment(load):
+    assert load().alerts.topic == "streamdrift.alerts"
+    assert load(assignments=["name=a"]).alerts.topic == "a.alerts"
+    assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
