@@ -168,15 +168,19 @@ def _report(
             f"the topic {need.name} ({need.purpose}) has cleanup.policy={policy} and needs {wanted}"
         )
         command = shlex.join(
-            ["kafka-configs.sh", "--bootstrap-server", servers, "--alter", "--topic", need.name]
-            + ["--add-config", f"{_CLEANUP}={wanted}"]
+            [
+                *("kafka-configs.sh", "--bootstrap-server", servers, "--alter"),
+                *("--topic", need.name, "--add-config", f"{_CLEANUP}={wanted}"),
+            ]
         )
     elif refused:
         problem = f"no right to {refused[0].lower()} the topic {need.name} ({need.purpose})"
         command = shlex.join(
-            ["kafka-acls.sh", "--bootstrap-server", servers, "--add", "--topic", need.name]
-            + [word for right in refused for word in ("--operation", right.title())]
-            + ["--allow-principal", "User:NAME"]
+            [
+                *("kafka-acls.sh", "--bootstrap-server", servers, "--add"),
+                *("--topic", need.name, "--allow-principal", "User:NAME"),
+                *(word for right in refused for word in ("--operation", right.title())),
+            ]
         )
     replicas = [len(partition["replica_nodes"]) for partition in described["partitions"]]
     return TopicReport(

@@ -60,7 +60,7 @@ class RealKafka:
         self.sasl_bootstrap = f"127.0.0.1:{sasl}"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        properties = _properties(folder, port, sasl, controller) | (options or {})
+        properties = _properties(folder, port, sasl, controller) | dict(options or {})
         self._properties = folder / "server.properties"
         self._properties.write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

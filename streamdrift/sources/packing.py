@@ -22,9 +22,9 @@ class Record(NamedTuple):
     headers: Sequence[Header] = ()
 
 
-def microseconds(milliseconds: int) -> int:
-    """Return Kafka's time (-1: unknown) in microseconds, held within 64 bits."""
-    if milliseconds < 0:
+def microseconds(milliseconds: int | None) -> int:
+    """Return Kafka's time (-1, in its oldest format None: unknown) in us, within 64 bits."""
+    if milliseconds is None or milliseconds < 0:
         return -1
     return min(milliseconds, LATEST_MILLISECOND) * MILLISECOND
 

@@ -8,8 +8,9 @@ import pytest
 
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka import KafkaSettings
 from tests.real_kafka import RealKafka, UnavailableError, running_in_ci
+from tests.topic_maker import TopicMaker
 
 EXISTING = "STREAMDRIFT_TEST_BOOTSTRAP"
 
@@ -81,43 +82,8 @@ def name() -> str:
 
 
 @pytest.fixture
-def make_topic(request: pytest.FixtureRequest) -> Iterator["TopicMaker"]:
+def make_topic(request: pytest.FixtureRequest) -> Iterator[TopicMaker]:
     """Make topics that are removed when the test ends."""
     maker = TopicMaker()
     yield maker
     maker.remove()
-
-
-class TopicMaker:
-    """Called with a connection, a name and options of the topic; returns the name."""
-
-    def __init__(self) -> None:
-        self._made: list[tuple[KafkaSettings, str]] = []
-
-    def __call__(
-        self,
-        connection: KafkaSettings,
-        name: str,
-        partitions: int = 1,
-        configs: dict[str, str] | None = None,
-    ) -> str:
-        admin = make_admin(connection)
-        admin.create_topics(
-            {
-                name: {
-                    "num_partitions": partitions,
-                    "replication_factor": 1,
-                    "configs": configs or {},
-                }
-            },
-            wait_for_metadata=True,
-        )
-        admin.close()
-        self._made.append((connection, name))
-        return name
-
-    def remove(self) -> None:
-        for connection, name in self._made:
-            admin = make_admin(connection)
-            admin.delete_topics([name], raise_errors=False)
-            admin.close()

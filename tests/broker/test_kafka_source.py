@@ -13,6 +13,7 @@ from streamdrift.records import Messages, Partition
 from streamdrift.sources import SourceSettings
 from streamdrift.sources.kafka import KafkaSource
 from tests.real_kafka import PASSWORD, USER, RealKafka
+from tests.topic_maker import TopicMaker
 
 Content = tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 Opener = Callable[..., KafkaSource]
@@ -97,7 +98,7 @@ def send_odd(producer: KafkaProducer, topic: str, count: int, partitions: int) -
 def test_fast_equals_public(
     connection: KafkaSettings,
     name: str,
-    make_topic: Callable[..., str],
+    make_topic: TopicMaker,
     open_source: Opener,
     codec: str | None,
 ) -> None:
@@ -118,7 +119,7 @@ def test_fast_path_is_in_use(kafka_connection: KafkaSettings, open_source: Opene
 
 
 def test_aborted_transactions_are_skipped(
-    kafka_connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     make_topic(kafka_connection, name)
     producer = make_producer(kafka_connection, transactional_id=name)
@@ -143,7 +144,7 @@ def test_aborted_transactions_are_skipped(
 
 
 def test_log_append_time(
-    kafka_connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     make_topic(kafka_connection, name, configs={"message.timestamp.type": "LogAppendTime"})
     before = time.time() * 1e6 - 1_000
@@ -155,7 +156,7 @@ def test_log_append_time(
 
 
 def test_big_messages(
-    kafka_connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     make_topic(kafka_connection, name)
     values = [b"small", b"x" * (10 << 20), b"small again"]
@@ -166,7 +167,7 @@ def test_big_messages(
 
 
 def test_starts_in_the_middle_of_a_batch(
-    connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     make_topic(connection, name)
     produce(connection, name, [b"%d" % i for i in range(100)], linger_ms=200, batch_size=1 << 16)
@@ -177,7 +178,7 @@ def test_starts_in_the_middle_of_a_batch(
 
 
 def test_start_positions(
-    kafka_connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     make_topic(kafka_connection, name, partitions=2)
     producer = make_producer(kafka_connection)
@@ -195,7 +196,7 @@ def test_start_positions(
 
 
 def test_new_partitions_and_topics_are_read_from_their_beginning(
-    kafka_connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     settings = SourceSettings.model_validate(
         {
@@ -232,7 +233,7 @@ def test_new_partitions_and_topics_are_read_from_their_beginning(
 def test_pause_and_resume(
     connection: KafkaSettings,
     name: str,
-    make_topic: Callable[..., str],
+    make_topic: TopicMaker,
     open_source: Opener,
     fast: bool,
 ) -> None:
@@ -245,7 +246,7 @@ def test_pause_and_resume(
         producer.send(name, value=b"%d" % i, partition=i % 2)
     producer.flush()
     producer.close()
-    found = []
+    found: list[Messages] = []
     for _ in range(10):
         found += source.poll(0.1)
     assert {messages.partition for messages in found} == {second}
@@ -256,7 +257,7 @@ def test_pause_and_resume(
 
 
 def test_offsets_out_of_range_are_said(
-    kafka_connection: KafkaSettings, name: str, make_topic: Callable[..., str], open_source: Opener
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     make_topic(kafka_connection, name)
     produce(kafka_connection, name, [b"%d" % i for i in range(20)])
@@ -279,7 +280,7 @@ def test_offsets_out_of_range_are_said(
 def test_a_broker_that_goes_away_is_waited_for(
     real_kafka: RealKafka,
     name: str,
-    make_topic: Callable[..., str],
+    make_topic: TopicMaker,
     open_source: Opener,
     fast: bool,
 ) -> None:
@@ -302,7 +303,7 @@ def test_a_broker_that_goes_away_is_waited_for(
 
 
 def test_sasl(
-    real_kafka: RealKafka, name: str, make_topic: Callable[..., str], open_source: Opener
+    real_kafka: RealKafka, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
     connection = KafkaSettings(
         bootstrap_servers=real_kafka.sasl_bootstrap,

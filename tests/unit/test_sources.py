@@ -1,0 +1,73 @@
+"""Source settings, and the source that tests use."""
+
+import pytest
+from kafka.net import transport
+from pydantic import ValidationError
+
+from streamdrift.records import Partition
+from streamdrift.sources import Source, SourceSettings
+from streamdrift.sources.fetching import enlarge_socket_reads
+from streamdrift.sources.memory import MemorySource
+from streamdrift.sources.packing import Record, pack
+
+FIRST, SECOND = Partition("a", 0), Partition("a", 1)
+
+
+def test_topics_by_name_or_pattern() -> None:
+    settings = SourceSettings.model_validate(
+        {
+            "predictions": [
+                {"pattern": r"events\..*", "format": "json"},
+                "events.special",
+            ]
+        }
+    )
+    special = settings.settings_of("events.special")
+    assert special is not None
+    assert special.name == "events.special"
+    other = settings.settings_of("events.other")
+    assert other is not None
+    assert other.pattern is not None
+    assert settings.settings_of("other.events.x") is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"predictions": []},
+        {"predictions": [{}]},
+        {"predictions": [{"name": "a", "pattern": "b"}]},
+        {"predictions": [{"pattern": "("}]},
+        {"start": "yesterday"},
+        {"start": "2026-01-01T00:00:00"},
+    ],
+)
+def test_mistakes_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SourceSettings.model_validate(settings)
+
+
+def test_memory_source_keeps_the_protocol() -> None:
+    groups = [
+        pack(partition, [Record(i, i, b"%d" % i) for i in range(4)], 4)
+        for partition in (FIRST, SECOND)
+    ]
+    source: Source = MemorySource(groups, positions={FIRST: 2})
+    source.pause([SECOND])
+    (group,) = source.poll(0)
+    assert (group.partition, list(group.offset)) == (FIRST, [2, 3])
+    assert source.poll(0) == []
+    assert source.at_end() == {FIRST}
+    assert source.lag() == {FIRST: 0, SECOND: 4}
+    source.resume([SECOND])
+    assert [group.partition for group in source.poll(0)] == [SECOND]
+    assert source.partitions() == (FIRST, SECOND)
+    assert source.notices() == ()
+
+
+def test_socket_reads_are_enlarged_once_and_for_all() -> None:
+    assert enlarge_socket_reads()
+    assert enlarge_socket_reads()
+    constants = transport.KafkaTCPTransport._sock_recv.__code__.co_consts
+    assert 1 << 20 in constants
+    assert 4096 not in constants
