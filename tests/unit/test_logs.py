@@ -1,0 +1,84 @@
+import io
+import json
+import logging
+
+import numpy as np
+import pytest
+import structlog
+
+from streamdrift.logs import set_up_logs
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def lines(stream):
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_each_fact_is_one_json_object_a_line():
+    stream = io.StringIO()
+    set_up_logs(stream=stream)
+    structlog.get_logger().info("reference complete", model="fraud", events=np.int64(3), text="ä\n")
+    (line,) = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "reference complete",
+        "level": "info",
+        "model": "fraud",
+        "events": 3,
+        "text": "ä\n",
+    }
+
+
+def test_levels_below_the_chosen_one_are_left_out():
+    stream = io.StringIO()
+    set_up_logs("warning", stream)
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud")
+    assert [line["event"] for line in lines(stream)] == ["loud"]
+
+
+def test_an_exception_is_part_of_its_line():
+    stream = io.StringIO()
+    set_up_logs(stream=stream)
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger().exception("commit failed")
+    (line,) = lines(stream)
+    assert line["level"] == "error"
+    assert "ValueError: broken" in line["exception"]
+
+
+def test_records_of_libraries_come_out_in_the_same_form():
+    stream = io.StringIO()
+    set_up_logs(stream=stream)
+    logging.getLogger("somewhere").warning("%d left", 3)
+    logging.getLogger("somewhere").info("chatter")
+    logging.getLogger("kafka.conn").warning("reconnecting")
+    (line,) = lines(stream)
+    assert line["event"] == "3 left"
+    assert line["logger"] == "somewhere"
+    assert line["level"] == "warning"
+
+
+def test_a_terminal_gets_lines_for_people():
+    stream = Terminal()
+    set_up_logs(stream=stream)
+    structlog.get_logger().info("reference complete", model="fraud")
+    text = stream.getvalue()
+    assert "reference complete" in text
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)

@@ -1,0 +1,101 @@
+"""What the README shows is what happens."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import typer.main
+
+from streamdrift.__main__ import app
+from streamdrift.config import load_settings
+from streamdrift.decoders import make_decoder
+from streamdrift.metrics import Metrics
+from streamdrift.records import Messages, Partition
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    inline = re.findall(r"`(streamdrift \w+[^`]*)`", README)
+    shown = [*lines, *(" ".join(text.split()) for text in inline)]
+    return [line for line in shown if line.startswith("streamdrift ")]
+
+
+def test_there_is_something_to_check():
+    assert len(blocks("python")) >= 2
+    assert len(blocks("yaml")) >= 1
+    assert len(commands()) >= 4
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_exist_with_their_options(command):
+    name, *arguments = shlex.split(command)[1:]
+    group = typer.main.get_command(app)
+    assert isinstance(group, click.Group)
+    found = group.commands[name]
+    if "--help" not in arguments and (arguments or name in ("run", "settings", "demo")):
+        found.make_context(name, arguments)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_settings_load(block, tmp_path):
+    file = tmp_path / "streamdrift.yaml"
+    file.write_text(block)
+    settings = load_settings(file, environment={})
+    assert settings.model("fraud").reference.events == 10_000
+
+
+def test_events_decode():
+    events = [json.loads(block) for block in blocks("json")]
+    event = next(event for event in events if "event_id" in event)
+    data = np.frombuffer(json.dumps(event).encode(), dtype=np.uint8)
+    none = np.full(1, -1, dtype=np.int64)
+    zero = np.zeros(1, dtype=np.int64)
+    messages = Messages(
+        partition=Partition("predictions", 0),
+        data=data,
+        start=zero,
+        length=np.array([len(data)]),
+        offset=zero,
+        time=zero,
+        key_start=zero,
+        key_length=none,
+        header_start=zero,
+        header_length=none,
+        next_offset=1,
+    )
+    decoded = make_decoder("json", {}).decode(messages)
+    assert decoded.dead_letters == ()
+    (batch,) = decoded.batches
+    assert (batch.model, batch.version) == ("fraud", "3")
+    assert {key.name for key in batch.columns} >= {"amount", "country", "score", "latency_ms"}
+
+
+def test_metrics_are_those_that_exist():
+    shown = {
+        name
+        for line in README.splitlines()
+        if line.startswith("| `streamdrift_")
+        for name in re.findall(r"`(streamdrift_\w+)", line)
+    }
+    families = Metrics().registry.collect()
+    exist = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    assert shown <= exist
+    # The table writes two of the three that belong together by their last word only.
+    assert exist - shown == {"streamdrift_signal_threshold", "streamdrift_signal_changed"}
+
+
+def test_files_that_are_linked_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
