@@ -24,7 +24,7 @@ _RATES: Mapping[SignalKind, str] = {
     SignalKind.FAILED: "failed calls",
 }
 _OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED})
-"""Rates that name themselves: their column's name would add nothing."""
+"""Rates of the version's calls, not of a column's cells."""
 
 
 def opened_sentence(steps: Sequence[Step]) -> str:
@@ -83,18 +83,18 @@ def _sentence(step: Step) -> str:
     if math.isfinite(change.effect):
         effect = f" (effect {change.effect:+.1f} sd)"
     began = "" if change.onset is None else f", began {_began(change.onset)}"
-    subject = f"{_subject(step.signal)} of {_place(step)} changed"
-    return f"{subject}: {describe(step.signal, change)}{effect}{began}"
+    return f"{_subject(step)} changed: {describe(step.signal, change)}{effect}{began}"
 
 
-def _subject(signal: Signal) -> str:
+def _subject(step: Step) -> str:
     """Return what people call the thing that changed, by its column where it has one."""
-    name = signal.name if signal.column is None else signal.column.name
+    signal, place = step.signal, _place(step)
     if signal.kind in _OF_THE_MODEL:
-        name = signal.name
+        return place + _where(signal)
+    name = signal.name if signal.column is None else signal.column.name
     if signal.kind is SignalKind.SPREAD:
         name = f"spread of {name}"
-    return name if signal.segment is None else f"{name} where {signal.segment}"
+    return f"{name} of {place}{_where(signal)}"
 
 
 def _place(step: Step) -> str:

@@ -1,0 +1,167 @@
+"""What alerts say to people: one phrase for each kind of signal."""
+
+import pytest
+
+from streamdrift.incidents.sentences import (
+    describe,
+    opened_sentence,
+    resolved_sentence,
+    updated_sentence,
+)
+from streamdrift.records import (
+    AlertKind,
+    ColumnKey,
+    Group,
+    Onset,
+    Signal,
+    SignalKind,
+    StepKind,
+    Summary,
+)
+from tests.alerts import NOON, SECOND, changed, make_change, make_signal
+
+
+def test_the_opening_names_what_how_and_since_when() -> None:
+    onset = Onset(NOON + 3 * SECOND, NOON + 5 * SECOND, {})
+    step = changed(NOON, change=make_change(1.9, onset=onset))
+    assert opened_sentence([step]) == (
+        "amount of fraud/3 changed: median 12.5 -> 40.1 (effect +1.9 sd), "
+        "began between 2026-11-21 12:00:03 and 12:00:05 UTC"
+    )
+
+
+def test_the_opening_counts_what_moved_with_it() -> None:
+    names = ("amount", "age", "score", "country", "city")
+    steps = [changed(NOON, make_signal(i, name)) for i, name in enumerate(names)]
+    assert opened_sentence(steps[:2]).endswith("; 1 further signal moved with it: age")
+    assert opened_sentence(steps[:4]).endswith(
+        "; 3 further signals moved with it: age, score and country"
+    )
+    assert opened_sentence(steps).endswith(
+        "; 4 further signals moved with it: age, score, country and 1 more"
+    )
+
+
+def test_an_onset_within_a_second_or_over_midnight() -> None:
+    short = changed(NOON, change=make_change(onset=Onset(NOON, NOON + 9, {})))
+    assert opened_sentence([short]).endswith(", began at 2026-11-21 12:00:00 UTC")
+    late = NOON + 12 * 3600 * SECOND
+    long = changed(NOON, change=make_change(onset=Onset(late - SECOND, late, {})))
+    assert opened_sentence([long]).endswith(
+        ", began between 2026-11-21 23:59:59 and 2026-11-22 00:00:00 UTC"
+    )
+
+
+def test_an_effect_that_is_no_number_is_left_out() -> None:
+    step = changed(NOON, change=make_change(float("nan")))
+    assert opened_sentence([step]) == "amount of fraud/3 changed: median 12.5 -> 40.1"
+
+
+def test_an_update() -> None:
+    steps = [changed(NOON), changed(NOON, make_signal(1, "age"))]
+    assert updated_sentence(steps, "critical") == (
+        "amount of fraud/3 changed: median 12.5 -> 40.1 (effect +0.8 sd), joining an open "
+        "incident; 1 further signal joined with it: age; severity rose to critical"
+    )
+    assert updated_sentence(steps[:1], None).endswith("joining an open incident")
+
+
+def test_a_resolution() -> None:
+    steps = [changed(NOON), changed(NOON, make_signal(1, "age"))]
+    assert resolved_sentence(steps, StepKind.RETURNED) == (
+        "amount and age of fraud/3 are back at the reference"
+    )
+    assert resolved_sentence(steps[:1], StepKind.ACCEPTED) == (
+        "amount of fraud/3 is accepted as the new normal"
+    )
+
+
+def test_silence() -> None:
+    signal = make_signal(0, "silence", SignalKind.SILENCE)
+    change = make_change(60, Summary(2.0), Summary(60.0), Onset(NOON, NOON, {}))
+    step = changed(NOON, signal, change, version="")
+    assert opened_sentence([step]) == (
+        "fraud has sent no events since 2026-11-21 12:00:00 UTC: longest usual gap 2 s, "
+        "now over 60 s"
+    )
+    assert resolved_sentence([step], StepKind.RETURNED) == "fraud sends events again"
+
+
+RATES = (Summary(0.012), Summary(0.14))
+QUANTILES = (
+    Summary(0.5, {"0.05": 1.0, "0.5": 12.0, "0.95": 20.0}),
+    Summary(0.7, {"0.05": -3.0, "0.5": 12345678.0, "0.95": 1e30}),
+)
+SHARES = (
+    Summary(0.5, shares={"DE": 0.6, "FR": 0.3, "IT": 0.1, "ES": 0.0}),
+    Summary(0.8, shares={"DE": 0.2, "FR": 0.31, "XX": 0.39, "IT": 0.09}),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "summaries", "phrase"),
+    [
+        (SignalKind.VALUE, QUANTILES, "median 12 -> 12345678"),
+        (SignalKind.VALUE, RATES, "mean rank in the reference 0.01 -> 0.14"),
+        (SignalKind.SPREAD, QUANTILES, "middle 90 % 1 to 20 -> -3 to 1e+30"),
+        (SignalKind.SPREAD, RATES, "mean rank in the reference 0.01 -> 0.14"),
+        (SignalKind.MISSING, RATES, "missing 1.2 % -> 14 %"),
+        (SignalKind.TYPE_BREAK, RATES, "values of another type 1.2 % -> 14 %"),
+        (SignalKind.CATEGORY, SHARES, "'DE' 60 % -> 20 %, 'XX' 0 % -> 39 %, 'FR' 30 % -> 31 %"),
+        (SignalKind.CATEGORY, RATES, "mean rank in the reference 0.01 -> 0.14"),
+        (SignalKind.UNSEEN, RATES, "categories new to it 1.2 % -> 14 %"),
+        (SignalKind.UNSEEN, SHARES, "categories new to it 50 % -> 80 % (such as 'XX')"),
+        (SignalKind.LENGTH, QUANTILES, "median length 12 -> 12345678"),
+        (SignalKind.EMPTY, RATES, "empty 1.2 % -> 14 %"),
+        (SignalKind.NORM, QUANTILES, "median norm 12 -> 12345678"),
+        (
+            SignalKind.DISTANCE,
+            QUANTILES,
+            "median distance from the reference's centre 12 -> 12345678",
+        ),
+        (SignalKind.RATE, RATES, "true 1.2 % -> 14 %"),
+        (SignalKind.NULL_OUTPUT, RATES, "null outputs 1.2 % -> 14 %"),
+        (SignalKind.FAILED, RATES, "failed calls 1.2 % -> 14 %"),
+        (SignalKind.SILENCE, QUANTILES, "longest usual gap 0.5 s, now over 0.7 s"),
+    ],
+)
+def test_each_kind_has_its_phrase(
+    kind: SignalKind, summaries: tuple[Summary, Summary], phrase: str
+) -> None:
+    assert describe(make_signal(kind=kind), make_change(1, *summaries)) == phrase
+
+
+@pytest.mark.parametrize("kind", SignalKind)
+def test_no_kind_is_without_a_phrase(kind: SignalKind) -> None:
+    nothing = Summary(float("nan"))
+    assert describe(make_signal(kind=kind), make_change(1, nothing, nothing))
+
+
+def test_the_subject_is_the_column() -> None:
+    def subject(kind: SignalKind, **options: str) -> str:
+        step = changed(NOON, make_signal(0, "age", kind, **options), make_change())  # type: ignore[arg-type]
+        return opened_sentence([step]).partition(" changed")[0]
+
+    assert subject(SignalKind.MISSING) == "age of fraud/3"
+    assert subject(SignalKind.SPREAD) == "spread of age of fraud/3"
+    assert subject(SignalKind.VALUE, segment="country=DE") == "age of fraud/3 where country=DE"
+
+
+def test_null_outputs_are_the_versions() -> None:
+    signal = Signal(
+        0,
+        "null output",
+        ColumnKey(Group.OUTPUT, "null"),
+        SignalKind.NULL_OUTPUT,
+        AlertKind.DATA_QUALITY,
+    )
+    change = make_change(2.0, *RATES)
+    assert opened_sentence([changed(NOON, signal, change)]) == (
+        "fraud/3 changed: null outputs 1.2 % -> 14 % (effect +2.0 sd)"
+    )
+
+
+def test_a_long_category_is_cut() -> None:
+    after = Summary(0.5, shares={"x" * 100: 1.0})
+    phrase = describe(make_signal(kind=SignalKind.CATEGORY), make_change(1, Summary(0.5), after))
+    assert phrase == f"'{'x' * 39}…' 0 % -> 100 %"
