@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
-from scipy.special import gammaincinv, ndtr
 
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings, make_bank
+from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints
 
 SLOTS = 64
@@ -40,6 +39,21 @@ class Stream(NamedTuple):
     scale: float
 
 
+@kernel
+def ranks(values: Floats, memory: float) -> Floats:
+    """Return the ranks, in a normal reference, of rows that remember `memory` of what was.
+
+    Row by row y[i] = memory * y[i - 1] + values[i]; the rank is the normal distribution's.
+    """
+    result = np.empty_like(values)
+    for row in range(values.shape[0]):
+        past = 0.0
+        for column in range(values.shape[1]):
+            past = memory * past + values[row, column]
+            result[row, column] = 0.5 * math.erfc(-past * math.sqrt(0.5))
+    return result
+
+
 def rate(share: float) -> Stream:
     smoothed = (share * REFERENCE + 0.5) / (REFERENCE + 1)
     return Stream(
@@ -51,7 +65,7 @@ def rate(share: float) -> Stream:
 def rank(shift: float = 0.0, factor: float = 1.0) -> Stream:
     """Ranks, in a standard normal reference, of normal values moved and stretched."""
     return Stream(
-        lambda random, rows, columns: ndtr(random.normal(shift, factor, (rows, columns))),
+        lambda random, rows, columns: ranks(random.normal(shift, factor, (rows, columns)), 0.0),
         UNIFORM_SCALE,
     )
 
@@ -69,13 +83,13 @@ def uniform(random: np.random.Generator, rows: int, columns: int) -> Floats:
 
 def autocorrelated(random: np.random.Generator, rows: int, columns: int) -> Floats:
     noise = random.normal(0, math.sqrt(0.75), (rows, columns))
-    return np.asarray(ndtr(lfilter([1.0], [1.0, -0.5], noise, axis=1)), dtype=np.float64)
+    return ranks(noise, 0.5)
 
 
 def cycle(period: int) -> Draw:
     def draw(random: np.random.Generator, rows: int, columns: int) -> Floats:
         wave = 0.5 * np.sin(2 * np.pi * np.arange(columns) / period)
-        return np.asarray(ndtr((random.normal(0, 1, (rows, columns)) + wave) / 1.06))
+        return ranks((random.normal(0, 1, (rows, columns)) + wave) / 1.06, 0.0)
 
     return draw
 
@@ -148,8 +162,14 @@ def first_alarms(settings: DetectorSettings, values: Floats, scale: float) -> In
 
 
 def upper(count: int) -> float:
-    """Return the upper end of the 95 % interval of a Poisson mean of which `count` were seen."""
-    return float(gammaincinv(count + 1, 0.975 if count else 0.95))
+    """Return the upper end of the 95 % interval of a Poisson mean of which `count` were seen.
+
+    Wilson and Hilferty's approximation of the chi-square quantile.
+    """
+    if count == 0:
+        return 3.0
+    mean = count + 1
+    return float(mean * (1 - 1 / (9 * mean) + 1.96 / (3 * math.sqrt(mean))) ** 3)
 
 
 def print_false_alarms(streams: Mapping[str, Stream], updates: float, lives: int) -> None:

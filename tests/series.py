@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from pyarrow import compute, parquet
 
 from streamdrift.detectors import Bank
 from streamdrift.records import Floats
@@ -16,13 +15,13 @@ DATA = Path(__file__).parent / "golden" / "data"
 
 def recorded_series(name: str) -> Iterator[tuple[str, Floats]]:
     """Yield every numeric series of a data set, as raw float64 without missing values."""
-    table = pq.read_table(DATA / f"{name}.parquet")
+    table = parquet.read_table(DATA / f"{name}.parquet")
     kinds = next((field for field in ("series", "stream") if field in table.column_names), None)
     parts = {"": table}
     if kinds is not None:
         parts = {
-            key: table.filter(pc.equal(table[kinds], key))
-            for key in pc.unique(table[kinds]).to_pylist()
+            key: table.filter(compute.equal(table[kinds], key))
+            for key in compute.unique(table[kinds]).to_pylist()
         }
     for part, rows in parts.items():
         for field in rows.schema:
@@ -58,4 +57,4 @@ def moving_series(seed: int, length: int = 4_000) -> Floats:
         random.integers(0, 5, length).astype(np.float64),
     )[kind]
     jumps = np.repeat(random.normal(0, 10.0 ** random.uniform(-2, 2), 8), length // 8)
-    return (noise + (0 if kind == 2 else jumps)) * scale
+    return np.asarray((noise + (0 if kind == 2 else jumps)) * scale)

@@ -205,14 +205,14 @@ class PageHinkleyBank:
         """Return why the slot raised its last alarm; see `Bank`.
 
         The onset is the cumulative sum's extreme and a 95 % interval about it, at the noise
-        the signal had under its reference: before the change the sum drifts by delta, after
-        it by the effect less delta.
+        the signal had under its reference. Before the change the sum drifts by delta only,
+        so its extreme tends to come too early; after it by the effect less delta.
         """
         statistic, threshold, before, after, _ = self._findings[slot].tolist()
         back, delta = self.extreme(slot), float(self._deltas[slot])
         oldest = int(self._sums[slot, COUNT]) - 1
-        earlier = self._margin(slot, delta, oldest)
-        later = self._margin(slot, abs(after - before) - delta, oldest)
+        earlier = self._margin(slot, abs(after - before) - delta, oldest)
+        later = self._margin(slot, delta, oldest)
         earliest, latest = min(back + earlier, oldest), max(back - later, 0)
         return Evidence(statistic, threshold, before, after, earliest, latest)
 

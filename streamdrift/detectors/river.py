@@ -236,7 +236,8 @@ def _read(detector: Any, specification: Specification, state: Mapping[str, Any])
         _set_mean(variance.mean, count, value)
         variance._S = squares
     for name in specification.windows:
-        getattr(detector, name).extend(state[name].tolist())
+        window = state[name].tolist()
+        getattr(detector, name).extend(map(int, window) if specification.binary else window)
     for name in specification.averages:
         average = getattr(detector, name)
         value, begun, bound = state[name]

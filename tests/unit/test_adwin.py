@@ -12,7 +12,7 @@ from streamdrift.detectors import ADWIN, AdwinSettings, make_bank
 from streamdrift.records import Floats
 from tests.series import alarms, moving_series, recorded_series
 
-RIVER = {
+RIVER: dict[str, Any] = {
     "delta": 0.002,
     "clock": 32,
     "max_buckets": 5,

@@ -22,7 +22,7 @@ def page_hinkley(**parameters: Any) -> Any:
 
 
 def river_alarms(values: Floats | list[float], **parameters: Any) -> list[int]:
-    detector = drift.PageHinkley(**parameters)
+    detector: Any = drift.PageHinkley(**parameters)
     found = []
     for index, value in enumerate(np.asarray(values).tolist()):
         detector.update(value)
@@ -83,7 +83,8 @@ def test_no_series_tells_it_from_rivers(
 
 
 def test_the_wrapper_has_rivers_interface() -> None:
-    detector, reference = PageHinkley(), drift.PageHinkley()
+    detector = PageHinkley()
+    reference: Any = drift.PageHinkley()
     for value in moving_series(1).tolist():
         detector.update(value)
         reference.update(value)

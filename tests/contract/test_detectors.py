@@ -1,0 +1,246 @@
+"""What every registered detector keeps to."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from streamdrift import detectors
+from streamdrift.detectors import (
+    BANKS,
+    DEFAULT_DETECTORS,
+    AdwinSettings,
+    Bank,
+    Detectors,
+    DetectorSettings,
+    PageHinkleySettings,
+    RiverSettings,
+    make_bank,
+)
+from streamdrift.detectors.river import SPECIFICATIONS
+from streamdrift.records import Floats, Ints
+
+SLOTS = 3
+ROWS = np.array([2, 0, 1])
+EAGER: Sequence[DetectorSettings] = (
+    AdwinSettings(),
+    AdwinSettings(delta=0.5, clock=1, max_buckets=2, min_window_length=1, minimum_effect=0),
+    AdwinSettings(delta=0.9, clock=7, minimum_effect=0.4),
+    PageHinkleySettings(),
+    PageHinkleySettings(delta=0.05, threshold=3, headroom=0, min_instances=2, minimum_effect=0),
+    PageHinkleySettings(delta=0.05, threshold=3, headroom=0, alpha=0.99, mode="down"),
+    RiverSettings(name="KSWIN", parameters={"window_size": 20, "stat_size": 8, "alpha": 0.05}),
+    RiverSettings(name="DDM", parameters={"warm_start": 5}),
+    RiverSettings(name="EDDM", parameters={"warm_start": 5}),
+    RiverSettings(name="FHDDM", parameters={"sliding_window_size": 20, "confidence_level": 0.1}),
+    RiverSettings(name="HDDMA", parameters={"two_sided_test": True, "drift_confidence": 0.05}),
+    RiverSettings(name="HDDMW", parameters={"two_sided_test": True}),
+)
+"""Settings that alarm often, so that short series reach every path."""
+
+
+def title(one: DetectorSettings) -> str:
+    return getattr(one, "name", one.kind)
+
+
+every_detector = pytest.mark.parametrize("one", EAGER, ids=title)
+
+
+def new_bank(one: DetectorSettings) -> Bank:
+    return make_bank(one, np.array([0.5, 0.3, 0.1]))
+
+
+def signals(seed: int, length: int, holes: float = 0.2) -> Floats:
+    """Return float64[SLOTS, length] of 0/1 signals whose rates jump, NaN where missing."""
+    random = np.random.default_rng(seed)
+    rates = np.repeat(random.random((SLOTS, length // 50 + 1)), 50, axis=1)[:, :length]
+    values = (random.random((SLOTS, length)) < rates).astype(np.float64)
+    values[random.random((SLOTS, length)) < holes] = np.nan
+    return values
+
+
+def consume(bank: Bank, values: Floats, first: int = 0) -> list[tuple[int, int, Any]]:
+    """Feed all values; return (slot, event, evidence) of every alarm, resetting at each."""
+    events = values.shape[1]
+    start = np.zeros(SLOTS, dtype=np.int64)
+    found = []
+    while (start < events).any():
+        alarms: Ints = bank.update(values, ROWS, start)
+        for slot in np.flatnonzero(alarms < events).tolist():
+            assert np.isfinite(values[ROWS[slot], alarms[slot]])
+            found.append((slot, first + int(alarms[slot]), bank.evidence(slot)))
+            bank.reset(slot)
+        start = alarms + 1
+    return sorted(found, key=lambda alarm: alarm[:2])
+
+
+def plain(state: Any) -> Any:
+    """Return a snapshot as something that compares bit by bit."""
+    if isinstance(state, np.ndarray):
+        return (state.dtype.str, state.shape, state.tobytes())
+    if isinstance(state, Mapping):
+        return {key: plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [plain(value) for value in state]
+    assert state is None or isinstance(state, bool | int | float | str), type(state)
+    return repr(state)
+
+
+def test_every_registered_detector_is_covered() -> None:
+    assert {one.kind for one in EAGER} == set(BANKS)
+    assert {one.name for one in EAGER if one.kind == "river"} == set(SPECIFICATIONS)
+
+
+@every_detector
+def test_settings_reach_an_alarm(one: DetectorSettings) -> None:
+    values = np.zeros((SLOTS, 1_500))
+    values[:, 700:1_100] = 1
+    values[:, :700:5] = 1
+    assert len(consume(new_bank(one), values)) >= SLOTS
+
+
+@every_detector
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 400), max_size=8))
+@settings(max_examples=15, deadline=None)
+def test_cutting_the_input_changes_nothing(
+    one: DetectorSettings, seed: int, cuts: list[int]
+) -> None:
+    values = signals(seed, 400)
+    whole, parted = new_bank(one), new_bank(one)
+    expected = consume(whole, values)
+    borders = [0, *sorted(cuts), 400]
+    found = []
+    for first, end in itertools.pairwise(borders):
+        found += consume(parted, np.ascontiguousarray(values[:, first:end]), first)
+    assert sorted(found, key=lambda alarm: alarm[:2]) == expected
+    assert plain(parted.snapshot()) == plain(whole.snapshot())
+
+
+@every_detector
+@given(seed=st.integers(0, 10**6), cut=st.integers(0, 400))
+@settings(max_examples=15, deadline=None)
+def test_a_restored_bank_goes_on_bit_by_bit(one: DetectorSettings, seed: int, cut: int) -> None:
+    values = signals(seed, 400)
+    uninterrupted, restored = new_bank(one), new_bank(one)
+    consume(uninterrupted, np.ascontiguousarray(values[:, :cut]))
+    consume(restored, signals(seed + 1, 90))
+    stored = uninterrupted.snapshot()
+    before = plain(stored)
+    restored.restore(stored)
+    rest = np.ascontiguousarray(values[:, cut:])
+    assert consume(restored, rest) == consume(uninterrupted, rest)
+    assert plain(restored.snapshot()) == plain(uninterrupted.snapshot())
+    assert plain(stored) == before
+    for left, right in zip(restored.readings(), uninterrupted.readings(), strict=True):
+        assert left.tobytes() == right.tobytes()
+
+
+@every_detector
+def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> None:
+    holes = signals(1, 1_000, holes=0.3)
+    bank = new_bank(one)
+    found = consume(bank, holes)
+    for slot in range(SLOTS):
+        row = holes[ROWS[slot]]
+        events = np.flatnonzero(np.isfinite(row))
+        dense = np.tile(row[events], (SLOTS, 1))
+        alone = [alarm for alarm in consume(new_bank(one), dense) if alarm[0] == slot]
+        assert [(events[event], evidence) for _, event, evidence in alone] == [
+            (event, evidence) for owner, event, evidence in found if owner == slot
+        ]
+
+
+@every_detector
+def test_a_reset_slot_is_as_new_and_the_others_stay(one: DetectorSettings) -> None:
+    used, fresh = new_bank(one), new_bank(one)
+    consume(used, signals(2, 333))
+    kept = used.readings()
+    used.reset(1)
+    assert [array[[0, 2]].tolist() for array in used.readings()] == [
+        array[[0, 2]].tolist() for array in kept
+    ]
+    used.reset(0)
+    used.reset(2)
+    assert plain(used.snapshot()) == plain(fresh.snapshot())
+    assert consume(used, signals(3, 500)) == consume(fresh, signals(3, 500))
+
+
+@every_detector
+def test_a_slot_that_starts_at_the_end_sleeps(one: DetectorSettings) -> None:
+    bank = new_bank(one)
+    values = signals(4, 300)
+    consume(bank, values)
+    before = plain(bank.snapshot())
+    assert bank.update(values, ROWS, np.full(SLOTS, 300)).tolist() == [300] * SLOTS
+    assert plain(bank.snapshot()) == before
+    empty = np.empty((SLOTS, 0))
+    assert bank.update(empty, ROWS, np.zeros(SLOTS, dtype=np.int64)).tolist() == [0] * SLOTS
+    assert plain(bank.snapshot()) == before
+
+
+@every_detector
+def test_evidence_makes_sense(one: DetectorSettings) -> None:
+    alarms = 0
+    for seed in range(5):
+        last = [-1] * SLOTS
+        for slot, event, evidence in consume(new_bank(one), signals(seed, 1_000, holes=0)):
+            alarms += 1
+            assert evidence.statistic >= evidence.threshold > 0
+            assert 0 <= evidence.before <= 1
+            assert 0 <= evidence.after <= 1
+            assert 0 <= evidence.latest <= evidence.earliest < event - last[slot]
+            last[slot] = event
+    assert alarms > 0
+
+
+@every_detector
+def test_readings_are_finite_and_below_the_threshold_while_all_is_quiet(
+    one: DetectorSettings,
+) -> None:
+    bank = new_bank(one)
+    for values in (np.full((SLOTS, 1), np.nan), np.tile([[0.0, 1.0]], (SLOTS, 150))):
+        if consume(bank, values):
+            continue
+        statistic, threshold = bank.readings()
+        assert statistic.shape == threshold.shape == (SLOTS,)
+        assert np.isfinite(statistic).all()
+        assert np.isfinite(threshold).all()
+        assert (statistic <= threshold).all()
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    detectors: Detectors = DEFAULT_DETECTORS
+
+
+def test_settings_take_a_list_or_the_word_default() -> None:
+    assert Section.model_validate({"detectors": "default"}).detectors == DEFAULT_DETECTORS
+    stated = [{"kind": "adwin", "delta": 0.002}, {"kind": "page_hinkley"}]
+    assert Section.model_validate({"detectors": stated}).detectors == (
+        AdwinSettings(delta=0.002),
+        PageHinkleySettings(),
+    )
+    assert (
+        Section().model_dump_json()
+        == Section.model_validate(Section().model_dump(mode="json")).model_dump_json()
+    )
+    assert Section.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["defaults", [{"kind": "cusum"}], [{"kind": "adwin", "delta": 2}], [{"delta": 0.1}], 3],
+)
+def test_wrong_settings_are_refused(wrong: object) -> None:
+    with pytest.raises(ValidationError):
+        Section.model_validate({"detectors": wrong})
+
+
+def test_every_exported_name_exists() -> None:
+    assert all(hasattr(detectors, name) for name in detectors.__all__)
+    assert sorted(set(detectors.__all__)) == sorted(detectors.__all__)
