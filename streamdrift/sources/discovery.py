@@ -27,8 +27,12 @@ class Discovery:
         self._stopped = threading.Event()
         self._admin: KafkaAdminClient = make_admin(connection)
         self.reachable = True
-        with connection_errors(connection, "list the topics"):
-            self.known: frozenset[Partition] = self._look_up()
+        try:
+            with connection_errors(connection, "list the topics"):
+                self.known: frozenset[Partition] = self._look_up()
+        except BaseException:
+            self._admin.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="discovery", daemon=True)
         self._thread.start()
 
@@ -39,6 +43,7 @@ class Discovery:
                 self.reachable = True
             except (KafkaError, OSError):
                 self.reachable = False
+        self._admin.close()
 
     def _look_up(self) -> frozenset[Partition]:
         """Return every partition of the wanted topics."""
@@ -65,7 +70,6 @@ class Discovery:
         )
 
     def close(self) -> None:
-        """Stop looking, within a second."""
+        """Stop looking; a look-up under way may outlast this by its time limit."""
         self._stopped.set()
         self._thread.join(timeout=1.0)
-        self._admin.close()

@@ -6,8 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 from kafka.errors import (
-    AuthorizationError,
-    CorruptRecordError,
     KafkaError,
     LogTruncationError,
     OffsetOutOfRangeError,
@@ -32,6 +30,7 @@ from streamdrift.sources.packing import pack
 # A broker answers a fetch within 0.5 s even when there is nothing new. Ten times that
 # without an answer, while asking, is a broker that is away.
 _PATIENCE = 5.0
+_PAUSE = 0.1
 _LOOK_UP_MS = 10_000
 _READS_OF_DAMAGED_BATCH = 3
 _NO_POSITIONS: Mapping[Partition, int] = MappingProxyType({})
@@ -88,7 +87,7 @@ class KafkaSource:
     # Where to start, and what appears later.
 
     def _begin(self, positions: Mapping[Partition, int]) -> None:
-        found = self._discovery.known
+        found = self._taken_up = self._discovery.known
         stored_topics = {partition.topic for partition in positions}
         stored = {partition: positions[partition] for partition in found & positions.keys()}
         beside = set(found) - stored.keys()
@@ -127,9 +126,12 @@ class KafkaSource:
         # Kafka's times are milliseconds: a moment within one counts as its end.
         milliseconds = -(-moment // 1_000)
         times = {TopicPartition(*partition): milliseconds for partition in wanted}
-        found = self._consumer.offsets_for_times(times, timeout_ms=_LOOK_UP_MS) if times else {}
-        offsets = {Partition(*key): at.offset for key, at in found.items() if at and at.offset >= 0}
-        return self._latest([key for key in wanted if key not in offsets]) | offsets
+        with connection_errors(self._connection, "look up offsets by time"):
+            found = self._consumer.offsets_for_times(times, timeout_ms=_LOOK_UP_MS)
+            offsets = {
+                Partition(*key): at.offset for key, at in found.items() if at and at.offset >= 0
+            }
+            return self._latest([key for key in wanted if key not in offsets]) | offsets
 
     def _assign(self, starts: Mapping[Partition, int]) -> None:
         self._next |= starts
@@ -142,15 +144,19 @@ class KafkaSource:
     def _take_up_new(self) -> None:
         """Begin with partitions that appeared since, and mark the topics that vanished."""
         known = self._discovery.known
+        if known is self._taken_up:
+            return
         self._note_vanished({partition.topic for partition in known})
         returned = {partition for partition in known if partition.topic in self._gone}
         new = (known - self._next.keys()) | returned
         if not new:
+            self._taken_up = known
             return
         try:
             starts = self._earliest(new)
         except KafkaError:
             return  # The broker does not know them yet, or is away: the next poll asks again.
+        self._taken_up = known
         self._gone -= {partition.topic for partition in new}
         self._assign(starts)
         for partition in sorted(new):
@@ -280,12 +286,8 @@ class KafkaSource:
             for key, known in error.divergent_offsets.items():
                 partition = Partition(*key)
                 self._move_into_range(partition, self._next[partition], known and known.offset)
-        elif isinstance(error, CorruptRecordError):
-            self._read_again_publicly(str(error))
-        elif isinstance(error, AuthorizationError):
-            raise connections_error(self._connection, "read the topics", error) from error
         elif isinstance(error, RetriableError):
-            time.sleep(0.1)
+            time.sleep(_PAUSE)
         else:
             raise connections_error(self._connection, "read the topics", error) from error
 
@@ -297,6 +299,9 @@ class KafkaSource:
         Reading a log again that shrank (an unclean leader election, a topic made anew) would
         show the detectors all its old events a second time.
         """
+        if partition.topic in self._gone:
+            time.sleep(_PAUSE)  # It was made anew: the next look-up takes it up.
+            return
         try:
             first = self._earliest([partition])[partition]
             last = self._latest([partition])[partition]
@@ -338,14 +343,6 @@ class KafkaSource:
             )
         self._next[partition] = target
         self._consumer.seek(TopicPartition(*partition), target)
-
-    def _read_again_publicly(self, reason: str) -> None:
-        """Give up where the public path met damage, since it does not tell what to leave out."""
-        for partition, offset in self._next.items():
-            self._consumer.seek(TopicPartition(*partition), offset)
-        raise connections_error(
-            self._connection, "read the topics", CorruptRecordError(reason)
-        ) from None
 
 
 def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:

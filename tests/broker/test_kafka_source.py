@@ -158,7 +158,7 @@ def test_log_append_time(
 def test_big_messages(
     kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
-    make_topic(kafka_connection, name)
+    make_topic(kafka_connection, name, configs={"max.message.bytes": str(20 << 20)})
     values = [b"small", b"x" * (10 << 20), b"small again"]
     produce(kafka_connection, name, values, max_request_size=12 << 20)
     for fast in (True, False):
@@ -300,6 +300,50 @@ def test_a_broker_that_goes_away_is_waited_for(
     assert read(source, 1, seconds=30)[Partition(name, 0)][0][0][2] == b"after"
     assert source.connected
     assert [notice.event for notice in source.notices()] == ["broker_away", "broker_back"]
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
+) -> None:
+    make_topic(kafka_connection, name)
+    produce(kafka_connection, name, [b"old"] * 9)
+    source = open_source(kafka_connection, reading(name, discovery_interval="200ms"))
+    assert len(read(source, 9)) == 1
+    admin = make_admin(kafka_connection)
+    admin.delete_topics([name])
+    notices: list[str] = []
+    deadline = time.monotonic() + 20
+    while "topic_missing" not in notices and time.monotonic() < deadline:
+        assert source.poll(0.2) == []
+        notices += [notice.event for notice in source.notices()]
+    make_topic(kafka_connection, name)
+    produce(kafka_connection, name, [b"new"] * 3)
+    admin.close()
+    contents_of, following = read(source, 3)[Partition(name, 0)]
+    assert [content[:1] + content[2:3] for content in contents_of] == [
+        (i, b"new") for i in range(3)
+    ]
+    assert following == 3
+    notices += [notice.event for notice in source.notices()]
+    assert notices == ["topic_missing", "partition_found"]
+
+
+def test_a_damaged_batch_is_left_out_and_said(
+    real_kafka: RealKafka, name: str, make_topic: TopicMaker, open_source: Opener
+) -> None:
+    connection = KafkaSettings(bootstrap_servers=real_kafka.bootstrap)
+    make_topic(connection, name)
+    for value in (b"first", b"to be damaged", b"third"):
+        produce(connection, name, [value, value])
+    real_kafka.stop()
+    real_kafka.damage(name, b"to be damaged")
+    real_kafka.start()
+    source = open_source(connection, reading(name))
+    found = read(source, 4)[Partition(name, 0)]
+    assert [content[2] for content in found[0]] == [b"first", b"first", b"third", b"third"]
+    (skipped,) = source.notices()
+    assert skipped.event == "damaged_batch_skipped"
+    assert (skipped.fields["from_offset"], skipped.fields["to_offset"]) == (2, 4)
 
 
 def test_sasl(

@@ -109,10 +109,12 @@ def test_alerts_are_cloud_events(
 ) -> None:
     make_topic(connection, name)
     alert = Alert("id-1", "opened", "fraud", "3", 1_700_000_000_000_000, 0, {"incident": "i"})
-    sink = KafkaSink(Outbox(connection), name, "streamdrift")
+    outbox = Outbox(connection)
+    sink = KafkaSink(outbox, name, "streamdrift")
     sink.write([alert])
     sink.flush()
     sink.close()
+    outbox.close()
     consumer = make_consumer(connection)
     partition = TopicPartition(name, 0)
     consumer.assign([partition])
