@@ -88,7 +88,11 @@ class Lane:
         return self._seen is not None and (self._next_offset or 0) < self._seen
 
     def idle(self) -> None:
-        """Hold nobody back until the next event."""
+        """Hold nobody back until the next event: all there is has been read.
+
+        What was seen before a restart and has not been read again by now is gone.
+        """
+        self._seen = self._next_offset
         self._idle = True
         self.fresh = True
 

@@ -56,7 +56,7 @@ class Ordering:
             self._floors.append(floor)
 
     def idle(self, partition: Partition) -> None:
-        """Let a partition hold nobody back until its next event."""
+        """Let a partition, read to its end, hold nobody back until its next event."""
         if partition in self._lanes:
             self._lanes[partition].idle()
 

@@ -291,6 +291,20 @@ def test_a_snapshot_resumes_at_the_first_chunk_not_wholly_released() -> None:
     assert keys(restored.release()) == [9]
 
 
+def test_a_topic_made_anew_does_not_hold_the_others_forever() -> None:
+    ordering = assigned(A0, A1)
+    ordering.push(at(A0, [1, 9]))
+    ordering.push(at(A1, [5]))
+    ordering.release()
+    restored = Ordering(OrderingSettings())
+    restored.restore(ordering.snapshot())
+    restored.push(at(A1, [20], start=1))
+    restored.idle(A0)
+    assert keys(restored.release()) == [20]
+    restored.push(at(A0, [7]))
+    assert restored.floors() == (Floor(A0, 0, 21),)
+
+
 # Promises
 
 PARTITIONS = (A0, A1, B0)
