@@ -7,7 +7,7 @@ To add one: a module with its settings (a `kind` of its own) and its bank, and a
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from streamdrift.detectors.adwin import ADWIN, AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Bank, Evidence
@@ -22,7 +22,6 @@ __all__ = [
     "AdwinSettings",
     "Bank",
     "DetectorSettings",
-    "Detectors",
     "Evidence",
     "PageHinkley",
     "PageHinkleySettings",
@@ -38,14 +37,6 @@ DetectorSettings = Annotated[
 DEFAULT_DETECTORS: tuple[DetectorSettings, ...] = (AdwinSettings(), PageHinkleySettings())
 """What watches a signal unless the settings say otherwise."""
 
-
-def _spell_out(value: object) -> object:
-    """Replace the word `default` by the default detectors."""
-    return DEFAULT_DETECTORS if value == "default" else value
-
-
-Detectors = Annotated[tuple[DetectorSettings, ...], BeforeValidator(_spell_out)]
-"""A settings field's type: a list of detectors, or the word `default`."""
 
 BANKS: Mapping[str, Callable[..., Bank]] = {
     "adwin": AdwinBank,

@@ -86,7 +86,7 @@ class AdwinBank:
             self._moments,
             self._ticks,
             self._findings,
-            values,
+            np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
             start,
             settings.delta,

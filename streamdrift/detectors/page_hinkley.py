@@ -183,7 +183,7 @@ class PageHinkleyBank:
         _update(
             self._sums,
             self._findings,
-            values,
+            np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
             start,
             float(settings.min_instances),

@@ -16,7 +16,6 @@ from streamdrift.detectors import (
     DEFAULT_DETECTORS,
     AdwinSettings,
     Bank,
-    Detectors,
     DetectorSettings,
     PageHinkleySettings,
     RiverSettings,
@@ -215,11 +214,10 @@ def test_readings_are_finite_and_below_the_threshold_while_all_is_quiet(
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-    detectors: Detectors = DEFAULT_DETECTORS
+    detectors: tuple[DetectorSettings, ...] = DEFAULT_DETECTORS
 
 
-def test_settings_take_a_list_or_the_word_default() -> None:
-    assert Section.model_validate({"detectors": "default"}).detectors == DEFAULT_DETECTORS
+def test_settings_take_a_list_told_apart_by_kind() -> None:
     stated = [{"kind": "adwin", "delta": 0.002}, {"kind": "page_hinkley"}]
     assert Section.model_validate({"detectors": stated}).detectors == (
         AdwinSettings(delta=0.002),
@@ -234,7 +232,7 @@ def test_settings_take_a_list_or_the_word_default() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["defaults", [{"kind": "cusum"}], [{"kind": "adwin", "delta": 2}], [{"delta": 0.1}], 3],
+    [[{"kind": "cusum"}], [{"kind": "adwin", "delta": 2}], [{"delta": 0.1}], [3]],
 )
 def test_wrong_settings_are_refused(wrong: object) -> None:
     with pytest.raises(ValidationError):
