@@ -61,6 +61,7 @@ class KafkaSource:
         self._next: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._gone: set[str] = set()
+        self._stored = positions
         self._damaged: dict[tuple[Partition, int], int] = {}
         self._at_end: frozenset[Partition] = frozenset()
         self.connected = True
@@ -82,7 +83,11 @@ class KafkaSource:
         self._answers = watch_answers(self._consumer)
         self._polled_at = time.monotonic()
         self._asking_since = self._polled_at
-        self._begin(positions)
+        try:
+            self._begin(positions)
+        except BaseException:
+            self.close()
+            raise
 
     # Where to start, and what appears later.
 
@@ -154,6 +159,7 @@ class KafkaSource:
             return
         try:
             starts = self._earliest(new)
+            starts |= {key: self._stored[key] for key in new - returned if key in self._stored}
         except KafkaError:
             return  # The broker does not know them yet, or is away: the next poll asks again.
         self._taken_up = known

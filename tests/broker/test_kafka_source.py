@@ -10,7 +10,7 @@ from streamdrift.errors import ConnectionsError
 from streamdrift.headers import decode_headers
 from streamdrift.kafka import KafkaSettings, make_admin, make_producer
 from streamdrift.records import Messages, Partition
-from streamdrift.sources import SourceSettings
+from streamdrift.sources import SourceSettings, fetching
 from streamdrift.sources.kafka import KafkaSource
 from tests.real_kafka import PASSWORD, USER, RealKafka
 from tests.topic_maker import TopicMaker
@@ -116,6 +116,22 @@ def test_fast_equals_public(
 def test_fast_path_is_in_use(kafka_connection: KafkaSettings, open_source: Opener) -> None:
     source = open_source(kafka_connection, reading("absent"))
     assert [notice.event for notice in source.notices()] == ["topic_missing"]
+
+
+def test_a_client_of_another_make_is_read_publicly(
+    connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    open_source: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetching, "_PARTITION_RECORDS_PARAMETERS", ("unknown",))
+    monkeypatch.setattr(fetching, "_FETCH_RESPONSE_PARAMETERS", ("unknown",))
+    make_topic(connection, name)
+    produce(connection, name, [b"a", b"b"])
+    source = open_source(connection, reading(name))
+    assert [notice.event for notice in source.notices()] == ["fast_fetch_unavailable"]
+    assert len(read(source, 2)[Partition(name, 0)][0]) == 2
 
 
 def test_aborted_transactions_are_skipped(
