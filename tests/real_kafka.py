@@ -77,7 +77,10 @@ class RealKafka:
         """Start the node and return when it answers."""
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._java("kafka.Kafka", [str(self._properties)]), stdout=log, stderr=log
+                self._java("kafka.Kafka", [str(self._properties)]),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:

@@ -42,6 +42,8 @@ def embedded_broker() -> Iterator[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # Ctrl-C in a terminal goes to all its processes; this one must outlast the service.
+        start_new_session=True,
     )
     try:
         _wait_until_ready(process, address)

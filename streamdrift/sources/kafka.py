@@ -226,7 +226,10 @@ class KafkaSource:
         return sorted(self._next)
 
     def at_end(self) -> frozenset[Partition]:
-        """Return the partitions read to their end of which a broker said so lately."""
+        """Return the partitions read to their end of which a broker said so lately.
+
+        A transaction that is still open keeps a partition from its end.
+        """
         return self._at_end
 
     def pause(self, partitions: Collection[Partition]) -> None:
