@@ -142,6 +142,15 @@ class ModelVersion:
         return [Notice("columns appeared", self.model, self.version, fields)]
 
     @property
+    def retires_at(self) -> int:
+        """When the version is forgotten if it sends nothing more."""
+        return self.last_at + self._settings.retire_after
+
+    def retire(self) -> list[Step]:
+        """Return the last steps of a version that is forgotten."""
+        return self._watching.retire(self.retires_at) if self._watching else []
+
+    @property
     def signals(self) -> Sequence[Signal]:
         """The signals that are watched; none before the reference is complete."""
         return self._watching.signals if self._watching else ()

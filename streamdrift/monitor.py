@@ -50,9 +50,15 @@ class Monitor:
                 self._observe_version(part, steps, notices)
         if self._timed:
             steps += self._observe_silence(released)
-        self._retire(released.watermark)
+        steps += self._retire(released.watermark)
         steps.sort(key=_order)
         return Observation(self._incidents.observe(steps, released.watermark), tuple(notices))
+
+    def drain(self, released: Released) -> Observation:
+        """Take the last events of all: nothing later can change what is being gathered."""
+        observation = self.observe(released)
+        alerts = (*observation.alerts, *self._incidents.drain())
+        return Observation(alerts, observation.notices)
 
     def _lives(self, batch: Batch) -> list[Batch]:
         """Cut a batch where the version was silent so long that it is forgotten."""
@@ -71,7 +77,8 @@ class Monitor:
         key = (batch.model, batch.version)
         version = self._versions.get(key)
         settings = self._settings_of(batch.model)
-        if version and int(batch.time[0]) - version.last_at > settings.retire_after:
+        if version and int(batch.time[0]) > version.retires_at:
+            steps += version.retire()
             version = None
         if version is None:
             if key not in self._versions and len(self._versions) >= MAX_VERSIONS:
@@ -106,10 +113,9 @@ class Monitor:
             steps += self._silences[model].advance(released.watermark)
         return steps
 
-    def _retire(self, watermark: int) -> None:
-        for key, version in list(self._versions.items()):
-            if watermark - version.last_at > self._settings_of(key[0]).retire_after:
-                del self._versions[key]
+    def _retire(self, watermark: int) -> list[Step]:
+        past = [key for key, version in self._versions.items() if watermark > version.retires_at]
+        return [step for key in past for step in self._versions.pop(key).retire()]
 
     def readings(self) -> list[SignalReading]:
         """Return every signal's statistic and threshold, per detector."""

@@ -50,7 +50,7 @@ class Pipeline:
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
-        return self.monitor.observe(self.ordering.drain())
+        return self.monitor.drain(self.ordering.drain())
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""

@@ -178,6 +178,10 @@ class Decoded:
     batches: tuple[Batch, ...]
     dead_letters: tuple[DeadLetter, ...]
     next_offset: int
+    tombstones: int = 0
+    """Messages with a null value: no events, and no faults."""
+    dropped_fields: int = 0
+    """Features beyond the limit for one event, which nobody sees."""
 
 
 class Floor(NamedTuple):

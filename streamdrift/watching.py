@@ -198,6 +198,13 @@ class Watching:
                     )
         return steps
 
+    def retire(self, time: int) -> list[Step]:
+        """Let go of everything that is held, as the version sends nothing any more."""
+        return [
+            Step(StepKind.RETURNED, self._model, self._version, self.signals[ordinal], time)
+            for ordinal in sorted(self._since)
+        ]
+
     def readings(self) -> list[SignalReading]:
         """Return every detector's statistic and threshold."""
         return [

@@ -1,0 +1,126 @@
+"""From a list of JSON values to a column."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdrift.decoders.mapping import MISSING
+from streamdrift.records import Column, Kind, Vectors
+
+MAX_DEPTH = 4
+"""Levels of objects within objects that become columns of their own, `a.b.c.d`."""
+
+_NONE = type(None)
+_NUMBERS = frozenset({float, int})
+_NULLABLE_NUMBERS = frozenset({float, int, _NONE})
+_KIND_OF: Mapping[type, Kind] = {
+    type(MISSING): Kind.ABSENT,
+    _NONE: Kind.NULL,
+    float: Kind.NUMBER,
+    int: Kind.NUMBER,
+    bool: Kind.BOOLEAN,
+    str: Kind.STRING,
+}
+
+
+def to_column(cells: Sequence[object]) -> Column:
+    """Return a column of JSON values (MISSING where a field is absent).
+
+    NaN, which JSON does not know but some producers write, counts as null; infinities are
+    numbers. A list of numbers alone is a vector; other lists and objects are OTHER.
+    """
+    types = frozenset(map(type, cells))
+    if types <= _NUMBERS:
+        return _numbers(cells)
+    if types == {str}:
+        return _strings(cells)
+    if types <= _NULLABLE_NUMBERS:
+        numbers = np.array(cells, dtype=np.float64)
+        kinds = np.where(np.isnan(numbers), Kind.NULL, Kind.NUMBER).astype(np.uint8)
+        return Column(kinds, numbers)
+    return _mixed(cells)
+
+
+def _numbers(cells: Sequence[Any]) -> Column:
+    try:
+        numbers = np.frombuffer(array("d", cells))
+    except OverflowError:
+        return _mixed(cells)
+    if np.isnan(numbers).any():
+        return _mixed(cells)
+    return Column(np.full(len(cells), Kind.NUMBER, dtype=np.uint8), numbers)
+
+
+def _strings(cells: Sequence[object]) -> Column:
+    places: dict[object, int] = {}
+    codes = array("i", [places.setdefault(cell, len(places)) for cell in cells])
+    return Column(
+        np.full(len(cells), Kind.STRING, dtype=np.uint8),
+        np.full(len(cells), np.nan),
+        np.frombuffer(codes, dtype=np.int32),
+        tuple(map(str, places)),
+    )
+
+
+def _mixed(cells: Sequence[object]) -> Column:
+    kinds = np.array([_kind(cell) for cell in cells], dtype=np.uint8)
+    numbers = np.full(len(cells), np.nan)
+    for row in np.flatnonzero((kinds == Kind.NUMBER) | (kinds == Kind.BOOLEAN)).tolist():
+        numbers[row] = _number(cells[row])
+    kinds[(kinds == Kind.NUMBER) & np.isnan(numbers)] = Kind.NULL
+    places: dict[str, int] = {}
+    codes = np.full(len(cells), -1, dtype=np.int32)
+    for row in np.flatnonzero(kinds == Kind.STRING).tolist():
+        codes[row] = places.setdefault(str(cells[row]), len(places))
+    return Column(kinds, numbers, codes if places else None, tuple(places), _vectors(cells, kinds))
+
+
+def _kind(cell: object) -> Kind:
+    kind = _KIND_OF.get(type(cell))
+    if kind is not None:
+        return kind
+    if isinstance(cell, list) and cell and set(map(type, cell)) <= _NUMBERS:
+        return Kind.VECTOR
+    return Kind.OTHER
+
+
+def _number(cell: object) -> float:
+    assert isinstance(cell, int | float)
+    try:
+        return float(cell)
+    except OverflowError:
+        return float("inf") if cell > 0 else float("-inf")
+
+
+def _vectors(cells: Sequence[object], kinds: NDArray[np.uint8]) -> Vectors | None:
+    rows = np.flatnonzero(kinds == Kind.VECTOR).tolist()
+    if not rows:
+        return None
+    lists = [cells[row] for row in rows]
+    lengths = np.zeros(len(cells), dtype=np.int64)
+    lengths[rows] = [len(cell) for cell in lists if isinstance(cell, list)]
+    flat = [_number(cell) for cell in chain.from_iterable(c for c in lists if isinstance(c, list))]
+    return Vectors(np.array(flat), np.cumsum(lengths) - lengths, lengths)
+
+
+def flatten(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return fields with objects within them spread out, their names joined by dots.
+
+    >>> flatten({"user": {"age": 3}, "x": 1})
+    {'user.age': 3, 'x': 1}
+    """
+    flat: dict[str, object] = {}
+    _spread(fields, "", 1, flat)
+    return flat
+
+
+def _spread(fields: Mapping[str, object], prefix: str, depth: int, flat: dict[str, object]) -> None:
+    for name, value in fields.items():
+        if isinstance(value, dict) and depth < MAX_DEPTH:
+            _spread(value, f"{prefix}{name}.", depth + 1, flat)
+        else:
+            flat[prefix + name] = value

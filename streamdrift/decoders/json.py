@@ -1,0 +1,299 @@
+"""JSON events, in any shape that a mapping describes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+
+from streamdrift.decoders.fields import Fields, gather
+from streamdrift.decoders.mapping import (
+    MISSING,
+    ConstantPlace,
+    HeaderPlace,
+    KeyPlace,
+    MappingSettings,
+    Place,
+    TopicPlace,
+    parse_pointer,
+)
+from streamdrift.decoders.times import INVALID, read_times
+from streamdrift.headers import decode_headers
+from streamdrift.records import Batch, Codes, DeadLetter, Decoded, Ints, Messages
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""A longer message is not parsed: it would take a hundred times its size in memory."""
+MAX_NAME = 200
+"""Longest name of a model or version."""
+
+_HINTS = {
+    "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
+    "too_large": f"the message is longer than {MAX_MESSAGE_BYTES:,} bytes",
+    "invalid_json": "the message is no JSON; if it has another format, set source.format",
+    "not_an_object": "the event is no JSON object; if parts of it are, set source.mapping",
+    "no_content": "neither features nor a prediction are where source.mapping says",
+    "no_model": "no model's name is where source.mapping.model says",
+    "invalid_name": f"a model's or version's name is no text of 1 to {MAX_NAME} characters",
+    "invalid_time": "the event's time is no RFC 3339 time and no number since the epoch",
+}
+"""Every reason for a dead letter, and what it says to the operator."""
+
+
+@dataclass(slots=True)
+class _Events:
+    """Parsed documents, and the message (row) and place in it (index) of each."""
+
+    documents: list[object]
+    rows: Sequence[int]
+    indices: Sequence[int] | Codes
+    letters: list[DeadLetter] = field(default_factory=list)
+
+
+class JsonDecoder:
+    """Decodes one JSON object per message, or an array of them."""
+
+    def __init__(self, mapping: MappingSettings) -> None:
+        self._mapping = mapping
+        self._fields = Fields(mapping)
+
+    def decode(self, messages: Messages) -> Decoded:
+        """Return the events of `messages` by model version, and what could not be used."""
+        events = _parse(messages)
+        names = self._names(messages, events)
+        batches = []
+        dropped = 0
+        for (model, version), places in names.items():
+            batch, lost = self._batch(model, version, messages, events, places)
+            dropped += lost
+            if batch is not None:
+                batches.append(batch)
+        return Decoded(
+            partition=messages.partition,
+            batches=tuple(batches),
+            dead_letters=tuple(sorted(events.letters, key=_by_place)),
+            next_offset=messages.next_offset,
+            tombstones=int((messages.length < 0).sum()),
+            dropped_fields=dropped,
+        )
+
+    def _names(
+        self, messages: Messages, events: _Events
+    ) -> dict[tuple[str, str], Sequence[int] | None]:
+        """Return the places of each model version's events (None: all there are)."""
+        if not events.documents:
+            return {}
+        models = self._read(self._mapping.model, messages, events)
+        versions: Sequence[object] = [""] * len(events.documents)
+        if self._mapping.version is not None:
+            versions = self._read(self._mapping.version, messages, events)
+        if set(map(type, models)) == set(map(type, versions)) == {str}:
+            pairs = set(zip(models, versions, strict=True))
+            if len(pairs) == 1:
+                ((model, version),) = pairs
+                if _is_name(model) and len(str(version)) <= MAX_NAME:
+                    return {(str(model), str(version)): None}
+        groups: dict[tuple[str, str], list[int]] = {}
+        for place, (model, version) in enumerate(zip(models, versions, strict=True)):
+            reason = _name_fault(model, version)
+            if reason is None:
+                names = (_text(model), "" if version in (None, MISSING) else _text(version))
+                groups.setdefault(names, []).append(place)
+            else:
+                shown = f"model: {model!r:.100}, version: {version!r:.100}"
+                _reject(events, messages, place, reason, shown)
+        return dict(groups)
+
+    def _read(self, place: Place, messages: Messages, events: _Events) -> Sequence[object]:
+        """Return a part of every event, from wherever the mapping says it stands."""
+        if isinstance(place, str):
+            return gather(events.documents, parse_pointer(place))
+        if isinstance(place, ConstantPlace):
+            return [place.constant] * len(events.documents)
+        if isinstance(place, TopicPlace):
+            return [messages.partition.topic] * len(events.documents)
+        if isinstance(place, KeyPlace):
+            return [
+                _span(messages, messages.key_start, messages.key_length, row) for row in events.rows
+            ]
+        assert isinstance(place, HeaderPlace)
+        return [_header(messages, row, place.header) for row in events.rows]
+
+    def _batch(
+        self,
+        model: str,
+        version: str,
+        messages: Messages,
+        events: _Events,
+        places: Sequence[int] | None,
+    ) -> tuple[Batch | None, int]:
+        chosen = _choose(events, places)
+        rows = np.array(chosen.rows, dtype=np.int64)
+        times = messages.time[rows]
+        if self._mapping.time is not None:
+            cells = self._read(self._mapping.time, messages, chosen)
+            given = [p for p, cell in enumerate(cells) if cell is not MISSING and cell is not None]
+            if len(given) == len(cells):
+                times = read_times(cells)
+            elif given:
+                times[given] = read_times([cells[place] for place in given])
+        usable = times != INVALID
+        for place in np.flatnonzero(~usable).tolist():
+            shown = f"time: {cells[place]!r:.100}"
+            _reject(chosen, messages, place, "invalid_time", shown)
+        for place in self._fields.without_content(chosen.documents):
+            if usable[place]:
+                usable[place] = False
+                document = chosen.documents[place]
+                shown = ", ".join(document) if isinstance(document, dict) else ""
+                _reject(chosen, messages, place, "no_content", f"fields: {shown:.200}")
+        if not usable.all():
+            kept = np.flatnonzero(usable).tolist()
+            if not kept:
+                return None, 0
+            chosen = _choose(chosen, kept)
+            rows, times = rows[usable], times[usable]
+        columns, dropped = self._fields.columns(chosen.documents)
+        return (
+            Batch(
+                model=model,
+                version=version,
+                partitions=(messages.partition,),
+                partition=np.zeros(len(rows), dtype=np.int32),
+                offset=messages.offset[rows],
+                index=np.array(chosen.indices, dtype=np.int32),
+                time=times,
+                columns=columns,
+            ),
+            dropped,
+        )
+
+
+def _parse(messages: Messages) -> _Events:
+    """Return the documents of all messages; what is none becomes a dead letter."""
+    view = messages.data.data
+    ends = messages.start + messages.length
+    spans = zip(messages.start.tolist(), ends.tolist(), strict=True)
+    if len(messages) and messages.length.min() > 0 and messages.length.max() <= MAX_MESSAGE_BYTES:
+        try:
+            documents = [orjson.loads(view[start:end]) for start, end in spans]
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            if set(map(type, documents)) == {dict}:
+                size = len(documents)
+                return _Events(documents, range(size), np.zeros(size, dtype=np.int32))
+    return _parse_one_by_one(messages)
+
+
+def _parse_one_by_one(messages: Messages) -> _Events:
+    documents: list[object] = []
+    rows: list[int] = []
+    indices: list[int] = []
+    letters: list[DeadLetter] = []
+    for row in range(len(messages)):
+        value = messages.value(row)
+        if value is None:
+            continue
+        parsed, reason, detail = _parse_value(value)
+        if reason is not None:
+            letters.append(_letter(messages, row, 0, reason, detail))
+        found = parsed if isinstance(parsed, list) else [parsed]
+        for index, document in enumerate(found if reason is None else []):
+            if isinstance(document, dict):
+                documents.append(document)
+                rows.append(row)
+                indices.append(index)
+            else:
+                shown = f"found {type(document).__name__}: {document!r:.80}"
+                letters.append(_letter(messages, row, index, "not_an_object", shown))
+    return _Events(documents, rows, indices, letters)
+
+
+def _parse_value(value: bytes) -> tuple[object, str | None, str]:
+    """Return a message's document, or the reason why there is none and what was wrong."""
+    if len(value) > MAX_MESSAGE_BYTES:
+        return None, "too_large", f"{len(value):,} bytes"
+    if not value.strip():
+        return None, "empty", ""
+    try:
+        return orjson.loads(value), None, ""
+    except orjson.JSONDecodeError as error:
+        fault = str(error)
+    # NaN and Infinity are no JSON, nor are numbers beyond 64 bits to orjson, but common.
+    try:
+        return json.loads(value), None, ""
+    except (ValueError, RecursionError):
+        return None, "invalid_json", fault
+
+
+def _choose(events: _Events, places: Sequence[int] | None) -> _Events:
+    if places is None:
+        return events
+    return _Events(
+        [events.documents[place] for place in places],
+        [events.rows[place] for place in places],
+        [int(events.indices[place]) for place in places],
+        events.letters,
+    )
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME
+
+
+def _text(name: object) -> str:
+    return str(name)
+
+
+def _name_fault(model: object, version: object) -> str | None:
+    """Return the reason why an event's model or version is none; None where they are fine."""
+    if model is MISSING or model is None:
+        return "no_model"
+    for name in (model, version):
+        if name is MISSING or name is None or (name == "" and name is version):
+            continue
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            return "invalid_name"
+        if not _is_name(_text(name)):
+            return "invalid_name"
+    return None
+
+
+def _span(messages: Messages, starts: Ints, lengths: Ints, row: int) -> str | None:
+    if lengths[row] < 0:
+        return None
+    data = messages.data[starts[row] : starts[row] + lengths[row]]
+    return data.tobytes().decode(errors="replace")
+
+
+def _header(messages: Messages, row: int, name: str) -> str | None:
+    length = max(0, int(messages.header_length[row]))
+    start = int(messages.header_start[row])
+    section = messages.data[start : start + length].tobytes()
+    for key, value in decode_headers(section):
+        if key == name and value is not None:
+            return value.decode(errors="replace")
+    return None
+
+
+def _reject(events: _Events, messages: Messages, place: int, reason: str, detail: str) -> None:
+    row, index = events.rows[place], int(events.indices[place])
+    events.letters.append(_letter(messages, row, index, reason, detail))
+
+
+def _letter(messages: Messages, row: int, index: int, reason: str, detail: str) -> DeadLetter:
+    hint = _HINTS[reason]
+    return DeadLetter(
+        reason=reason,
+        detail=f"{hint} ({detail})" if detail else hint,
+        partition=messages.partition,
+        offset=int(messages.offset[row]),
+        index=index,
+        time=int(messages.time[row]),
+        value=messages.value(row),
+    )
+
+
+def _by_place(letter: DeadLetter) -> tuple[int, int]:
+    return letter.offset, letter.index

@@ -1,0 +1,151 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamdrift.columns import cut
+from streamdrift.model import ModelSettings
+from streamdrift.monitor import Monitor
+from streamdrift.records import Alert, Batch, Notice, Released
+from streamdrift.signals.collector import ReferenceSettings
+from streamdrift.signals.silence import SilenceSettings
+from tests.batches import SECOND, START, batch
+
+_DAY = 86_400 * SECOND
+_SETTINGS = ModelSettings(reference=ReferenceSettings(events=1_000))
+
+
+def _monitor(chosen: ModelSettings = _SETTINGS) -> Monitor:
+    return Monitor(lambda model: chosen)
+
+
+def _stream(size: int = 6_000, *, drift: bool = True, seed: int = 6, **named: str) -> Batch:
+    """A number that shifts by 2 sd from 3,000 to 4,500."""
+    numbers = np.random.default_rng(seed).normal(100, 10, size)
+    if drift:
+        numbers[3_000:4_500] += 20
+    return batch({"amount": numbers.tolist()}, **named)  # type: ignore[arg-type]
+
+
+def _observe(monitor: Monitor, stream: Batch, cuts: list[int]) -> list[Alert]:
+    alerts: list[Alert] = []
+    bounds = [0, *sorted(cuts), len(stream)]
+    for start, stop in itertools.pairwise(bounds):
+        if start < stop:
+            part = cut(stream, start, stop)
+            alerts += monitor.observe(Released((part,), int(part.time[-1]))).alerts
+    return alerts
+
+
+def test_one_change_makes_one_incident_that_resolves() -> None:
+    alerts = _observe(_monitor(), _stream(), [])
+    assert [alert.type for alert in alerts if alert.type != "updated"] == ["opened", "resolved"]
+    opened = alerts[0]
+    assert (opened.model, opened.version) == ("fraud", "3")
+    assert START + 3_000 * SECOND <= opened.time < START + 3_100 * SECOND
+
+
+def test_nothing_drifts_nothing_is_told() -> None:
+    assert _observe(_monitor(), _stream(20_000, drift=False), [7_000]) == []
+
+
+def test_each_version_has_its_own_reference() -> None:
+    monitor = _monitor()
+    second = _stream(drift=False, seed=7, version="4")
+    both = Released((_stream(drift=False), second), START + 6_000 * SECOND)
+    observation = monitor.observe(both)
+    assert observation.alerts == ()
+    assert [(notice.event, notice.version) for notice in observation.notices] == [
+        ("model version appeared", "3"),
+        ("reference complete", "3"),
+        ("model version appeared", "4"),
+        ("reference complete", "4"),
+    ]
+
+
+def test_warm_up_tells_how_far_a_reference_is() -> None:
+    monitor = _monitor()
+    _observe(monitor, cut(_stream(), 0, 400), [])
+    (warm_up,) = monitor.warm_ups()
+    assert (warm_up.events, warm_up.wanted, warm_up.complete) == (400, 1_000, False)
+    assert monitor.readings() == []
+
+
+def test_readings_name_every_signal_and_detector() -> None:
+    monitor = _monitor()
+    _observe(monitor, _stream(drift=False), [])
+    readings = monitor.readings()
+    assert {reading.detector for reading in readings} == {"adwin", "page_hinkley"}
+    assert {reading.signal.name for reading in readings} == {
+        "amount",
+        "amount (spread)",
+        "amount (missing)",
+        "amount (type break)",
+    }
+    assert all(reading.statistic < reading.threshold for reading in readings)
+
+
+def test_silence_of_one_model_shows_by_the_watermark_of_others() -> None:
+    monitor = _monitor(_SETTINGS.model_copy(update={"silence": SilenceSettings(events=100)}))
+    _observe(monitor, _stream(2_000, drift=False), [])
+    other = batch({"amount": [1.0]}, model="other", times=[START + 3_000 * SECOND])
+    (alert,) = monitor.observe(Released((other,), START + 3_000 * SECOND)).alerts
+    assert (alert.model, alert.version, alert.type) == ("fraud", "", "opened")
+    assert alert.time == START + (1_999 + 60) * SECOND
+
+
+def test_made_up_times_have_no_silence() -> None:
+    monitor = Monitor(lambda model: _SETTINGS, timed=False)
+    _observe(monitor, _stream(2_000, drift=False), [])
+    assert monitor.observe(Released((), START + 10**12)).alerts == ()
+
+
+@pytest.mark.parametrize("cuts", [[], [1_999, 2_000, 2_001]])
+def test_version_that_was_away_for_long_starts_anew(cuts: list[int]) -> None:
+    monitor = _monitor(_SETTINGS.model_copy(update={"silence": SilenceSettings(enabled=False)}))
+    times = [START + i * SECOND + (8 * _DAY if i >= 2_000 else 0) for i in range(2_500)]
+    numbers = np.random.default_rng(8).normal(size=2_500).tolist()
+    notices: list[Notice] = []
+    stream = batch({"amount": numbers}, times=times)
+    bounds = [0, *cuts, 2_500]
+    for start, stop in itertools.pairwise(bounds):
+        part = cut(stream, start, stop)
+        notices += monitor.observe(Released((part,), int(part.time[-1]))).notices
+    assert [notice.event for notice in notices].count("model version appeared") == 2
+    (warm_up,) = monitor.warm_ups()
+    assert warm_up.events == 500
+
+
+def test_version_that_sends_nothing_is_forgotten() -> None:
+    monitor = _monitor()
+    _observe(monitor, _stream(2_000, drift=False), [])
+    monitor.observe(Released((), START + 8 * _DAY))
+    assert monitor.warm_ups() == []
+
+
+def test_incident_of_a_version_that_is_forgotten_is_resolved() -> None:
+    monitor = _monitor()
+    alerts = _observe(monitor, cut(_stream(), 0, 4_000), [])
+    alerts += monitor.observe(Released((), START + 9 * _DAY)).alerts
+    drift = [alert.type for alert in alerts if alert.version and alert.type != "updated"]
+    assert drift == ["opened", "resolved"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 6_000), max_size=6))
+def test_cuts_and_restores_change_nothing(cuts: list[int]) -> None:
+    whole = _monitor()
+    expected = _observe(whole, _stream(), [])
+    parts = _monitor()
+    alerts: list[Alert] = []
+    bounds = [0, *sorted(cuts), 6_000]
+    for start, stop in itertools.pairwise(bounds):
+        if start < stop:
+            alerts += _observe(parts, cut(_stream(), start, stop), [])
+        restored = _monitor()
+        restored.restore(parts.snapshot())
+        parts = restored
+    assert alerts == expected
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
