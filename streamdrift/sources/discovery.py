@@ -1,7 +1,7 @@
 """Which of the wanted topics exist, with how many partitions: looked up beside the loop."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kafka import KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError, NoError, for_code
@@ -15,8 +15,9 @@ class Discovery:
     """Looks up topics and partitions every `interval` seconds, on a thread of its own.
 
     A look-up waits for the broker, at worst for the request's time limit, and the source's
-    poll must not. `known` is the last answer; `reachable` tells whether the last look-up
-    got one.
+    poll must not. `known` is the last answer; `identities` tells a topic from one made anew
+    under its name, where the broker can (Kafka 2.8 and later); `reachable` tells whether the
+    last look-up got an answer.
     """
 
     def __init__(
@@ -24,7 +25,9 @@ class Discovery:
     ) -> None:
         self._topics = topics
         self._interval = interval
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
+        self.identities: Mapping[str, object] = {}
         self._admin: KafkaAdminClient = make_admin(connection)
         self.reachable = True
         try:
@@ -37,7 +40,11 @@ class Discovery:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval):
+        while True:
+            self._wake.wait(self._interval)
+            self._wake.clear()
+            if self._stopped:
+                break
             try:
                 self.known = self._look_up()
                 self.reachable = True
@@ -50,6 +57,7 @@ class Discovery:
         by_name = all(topic.pattern is None for topic in self._topics)
         wanted = [topic.name for topic in self._topics] if by_name else None
         found: set[Partition] = set()
+        identities: dict[str, object] = {}
         for described in self._admin.describe_topics(wanted):
             name = described["name"]
             problem = for_code(described["error_code"])
@@ -61,6 +69,8 @@ class Discovery:
                 Partition(name, partition["partition_index"])
                 for partition in described["partitions"]
             )
+            identities[name] = described.get("topic_id")
+        self.identities = identities
         return frozenset(found)
 
     def _wants(self, name: str, internal: bool) -> bool:
@@ -69,7 +79,12 @@ class Discovery:
             for topic in self._topics
         )
 
+    def look_now(self) -> None:
+        """Let the next look-up begin at once; `known` is then another object."""
+        self._wake.set()
+
     def close(self) -> None:
         """Stop looking; a look-up under way may outlast this by its time limit."""
-        self._stopped.set()
+        self._stopped = True
+        self._wake.set()
         self._thread.join(timeout=1.0)

@@ -61,6 +61,8 @@ class KafkaSource:
         self._next: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._gone: set[str] = set()
+        self._identities: dict[str, object] = {}
+        self._doubts: dict[Partition, frozenset[Partition]] = {}
         self._stored = positions
         self._damaged: dict[tuple[Partition, int], int] = {}
         self._at_end: frozenset[Partition] = frozenset()
@@ -142,6 +144,9 @@ class KafkaSource:
         self._next |= starts
         if not starts:
             return
+        for partition in starts:
+            self._identities[partition.topic] = self._discovery.identities.get(partition.topic)
+            self._doubts.pop(partition, None)
         self._consumer.assign([TopicPartition(*partition) for partition in sorted(self._next)])
         for partition, offset in starts.items():
             self._consumer.seek(TopicPartition(*partition), offset)
@@ -177,8 +182,15 @@ class KafkaSource:
 
     def _note_vanished(self, topics: set[str]) -> None:
         vanished = {partition.topic for partition in self._next} - topics - self._gone
-        self._gone |= vanished
+        identities = self._discovery.identities
+        anew = {
+            topic
+            for topic in topics & self._identities.keys() - self._gone
+            if identities.get(topic) not in (None, self._identities[topic])
+        }
+        self._gone |= vanished | anew
         self._notices += [notice("topic_missing", topic=topic) for topic in sorted(vanished)]
+        self._notices += [notice("topic_made_anew", topic=topic) for topic in sorted(anew)]
 
     # The protocol of sources.
 
@@ -306,16 +318,22 @@ class KafkaSource:
         """Go on at the log's beginning where it was cut off, at its end where it shrank.
 
         Reading a log again that shrank (an unclean leader election, a topic made anew) would
-        show the detectors all its old events a second time.
+        show the detectors all its old events a second time. A topic made anew under its
+        name is no such log: whether it is one, a new look-up must tell first.
         """
-        if partition.topic in self._gone:
-            time.sleep(_PAUSE)  # It was made anew: the next look-up takes it up.
-            return
         try:
             first = self._earliest([partition])[partition]
             last = self._latest([partition])[partition]
         except KafkaError:
             return  # The client raises the same error at the next poll.
+        known = self._discovery.known
+        if offset > last and (
+            partition.topic in self._gone or self._doubts.setdefault(partition, known) is known
+        ):
+            self._discovery.look_now()
+            time.sleep(_PAUSE)
+            return
+        self._doubts.pop(partition, None)
         target = first if offset < first else min(offset, last)
         if truncated_to is not None:
             target = max(first, truncated_to)

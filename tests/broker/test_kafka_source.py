@@ -344,6 +344,25 @@ def test_a_topic_made_anew_is_read_from_its_beginning(
     assert notices == ["topic_missing", "partition_found"]
 
 
+def test_a_topic_made_anew_between_two_look_ups(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
+) -> None:
+    make_topic(kafka_connection, name)
+    produce(kafka_connection, name, [b"old"] * 9)
+    source = open_source(kafka_connection, reading(name, discovery_interval="60s"))
+    assert len(read(source, 9)) == 1
+    admin = make_admin(kafka_connection)
+    admin.delete_topics([name])
+    while name in admin.list_topics():
+        time.sleep(0.1)
+    admin.close()
+    make_topic(kafka_connection, name)
+    produce(kafka_connection, name, [b"new"] * 3)
+    contents_of, _ = read(source, 3)[Partition(name, 0)]
+    assert [content[0] for content in contents_of] == [0, 1, 2]
+    assert [notice.event for notice in source.notices()] == ["topic_made_anew", "partition_found"]
+
+
 def test_a_damaged_batch_is_left_out_and_said(
     real_kafka: RealKafka, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
