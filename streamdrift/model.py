@@ -41,7 +41,9 @@ class ModelSettings(BaseModel):
         ReferenceSettings(), description="What a model version is compared with."
     )
     detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
-        "default", description="The detectors of every signal; an empty list watches nothing."
+        "default",
+        description="The detectors of every signal (those for 0/1 streams watch rates only); "
+        "an empty list watches nothing.",
     )
     signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
         {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."

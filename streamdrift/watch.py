@@ -71,7 +71,9 @@ class Watch:
         self, detectors: Sequence[Sequence[DetectorSettings]], mean: Floats, scale: Floats
     ) -> None:
         count = len(detectors)
-        kinds = dict.fromkeys(detector for chosen in detectors for detector in chosen)
+        kinds: list[DetectorSettings] = []
+        for chosen in detectors:
+            kinds += [detector for detector in chosen if detector not in kinds]
         self._banks: list[_BankOf] = []
         for kind in kinds:
             signals = np.array([s for s in range(count) if kind in detectors[s]], dtype=np.int64)
@@ -137,7 +139,7 @@ class Watch:
         for bank, signals in self._banks:
             slot = int(np.searchsorted(signals, signal))
             if slot < len(signals) and signals[slot] == signal:
-                bank.reset(slot)
+                bank.reset(slot, float(self._scale[signal]))
 
     def _returns(self, values: Floats, start: Ints, signs: list[Sign]) -> bool:
         """Run the held signals on from `start` to their return."""

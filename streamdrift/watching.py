@@ -23,7 +23,7 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.signals.collector import Thinned
-from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.column import ColumnSignals, is_rate
 from streamdrift.signals.marks import STRIDE, Marks
 from streamdrift.signals.roles import Role
 from streamdrift.watch import HoldSettings, Sign, Watch
@@ -79,7 +79,14 @@ class Watching:
         moments = np.array([column.expectation(kind) for column, kind in self._places])
         moments = moments.reshape(-1, 2)
         self._watch = Watch(
-            [settings.detectors_of(signal.name) for signal in self.signals],
+            [
+                tuple(
+                    detector
+                    for detector in settings.detectors_of(signal.name)
+                    if is_rate(signal.kind) or not (detector.kind == "river" and detector.binary)
+                )
+                for signal in self.signals
+            ],
             moments[:, 0].copy(),
             moments[:, 1].copy(),
         )

@@ -103,8 +103,10 @@ class AdwinBank:
         statistic, threshold, before, after, earliest, latest = self._findings[slot].tolist()
         return Evidence(statistic, threshold, before, after, int(earliest), int(latest))
 
-    def reset(self, slot: int) -> None:
+    def reset(self, slot: int, scale: float | None = None) -> None:
         """Empty the slot's window."""
+        if scale is not None:
+            self._least_effect[slot] = self._settings.minimum_effect * scale
         self._heads[slot] = 0
         self._counts[slot] = 0
         self._moments[slot] = 0.0

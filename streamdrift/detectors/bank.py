@@ -53,8 +53,8 @@ class Bank(Protocol):
         """
         ...
 
-    def reset(self, slot: int) -> None:
-        """Make the slot as new."""
+    def reset(self, slot: int, scale: float | None = None) -> None:
+        """Make the slot as new, with another scale where its reference changed."""
         ...
 
     def readings(self) -> tuple[Floats, Floats]:

@@ -167,14 +167,14 @@ class PageHinkleyBank:
     def __init__(self, settings: PageHinkleySettings, scale: Floats) -> None:
         slots = len(scale)
         self._settings = settings
-        self._scale = np.array(scale, dtype=np.float64)
-        self._deltas = settings.delta * self._scale
-        self._thresholds = settings.threshold * self._scale + settings.headroom
-        self._least_effect = settings.minimum_effect * self._scale
+        self._scale = np.empty(slots)
+        self._deltas = np.empty(slots)
+        self._thresholds = np.empty(slots)
+        self._least_effect = np.empty(slots)
         self._sums = np.empty((slots, 12))
         self._findings = np.zeros((slots, 5))
         for slot in range(slots):
-            self.reset(slot)
+            self.reset(slot, float(scale[slot]))
 
     def update(self, values: Floats, rows: Ints, start: Ints) -> Ints:
         """Let each slot consume its values up to its first alarm; see `Bank`."""
@@ -221,9 +221,14 @@ class PageHinkleyBank:
         noise = float(self._scale[slot]) / max(drift, 1e-300)
         return math.ceil(min(ONSET_QUANTILE * noise * noise, most))
 
-    def reset(self, slot: int) -> None:
+    def reset(self, slot: int, scale: float | None = None) -> None:
         """Start the slot's sums anew."""
         _start(self._sums[slot])
+        if scale is not None:
+            self._scale[slot] = scale
+            self._deltas[slot] = self._settings.delta * scale
+            self._thresholds[slot] = self._settings.threshold * scale + self._settings.headroom
+            self._least_effect[slot] = self._settings.minimum_effect * scale
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return the larger of each slot's two statistics and its threshold; see `Bank`."""

@@ -314,8 +314,8 @@ class RiverBank:
         oldest = recent - 1 if stated else past.count - 1
         return Evidence(float(statistic), float(threshold), before, after, oldest, 0)
 
-    def reset(self, slot: int) -> None:
-        """Put a new detector into the slot."""
+    def reset(self, slot: int, scale: float | None = None) -> None:
+        """Put a new detector into the slot; river's know no scale."""
         self._detectors[slot] = _make(self._settings)
         self._past[slot] = _Past()
 

@@ -51,7 +51,7 @@ class ColumnSignals:
         self._measures = measures
         self._presence = _presence_kinds(key, role)
         self.kinds = (*self._presence, *(kind for measure in measures for kind in measure.kinds))
-        self._rates = dict.fromkeys((kind for kind in self.kinds if _is_rate(kind)), 0.0)
+        self._rates = dict.fromkeys((kind for kind in self.kinds if is_rate(kind)), 0.0)
 
     @classmethod
     def learn(cls, key: ColumnKey, role: Role, column: Column, seed: str) -> "ColumnSignals":
@@ -117,7 +117,7 @@ class ColumnSignals:
     ) -> tuple[Summary, Summary]:
         """Return before and after of a change seen at `row` of the last `fill`."""
         measure = self._measure_of(kind)
-        if measure is None or (_is_rate(kind) and kind is not SignalKind.UNSEEN):
+        if measure is None or (is_rate(kind) and kind is not SignalKind.UNSEEN):
             return Summary(before), Summary(after)
         old, new = measure.before(), measure.after(row, back)
         return (
@@ -179,7 +179,8 @@ class ColumnSignals:
         return signals
 
 
-def _is_rate(kind: SignalKind) -> bool:
+def is_rate(kind: SignalKind) -> bool:
+    """Tell whether a signal is a stream of 0s and 1s."""
     return kind in _QUALITY or kind is SignalKind.RATE
 
 

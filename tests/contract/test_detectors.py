@@ -155,6 +155,14 @@ def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> N
 
 
 @every_detector
+def test_reset_takes_over_another_scale(one: DetectorSettings) -> None:
+    changed, made = make_bank(one, np.full(2, 0.1)), make_bank(one, np.full(2, 0.4))
+    for slot in range(2):
+        changed.reset(slot, 0.4)
+    np.testing.assert_equal(changed.readings(), made.readings())
+
+
+@every_detector
 def test_a_reset_slot_is_as_new_and_the_others_stay(one: DetectorSettings) -> None:
     used, fresh = new_bank(one), new_bank(one)
     consume(used, signals(2, 333))
