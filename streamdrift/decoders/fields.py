@@ -75,7 +75,8 @@ class Fields:
             cells = gather(documents, self._prediction)
         outputs = _outputs(cells)
         for name, steps in self._outputs.items():
-            outputs[name] = gather(documents, steps)
+            given, derived = gather(documents, steps), outputs.get(name)
+            outputs[name] = given if derived is None else _over(given, derived)
         columns: dict[ColumnKey, Column] = {}
         for name, values in outputs.items():
             _add(columns, ColumnKey(Group.OUTPUT, name), values)
@@ -168,6 +169,11 @@ def _outputs(cells: Sequence[object]) -> dict[str, Sequence[object]]:
         for name, value in _fields_of(cell).items():
             outputs.setdefault(name, [MISSING] * len(cells))[row] = value
     return dict(outputs)
+
+
+def _over(given: Sequence[object], derived: Sequence[object]) -> Sequence[object]:
+    """Return what was given, and what was derived where nothing was."""
+    return [d if g is MISSING else g for g, d in zip(given, derived, strict=True)]
 
 
 def _fields_of(cell: object) -> Mapping[str, object]:
