@@ -88,21 +88,22 @@ class Shape:
                 found += self._forms(node["additionalProperties"])
         return found
 
-    def place(self, location: Sequence[str | int]) -> tuple[Key, list[Any]]:
-        """Return the key an error location stands for, and the schema nodes around it.
+    def place(self, error: ErrorDetails) -> tuple[Key, list[Any]]:
+        """Return the key an error stands for, and the schema nodes around it.
 
-        A location also names the branches of unions pydantic tried; those are no part of the
+        Its location also names the branches of unions pydantic tried; those are no part of the
         key. The nodes are those of the deepest mapping or list the key was found in.
         """
         key: list[str | int] = []
         nodes = around = list(self._forms(self._root))
+        location = error["loc"]
         for number, segment in enumerate(location):
             below = self._below(nodes, segment)
-            last = number == len(location) - 1
+            last = number == len(location) - 1 and error["type"] == "extra_forbidden"
             if below:
                 around, nodes = nodes, below
                 key.append(segment)
-            elif last and any("properties" in node for node in nodes):
+            elif last:
                 around = nodes
                 key.append(segment)
         return tuple(key), around
@@ -130,8 +131,12 @@ class Shape:
 def explain(errors: Sequence[ErrorDetails], shape: Shape) -> list[Mistake]:
     """Return one mistake per wrong key, in the order the keys stand in the settings."""
     found: dict[Key, list[str]] = {}
+    unknown = {shape.place(each)[0][:-1] for each in errors if each["type"] == "extra_forbidden"}
     for error in errors:
-        key, around = shape.place(error["loc"])
+        key, around = shape.place(error)
+        # Beside an unknown key nothing is missing: it is what was meant, or another branch.
+        if error["type"] == "missing" and key[:-1] in unknown:
+            continue
         message = _message(error, key, around, shape)
         found.setdefault(key, [])
         if message not in found[key]:
@@ -140,8 +145,18 @@ def explain(errors: Sequence[ErrorDetails], shape: Shape) -> list[Mistake]:
     # of what was wrong in it: the deepest failure says most.
     deeper = {key[:depth] for key in found for depth in range(len(key))}
     return [
-        Mistake(key, " or ".join(messages)) for key, messages in found.items() if key not in deeper
+        Mistake(key, " or ".join(_telling(messages)))
+        for key, messages in found.items()
+        if key not in deeper
     ]
+
+
+def _telling(messages: Sequence[str]) -> Sequence[str]:
+    """Leave out that a value is of another type than some branch of a union wants.
+
+    Where a branch accepts the type and says what is wrong, that is what was meant.
+    """
+    return [text for text in messages if not text.startswith("must be a ")] or messages
 
 
 def _message(error: ErrorDetails, key: Key, around: Sequence[Any], shape: Shape) -> str:

@@ -42,9 +42,9 @@ def serve(address: tuple[str, int], handlers: Mapping[str, Handler]) -> Iterator
         ) from error
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True)
     thread.start()
-    host, port = server.server_address[:2]
+    listening = server.server_address
     try:
-        yield str(host), int(port)
+        yield str(listening[0]), int(listening[1])
     finally:
         server.shutdown()
         server.server_close()

@@ -314,3 +314,26 @@ def test_topics_bear_the_name_of_the_deployment(load):
     assert load().alerts.topic == "streamdrift.alerts"
     assert load(assignments=["name=a"]).alerts.topic == "a.alerts"
     assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
+
+
+def test_mistakes_in_mappings_and_formats_are_placed(mistakes):
+    message = mistakes("""\
+source:
+  format: jsn
+  mapping: {feature: /x, time: {hedaer: ts}, score: outputs}
+  predictions:
+    - {name: a, mapping: {model: 3}, format: xml}
+""")
+    lines = {line.split(" (")[0].strip(): line for line in message.splitlines()[1:]}
+    assert set(lines) == {
+        "source.format",
+        "source.mapping.feature",
+        "source.mapping.time.hedaer",
+        "source.mapping.score",
+        "source.predictions[0].mapping.model",
+        "source.predictions[0].format",
+    }
+    assert "must be one of: json" in lines["source.format"]
+    assert "did you mean `features`?" in lines["source.mapping.feature"]
+    assert "streamdrift.yaml:3)" in lines["source.mapping.score"]
+    assert "is no JSON Pointer" in lines["source.mapping.score"]

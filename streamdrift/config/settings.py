@@ -1,0 +1,180 @@
+"""The tree of settings: each section is defined beside what it sets, and composed here."""
+
+import fnmatch
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+
+from streamdrift.config.layers import merge
+from streamdrift.config.mistakes import secret
+from streamdrift.durations import SECOND, Duration
+from streamdrift.kafka import KafkaSettings
+from streamdrift.model import ModelSettings
+from streamdrift.ordering import OrderingSettings
+from streamdrift.sinks import AlertsSettings
+from streamdrift.sources import SourceSettings
+from streamdrift.state import StateSettings
+
+EVERY_MODEL = "*"
+_NAME = r"^[a-zA-Z0-9._-]{1,80}$"
+
+
+class HttpSettings(BaseModel):
+    """Where metrics and health are served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bind: str | None = Field(
+        "127.0.0.1:8410", description="Address and port of the HTTP server; null for none."
+    )
+
+    @field_validator("bind")
+    @classmethod
+    def _check_bind(cls, bind: str | None) -> str | None:
+        match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", bind or "127.0.0.1:0")
+        if match is None or int(match[2]) > 65535:
+            raise ValueError("must be an address and a port, such as 127.0.0.1:8410")
+        return bind
+
+    def address(self) -> tuple[str, int] | None:
+        """Return host and port, None where nothing is served."""
+        if self.bind is None:
+            return None
+        host, _, port = self.bind.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class TopicsSettings(BaseModel):
+    """What streamdrift does about topics that are missing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    create: bool = Field(True, description="Whether missing topics are created at start.")
+
+
+class Settings(BaseModel):
+    """Everything that can be set; every key has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        "streamdrift",
+        pattern=_NAME,
+        description="Name of the deployment: prefix of its topics, and the alerts' source.",
+    )
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        description="Name of this process, unique in the deployment; the host's name if unset.",
+    )
+    kafka: KafkaSettings = Field(KafkaSettings(), description="The connection to the broker.")
+    source: SourceSettings = Field(SourceSettings(), description="The topics read, and how.")
+    alerts: AlertsSettings = Field(AlertsSettings(), description="Where alerts go.")
+    models: Mapping[str, ModelSettings] = Field(
+        default_factory=dict,
+        description="What is watched, by model name or pattern; all entries lie over `*`.",
+    )
+    ordering: OrderingSettings = Field(
+        OrderingSettings(), description="How partitions become one ordered stream."
+    )
+    state: StateSettings = Field(StateSettings(), description="What is remembered, and where.")
+    mode: Literal["standalone", "distributed"] = Field(
+        "standalone", description="One process that reads every partition, or several workers."
+    )
+    guarantee: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once", description="What a crash may do to alerts: repeat some, or nothing."
+    )
+    commit_interval: Duration = Field(
+        SECOND, gt=0, description="Time between two commits of state, positions and alerts."
+    )
+    http: HttpSettings = Field(HttpSettings(), description="Metrics and health.")
+    topics: TopicsSettings = Field(TopicsSettings(), description="The topics streamdrift uses.")
+
+    # By the entries of `models` that lie over one another: at most one per set of entries.
+    _overlaid: dict[tuple[str, ...], ModelSettings] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_topics(cls, values: object) -> object:
+        """Give topics that are not named the deployment's name as their prefix."""
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or not re.fullmatch(_NAME, str(name or "")):
+            return values
+        return merge({"alerts": {"topic": f"{name}.alerts"}}, values)
+
+    @field_validator("mode")
+    @classmethod
+    def _refuse_distributed(cls, mode: str) -> str:
+        if mode == "distributed":
+            raise ValueError("`distributed` is not available in this version: use `standalone`")
+        return mode
+
+    @field_validator("guarantee")
+    @classmethod
+    def _refuse_exactly_once(cls, guarantee: str) -> str:
+        if guarantee == "exactly_once":
+            raise ValueError(
+                "`exactly_once` is not available in this version: use `at_least_once`, whose "
+                "repeated alerts carry the same id"
+            )
+        return guarantee
+
+    def model(self, name: str) -> ModelSettings:
+        """Return a model's settings: `*`, then matching patterns, then its own entry.
+
+        Later ones lie over earlier ones key by key; a key that none gives has its default.
+        """
+        entries = (
+            *(entry for entry in (EVERY_MODEL,) if entry in self.models),
+            *(entry for entry in self.models if _matches(entry, name)),
+            *(entry for entry in (name,) if entry in self.models and name != EVERY_MODEL),
+        )
+        found = self._overlaid.get(entries)
+        if found is None:
+            merged: dict[str, object] = {}
+            for entry in entries:
+                merged = merge(merged, self.models[entry].model_dump(exclude_unset=True))
+            found = self._overlaid[entries] = ModelSettings.model_validate(merged)
+        return found
+
+    def shown(self) -> dict[str, Any]:
+        """Return the settings as plain values that may be printed: secrets are hidden.
+
+        Entries of `models` are shown as they take effect, with all that lies below them.
+        """
+        values = self.model_dump(mode="json")
+        values["models"] = {
+            name: self.model(name).model_dump(mode="json")
+            for name in dict.fromkeys([EVERY_MODEL, *self.models])
+        }
+        hidden = _hide(values)
+        assert isinstance(hidden, dict)
+        return hidden
+
+    def text(self) -> str:
+        """Return the settings as YAML, secrets hidden."""
+        return yaml.safe_dump(self.shown(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Tell whether an entry of `models` other than `*` and the model's own is a pattern for it."""
+    return pattern not in (EVERY_MODEL, name) and fnmatch.fnmatchcase(name, pattern)
+
+
+def _hide(value: object, name: str = "") -> object:
+    if isinstance(value, Mapping):
+        return {key: _hide(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hide(item, name) for item in value]
+    return "**********" if secret(name) and value not in (None, "") else value
