@@ -80,12 +80,15 @@ def run(
     config: ConfigOption = None,
     assignments: SetOption = None,
     log_level: LogOption = LogLevel.INFO,
+    reset_state: Annotated[
+        bool, typer.Option("--reset-state", help="Forget the stored state, and begin anew.")
+    ] = False,
 ) -> None:
     """Watch the topics and publish alerts, until SIGTERM or SIGINT."""
     from streamdrift.commands.run import run_service
     from streamdrift.config import load_settings
 
-    run_service(load_settings(config, assignments or ()), log_level.value)
+    run_service(load_settings(config, assignments or ()), log_level.value, reset=reset_state)
 
 
 @app.command()

@@ -1,20 +1,140 @@
-"""From settings to the pipeline that the service and a replay both drive."""
+"""From settings to what the service and a replay both need: the pipeline, and the topics."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from uuid import uuid4
 
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
+from streamdrift.durations import SECOND
+from streamdrift.kafka import Outbox
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Pipeline
+from streamdrift.records import Partition
+from streamdrift.service import ServiceSettings, Session
+from streamdrift.sinks import make_sinks
+from streamdrift.sinks.dead_letters import DeadLetters
+from streamdrift.sources.kafka import KafkaSource
+from streamdrift.state import TopicStore
+from streamdrift.state.kafka import KafkaLog
+from streamdrift.topics import Right, TopicNeed, ensure_topics
 
 
-def make_pipeline(settings: Settings, *, timed: bool = True) -> Pipeline:
-    """Return a pipeline without state; `timed` is False where event times are made up."""
+def make_pipeline(
+    settings: Settings,
+    decoder_of: Callable[[str], Decoder] | None = None,
+    *,
+    timed: bool = True,
+) -> Pipeline:
+    """Return a pipeline without state.
 
-    def decoder_of(topic: str) -> Decoder:
-        entry = settings.source.settings_of(topic)
-        format_ = (entry and entry.format) or settings.source.format
-        mapping = entry.mapping if entry and entry.mapping is not None else settings.source.mapping
-        return make_decoder(format_, mapping)
-
+    `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
+    event times are made up: silence is not watched then.
+    """
     monitor = Monitor(settings.model, timed=timed)
-    return Pipeline(decoder_of, Ordering(settings.ordering), monitor)
+    return Pipeline(
+        decoder_of or (lambda topic: _decoder(settings, topic)),
+        Ordering(settings.ordering),
+        monitor,
+    )
+
+
+def _decoder(settings: Settings, topic: str) -> Decoder:
+    source, entry = settings.source, settings.source.settings_of(topic)
+    if entry is None:
+        return make_decoder(source.format, source.mapping)
+    mapping = source.mapping if entry.mapping is None else entry.mapping
+    return make_decoder(entry.format or source.format, mapping)
+
+
+def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
+    """Return the topics the deployment reads and writes (those read by pattern left out)."""
+    read, write = (Right.READ,), (Right.WRITE,)
+    inputs = [entry.name for entry in settings.source.predictions if entry.name is not None]
+    return (
+        *(TopicNeed(name, "prediction events", read) for name in inputs),
+        TopicNeed(settings.alerts.topic, "alerts", write),
+        TopicNeed(settings.source.dead_letters, "dead letters", write),
+        TopicNeed(
+            settings.state.topic,
+            "state",
+            (*read, *write),
+            partitions=1,
+            configs={"cleanup.policy": "compact"},
+        ),
+        TopicNeed(
+            settings.state.journal,
+            "journal",
+            (*read, *write),
+            partitions=1,
+            # Needed as long as the inputs can be read again: nobody else knows how long.
+            configs={"cleanup.policy": "delete", "retention.ms": "-1"},
+        ),
+    )
+
+
+def fingerprint(settings: Settings) -> Mapping[str, str]:
+    """Return what must stay as it is while state is kept, as a text by settings key.
+
+    A model's labels, incidents and silence may change at any time; what it watches may not.
+    """
+    loose = {"labels", "incidents", "silence", "hold", "private", "retire_after"}
+    texts = {
+        "source.format": settings.source.format,
+        "source.mapping": json.dumps(settings.source.mapping, sort_keys=True),
+    }
+    for topic in settings.source.predictions:
+        own = topic.model_dump(mode="json", exclude={"name", "pattern"}, exclude_none=True)
+        if own:
+            key = f"source.predictions.{topic.name or topic.pattern}"
+            texts[key] = json.dumps(own, sort_keys=True)
+    for name in {"*", *settings.models}:
+        watched = settings.model(name).model_dump(mode="json", exclude=loose)
+        texts[f"models.{name}"] = json.dumps(watched, sort_keys=True)
+    return texts
+
+
+def service_settings(settings: Settings) -> ServiceSettings:
+    """Return what the service's loop needs to know."""
+    return ServiceSettings(
+        commit_interval=settings.commit_interval / SECOND,
+        bytes_per_second=settings.state.bytes_per_second,
+        idle_after=settings.ordering.idle_after,
+        max_pending=settings.ordering.max_pending,
+        fingerprint=fingerprint(settings),
+    )
+
+
+@contextmanager
+def open_session(settings: Settings, *, reset: bool = False) -> Iterator[Session]:
+    """Connect, make the topics that are missing, and close everything at the end.
+
+    With `reset`, the stored snapshots are forgotten first.
+    """
+    ensure_topics(settings.kafka, topic_needs(settings), create=settings.topics.create)
+    outbox = Outbox(settings.kafka)
+    try:
+        log = KafkaLog(settings.kafka, outbox)
+        try:
+            owner = f"{settings.instance}/{uuid4().hex[:8]}"
+            topics = settings.state.topic, settings.state.journal
+            store = TopicStore(log, settings.name, *topics, owner)
+            if reset:
+                store.reset()
+            sinks = make_sinks(settings.alerts, settings.name, outbox)
+            try:
+                letters = DeadLetters(outbox, settings.source.dead_letters)
+                yield Session(store, sinks, letters, _source_opener(settings))
+            finally:
+                for sink in sinks:
+                    sink.close()
+        finally:
+            log.close()
+    finally:
+        outbox.close()
+
+
+def _source_opener(settings: Settings) -> Callable[[Mapping[Partition, int]], KafkaSource]:
+    return lambda positions: KafkaSource(settings.kafka, settings.source, positions)

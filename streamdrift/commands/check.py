@@ -2,6 +2,7 @@
 
 import typer
 
+from streamdrift.assembly import topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
 from streamdrift.topics import TopicReport, inspect_topics
@@ -18,7 +19,7 @@ def run_check(settings: Settings, *, offline: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    reports = inspect_topics(settings.kafka, settings.topic_needs())
+    reports = inspect_topics(settings.kafka, topic_needs(settings))
     table = Table("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
     for report in reports:
         table.add_row(*_row(report, will_create=settings.topics.create))

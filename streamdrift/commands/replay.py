@@ -3,29 +3,30 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
-from streamdrift.errors import InputError
+from streamdrift.decoders import make_decoder
+from streamdrift.errors import InputError, OutputError
+from streamdrift.kafka import Outbox
 from streamdrift.monitor import Monitor
-from streamdrift.records import Alert, Partition
-from streamdrift.replay import Tally, history, replay, summarize
-from streamdrift.sinks.file import FileSink, StreamSink
-from streamdrift.sources import SourceSettings, TopicSettings, start_time
+from streamdrift.records import Alert, Floor
+from streamdrift.replay import Publish, Tally, history, replay, summarize
+from streamdrift.sinks.file import StreamSink
+from streamdrift.sources import TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
 from streamdrift.sources.kafka import KafkaSource
-
-_SCHEME = "kafka"
+from streamdrift.state.journal import read_floors
+from streamdrift.state.kafka import KafkaLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,61 +76,76 @@ def parse_topic(source: str) -> TopicRange:
     return TopicRange(address.netloc, start, until)
 
 
+class _Replayed(NamedTuple):
+    tally: Tally
+    monitor: Monitor
+    remarks: tuple[str, ...] = ()
+    """What else the summary must say."""
+
+
 def run_replay(options: ReplayOptions, settings: Settings) -> None:
     """Replay what the options name; raise InputError where it cannot be read."""
-    with ExitStack() as stack:
-        sink = (
-            StreamSink(sys.stdout.buffer, settings.name)
-            if options.alerts is None
-            else FileSink(options.alerts, settings.name)
-        )
-        stack.callback(sink.close)
-        show = stack.enter_context(_progress(options.source))
+    start = time.perf_counter()
+    with _output(options.alerts) as stream:
+        sink = StreamSink(stream, settings.name)
 
         def publish(alerts: Sequence[Alert]) -> None:
             sink.write(alerts)
             sink.flush()
 
-        start = time.perf_counter()
-        if options.source.startswith(f"{_SCHEME}://"):
-            tally, monitor, remarks = _replay_topic(options, settings, publish, show)
+        if options.source.startswith("kafka://"):
+            replayed = _replay_topic(options, settings, publish)
         else:
-            tally, monitor, remarks = _replay_file(options, settings, publish, show)
-        seconds = time.perf_counter() - start
-    for line in [*summarize(tally, monitor, seconds), *remarks]:
+            replayed = _replay_file(options, settings, publish)
+    seconds = time.perf_counter() - start
+    for line in [*summarize(replayed.tally, replayed.monitor, seconds), *replayed.remarks]:
         typer.echo(line, err=True)
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[Tally], None]]:
-    """Show events and alerts on stderr while the block runs, where stderr is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
+def _output(path: Path | None) -> Iterator[BinaryIO]:
+    """Open where alerts go: a file, written anew, or stdout."""
+    if path is None:
+        yield sys.stdout.buffer
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[events]:,} events, {task.fields[alerts]} alerts"),
-        TimeElapsedColumn(),
+    try:
+        stream = path.open("wb")
+    except OSError as error:
+        raise OutputError(
+            f"alerts cannot be written to {path}: {error.strerror}",
+            hint="name a file in an existing folder that you may write to",
+        ) from error
+    with stream:
+        yield stream
+
+
+def _replay_file(options: ReplayOptions, settings: Settings, publish: Publish) -> _Replayed:
+    if options.journal:
+        raise InputError("--journal is for topics: a file has one partition and no verdicts")
+    spacing = options.events_per_day or EVENTS_PER_DAY
+    file = open_file(options.source, model=options.model, events_per_day=spacing)
+    # What the settings say of the mapping goes before what the file's columns suggest.
+    mapping = {**(file.mapping or {}), **settings.source.mapping}
+    timed = file.timed or "time" in settings.source.mapping
+    pipeline = make_pipeline(settings, lambda _: make_decoder("json", mapping), timed=timed)
+    pipeline.ordering.assign([file.partition], believed=True)
+    with _progress(options.source, lambda: (file.progress.done, file.progress.total)) as show:
+        tally = replay(file, pipeline, publish, show)
+    if timed:
+        return _Replayed(tally, pipeline.monitor)
+    remark = (
+        f"the rows have no time: they are taken as {spacing:,.0f} events a day "
+        "(--events-per-day), and silence is not watched"
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=None, events=0, alerts=0)
-        yield lambda tally: progress.update(task, events=tally.events, alerts=tally.alerts.total())
+    return _Replayed(tally, pipeline.monitor, (remark,))
 
 
-def _replay_topic(
-    options: ReplayOptions,
-    settings: Settings,
-    publish: Callable[[Sequence[Alert]], None],
-    show: Callable[[Tally], None],
-) -> tuple[Tally, Monitor, list[str]]:
-    for option, given in (("--model", options.model), ("--events-per-day", options.events_per_day)):
-        if given is not None:
+def _replay_topic(options: ReplayOptions, settings: Settings, publish: Publish) -> _Replayed:
+    for option, value in (("--model", options.model), ("--events-per-day", options.events_per_day)):
+        if value is not None:
             raise InputError(
                 f"{option} is for files: the events of a topic have their own",
-                hint="name a constant model with --set source.mapping.model=...",
+                hint="give them a constant model with --set source.mapping.model={constant: NAME}",
             )
     wanted = parse_topic(options.source)
     entry = settings.source.settings_of(wanted.topic)
@@ -138,11 +154,13 @@ def _replay_topic(
         format=entry.format if entry else None,
         mapping=entry.mapping if entry else None,
     )
-    source_settings = settings.source.model_copy(
-        update={"predictions": (named,), "start": wanted.start}
-    )
+    changed = {"predictions": (named,), "start": wanted.start}
+    source_settings = settings.source.model_copy(update=changed)
     settings = settings.model_copy(update={"source": source_settings})
     pipeline = make_pipeline(settings)
+    if options.journal:
+        floors = _floors(settings)
+        pipeline.ordering.foresee(each for each in floors if each.partition.topic == wanted.topic)
     source = KafkaSource(settings.kafka, source_settings)
     try:
         if not source.partitions():
@@ -151,6 +169,59 @@ def _replay_topic(
                 hint="`streamdrift check` lists the topics of the settings",
             )
         given = history(source, pipeline, settings.ordering.max_pending, wanted.until)
-        return replay(given, pipeline, publish, show), pipeline.monitor, []
+        with _progress(options.source, _read_of(source)) as show:
+            return _Replayed(replay(given, pipeline, publish, show), pipeline.monitor)
     finally:
         source.close()
+
+
+def _floors(settings: Settings) -> list[Floor]:
+    """Return what the deployment journaled about the order of events."""
+    outbox = Outbox(settings.kafka)
+    log = KafkaLog(settings.kafka, outbox)
+    try:
+        return list(read_floors(log, settings.name, settings.state.journal))
+    finally:
+        log.close()
+        outbox.close()
+
+
+Measure = Callable[[], tuple[int, int | None]]
+"""Says how much is done, and of how much where that is known."""
+
+
+def _read_of(source: KafkaSource) -> Measure:
+    """Return what measures reading by the lag there was most of."""
+    most = 0
+
+    def measure() -> tuple[int, int | None]:
+        nonlocal most
+        lag = sum(source.lag().values())
+        most = max(most, lag)
+        return most - lag, most or None
+
+    return measure
+
+
+@contextmanager
+def _progress(name: str, measure: Measure) -> Iterator[Callable[[Tally], None]]:
+    """Show a bar, events and alerts on stderr while the block runs, on a terminal only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[events]:,} events, {task.fields[alerts]} alerts"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=None, events=0, alerts=0)
+
+        def show(tally: Tally) -> None:
+            done, total = measure()
+            events, alerts = tally.events, tally.alerts.total()
+            progress.update(task, completed=done, total=total, events=events, alerts=alerts)
+
+        yield show

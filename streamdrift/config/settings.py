@@ -98,6 +98,9 @@ class Settings(BaseModel):
     commit_interval: Duration = Field(
         SECOND, gt=0, description="Time between two commits of state, positions and alerts."
     )
+    shutdown_timeout: Duration = Field(
+        30 * SECOND, gt=0, description="Time to commit and leave after SIGTERM or SIGINT."
+    )
     http: HttpSettings = Field(HttpSettings(), description="Metrics and health.")
     topics: TopicsSettings = Field(TopicsSettings(), description="The topics streamdrift uses.")
 
@@ -111,7 +114,12 @@ class Settings(BaseModel):
         name = values.get("name") if isinstance(values, Mapping) else None
         if not isinstance(values, Mapping) or not re.fullmatch(_NAME, str(name or "")):
             return values
-        return merge({"alerts": {"topic": f"{name}.alerts"}}, values)
+        named = {
+            "alerts": {"topic": f"{name}.alerts"},
+            "state": {"topic": f"{name}.state", "journal": f"{name}.journal"},
+            "source": {"dead_letters": f"{name}.dead-letters"},
+        }
+        return merge(named, values)
 
     @field_validator("mode")
     @classmethod

@@ -312,7 +312,11 @@ def test_the_text_is_yaml_of_plain_values(load):
 
 def test_topics_bear_the_name_of_the_deployment(load):
     assert load().alerts.topic == "streamdrift.alerts"
-    assert load(assignments=["name=a"]).alerts.topic == "a.alerts"
+    named = load(assignments=["name=a"])
+    assert named.alerts.topic == "a.alerts"
+    assert named.state.topic == "a.state"
+    assert named.state.journal == "a.journal"
+    assert named.source.dead_letters == "a.dead-letters"
     assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
 
 

@@ -10,6 +10,7 @@ import pytest
 import typer.main
 
 from streamdrift.__main__ import app
+from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import load_settings
 from streamdrift.decoders import make_decoder
 from streamdrift.metrics import Metrics
@@ -76,6 +77,30 @@ def test_events_decode():
     (batch,) = decoded.batches
     assert (batch.model, batch.version) == ("fraud", "3")
     assert {key.name for key in batch.columns} >= {"amount", "country", "score", "latency_ms"}
+
+
+def shown_part(shown, actual):
+    """Returns of `actual` what `shown` has too."""
+    if isinstance(shown, dict):
+        return {key: shown_part(shown[key], actual[key]) for key in shown}
+    if isinstance(shown, list) and shown and isinstance(shown[0], dict):
+        return [shown_part(a, b) for a, b in zip(shown, actual, strict=True)]
+    return actual
+
+
+def test_the_replay_gives_the_alert_that_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(next(block for block in blocks("python") if "fraud.jsonl" in block), {})
+    options = ReplayOptions("fraud.jsonl", tmp_path / "alerts.jsonl", None, None, False)
+    run_replay(options, load_settings(environment={}))
+    first = json.loads((tmp_path / "alerts.jsonl").read_text().splitlines()[0])
+    shown = next(event for event in map(json.loads, blocks("json")) if "specversion" in event)
+    assert shown_part(shown, first) == shown
+
+
+def test_the_detector_example_notices_the_change(capsys):
+    exec(next(block for block in blocks("python") if "ADWIN" in block), {})
+    assert capsys.readouterr().out.count("changed; noticed at 5") == 1
 
 
 def test_metrics_are_those_that_exist():
