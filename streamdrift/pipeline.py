@@ -1,11 +1,15 @@
 """From messages to alerts: decoders, ordering and monitor in a row, the same for every driver."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from streamdrift.decoders import Decoder
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering
-from streamdrift.records import Decoded, Messages, Observation, Partition, State
+from streamdrift.records import Decoded, Messages, Observation, Partition, Released, State
+from streamdrift.trees import integer, tree
+
+NO_TIME = -(2**63)
+"""Before any time: nothing was observed yet."""
 
 
 class Pipeline:
@@ -22,6 +26,10 @@ class Pipeline:
         self._decoders: dict[str, Decoder] = {}
         self.ordering = ordering
         self.monitor = monitor
+        self.watermark = NO_TIME
+        """Event time up to which everything is observed."""
+        self.last_event_at = NO_TIME
+        """Time of the last event observed."""
 
     def feed(self, messages: Messages) -> Decoded:
         """Take the next messages of a partition; return what they held (for counting)."""
@@ -40,26 +48,41 @@ class Pipeline:
         """Let a partition that has no events stop holding the others back."""
         self.ordering.idle(partition)
 
-    def tick(self, time: int) -> None:
-        """Say that no event older than `time` will come, as all partitions are idle."""
-        self.ordering.tick(time)
+    def tick_after(self, elapsed: int) -> None:
+        """Say that all partitions are idle, since `elapsed` microseconds after the last event.
+
+        So silence is noticed without an event. It is measured from the last event's own
+        time: a history that ends in the past makes no pause of years.
+        """
+        if self.last_event_at > NO_TIME:
+            self.ordering.tick(self.last_event_at + elapsed)
 
     def release(self) -> Observation:
         """Observe what is in order by now."""
-        return self.monitor.observe(self.ordering.release())
+        return self._observe(self.ordering.release(), self.monitor.observe)
+
+    def _observe(
+        self, released: Released, observe: Callable[[Released], Observation]
+    ) -> Observation:
+        self.watermark = released.watermark
+        for batch in released.batches:
+            self.last_event_at = max(self.last_event_at, int(batch.time[-1]))
+        return observe(released)
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
-        return self.monitor.drain(self.ordering.drain())
+        return self._observe(self.ordering.drain(), self.monitor.drain)
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""
-        return {"ordering": self.ordering.snapshot(), "monitor": self.monitor.snapshot()}
+        return {
+            "ordering": self.ordering.snapshot(),
+            "monitor": self.monitor.snapshot(),
+            "last_event_at": self.last_event_at,
+        }
 
-    def restore(self, state: Mapping[str, object]) -> None:
+    def restore(self, state: State) -> None:
         """Take over what `snapshot` returned, before anything was fed."""
-        ordering, monitor = state["ordering"], state["monitor"]
-        assert isinstance(ordering, Mapping)
-        assert isinstance(monitor, Mapping)
-        self.ordering.restore(ordering)
-        self.monitor.restore(monitor)
+        self.ordering.restore(tree(state, "ordering"))
+        self.monitor.restore(tree(state, "monitor"))
+        self.last_event_at = integer(state, "last_event_at")

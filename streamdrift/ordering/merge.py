@@ -117,6 +117,11 @@ class Ordering:
         floors, self._floors = tuple(self._floors), []
         return floors
 
+    @property
+    def has_floors(self) -> bool:
+        """Whether floors wait to be journaled."""
+        return bool(self._floors)
+
     def guard(self) -> None:
         """Make what is released final, whatever idle and new partitions bring later.
 

@@ -113,6 +113,11 @@ class SourceSettings(BaseModel):
     mapping: dict[str, Any] = Field(
         default_factory=dict, description="Where an event's parts are found, as JSON Pointers."
     )
+    dead_letters: str = Field(
+        "streamdrift.dead-letters",
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="Topic of the messages that could not be used.",
+    )
     discovery_interval: Duration = Field(
         10 * SECOND, description="How often new topics and partitions are looked for."
     )

@@ -64,7 +64,7 @@ class MemorySource:
         """Add a notice."""
         self._notices.append(notice)
 
-    def poll(self, timeout: float) -> Sequence[Messages]:  # noqa: ARG002 (it never waits)
+    def poll(self, timeout: float) -> Sequence[Messages]:
         """Return the next groups of the partitions that are not paused."""
         self.polls += 1
         taken: list[Messages] = []

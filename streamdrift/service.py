@@ -1,0 +1,341 @@
+"""The service: drives the pipeline from a source, commits, and recovers."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from streamdrift.commit import Letters, Outgoing, commit
+from streamdrift.durations import SECOND
+from streamdrift.errors import ConnectionsError, StateError
+from streamdrift.metrics import Metrics
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import Messages, Notice, Partition, State
+from streamdrift.sinks import Sink
+from streamdrift.sources import Source
+from streamdrift.state import TopicStore, decode
+from streamdrift.trees import text, tree
+
+POLL_SECONDS = 0.2
+_SHOW_EVERY = 1.0
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+_log = structlog.get_logger("streamdrift")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the service works with until a connection fails; then it opens another."""
+
+    store: TopicStore
+    sinks: Sequence[Sink]
+    letters: Letters
+    open_source: Callable[[Mapping[Partition, int]], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Intervals in seconds, but `idle_after` in microseconds as in the settings."""
+
+    commit_interval: float
+    bytes_per_second: float
+    idle_after: int
+    max_pending: int
+    fingerprint: Mapping[str, str]
+    """What must not change while state is kept: a text by settings key."""
+
+
+class Clock(Protocol):
+    """The machine's clocks, as the service needs them."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+        ...
+
+    def now(self) -> int:
+        """Return microseconds since the epoch."""
+        ...
+
+
+class MachineClock:
+    """The clocks of this machine."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000
+
+
+@dataclass(slots=True)
+class _Quiet:
+    """Since when partitions have brought nothing, and which were called idle."""
+
+    since: dict[Partition, float] = field(default_factory=dict)
+    idle: set[Partition] = field(default_factory=set)
+    read_at: float = 0.0
+    ticked_at: float = 0.0
+
+
+class Service:
+    """Reads, observes, publishes and commits until it is stopped.
+
+    `open_session` connects; `make_pipeline` returns one without state. `step` is told of
+    every step of a commit, for fault tests.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        open_session: Callable[[], AbstractContextManager[Session]],
+        make_pipeline: Callable[[], Pipeline],
+        metrics: Metrics,
+        clock: Clock | None = None,
+        step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._open_session = open_session
+        self._make_pipeline = make_pipeline
+        self._metrics = metrics
+        self._clock = clock or MachineClock()
+        self._step = step
+        self._stopping = threading.Event()
+        self.ready = False
+        self.pipeline = make_pipeline()
+
+    def stop(self) -> None:
+        """Ask the service to commit and leave; may be called from a signal or a thread."""
+        self._stopping.set()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the loop runs (a broker that is away is waited for, and is no illness)."""
+        return not self._stopping.is_set()
+
+    def run(self) -> None:
+        """Serve until `stop`; what fails before the first read is raised.
+
+        Later, a session whose connection fails is given up, as nothing may be written with a
+        producer that failed, and a new one recovers from the last commit.
+        """
+        wait = _FIRST_WAIT
+        served = False
+        while not self._stopping.is_set():
+            try:
+                with self._open_session() as session:
+                    self._serve(session)
+                    served = True
+            except ConnectionsError as error:
+                if not served and not self.ready:
+                    raise
+                served = True
+                self._metrics.connected(False)
+                _log.warning("connection lost, trying again", error=str(error), seconds=wait)
+                self._stopping.wait(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            finally:
+                if self._stopping.is_set():
+                    self.ready = False
+
+    def _serve(self, session: Session) -> None:
+        positions = self._startup(session)
+        source = session.open_source(positions)
+        loop = _Loop(
+            session, source, self.pipeline, self._settings, self._metrics, self._clock, self._step
+        )
+        try:
+            self.ready = True
+            while not self._stopping.is_set():
+                loop.turn()
+            loop.finish()
+        finally:
+            source.close()
+
+    def _startup(self, session: Session) -> Mapping[Partition, int]:
+        """Restore the last commit into a new pipeline; return where reading goes on."""
+        self.pipeline = self._make_pipeline()
+        stored = session.store.load()
+        if stored.snapshot is None:
+            _log.info("no state yet: starting anew")
+            return {}
+        state = decode(stored.snapshot)
+        self._check_fingerprint(tree(state, "settings"))
+        self.pipeline.restore(tree(state, "pipeline"))
+        self.pipeline.ordering.foresee(stored.floors)
+        positions = self.pipeline.ordering.positions()
+        _log.info("state restored", bytes=len(stored.snapshot), partitions=len(positions))
+        return positions
+
+    def _check_fingerprint(self, stored: State) -> None:
+        ours = self._settings.fingerprint
+        changed = [
+            f"{key}: {text(stored, key) if key in stored else 'unset'} -> {ours.get(key, 'unset')}"
+            for key in sorted({*stored, *ours})
+            if stored.get(key) != ours.get(key)
+        ]
+        if changed:
+            raise StateError(
+                "the settings changed so that the stored state does not fit: " + "; ".join(changed),
+                "change them back, start with --reset-state to begin anew, or run a deployment "
+                "of another name beside this one",
+            )
+
+
+class _Loop:
+    """One session's turns: read, order, observe, publish, commit."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: Source,
+        pipeline: Pipeline,
+        settings: ServiceSettings,
+        metrics: Metrics,
+        clock: Clock,
+        step: Callable[[str], None],
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._pipeline = pipeline
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._step = step
+        self._outgoing = Outgoing()
+        self._quiet = _Quiet(read_at=clock.monotonic())
+        self._paused: set[Partition] = set()
+        self._connected: bool | None = None
+        self._shown_at = float("-inf")
+        self._snapshot_due = clock.monotonic() + settings.commit_interval
+        pipeline.ordering.assign(source.partitions())
+
+    def turn(self) -> None:
+        """Do one round; it takes POLL_SECONDS where nothing comes."""
+        messages = self._timed("read", lambda: self._source.poll(POLL_SECONDS))
+        self._feed(messages)
+        self._watch_source()
+        self._judge_idle(messages)
+        self._observe()
+        self._balance()
+        now = self._clock.monotonic()
+        self._commit(snapshot=now >= self._snapshot_due)
+        if now >= self._shown_at + _SHOW_EVERY:
+            self._shown_at = now
+            self._show()
+
+    def finish(self) -> None:
+        """Commit what was read, at the end."""
+        self._observe()
+        self._commit(snapshot=True)
+        self._show()
+        _log.info("stopped: everything read is committed")
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        start = self._clock.monotonic()
+        result = work()
+        self._metrics.spent(stage, self._clock.monotonic() - start)
+        return result
+
+    def _feed(self, messages: Sequence[Messages]) -> None:
+        start = self._clock.monotonic()
+        for group in messages:
+            decoded = self._pipeline.feed(group)
+            events = sum(len(batch) for batch in decoded.batches)
+            self._metrics.read(group.partition.topic, len(group), events)
+            for letter in decoded.dead_letters:
+                self._metrics.dead_letter(letter.reason)
+            self._outgoing.letters += decoded.dead_letters
+        if messages:
+            self._metrics.spent("decode", self._clock.monotonic() - start)
+
+    def _watch_source(self) -> None:
+        self._pipeline.ordering.assign(self._source.partitions())
+        for notice in self._source.notices():
+            _log.warning(notice.event, **notice.fields)
+        if self._source.connected != self._connected:
+            self._connected = self._source.connected
+            self._metrics.connected(self._connected)
+
+    def _judge_idle(self, messages: Sequence[Messages]) -> None:
+        """Call partitions idle that are at their end for long; tick where all are."""
+        now, quiet = self._clock.monotonic(), self._quiet
+        for group in messages:
+            quiet.since[group.partition] = quiet.read_at = now
+            quiet.idle.discard(group.partition)
+        at_end = self._source.at_end()
+        for partition in self._source.partitions():
+            if partition not in at_end:
+                quiet.since[partition] = now
+            elif (now - quiet.since.setdefault(partition, now)) * SECOND >= (
+                self._settings.idle_after
+            ):
+                if partition not in quiet.idle:
+                    self._pipeline.idle(partition)
+                quiet.idle.add(partition)
+        partitions = self._source.partitions()
+        if partitions and quiet.idle >= set(partitions) and now >= quiet.ticked_at + _SHOW_EVERY:
+            quiet.ticked_at = now
+            self._pipeline.tick_after(int((now - quiet.read_at) * SECOND))
+
+    def _observe(self) -> None:
+        observation = self._timed("observe", self._pipeline.release)
+        for notice in observation.notices:
+            _tell(notice)
+        for alert in observation.alerts:
+            _log.info(
+                f"incident {alert.type}",
+                model=alert.model,
+                version=alert.version,
+                alert=alert.id,
+                summary=alert.data.get("summary"),
+            )
+        self._outgoing.alerts += observation.alerts
+
+    def _balance(self) -> None:
+        """Pause partitions that run far ahead of the others, and resume them later."""
+        pending, limit = self._pipeline.ordering.pending(), self._settings.max_pending
+        ahead = {partition for partition, events in pending.items() if events > limit}
+        if ahead - self._paused:
+            self._source.pause(ahead - self._paused)
+            self._paused |= ahead
+        caught_up = {each for each in self._paused if pending.get(each, 0) <= limit // 2}
+        if caught_up:
+            self._source.resume(caught_up)
+            self._paused -= caught_up
+
+    def _commit(self, *, snapshot: bool) -> None:
+        if not snapshot and not self._outgoing and not self._pipeline.ordering.has_floors:
+            return
+        start = self._clock.monotonic()
+        alerts = tuple(self._outgoing.alerts)
+        size = commit(
+            self._pipeline,
+            self._outgoing,
+            self._session.store,
+            self._session.sinks,
+            self._session.letters,
+            self._settings.fingerprint,
+            snapshot=snapshot,
+            reached=self._step,
+        )
+        took = self._clock.monotonic() - start
+        self._metrics.published(alerts, self._clock.now())
+        self._metrics.committed(took)
+        if snapshot:
+            self._metrics.stored(size)
+            wait = max(self._settings.commit_interval, size / self._settings.bytes_per_second)
+            self._snapshot_due = self._clock.monotonic() + wait
+
+    def _show(self) -> None:
+        monitor, ordering = self._pipeline.monitor, self._pipeline.ordering
+        pending = sum(ordering.pending().values())
+        self._metrics.position(self._pipeline.watermark, self._source.lag(), pending)
+        self._metrics.watched(monitor.readings(), monitor.warm_ups(), monitor.open_incidents())
+
+
+def _tell(notice: Notice) -> None:
+    _log.info(notice.event, model=notice.model, version=notice.version, **notice.fields)

@@ -1,0 +1,66 @@
+"""The log of the state on Kafka topics."""
+
+from collections.abc import Iterator
+
+from kafka import KafkaConsumer
+from kafka.structs import TopicPartition
+
+from streamdrift.errors import ConnectionsError
+from streamdrift.kafka import KafkaSettings, Outbox, connection_errors, make_consumer
+from streamdrift.state.log import Entry
+
+FLUSH_SECONDS = 30.0
+_LOOK_UP_MS = 10_000
+_POLL_MS = 1_000
+_PATIENCE = 30
+"""Polls in a row without a record after which a read is given up."""
+
+
+class KafkaLog:
+    """Partition 0 of topics, written through an outbox that others may share."""
+
+    def __init__(self, connection: KafkaSettings, outbox: Outbox) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._consumer: KafkaConsumer = make_consumer(connection)
+
+    def append(self, topic: str, key: str, value: bytes | None) -> None:
+        self._outbox.send(topic, value, key=key.encode(), partition=0)
+
+    def flush(self) -> None:
+        self._outbox.flush(FLUSH_SECONDS)
+
+    def read(self, topic: str, start: int) -> Iterator[Entry]:
+        partition = TopicPartition(topic, 0)
+        with connection_errors(self._connection, f"read the topic {topic}"):
+            end = self.end(topic)
+            first = self._consumer.beginning_offsets([partition], timeout_ms=_LOOK_UP_MS)
+            position = max(start, first[partition])
+            if position >= end:
+                return
+            self._consumer.assign([partition])
+            self._consumer.seek(partition, position)
+        waited = 0
+        while position < end:
+            with connection_errors(self._connection, f"read the topic {topic}"):
+                records = self._consumer.poll(timeout_ms=_POLL_MS).get(partition, [])
+                # Compaction and markers leave gaps, so the end may come without a record.
+                position = self._consumer.position(partition, timeout_ms=_LOOK_UP_MS)
+            waited = 0 if records else waited + 1
+            if waited > _PATIENCE:
+                raise ConnectionsError(
+                    f"cannot read the topic {topic} to its end ({position} of {end})",
+                    "is its partition's leader up?",
+                )
+            for record in records:
+                key = (record.key or b"").decode(errors="replace")
+                yield Entry(record.offset, key, record.value)
+
+    def end(self, topic: str) -> int:
+        partition = TopicPartition(topic, 0)
+        with connection_errors(self._connection, f"read the topic {topic}"):
+            return int(self._consumer.end_offsets([partition], timeout_ms=_LOOK_UP_MS)[partition])
+
+    def close(self) -> None:
+        """Close the reader; the outbox belongs to who made it."""
+        self._consumer.close(autocommit=False, timeout_ms=1_000)
