@@ -72,7 +72,8 @@ class Messages:
         return self.data[self.start[i] : self.start[i] + self.length[i]].tobytes()
 
 
-class DeadLetter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
     """A message that could not be used, or in part: what goes to the dead-letter topic."""
 
     reason: str

@@ -111,7 +111,7 @@ class Watch:
             signals = entry.signals
             begin = np.where(self.held[signals], size, start[signals])
             rows = entry.bank.update(values, signals, begin)
-            for slot in np.flatnonzero(rows < np.minimum(first[signals], size)):
+            for slot in np.flatnonzero(rows < np.minimum(first[signals], size)).tolist():
                 signal = int(signals[slot])
                 first[signal] = rows[slot]
                 raised[signal] = entry
