@@ -1,11 +1,15 @@
 """`streamdrift check`: with the settings right, whether connections and topics stand."""
 
+from collections.abc import Iterator, Sequence
+
 import typer
 
 from streamdrift.assembly import topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
 from streamdrift.topics import TopicReport, inspect_topics
+
+_HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
 
 
 def run_check(settings: Settings, *, offline: bool) -> None:
@@ -16,14 +20,10 @@ def run_check(settings: Settings, *, offline: bool) -> None:
     typer.echo(f"settings: all right, deployment {settings.name}")
     if offline:
         return
-    from rich.console import Console
-    from rich.table import Table
-
     reports = inspect_topics(settings.kafka, topic_needs(settings))
-    table = Table("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
-    for report in reports:
-        table.add_row(*_row(report, will_create=settings.topics.create))
-    Console(highlight=False).print(table)
+    rows = [_row(report, will_create=settings.topics.create) for report in reports]
+    for row in _aligned([_HEADER, *rows]):
+        typer.echo(row)
     problems = [
         report
         for report in reports
@@ -41,6 +41,13 @@ def run_check(settings: Settings, *, offline: bool) -> None:
             hint="the commands above mend it",
         )
     typer.echo("connections: all right")
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
 
 
 def _row(report: TopicReport, *, will_create: bool) -> tuple[str, ...]:

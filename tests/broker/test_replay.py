@@ -1,0 +1,78 @@
+"""Replays of a topic's history."""
+
+import json
+import random
+
+import pytest
+
+from streamdrift.commands.check import run_check
+from streamdrift.commands.replay import ReplayOptions, run_replay
+from streamdrift.config import load_settings
+from streamdrift.errors import ConnectionsError, InputError
+from streamdrift.kafka import Outbox
+
+START = 1_767_225_600
+
+
+@pytest.fixture
+def settings(connection, name):
+    values = (
+        f"name={name}",
+        f"kafka.bootstrap_servers={connection.bootstrap_servers}",
+        f"source.predictions=[{name}]",
+        "models.*.reference.events=500",
+    )
+    return load_settings(None, values, {})
+
+
+@pytest.fixture
+def topic(connection, name, make_topic):
+    draw = random.Random(5)
+    make_topic(connection, name, partitions=2)
+    outbox = Outbox(connection)
+    for i in range(3_000):
+        event = {
+            "model": "fraud",
+            "timestamp": START + i,
+            "features": {"amount": draw.gauss(3 if i >= 1_500 else 0, 1)},
+        }
+        outbox.send(name, json.dumps(event).encode(), partition=i % 2)
+    outbox.flush(30)
+    outbox.close()
+    return name
+
+
+def replay(source, settings, capfd, *, journal=False):
+    run_replay(ReplayOptions(source, None, None, None, journal), settings)
+    out, err = capfd.readouterr()
+    return [json.loads(line) for line in out.splitlines()], err
+
+
+def test_the_history_of_a_topic_gives_the_alerts_of_its_events(settings, topic, capfd):
+    alerts, err = replay(f"kafka://{topic}", settings, capfd)
+    assert alerts[0]["type"] == "io.streamdrift.incident.opened.v1"
+    assert set(alerts[0]["data"]["signals"][0]["onset"]["offsets"]) == {topic}
+    assert "3,000 events" in err
+    assert replay(f"kafka://{topic}", settings, capfd)[0] == alerts
+
+
+def test_a_topic_that_does_not_exist_is_named(settings, capfd):
+    with pytest.raises(InputError, match="the topic nowhere does not exist at"):
+        replay("kafka://nowhere", settings, capfd)
+
+
+def test_check_names_what_is_missing_and_how_to_make_it(settings, topic, capfd):
+    changed = settings.model_copy(
+        update={"topics": settings.topics.model_copy(update={"create": False})}
+    )
+    with pytest.raises(ConnectionsError, match=rf"{changed.name}.alerts \(alerts\) does not exist"):
+        run_check(changed, offline=False)
+    out = capfd.readouterr().out
+    assert f"--create --topic {changed.name}.alerts" in out
+
+
+def test_check_passes_where_topics_may_be_made(settings, capfd):
+    run_check(settings, offline=False)
+    out = capfd.readouterr().out
+    assert "will be created" in out
+    assert out.endswith("connections: all right\n")

@@ -1,0 +1,265 @@
+import gzip
+import json
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from streamdrift.assembly import make_pipeline
+from streamdrift.commands.replay import ReplayOptions, TopicRange, parse_topic, run_replay
+from streamdrift.config import load_settings
+from streamdrift.errors import InputError, OutputError
+from streamdrift.records import Messages, Partition
+from streamdrift.replay import history, replay, summarize
+from streamdrift.sources.memory import MemorySource
+
+START = 1_767_225_600
+FIRST = Partition("predictions", 0)
+SMALL = ("models.*.reference.events=500",)
+
+
+def settings(*assignments):
+    return load_settings(None, [*SMALL, *assignments], {})
+
+
+def events(count, shift_at=None, model="fraud"):
+    draw = random.Random(5)
+    for i in range(count):
+        shifted = shift_at is not None and i >= shift_at
+        yield {
+            "model": model,
+            "version": "3",
+            "timestamp": START + i,
+            "features": {
+                "amount": draw.gauss(3 if shifted else 0, 1),
+                "user": f"u-{i}",
+                "turn": i,
+            },
+            "prediction": draw.random(),
+        }
+
+
+def group(rows, partition=FIRST, first=0):
+    values = [json.dumps(row).encode() if isinstance(row, dict) else row for row in rows]
+    length = np.array([len(value) for value in values], dtype=np.int64)
+    none = np.zeros(len(values), dtype=np.int64)
+    offset = np.arange(first, first + len(values), dtype=np.int64)
+    return Messages(
+        partition=partition,
+        data=np.frombuffer(b"".join(values), dtype=np.uint8),
+        start=np.cumsum(length) - length,
+        length=length,
+        offset=offset,
+        time=(START + offset) * 1_000_000,
+        key_start=none,
+        key_length=none - 1,
+        header_start=none,
+        header_length=none - 1,
+        next_offset=first + len(values),
+    )
+
+
+def groups(rows, size, partition=FIRST):
+    rows = list(rows)
+    return [group(rows[i : i + size], partition, i) for i in range(0, len(rows), size)]
+
+
+def replayed(given, pipeline=None):
+    pipeline = pipeline or make_pipeline(settings())
+    alerts = []
+    tally = replay(given, pipeline, alerts.extend)
+    return tally, alerts, pipeline
+
+
+def test_drift_is_found_however_the_input_is_cut():
+    rows = list(events(3_000, shift_at=1_500))
+    results = [replayed(groups(rows, size))[1] for size in (97, 1_000, 3_000)]
+    assert results[0][0].type == "opened"
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_stream_that_does_not_drift_raises_nothing():
+    assert replayed(groups(events(3_000), 500))[1] == []
+
+
+def test_the_summary_says_what_is_watched_and_what_not_and_why():
+    tally, _, pipeline = replayed(groups(events(2_000), 500))
+    text = "\n".join(summarize(tally, pipeline.monitor, 2.0))
+    assert "fraud 3: " in text
+    assert "signals watched from event 501 on" in text
+    assert "not watched, as identifier: user" in text
+    assert "not watched, as counter: turn" in text
+    assert "2,000 events in 2.0 s (1,000 a second)" in text
+    assert "0 alerts" in text
+
+
+def test_the_summary_says_which_setting_lowers_the_reference():
+    tally, _, pipeline = replayed(groups(events(450), 100))
+    text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    assert "fraud 3: not watched: 450 events are too few for a reference of 500" in text
+    assert "--set 'models.*.reference.events=150'" in text
+
+
+def test_the_summary_names_a_span_that_is_not_reached():
+    pipeline = make_pipeline(settings("models.*.reference.span=30d"))
+    tally, _, _ = replayed(groups(events(800), 100), pipeline)
+    assert "models.*.reference.span" in "\n".join(summarize(tally, pipeline.monitor, 1.0))
+
+
+def test_the_summary_shows_the_first_message_of_each_reason_that_could_not_be_used():
+    rows = [*events(20), b"{broken", b"[", *events(3)]
+    tally, _, pipeline = replayed([group(rows)])
+    text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    assert "2 messages or events not used: 2 invalid_json" in text
+    assert "the first invalid_json: offset 20:" in text
+
+
+def test_nothing_at_all_is_said_too():
+    tally, alerts, pipeline = replayed([])
+    assert alerts == []
+    assert summarize(tally, pipeline.monitor, 0.0)[0] == "no events: nothing was watched"
+
+
+def test_the_history_of_partitions_of_unequal_length_is_one_ordered_stream():
+    rows = list(events(3_000, shift_at=1_500))
+    expected = [alert.id for alert in replayed(groups(rows, 500))[1]]
+    halves = [
+        groups(part, 50, Partition("predictions", number))
+        for number, part in enumerate((rows[:2_000:2], rows[1:2_000:2] + rows[2_000:]))
+    ]
+    source = MemorySource([*halves[0], *halves[1]])
+    pipeline = make_pipeline(settings())
+    _, alerts, _ = replayed(history(source, pipeline, max_pending=200), pipeline)
+    assert [alert.id for alert in alerts] == expected
+
+
+def test_history_ends_where_the_logs_end_when_it_is_read():
+    source = MemorySource(groups(events(100), 50), partitions=[Partition("predictions", 1)])
+    pipeline = make_pipeline(settings())
+    tally, _, _ = replayed(history(source, pipeline, 1_000), pipeline)
+    assert tally.events == 100
+
+
+def test_history_ends_before_the_first_record_of_the_given_time():
+    source = MemorySource(groups(events(100), 30))
+    pipeline = make_pipeline(settings())
+    until = (START + 40) * 1_000_000
+    tally, _, _ = replayed(history(source, pipeline, 1_000, until), pipeline)
+    assert tally.events == 40
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("kafka://a.b-c", TopicRange("a.b-c", "earliest", None)),
+        (
+            "kafka://t?from=2026-01-01T00:00:00+02:00&to=1970-01-01T00:00:01Z",
+            TopicRange("t", "2026-01-01T00:00:00+02:00", 1_000_000),
+        ),
+    ],
+)
+def test_a_topic_is_named_with_its_range(source, expected):
+    assert parse_topic(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("kafka://", "names no topic"),
+        ("kafka://t/x", "names no topic"),
+        ("kafka://t?since=2026-01-01", "unknown since"),
+        ("kafka://t?from=yesterday", "'yesterday' is no start"),
+        ("kafka://t?to=2026-01-01T00:00:00", "no offset to UTC"),
+    ],
+)
+def test_a_topic_that_names_nothing_is_refused(source, message):
+    with pytest.raises(InputError, match=message):
+        parse_topic(source)
+
+
+@pytest.fixture
+def replay_file(tmp_path, capfd):
+    def run(name, text, *assignments, compress=False, **options):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode()) if compress else text.encode())
+        values = {"alerts": None, "model": None, "events_per_day": None, "journal": False}
+        run_replay(ReplayOptions(str(path), **{**values, **options}), settings(*assignments))
+        out, err = capfd.readouterr()
+        return [json.loads(line) for line in out.splitlines()], err
+
+    return run
+
+
+def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file):
+    text = "".join(json.dumps(event) + "\n" for event in events(3_000, shift_at=1_500))
+    alerts, err = replay_file("fraud.jsonl", text)
+    assert alerts[0]["type"] == "io.streamdrift.incident.opened.v1"
+    assert alerts[0]["subject"] == "fraud/3"
+    assert "alerts: 1 opened" in err
+    assert "events a day" not in err
+
+
+def test_a_table_needs_no_settings(replay_file):
+    draw = random.Random(1)
+    lines = [f"{draw.gauss(2 if i >= 1500 else 0, 1):.3f},{draw.choice('ab')}" for i in range(3000)]
+    alerts, err = replay_file("loans.csv.gz", "amount,kind\n" + "\n".join(lines), compress=True)
+    assert alerts[0]["subject"] == "loans"
+    assert alerts[0]["data"]["signals"][0]["name"] == "amount"
+    assert "taken as 100,000 events a day (--events-per-day), and silence is not watched" in err
+
+
+def test_model_and_spacing_of_a_table_can_be_given(replay_file):
+    lines = "\n".join(str(random.Random(i).random()) for i in range(600))
+    alerts, err = replay_file("x.csv", "a\n" + lines, model="credit", events_per_day=24.0)
+    assert alerts == []
+    assert err.startswith("credit: ")
+    assert "taken as 24 events a day" in err
+
+
+def test_a_mapping_in_the_settings_goes_before_the_columns(replay_file):
+    rows = [{"inputs": {"x": random.Random(i).random()}, "ts": START + i} for i in range(600)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    _, err = replay_file(
+        "m.jsonl", text, "source.mapping.features=/inputs", "source.mapping.time=/ts"
+    )
+    assert err.startswith("m: ")
+    assert "events a day" not in err
+
+
+def test_alerts_can_go_to_a_file_which_is_written_anew(replay_file, tmp_path):
+    text = "".join(json.dumps(event) + "\n" for event in events(3_000, shift_at=1_500))
+    target = tmp_path / "alerts.jsonl"
+    target.write_text("old\n")
+    out, _ = replay_file("fraud.jsonl", text, alerts=target)
+    assert out == []
+    assert all(json.loads(line)["specversion"] == "1.0" for line in target.read_text().splitlines())
+
+
+def test_a_file_that_cannot_be_written_is_named(replay_file, tmp_path):
+    with pytest.raises(OutputError, match="No such file or directory"):
+        replay_file("a.jsonl", "{}\n", alerts=tmp_path / "none" / "alerts.jsonl")
+
+
+def test_options_for_files_are_refused_for_topics():
+    options = ReplayOptions("kafka://t", None, "m", None, False)
+    with pytest.raises(InputError, match="--model is for files"):
+        run_replay(options, settings())
+
+
+def test_the_journal_is_refused_for_files(replay_file):
+    with pytest.raises(InputError, match="--journal is for topics"):
+        replay_file("a.jsonl", "{}\n", journal=True)
+
+
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path):
+    path = tmp_path / "fraud.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in events(3_000, shift_at=1_500)))
+    command = [sys.executable, "-m", "streamdrift", "replay", str(path), "--set", SMALL[0]]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 141
+    assert b"Error" not in err
