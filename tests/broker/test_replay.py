@@ -2,20 +2,22 @@
 
 import json
 import random
+from typing import Any
 
 import pytest
 
 from streamdrift.commands.check import run_check
 from streamdrift.commands.replay import ReplayOptions, run_replay
-from streamdrift.config import load_settings
+from streamdrift.config import Settings, load_settings
 from streamdrift.errors import ConnectionsError, InputError
-from streamdrift.kafka import Outbox
+from streamdrift.kafka import KafkaSettings, Outbox
+from tests.topic_maker import TopicMaker
 
 START = 1_767_225_600
 
 
 @pytest.fixture
-def settings(connection, name):
+def settings(connection: KafkaSettings, name: str) -> Settings:
     values = (
         f"name={name}",
         f"kafka.bootstrap_servers={connection.bootstrap_servers}",
@@ -26,7 +28,7 @@ def settings(connection, name):
 
 
 @pytest.fixture
-def topic(connection, name, make_topic):
+def topic(connection: KafkaSettings, name: str, make_topic: TopicMaker) -> str:
     draw = random.Random(5)
     make_topic(connection, name, partitions=2)
     outbox = Outbox(connection)
@@ -42,13 +44,17 @@ def topic(connection, name, make_topic):
     return name
 
 
-def replay(source, settings, capfd, *, journal=False):
-    run_replay(ReplayOptions(source, None, None, None, journal), settings)
+def replay(
+    source: str, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> tuple[list[Any], str]:
+    run_replay(ReplayOptions(source, None, None, None, False), settings)
     out, err = capfd.readouterr()
     return [json.loads(line) for line in out.splitlines()], err
 
 
-def test_the_history_of_a_topic_gives_the_alerts_of_its_events(settings, topic, capfd):
+def test_the_history_of_a_topic_gives_the_alerts_of_its_events(
+    settings: Settings, topic: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     alerts, err = replay(f"kafka://{topic}", settings, capfd)
     assert alerts[0]["type"] == "io.streamdrift.incident.opened.v1"
     assert set(alerts[0]["data"]["signals"][0]["onset"]["offsets"]) == {topic}
@@ -56,12 +62,16 @@ def test_the_history_of_a_topic_gives_the_alerts_of_its_events(settings, topic, 
     assert replay(f"kafka://{topic}", settings, capfd)[0] == alerts
 
 
-def test_a_topic_that_does_not_exist_is_named(settings, capfd):
+def test_a_topic_that_does_not_exist_is_named(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(InputError, match="the topic nowhere does not exist at"):
         replay("kafka://nowhere", settings, capfd)
 
 
-def test_check_names_what_is_missing_and_how_to_make_it(settings, topic, capfd):
+def test_check_names_what_is_missing_and_how_to_make_it(
+    settings: Settings, topic: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     changed = settings.model_copy(
         update={"topics": settings.topics.model_copy(update={"create": False})}
     )
@@ -71,7 +81,9 @@ def test_check_names_what_is_missing_and_how_to_make_it(settings, topic, capfd):
     assert f"--create --topic {changed.name}.alerts" in out
 
 
-def test_check_passes_where_topics_may_be_made(settings, capfd):
+def test_check_passes_where_topics_may_be_made(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
     run_check(settings, offline=False)
     out = capfd.readouterr().out
     assert "will be created" in out

@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,38 +10,40 @@ import yaml
 import streamdrift
 from streamdrift import __main__ as command_line
 
+Call = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture
-def call(monkeypatch, capsys):
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs `streamdrift ...` in this process; returns exit code, stdout and stderr."""
 
-    def call(*arguments):
+    def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streamdrift", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
             command_line.main()
         out, err = capsys.readouterr()
-        return exit_.value.code or 0, out, err
+        return int(exit_.value.code or 0), out, err
 
     return call
 
 
-def test_the_version_is_printed(call):
+def test_the_version_is_printed(call: Call) -> None:
     assert call("--version") == (0, f"streamdrift {streamdrift.__version__}\n", "")
 
 
-def test_without_a_command_the_help_is_shown(call):
+def test_without_a_command_the_help_is_shown(call: Call) -> None:
     _, out, err = call()
     assert "replay" in out + err
 
 
 @pytest.mark.parametrize("command", ["run", "replay", "check", "settings", "demo"])
-def test_every_command_has_help(call, command):
+def test_every_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")
     assert code == 0
     assert "Usage" in out
 
 
-def test_the_help_waits_for_no_heavy_import():
+def test_the_help_waits_for_no_heavy_import() -> None:
     program = (
         "import sys, streamdrift.__main__ as m\n"
         "heavy = {'numba', 'numpy', 'kafka', 'pyarrow', 'pydantic', 'prometheus_client'}\n"
@@ -51,19 +55,19 @@ def test_the_help_waits_for_no_heavy_import():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_settings_in_effect_are_printed_as_yaml(call):
+def test_the_settings_in_effect_are_printed_as_yaml(call: Call) -> None:
     code, out, err = call("settings", "--set", "name=fraud-watch")
     assert (code, err) == (0, "")
     assert yaml.safe_load(out)["name"] == "fraud-watch"
 
 
-def test_the_schema_is_json(call):
+def test_the_schema_is_json(call: Call) -> None:
     code, out, _ = call("settings", "--json-schema")
     assert code == 0
     assert json.loads(out)["properties"]["kafka"]["description"]
 
 
-def test_wrong_settings_end_with_their_own_code_and_no_traceback(call):
+def test_wrong_settings_end_with_their_own_code_and_no_traceback(call: Call) -> None:
     code, out, err = call("settings", "--set", "nam=x", "--set", "http.bind=here")
     assert code == 2
     assert out == ""
@@ -73,7 +77,7 @@ def test_wrong_settings_end_with_their_own_code_and_no_traceback(call):
     assert "Traceback" not in err
 
 
-def test_a_settings_file_is_read(call, tmp_path):
+def test_a_settings_file_is_read(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "streamdrift.yaml"
     file.write_text("commit_interval: 5s\n")
     code, out, _ = call("settings", "-c", file)
@@ -81,25 +85,25 @@ def test_a_settings_file_is_read(call, tmp_path):
     assert yaml.safe_load(out)["commit_interval"] == "5s"
 
 
-def test_a_missing_settings_file_is_named(call, tmp_path):
+def test_a_missing_settings_file_is_named(call: Call, tmp_path: Path) -> None:
     code, _, err = call("run", "-c", tmp_path / "nowhere.yaml")
     assert code == 2
     assert "nowhere.yaml: No such file or directory" in err
 
 
-def test_an_unknown_option_is_refused(call):
+def test_an_unknown_option_is_refused(call: Call) -> None:
     code, _, err = call("replay", "--modle", "x", "file.csv")
     assert code == 2
     assert "No such option" in err
 
 
-def test_check_reads_the_settings_before_it_connects(call):
+def test_check_reads_the_settings_before_it_connects(call: Call) -> None:
     code, out, _ = call("check", "--offline")
     assert code == 0
     assert out == "settings: all right, deployment streamdrift\n"
 
 
-def test_check_says_that_no_broker_answers(call):
+def test_check_says_that_no_broker_answers(call: Call) -> None:
     code, _, err = call(
         "check",
         "--set",

@@ -1,18 +1,28 @@
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streamdrift.config import Settings, load_settings, settings_schema
 from streamdrift.config.layers import parse_file, read_assignments, read_environment
 from streamdrift.durations import SECOND
 from streamdrift.errors import SettingsError
 
+Load = Callable[..., Settings]
+Report = Callable[..., str]
+
 
 @pytest.fixture
-def load(tmp_path):
-    def load(text=None, assignments=(), environment=None):
+def load(tmp_path: Path) -> Load:
+    def load(
+        text: str | None = None,
+        assignments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
         file = None
         if text is not None:
             file = tmp_path / "streamdrift.yaml"
@@ -23,8 +33,8 @@ def load(tmp_path):
 
 
 @pytest.fixture
-def mistakes(load):
-    def mistakes(*arguments, **options):
+def mistakes(load: Load) -> Report:
+    def mistakes(*arguments: Any, **options: Any) -> str:
         with pytest.raises(SettingsError) as error:
             load(*arguments, **options)
         return str(error.value)
@@ -32,7 +42,7 @@ def mistakes(load):
     return mistakes
 
 
-def test_everything_has_a_default(load):
+def test_everything_has_a_default(load: Load) -> None:
     settings = load()
     assert settings.kafka.bootstrap_servers == "localhost:9092"
     assert settings.name == "streamdrift"
@@ -40,16 +50,16 @@ def test_everything_has_a_default(load):
     assert settings.instance
 
 
-def test_settings_are_frozen(load):
+def test_settings_are_frozen(load: Load) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        load().name = "other"
+        load().name = "other"  # type: ignore[misc]  # what is tested
 
 
-def test_an_empty_file_is_the_defaults(load):
+def test_an_empty_file_is_the_defaults(load: Load) -> None:
     assert load("# nothing yet\n") == load()
 
 
-def test_assignments_go_before_environment_before_file(load):
+def test_assignments_go_before_environment_before_file(load: Load) -> None:
     text = "name: file\ncommit_interval: 2s\nkafka: {client_id: file, bootstrap_servers: file:1}\n"
     settings = load(
         text,
@@ -62,7 +72,7 @@ def test_assignments_go_before_environment_before_file(load):
     assert settings.commit_interval == 2 * SECOND
 
 
-def test_assigned_values_are_typed_as_in_yaml(load):
+def test_assigned_values_are_typed_as_in_yaml(load: Load) -> None:
     settings = load(
         assignments=["topics.create=false", "source.predictions=[a, {pattern: b.*}]", "http.bind="]
     )
@@ -71,7 +81,7 @@ def test_assigned_values_are_typed_as_in_yaml(load):
     assert settings.http.address() is None
 
 
-def test_text_stays_text_where_text_is_wanted(load):
+def test_text_stays_text_where_text_is_wanted(load: Load) -> None:
     settings = load(
         assignments=["name=7", "kafka.bootstrap_servers=broker:9092"],
         environment={
@@ -88,7 +98,7 @@ def test_text_stays_text_where_text_is_wanted(load):
     assert settings.kafka.sasl_plain_password.get_secret_value() == "0123"
 
 
-def test_every_mistake_is_reported_at_once_with_its_place(mistakes):
+def test_every_mistake_is_reported_at_once_with_its_place(mistakes: Report) -> None:
     text = """\
 name: my deployment
 commit_interval: soon
@@ -121,12 +131,12 @@ http:
     assert "did you mean `format`?" in found["source.formt"]
 
 
-def test_a_setting_in_the_wrong_place_is_shown_its_own(mistakes):
+def test_a_setting_in_the_wrong_place_is_shown_its_own(mistakes: Report) -> None:
     message = mistakes("bootstrap_servers: localhost:9092\n")
     assert "unknown setting here; did you mean `kafka.bootstrap_servers`?" in message
 
 
-def test_mistakes_speak_yaml(mistakes):
+def test_mistakes_speak_yaml(mistakes: Report) -> None:
     message = mistakes("source: {predictions: [7]}\nhttp: 3\ntopics: {create: 7}\nmodels: []\n")
     lines = [line.split("): ")[1] for line in message.splitlines()[1:]]
     assert sorted(lines) == [
@@ -137,52 +147,52 @@ def test_mistakes_speak_yaml(mistakes):
     ]
 
 
-def test_allowed_values_are_listed(mistakes):
+def test_allowed_values_are_listed(mistakes: Report) -> None:
     message = mistakes("kafka: {security_protocol: TLS}\n")
     assert "must be 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL', not 'TLS'" in message
 
 
-def test_a_key_given_twice_is_a_mistake(mistakes):
+def test_a_key_given_twice_is_a_mistake(mistakes: Report) -> None:
     message = mistakes("name: a\nhttp: {}\nname: b\n")
     assert "name (" in message
     assert "given twice" in message
     assert "streamdrift.yaml:1 and" in message
 
 
-def test_yaml_syntax_errors_have_a_line(mistakes):
+def test_yaml_syntax_errors_have_a_line(mistakes: Report) -> None:
     message = mistakes("name: a\nkafka:\n  client_id: [1, 2\nhttp: {}\n")
     assert "streamdrift.yaml:4:5: not valid YAML: expected ',' or ']'" in message
     assert "a tab where YAML wants spaces" in mistakes("kafka:\n\tclient_id: x\n")
 
 
-def test_a_file_that_is_no_mapping_is_refused(mistakes):
+def test_a_file_that_is_no_mapping_is_refused(mistakes: Report) -> None:
     assert "the settings must be a mapping" in mistakes("- a\n- b\n")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere\.yaml: No such file"):
         load_settings(tmp_path / "nowhere.yaml")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="is not UTF-8"):
         load_settings(tmp_path / "x.yaml")
 
 
 @pytest.mark.parametrize("assignment", ["name", "=x", ""])
-def test_an_assignment_needs_key_and_value(assignment):
+def test_an_assignment_needs_key_and_value(assignment: str) -> None:
     with pytest.raises(SettingsError, match="no key and value"):
         load_settings(None, [assignment], {})
 
 
-def test_unknown_environment_variables_are_reported(mistakes):
+def test_unknown_environment_variables_are_reported(mistakes: Report) -> None:
     message = mistakes(environment={"STREAMDRIFT_BOOTSTRAP_SERVERS": "x:1"})
     assert "STREAMDRIFT_BOOTSTRAP_SERVERS" in message
     assert "did you mean `kafka.bootstrap_servers`?" in message
 
 
-def test_variables_of_tests_and_of_kubernetes_are_not_settings(load):
+def test_variables_of_tests_and_of_kubernetes_are_not_settings(load: Load) -> None:
     foreign = {
         "STREAMDRIFT_TEST_BOOTSTRAP": "localhost:9092",
         "STREAMDRIFT_SERVICE_HOST": "10.0.0.1",
@@ -195,21 +205,23 @@ def test_variables_of_tests_and_of_kubernetes_are_not_settings(load):
 
 
 @pytest.mark.parametrize(("key", "value"), [("mode", "distributed"), ("guarantee", "exactly_once")])
-def test_what_is_not_available_yet_is_refused_clearly(mistakes, key, value):
+def test_what_is_not_available_yet_is_refused_clearly(
+    mistakes: Report, key: str, value: str
+) -> None:
     message = mistakes(assignments=[f"{key}={value}"])
     assert f"`{value}` is not available in this version" in message
 
 
 @pytest.mark.parametrize("bind", ["8410", "localhost:http", "localhost:99999", ":8410"])
-def test_a_bind_needs_address_and_port(mistakes, bind):
+def test_a_bind_needs_address_and_port(mistakes: Report, bind: str) -> None:
     assert "must be an address and a port" in mistakes(assignments=[f"http.bind={bind}"])
 
 
-def test_an_ipv6_address_can_be_bound(load):
+def test_an_ipv6_address_can_be_bound(load: Load) -> None:
     assert load(assignments=['http.bind="[::1]:8410"']).http.address() == ("::1", 8410)
 
 
-def test_entries_of_models_lie_over_one_another_key_by_key(load):
+def test_entries_of_models_lie_over_one_another_key_by_key(load: Load) -> None:
     settings = load("""\
 models:
   fraud-eu: {ignore: [session_id]}
@@ -227,7 +239,7 @@ models:
     assert settings.model("other") is settings.model("another")
 
 
-def test_a_mistake_in_a_model_is_placed(mistakes):
+def test_a_mistake_in_a_model_is_placed(mistakes: Report) -> None:
     message = mistakes('models: {"*": {referense: {}}, "fraud.eu": {reference: {events: none}}}\n')
     assert "models.*.referense" in message
     assert "did you mean `reference`?" in message
@@ -235,13 +247,13 @@ def test_a_mistake_in_a_model_is_placed(mistakes):
     assert "not 'none'" in message
 
 
-def test_a_model_can_have_a_number_or_dots_for_a_name(load):
+def test_a_model_can_have_a_number_or_dots_for_a_name(load: Load) -> None:
     settings = load("models: {7: {ignore: [a]}}\n", ['models."fraud.eu".ignore=[b]'])
     assert settings.model("7").ignore == ("a",)
     assert settings.model("fraud.eu").ignore == ("b",)
 
 
-def test_secrets_are_not_shown(load):
+def test_secrets_are_not_shown(load: Load) -> None:
     settings = load("""\
 kafka:
   security_protocol: SASL_SSL
@@ -254,40 +266,40 @@ kafka:
     assert "swordfish" not in repr(settings)
 
 
-def test_secrets_are_not_shown_in_mistakes(mistakes):
+def test_secrets_are_not_shown_in_mistakes(mistakes: Report) -> None:
     message = mistakes("kafka: {sasl_plain_password: [swordfish], ssl_password: 77077}\n")
     assert "kafka.ssl_password" in message
     assert "swordfish" not in message
     assert "77077" not in message
 
 
-def test_what_is_shown_can_be_read_again(load):
+def test_what_is_shown_can_be_read_again(load: Load) -> None:
     settings = load("models: {fraud: {reference: {span: 1h}}}\ncommit_interval: 1500ms\n")
     again = load(settings.text())
     assert again.text() == settings.text()
     assert again.model("fraud") == settings.model("fraud")
 
 
-def test_yaml_follows_the_core_schema():
+def test_yaml_follows_the_core_schema() -> None:
     values = parse_file("a: no\nb: 2026-11-21T12:00:00Z\nc: 1e3\nd: 0123\ne: true\n", "x").values
     assert values == {"a": "no", "b": "2026-11-21T12:00:00Z", "c": 1000.0, "d": "0123", "e": True}
 
 
-def test_environment_values_that_are_no_yaml_are_text():
+def test_environment_values_that_are_no_yaml_are_text() -> None:
     values = read_environment({"STREAMDRIFT_NAME": "*x", "STREAMDRIFT_A__B": "a: b"}).values
     assert values == {"name": "*x", "a": {"b": "a: b"}}
 
 
-def test_assignments_that_overlap_add_up():
+def test_assignments_that_overlap_add_up() -> None:
     values = read_assignments(["a.b=1", "a.c={d: 2}", "a.c.e=3"]).values
     assert values == {"a": {"b": 1, "c": {"d": 2, "e": 3}}}
 
 
-def test_the_schema_describes_every_key():
+def test_the_schema_describes_every_key() -> None:
     schema = settings_schema()
     json.dumps(schema)
 
-    def undescribed(node, path):
+    def undescribed(node: Mapping[str, Any], path: str) -> Iterator[str]:
         for name, item in node.get("properties", {}).items():
             if "description" not in item:
                 yield f"{path}.{name}"
@@ -298,19 +310,19 @@ def test_the_schema_describes_every_key():
     assert missing == []
 
 
-def test_every_section_is_frozen_and_forbids_what_it_does_not_know():
+def test_every_section_is_frozen_and_forbids_what_it_does_not_know() -> None:
     for field in Settings.model_fields.values():
         section = field.annotation
-        if hasattr(section, "model_config"):
+        if isinstance(section, type) and issubclass(section, BaseModel):
             assert section.model_config["frozen"] is True
             assert section.model_config["extra"] == "forbid"
 
 
-def test_the_text_is_yaml_of_plain_values(load):
+def test_the_text_is_yaml_of_plain_values(load: Load) -> None:
     assert yaml.safe_load(load().text())["http"] == {"bind": "127.0.0.1:8410"}
 
 
-def test_topics_bear_the_name_of_the_deployment(load):
+def test_topics_bear_the_name_of_the_deployment(load: Load) -> None:
     assert load().alerts.topic == "streamdrift.alerts"
     named = load(assignments=["name=a"])
     assert named.alerts.topic == "a.alerts"
@@ -320,7 +332,7 @@ def test_topics_bear_the_name_of_the_deployment(load):
     assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
 
 
-def test_mistakes_in_mappings_and_formats_are_placed(mistakes):
+def test_mistakes_in_mappings_and_formats_are_placed(mistakes: Report) -> None:
     message = mistakes("""\
 source:
   format: jsn

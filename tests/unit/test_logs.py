@@ -1,6 +1,8 @@
 import io
 import json
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from streamdrift.logs import set_up_logs
 
 
 @pytest.fixture(autouse=True)
-def _as_before():
+def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -19,15 +21,15 @@ def _as_before():
 
 
 class Terminal(io.StringIO):
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
-def lines(stream):
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_each_fact_is_one_json_object_a_line():
+def test_each_fact_is_one_json_object_a_line() -> None:
     stream = io.StringIO()
     set_up_logs(stream=stream)
     structlog.get_logger().info("reference complete", model="fraud", events=np.int64(3), text="ä\n")
@@ -42,7 +44,7 @@ def test_each_fact_is_one_json_object_a_line():
     }
 
 
-def test_levels_below_the_chosen_one_are_left_out():
+def test_levels_below_the_chosen_one_are_left_out() -> None:
     stream = io.StringIO()
     set_up_logs("warning", stream)
     structlog.get_logger().info("quiet")
@@ -50,7 +52,7 @@ def test_levels_below_the_chosen_one_are_left_out():
     assert [line["event"] for line in lines(stream)] == ["loud"]
 
 
-def test_an_exception_is_part_of_its_line():
+def test_an_exception_is_part_of_its_line() -> None:
     stream = io.StringIO()
     set_up_logs(stream=stream)
     try:
@@ -62,7 +64,7 @@ def test_an_exception_is_part_of_its_line():
     assert "ValueError: broken" in line["exception"]
 
 
-def test_records_of_libraries_come_out_in_the_same_form():
+def test_records_of_libraries_come_out_in_the_same_form() -> None:
     stream = io.StringIO()
     set_up_logs(stream=stream)
     logging.getLogger("somewhere").warning("%d left", 3)
@@ -74,7 +76,7 @@ def test_records_of_libraries_come_out_in_the_same_form():
     assert line["level"] == "warning"
 
 
-def test_a_terminal_gets_lines_for_people():
+def test_a_terminal_gets_lines_for_people() -> None:
     stream = Terminal()
     set_up_logs(stream=stream)
     structlog.get_logger().info("reference complete", model="fraud")

@@ -17,20 +17,20 @@ from streamdrift.records import (
 
 
 @pytest.fixture
-def metrics():
+def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
 
 
-def sample(metrics, name, **labels):
+def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
-def reading(ordinal, model="fraud", statistic=1.5):
+def reading(ordinal: int, model: str = "fraud", statistic: float = 1.5) -> SignalReading:
     signal = Signal(ordinal, f"x{ordinal}", None, SignalKind.VALUE, AlertKind.DATA_DRIFT)
     return SignalReading(model, "3", signal, "adwin", statistic, 4.0, changed=ordinal == 1)
 
 
-def test_what_happened_is_counted(metrics):
+def test_what_happened_is_counted(metrics: Metrics) -> None:
     metrics.read("predictions", messages=3, events=5)
     metrics.read("predictions", messages=1, events=1)
     metrics.dead_letter("invalid_json", 2)
@@ -41,7 +41,7 @@ def test_what_happened_is_counted(metrics):
     assert sample(metrics, "streamdrift_stage_seconds_total", stage="decode") == 0.25
 
 
-def test_latency_runs_from_event_time_to_publication(metrics):
+def test_latency_runs_from_event_time_to_publication(metrics: Metrics) -> None:
     alert = Alert("a", "opened", "fraud", "3", 1_000_000, 1_000_000, {})
     metrics.published([alert], now=3_500_000)
     assert sample(metrics, "streamdrift_alerts_total", type="opened") == 1
@@ -50,12 +50,12 @@ def test_latency_runs_from_event_time_to_publication(metrics):
     assert sample(metrics, "streamdrift_alert_latency_seconds_bucket", le="5.0") == 1
 
 
-def test_a_clock_behind_the_events_gives_no_negative_latency(metrics):
+def test_a_clock_behind_the_events_gives_no_negative_latency(metrics: Metrics) -> None:
     metrics.published([Alert("a", "opened", "m", "", 9_000_000, 0, {})], now=1)
     assert sample(metrics, "streamdrift_alert_latency_seconds_sum") == 0
 
 
-def test_signals_have_statistic_and_threshold(metrics):
+def test_signals_have_statistic_and_threshold(metrics: Metrics) -> None:
     metrics.watched([reading(0), reading(1)], [], {})
     labels = {"model": "fraud", "version": "3", "signal": "x1", "detector": "adwin"}
     assert sample(metrics, "streamdrift_signal_statistic", **labels) == 1.5
@@ -63,7 +63,7 @@ def test_signals_have_statistic_and_threshold(metrics):
     assert sample(metrics, "streamdrift_signal_changed", **labels) == 1
 
 
-def test_the_number_of_series_is_bounded_and_the_rest_counted():
+def test_the_number_of_series_is_bounded_and_the_rest_counted() -> None:
     metrics = Metrics(CollectorRegistry(), max_series=10)
     metrics.watched([reading(ordinal) for ordinal in range(25)], [], {})
     body, _ = metrics.exposition()
@@ -71,7 +71,7 @@ def test_the_number_of_series_is_bounded_and_the_rest_counted():
     assert sample(metrics, "streamdrift_signals_left_out") == 15
 
 
-def test_what_is_gone_disappears(metrics):
+def test_what_is_gone_disappears(metrics: Metrics) -> None:
     metrics.watched([reading(0)], [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1})
     metrics.watched([], [], {})
     body, _ = metrics.exposition()
@@ -87,12 +87,14 @@ def test_what_is_gone_disappears(metrics):
         (WarmUp("m", "1", 0, 0, False), 0.0),
     ],
 )
-def test_warm_up_is_complete_only_when_it_is(metrics, warm_up, ratio):
+def test_warm_up_is_complete_only_when_it_is(
+    metrics: Metrics, warm_up: WarmUp, ratio: float
+) -> None:
     metrics.watched([], [warm_up], {})
     assert sample(metrics, "streamdrift_warm_up_ratio", model="m", version="1") == ratio
 
 
-def test_positions_and_state(metrics):
+def test_positions_and_state(metrics: Metrics) -> None:
     metrics.position(5_000_000, {Partition("predictions", 1): 7}, pending=3)
     metrics.stored(1_234)
     metrics.committed(0.02)
@@ -108,7 +110,7 @@ def test_positions_and_state(metrics):
     assert sample(metrics, "streamdrift_source_disconnects_total") == 1
 
 
-def test_the_exposition_is_valid_and_names_follow_the_rules(metrics):
+def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) -> None:
     metrics.read("t", 1, 1)
     metrics.watched([reading(0)], [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1})
     body, content_type = metrics.exposition()

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,25 +21,25 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language):
+def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def commands():
+def commands() -> list[str]:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     inline = re.findall(r"`(streamdrift \w+[^`]*)`", README)
     shown = [*lines, *(" ".join(text.split()) for text in inline)]
     return [line for line in shown if line.startswith("streamdrift ")]
 
 
-def test_there_is_something_to_check():
+def test_there_is_something_to_check() -> None:
     assert len(blocks("python")) >= 2
     assert len(blocks("yaml")) >= 1
     assert len(commands()) >= 4
 
 
 @pytest.mark.parametrize("command", commands())
-def test_commands_exist_with_their_options(command):
+def test_commands_exist_with_their_options(command: str) -> None:
     name, *arguments = shlex.split(command)[1:]
     found = typer.main.get_group(app).commands[name]
     if "--help" not in arguments and (arguments or name in ("run", "settings", "demo")):
@@ -46,14 +47,14 @@ def test_commands_exist_with_their_options(command):
 
 
 @pytest.mark.parametrize("block", blocks("yaml"))
-def test_settings_load(block, tmp_path):
+def test_settings_load(block: str, tmp_path: Path) -> None:
     file = tmp_path / "streamdrift.yaml"
     file.write_text(block)
     settings = load_settings(file, environment={})
     assert settings.model("fraud").reference.events == 10_000
 
 
-def test_events_decode():
+def test_events_decode() -> None:
     events = [json.loads(block) for block in blocks("json")]
     event = next(event for event in events if "event_id" in event)
     data = np.frombuffer(json.dumps(event).encode(), dtype=np.uint8)
@@ -79,7 +80,7 @@ def test_events_decode():
     assert {key.name for key in batch.columns} >= {"amount", "country", "score", "latency_ms"}
 
 
-def shown_part(shown, actual):
+def shown_part(shown: Any, actual: Any) -> Any:
     """Returns of `actual` what `shown` has too."""
     if isinstance(shown, dict):
         return {key: shown_part(shown[key], actual[key]) for key in shown}
@@ -88,7 +89,9 @@ def shown_part(shown, actual):
     return actual
 
 
-def test_the_replay_gives_the_alert_that_is_shown(tmp_path, monkeypatch):
+def test_the_replay_gives_the_alert_that_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     exec(next(block for block in blocks("python") if "fraud.jsonl" in block), {})
     options = ReplayOptions("fraud.jsonl", tmp_path / "alerts.jsonl", None, None, False)
@@ -98,12 +101,12 @@ def test_the_replay_gives_the_alert_that_is_shown(tmp_path, monkeypatch):
     assert shown_part(shown, first) == shown
 
 
-def test_the_detector_example_notices_the_change(capsys):
+def test_the_detector_example_notices_the_change(capsys: pytest.CaptureFixture[str]) -> None:
     exec(next(block for block in blocks("python") if "ADWIN" in block), {})
     assert capsys.readouterr().out.count("changed; noticed at 5") == 1
 
 
-def test_metrics_are_those_that_exist():
+def test_metrics_are_those_that_exist() -> None:
     shown = {
         name
         for line in README.splitlines()
@@ -117,7 +120,7 @@ def test_metrics_are_those_that_exist():
     assert exist - shown == {"streamdrift_signal_threshold", "streamdrift_signal_changed"}
 
 
-def test_files_that_are_linked_exist():
+def test_files_that_are_linked_exist() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target

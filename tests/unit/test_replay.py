@@ -3,28 +3,35 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from streamdrift.assembly import make_pipeline
 from streamdrift.commands.replay import ReplayOptions, TopicRange, parse_topic, run_replay
-from streamdrift.config import load_settings
+from streamdrift.config import Settings, load_settings
 from streamdrift.errors import InputError, OutputError
-from streamdrift.records import Messages, Partition
-from streamdrift.replay import history, replay, summarize
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import Alert, Messages, Partition
+from streamdrift.replay import Tally, history, replay, summarize
 from streamdrift.sources.memory import MemorySource
 
+ReplayFile = Callable[..., tuple[list[Any], str]]
 START = 1_767_225_600
 FIRST = Partition("predictions", 0)
 SMALL = ("models.*.reference.events=500",)
 
 
-def settings(*assignments):
+def settings(*assignments: str) -> Settings:
     return load_settings(None, [*SMALL, *assignments], {})
 
 
-def events(count, shift_at=None, model="fraud"):
+def events(
+    count: int, shift_at: int | None = None, model: str = "fraud"
+) -> Iterator[dict[str, Any]]:
     draw = random.Random(5)
     for i in range(count):
         shifted = shift_at is not None and i >= shift_at
@@ -41,7 +48,9 @@ def events(count, shift_at=None, model="fraud"):
         }
 
 
-def group(rows, partition=FIRST, first=0):
+def group(
+    rows: Iterable[dict[str, Any] | bytes], partition: Partition = FIRST, first: int = 0
+) -> Messages:
     values = [json.dumps(row).encode() if isinstance(row, dict) else row for row in rows]
     length = np.array([len(value) for value in values], dtype=np.int64)
     none = np.zeros(len(values), dtype=np.int64)
@@ -61,30 +70,34 @@ def group(rows, partition=FIRST, first=0):
     )
 
 
-def groups(rows, size, partition=FIRST):
-    rows = list(rows)
-    return [group(rows[i : i + size], partition, i) for i in range(0, len(rows), size)]
+def groups(
+    rows: Iterable[dict[str, Any]], size: int, partition: Partition = FIRST
+) -> list[Messages]:
+    listed = list(rows)
+    return [group(listed[i : i + size], partition, i) for i in range(0, len(listed), size)]
 
 
-def replayed(given, pipeline=None):
+def replayed(
+    given: Iterable[Messages | None], pipeline: Pipeline | None = None
+) -> tuple[Tally, list[Alert], Pipeline]:
     pipeline = pipeline or make_pipeline(settings())
-    alerts = []
+    alerts: list[Alert] = []
     tally = replay(given, pipeline, alerts.extend)
     return tally, alerts, pipeline
 
 
-def test_drift_is_found_however_the_input_is_cut():
+def test_drift_is_found_however_the_input_is_cut() -> None:
     rows = list(events(3_000, shift_at=1_500))
     results = [replayed(groups(rows, size))[1] for size in (97, 1_000, 3_000)]
     assert results[0][0].type == "opened"
     assert results[0] == results[1] == results[2]
 
 
-def test_a_stream_that_does_not_drift_raises_nothing():
+def test_a_stream_that_does_not_drift_raises_nothing() -> None:
     assert replayed(groups(events(3_000), 500))[1] == []
 
 
-def test_the_summary_says_what_is_watched_and_what_not_and_why():
+def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
     tally, _, pipeline = replayed(groups(events(2_000), 500))
     text = "\n".join(summarize(tally, pipeline.monitor, 2.0))
     assert "fraud 3: " in text
@@ -95,34 +108,34 @@ def test_the_summary_says_what_is_watched_and_what_not_and_why():
     assert "0 alerts" in text
 
 
-def test_the_summary_says_which_setting_lowers_the_reference():
+def test_the_summary_says_which_setting_lowers_the_reference() -> None:
     tally, _, pipeline = replayed(groups(events(450), 100))
     text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
     assert "fraud 3: not watched: 450 events are too few for a reference of 500" in text
     assert "--set 'models.*.reference.events=150'" in text
 
 
-def test_the_summary_names_a_span_that_is_not_reached():
+def test_the_summary_names_a_span_that_is_not_reached() -> None:
     pipeline = make_pipeline(settings("models.*.reference.span=30d"))
     tally, _, _ = replayed(groups(events(800), 100), pipeline)
     assert "models.*.reference.span" in "\n".join(summarize(tally, pipeline.monitor, 1.0))
 
 
-def test_the_summary_shows_the_first_message_of_each_reason_that_could_not_be_used():
-    rows = [*events(20), b"{broken", b"[", *events(3)]
+def test_the_summary_shows_the_first_message_of_each_reason_that_could_not_be_used() -> None:
+    rows: list[dict[str, Any] | bytes] = [*events(20), b"{broken", b"[", *events(3)]
     tally, _, pipeline = replayed([group(rows)])
     text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
     assert "2 messages or events not used: 2 invalid_json" in text
     assert "the first invalid_json: offset 20:" in text
 
 
-def test_nothing_at_all_is_said_too():
+def test_nothing_at_all_is_said_too() -> None:
     tally, alerts, pipeline = replayed([])
     assert alerts == []
     assert summarize(tally, pipeline.monitor, 0.0)[0] == "no events: nothing was watched"
 
 
-def test_the_history_of_partitions_of_unequal_length_is_one_ordered_stream():
+def test_the_history_of_partitions_of_unequal_length_is_one_ordered_stream() -> None:
     rows = list(events(3_000, shift_at=1_500))
     expected = [alert.id for alert in replayed(groups(rows, 500))[1]]
     halves = [
@@ -135,14 +148,14 @@ def test_the_history_of_partitions_of_unequal_length_is_one_ordered_stream():
     assert [alert.id for alert in alerts] == expected
 
 
-def test_history_ends_where_the_logs_end_when_it_is_read():
+def test_history_ends_where_the_logs_end_when_it_is_read() -> None:
     source = MemorySource(groups(events(100), 50), partitions=[Partition("predictions", 1)])
     pipeline = make_pipeline(settings())
     tally, _, _ = replayed(history(source, pipeline, 1_000), pipeline)
     assert tally.events == 100
 
 
-def test_history_ends_before_the_first_record_of_the_given_time():
+def test_history_ends_before_the_first_record_of_the_given_time() -> None:
     source = MemorySource(groups(events(100), 30))
     pipeline = make_pipeline(settings())
     until = (START + 40) * 1_000_000
@@ -160,7 +173,7 @@ def test_history_ends_before_the_first_record_of_the_given_time():
         ),
     ],
 )
-def test_a_topic_is_named_with_its_range(source, expected):
+def test_a_topic_is_named_with_its_range(source: str, expected: TopicRange) -> None:
     assert parse_topic(source) == expected
 
 
@@ -174,17 +187,24 @@ def test_a_topic_is_named_with_its_range(source, expected):
         ("kafka://t?to=2026-01-01T00:00:00", "no offset to UTC"),
     ],
 )
-def test_a_topic_that_names_nothing_is_refused(source, message):
+def test_a_topic_that_names_nothing_is_refused(source: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_topic(source)
 
 
 @pytest.fixture
-def replay_file(tmp_path, capfd):
-    def run(name, text, *assignments, compress=False, **options):
+def replay_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> ReplayFile:
+    def run(
+        name: str, text: str, *assignments: str, compress: bool = False, **options: Any
+    ) -> tuple[list[Any], str]:
         path = tmp_path / name
         path.write_bytes(gzip.compress(text.encode()) if compress else text.encode())
-        values = {"alerts": None, "model": None, "events_per_day": None, "journal": False}
+        values: dict[str, Any] = {
+            "alerts": None,
+            "model": None,
+            "events_per_day": None,
+            "journal": False,
+        }
         run_replay(ReplayOptions(str(path), **{**values, **options}), settings(*assignments))
         out, err = capfd.readouterr()
         return [json.loads(line) for line in out.splitlines()], err
@@ -192,7 +212,7 @@ def replay_file(tmp_path, capfd):
     return run
 
 
-def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file):
+def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file: ReplayFile) -> None:
     text = "".join(json.dumps(event) + "\n" for event in events(3_000, shift_at=1_500))
     alerts, err = replay_file("fraud.jsonl", text)
     assert alerts[0]["type"] == "io.streamdrift.incident.opened.v1"
@@ -201,7 +221,7 @@ def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file):
     assert "events a day" not in err
 
 
-def test_a_table_needs_no_settings(replay_file):
+def test_a_table_needs_no_settings(replay_file: ReplayFile) -> None:
     draw = random.Random(1)
     lines = [f"{draw.gauss(2 if i >= 1500 else 0, 1):.3f},{draw.choice('ab')}" for i in range(3000)]
     alerts, err = replay_file("loans.csv.gz", "amount,kind\n" + "\n".join(lines), compress=True)
@@ -210,7 +230,7 @@ def test_a_table_needs_no_settings(replay_file):
     assert "taken as 100,000 events a day (--events-per-day), and silence is not watched" in err
 
 
-def test_model_and_spacing_of_a_table_can_be_given(replay_file):
+def test_model_and_spacing_of_a_table_can_be_given(replay_file: ReplayFile) -> None:
     lines = "\n".join(str(random.Random(i).random()) for i in range(600))
     alerts, err = replay_file("x.csv", "a\n" + lines, model="credit", events_per_day=24.0)
     assert alerts == []
@@ -218,7 +238,7 @@ def test_model_and_spacing_of_a_table_can_be_given(replay_file):
     assert "taken as 24 events a day" in err
 
 
-def test_a_mapping_in_the_settings_goes_before_the_columns(replay_file):
+def test_a_mapping_in_the_settings_goes_before_the_columns(replay_file: ReplayFile) -> None:
     rows = [{"inputs": {"x": random.Random(i).random()}, "ts": START + i} for i in range(600)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     _, err = replay_file(
@@ -228,7 +248,9 @@ def test_a_mapping_in_the_settings_goes_before_the_columns(replay_file):
     assert "events a day" not in err
 
 
-def test_alerts_can_go_to_a_file_which_is_written_anew(replay_file, tmp_path):
+def test_alerts_can_go_to_a_file_which_is_written_anew(
+    replay_file: ReplayFile, tmp_path: Path
+) -> None:
     text = "".join(json.dumps(event) + "\n" for event in events(3_000, shift_at=1_500))
     target = tmp_path / "alerts.jsonl"
     target.write_text("old\n")
@@ -237,23 +259,23 @@ def test_alerts_can_go_to_a_file_which_is_written_anew(replay_file, tmp_path):
     assert all(json.loads(line)["specversion"] == "1.0" for line in target.read_text().splitlines())
 
 
-def test_a_file_that_cannot_be_written_is_named(replay_file, tmp_path):
+def test_a_file_that_cannot_be_written_is_named(replay_file: ReplayFile, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         replay_file("a.jsonl", "{}\n", alerts=tmp_path / "none" / "alerts.jsonl")
 
 
-def test_options_for_files_are_refused_for_topics():
+def test_options_for_files_are_refused_for_topics() -> None:
     options = ReplayOptions("kafka://t", None, "m", None, False)
     with pytest.raises(InputError, match="--model is for files"):
         run_replay(options, settings())
 
 
-def test_the_journal_is_refused_for_files(replay_file):
+def test_the_journal_is_refused_for_files(replay_file: ReplayFile) -> None:
     with pytest.raises(InputError, match="--journal is for topics"):
         replay_file("a.jsonl", "{}\n", journal=True)
 
 
-def test_a_reader_that_leaves_ends_it_quietly(tmp_path):
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     path = tmp_path / "fraud.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in events(3_000, shift_at=1_500)))
     command = [sys.executable, "-m", "streamdrift", "replay", str(path), "--set", SMALL[0]]
