@@ -161,7 +161,21 @@ class Metrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """Return what `/metrics` answers, and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+        return generate_latest(_Uncreated(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Uncreated(Collector):
+    """A registry without the `_created` samples, which in this format are series of their own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [
+                sample for sample in family.samples if not sample.name.endswith("_created")
+            ]
+            yield family
 
 
 class _Shown(Collector):

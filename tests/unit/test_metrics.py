@@ -125,3 +125,8 @@ def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) ->
             assert {each.name for each in family.samples} <= {
                 f"{family.name}_total" if family.type == "counter" else family.name
             }
+
+
+def test_times_of_creation_are_no_series(metrics: Metrics) -> None:
+    metrics.read("t", 1, 1)
+    assert b"_created" not in metrics.exposition()[0]
