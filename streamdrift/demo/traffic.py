@@ -1,0 +1,236 @@
+"""Believable prediction traffic of two models, with drift injected at known times.
+
+Rows are independent of one another, so that nothing but an injection is a change; the
+volume follows a daily rhythm, pressed into the length of the demo.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from streamdrift.demo.injections import DELIVERY, FRAUD, Injection
+from streamdrift.durations import SECOND
+from streamdrift.records import Floats
+
+Generator = np.random.Generator
+Rows = dict[str, Any]
+
+_RHYTHM = 0.4
+"""How far the volume swings about its mean."""
+
+
+def expected_events(seconds: Floats, rate: float, length: float) -> Floats:
+    """Return how many events a model sent by each moment (seconds since the start).
+
+    `rate` is the mean in events per second; a day's rhythm takes `length` seconds.
+    """
+    turn = 2 * np.pi / length
+    swing: Floats = _RHYTHM / turn * (1 - np.cos(turn * seconds))
+    return rate * (seconds + swing)
+
+
+class Traffic:
+    """One model's events: content by seed and ordinal, so the same whenever it is sent."""
+
+    def __init__(
+        self, model: str, seed: int, rate: float, length: float, injections: tuple[Injection, ...]
+    ) -> None:
+        self.model = model
+        self._rate = rate
+        self._length = length
+        self._injections = tuple(each for each in injections if each.model == model)
+        self._random = np.random.default_rng([seed, _MODELS.index(model)])
+        self._draw = _DRAW[model]
+        self._sent = 0
+
+    def until(self, seconds: float, epoch: int) -> list[bytes]:
+        """Return the events from the last call to a moment; `epoch` is the start's time (us)."""
+        grid = np.linspace(0.0, seconds, max(2, int(seconds * 200)))
+        expected = expected_events(grid, self._rate, self._length)
+        ordinals = np.arange(self._sent, int(expected[-1]))
+        if not len(ordinals):
+            return []
+        moments = np.interp(ordinals + 0.5, expected, grid)
+        rows = self._draw(self._random, len(ordinals))
+        stay = np.ones(len(ordinals), dtype=np.bool_)
+        for injection in self._injections:
+            within = (moments >= injection.begin) & (moments < injection.end)
+            if within.any():
+                progress = (moments[within] - injection.begin) / (injection.end - injection.begin)
+                change = _CHANGES.get(injection.name)
+                if change is None:
+                    stay &= ~within
+                else:
+                    change(self._random, rows, np.flatnonzero(within), progress)
+        first, self._sent = self._sent, int(ordinals[-1]) + 1
+        times = epoch + (moments * SECOND).astype(np.int64)
+        return [
+            _event(self.model, first + place, int(times[place]), rows, place)
+            for place in np.flatnonzero(stay).tolist()
+        ]
+
+
+def _event(model: str, ordinal: int, time: int, rows: Rows, place: int) -> bytes:
+    prediction: object = rows["prediction"][place]
+    if model == FRAUD and prediction is not None:
+        prediction = {"score": prediction, "label": rows["label"][place]}
+    return orjson.dumps(
+        {
+            "event_id": f"{model}-{ordinal}",
+            "model": model,
+            "version": "1",
+            "timestamp": time / SECOND,
+            "features": {name: rows["features"][name][place] for name in rows["features"]},
+            "prediction": prediction,
+            "latency_ms": rows["latency_ms"][place],
+        }
+    )
+
+
+def _rounded(values: Floats, digits: int = 3) -> list[float | None]:
+    return list(np.round(values, digits).tolist())
+
+
+def _with_missing(random: Generator, values: list[Any], rate: float) -> list[Any]:
+    for place in np.flatnonzero(random.random(len(values)) < rate).tolist():
+        values[place] = None
+    return values
+
+
+def _draw_payments(random: Generator, size: int) -> Rows:
+    """A payment-fraud classifier: heavy tails, and features that move together."""
+    common = random.normal(size=size)
+    amount = np.exp(3.2 + 0.7 * common + 0.7 * random.normal(size=size))
+    distance = np.exp(1.5 + 0.6 * common + random.normal(size=size))
+    velocity = 5 + 0.5 * common + random.normal(size=size)
+    new_device = random.random(size) < 0.12
+    logit = -4 + 0.7 * common + 1.5 * new_device + 0.8 * random.normal(size=size)
+    features: Mapping[str, list[Any]] = {
+        "amount": _rounded(amount, 2),
+        "distance_km": _rounded(distance),
+        "velocity": _rounded(velocity),
+        "account_days": _rounded(random.gamma(2, 200, size), 0),
+        "items": random.poisson(2.5, size).tolist(),
+        "age": _with_missing(random, random.integers(18, 90, size).tolist(), 0.03),
+        "country": random.choice(
+            ["DE", "FR", "NL", "IT", "PL", "CZ"], size, p=[0.4, 0.2, 0.15, 0.12, 0.08, 0.05]
+        ).tolist(),
+        "device": random.choice(["ios", "android", "web"], size, p=[0.45, 0.4, 0.15]).tolist(),
+        "new_device": new_device.tolist(),
+        "card": [f"c-{number:015x}" for number in random.integers(0, 2**60, size).tolist()],
+    }
+    return {"features": features, "logit": logit} | _scored(logit) | _latency(random, size)
+
+
+def _scored(logit: Floats) -> Rows:
+    score = 1 / (1 + np.exp(-logit))
+    return {
+        "prediction": _rounded(score, 5),
+        "label": np.where(score > 0.2, "review", "ok").tolist(),
+    }
+
+
+def _draw_deliveries(random: Generator, size: int) -> Rows:
+    """A regression of delivery times."""
+    common = random.normal(size=size)
+    distance = 8 + 2 * common + random.gamma(2, 1.5, size)
+    weight = np.exp(0.5 + random.standard_t(5, size) * 0.5)
+    stops = random.poisson(6, size)
+    minutes = 12 + 2.2 * distance + 1.5 * stops + random.normal(0, 4, size)
+    features: Mapping[str, list[Any]] = {
+        "distance_km": _rounded(distance),
+        "weight_kg": _rounded(weight),
+        "stops": stops.tolist(),
+        "temperature": _with_missing(random, _rounded(random.normal(12, 6, size), 1), 0.01),
+        "vehicle": random.choice(
+            ["van", "bike", "car", "truck"], size, p=[0.5, 0.3, 0.15, 0.05]
+        ).tolist(),
+        "zone": random.choice([f"z{i}" for i in range(12)], size).tolist(),
+    }
+    prediction = _with_missing(random, _rounded(minutes, 2), 0.002)
+    return {"features": features, "prediction": prediction} | _latency(random, size)
+
+
+def _latency(random: Generator, size: int) -> Rows:
+    return {"latency_ms": _rounded(np.exp(1.2 + 0.3 * random.normal(size=size)), 2)}
+
+
+Change = Callable[[Generator, Rows, Any, Floats], None]
+
+
+def _set(rows: Rows, name: str, places: Any, values: Floats, digits: int = 3) -> None:
+    column = rows["features"][name]
+    for place, value in zip(places.tolist(), _rounded(values, digits), strict=True):
+        column[place] = value
+
+
+def _get(rows: Rows, name: str, places: Any) -> Floats:
+    column = rows["features"][name]
+    return np.array([column[place] for place in places.tolist()], dtype=np.float64)
+
+
+def _mean_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    _set(rows, "amount", places, _get(rows, "amount", places) * 2.5, 2)
+
+
+def _gradual_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    _set(rows, "distance_km", places, _get(rows, "distance_km", places) + 5 * progress)
+
+
+def _wider_spread(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    _set(rows, "velocity", places, 5 + 2.5 * (_get(rows, "velocity", places) - 5))
+
+
+def _category_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    drawn = random.choice(["van", "bike", "car", "truck"], len(places), p=[0.25, 0.15, 0.25, 0.35])
+    for place, value in zip(places.tolist(), drawn.tolist(), strict=True):
+        rows["features"]["vehicle"][place] = value
+
+
+def _new_category(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    for place in places[random.random(len(places)) < 0.15].tolist():
+        rows["features"]["country"][place] = "XK"
+
+
+def _missing_rises(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    for place in places[random.random(len(places)) < 0.35].tolist():
+        rows["features"]["temperature"][place] = None
+
+
+def _type_break(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    column = rows["features"]["account_days"]
+    for place in places[random.random(len(places)) < 0.5].tolist():
+        column[place] = str(column[place])
+
+
+def _score_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    shifted = _scored(rows["logit"][places] + 1.5)
+    for row, place in enumerate(places.tolist()):
+        rows["prediction"][place] = shifted["prediction"][row]
+        rows["label"][place] = shifted["label"][row]
+
+
+def _null_outputs(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
+    for place in places[random.random(len(places)) < 0.4].tolist():
+        rows["prediction"][place] = None
+
+
+_MODELS = (FRAUD, DELIVERY)
+_DRAW: Mapping[str, Callable[[Generator, int], Rows]] = {
+    FRAUD: _draw_payments,
+    DELIVERY: _draw_deliveries,
+}
+_CHANGES: Mapping[str, Change] = {
+    "sudden mean shift": _mean_shift,
+    "gradual mean shift": _gradual_shift,
+    "wider spread": _wider_spread,
+    "category shift": _category_shift,
+    "new category": _new_category,
+    "missing values": _missing_rises,
+    "type break": _type_break,
+    "score shift": _score_shift,
+    "null outputs": _null_outputs,
+}
+"""What an injection does to the rows; one that is not here stops the traffic."""
