@@ -15,10 +15,11 @@ from streamdrift.demo.injections import DELIVERY, FRAUD, Injection, schedule
 from streamdrift.demo.scorer import Published, Score, score
 from streamdrift.demo.settings import model_settings, rate
 from streamdrift.demo.traffic import Traffic
+from streamdrift.demo.warmup import as_messages
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Messages, Partition
+from streamdrift.records import Partition
 from streamdrift.sinks.cloudevents import encode
 
 EPOCH = 1_795_000_000_000_000
@@ -30,7 +31,7 @@ def run(seed: int, injections: tuple[Injection, ...], seconds: float) -> Score:
     settings = model_settings(seconds)
     decoder = make_decoder("json", {})
     pipeline = Pipeline(
-        lambda topic: decoder, Ordering(OrderingSettings()), Monitor(lambda model: settings)
+        lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings)
     )
     traffic = [
         Traffic(model, seed, rate(seconds), seconds, injections) for model in (FRAUD, DELIVERY)
@@ -41,7 +42,7 @@ def run(seed: int, injections: tuple[Injection, ...], seconds: float) -> Score:
         for number, model in enumerate(traffic):
             values = model.until(moment, EPOCH)
             if values:
-                pipeline.feed(_messages(values, number, offsets[number]))
+                pipeline.feed(as_messages(values, Partition("demo", number), offsets[number]))
                 offsets[number] += len(values)
             else:
                 pipeline.idle(Partition("demo", number))
@@ -52,24 +53,6 @@ def run(seed: int, injections: tuple[Injection, ...], seconds: float) -> Score:
         for alert in pipeline.drain().alerts
     ]
     return score(injections, alerts, EPOCH)
-
-
-def _messages(values: list[bytes], number: int, first: int) -> Messages:
-    length = np.array([len(value) for value in values], dtype=np.int64)
-    nothing = np.zeros(len(values), dtype=np.int64)
-    return Messages(
-        partition=Partition("demo", number),
-        data=np.frombuffer(b"".join(values), dtype=np.uint8),
-        start=np.cumsum(length) - length,
-        length=length,
-        offset=np.arange(first, first + len(values), dtype=np.int64),
-        time=nothing,
-        key_start=nothing,
-        key_length=nothing - 1,
-        header_start=nothing,
-        header_length=nothing - 1,
-        next_offset=first + len(values),
-    )
 
 
 def main() -> None:

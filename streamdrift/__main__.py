@@ -168,7 +168,7 @@ def settings(
 @app.command()
 def demo(
     seconds: Annotated[
-        float, typer.Option(min=1, help="How long the traffic lasts, about.")
+        float, typer.Option(min=20, help="How long the traffic lasts, about.")
     ] = 60.0,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
     injections: Annotated[
@@ -185,17 +185,10 @@ def demo(
     ] = None,
 ) -> None:
     """Show everything at once: a broker, traffic with injected drift, and what is found."""
-    from streamdrift.demo import run_demo
+    from streamdrift.demo.run import DemoOptions, run_demo
 
-    code = run_demo(
-        seconds=seconds,
-        seed=seed,
-        injections=injections,
-        bootstrap_servers=bootstrap_servers,
-        plain=plain,
-        json_file=json_file,
-    )
-    raise typer.Exit(code)
+    options = DemoOptions(seconds, seed, injections, bootstrap_servers, plain, json_file)
+    raise typer.Exit(run_demo(options))
 
 
 def main() -> None:

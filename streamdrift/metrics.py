@@ -159,6 +159,21 @@ class Metrics:
         self._shown.warm_ups = tuple(warm_ups)
         self._shown.incidents = dict(incidents)
 
+    @property
+    def readings(self) -> Sequence[SignalReading]:
+        """The readings last recorded."""
+        return self._shown.readings
+
+    @property
+    def warm_ups(self) -> Sequence[WarmUp]:
+        """The warm-ups last recorded."""
+        return self._shown.warm_ups
+
+    def events(self) -> int:
+        """Return how many events were decoded, over all topics."""
+        samples = (sample for family in self._events.collect() for sample in family.samples)
+        return int(sum(each.value for each in samples if each.name.endswith("_total")))
+
     def exposition(self) -> tuple[bytes, str]:
         """Return what `/metrics` answers, and its content type."""
         return generate_latest(_Uncreated(self.registry)), CONTENT_TYPE_PLAIN_0_0_4

@@ -90,8 +90,7 @@ def _explained(
     signal: Touched, alert: Published, injections: Sequence[Injection], epoch: int
 ) -> bool:
     return any(
-        signal in injection.touched and _within(injection, alert, epoch)
-        for injection in injections
+        signal in injection.touched and _within(injection, alert, epoch) for injection in injections
     )
 
 

@@ -4,7 +4,8 @@ Rows are independent of one another, so that nothing but an injection is a chang
 volume follows a daily rhythm, pressed into the length of the demo.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import orjson
 
 from streamdrift.demo.injections import DELIVERY, FRAUD, Injection
 from streamdrift.durations import SECOND
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Ints
 
 Generator = np.random.Generator
 Rows = dict[str, Any]
 
+_VEHICLES = ["van", "bike", "car", "truck"]
 _RHYTHM = 0.4
 """How far the volume swings about its mean."""
 
@@ -63,7 +65,7 @@ class Traffic:
                 if change is None:
                     stay &= ~within
                 else:
-                    change(self._random, rows, np.flatnonzero(within), progress)
+                    change(_Within(self._random, rows, np.flatnonzero(within), progress))
         first, self._sent = self._sent, int(ordinals[-1]) + 1
         times = epoch + (moments * SECOND).astype(np.int64)
         return [
@@ -100,7 +102,7 @@ def _with_missing(random: Generator, values: list[Any], rate: float) -> list[Any
 
 
 def _draw_payments(random: Generator, size: int) -> Rows:
-    """A payment-fraud classifier: heavy tails, and features that move together."""
+    """Draw events of a payment-fraud classifier: heavy tails, and features that move together."""
     common = random.normal(size=size)
     amount = np.exp(3.2 + 0.7 * common + 0.7 * random.normal(size=size))
     distance = np.exp(1.5 + 0.6 * common + random.normal(size=size))
@@ -133,7 +135,7 @@ def _scored(logit: Floats) -> Rows:
 
 
 def _draw_deliveries(random: Generator, size: int) -> Rows:
-    """A regression of delivery times."""
+    """Draw events of a regression of delivery times."""
     common = random.normal(size=size)
     distance = 8 + 2 * common + random.gamma(2, 1.5, size)
     weight = np.exp(0.5 + random.standard_t(5, size) * 0.5)
@@ -144,9 +146,7 @@ def _draw_deliveries(random: Generator, size: int) -> Rows:
         "weight_kg": _rounded(weight),
         "stops": stops.tolist(),
         "temperature": _with_missing(random, _rounded(random.normal(12, 6, size), 1), 0.01),
-        "vehicle": random.choice(
-            ["van", "bike", "car", "truck"], size, p=[0.5, 0.3, 0.15, 0.05]
-        ).tolist(),
+        "vehicle": random.choice(_VEHICLES, size, p=[0.5, 0.3, 0.15, 0.05]).tolist(),
         "zone": random.choice([f"z{i}" for i in range(12)], size).tolist(),
     }
     prediction = _with_missing(random, _rounded(minutes, 2), 0.002)
@@ -157,64 +157,75 @@ def _latency(random: Generator, size: int) -> Rows:
     return {"latency_ms": _rounded(np.exp(1.2 + 0.3 * random.normal(size=size)), 2)}
 
 
-Change = Callable[[Generator, Rows, Any, Floats], None]
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """The rows within an injection: their places, and how far it was at each (0 to 1)."""
+
+    random: Generator
+    rows: Rows
+    places: Ints
+    progress: Floats
+
+    def numbers(self, name: str) -> Floats:
+        column = self.rows["features"][name]
+        return np.array([column[place] for place in self.places.tolist()], dtype=np.float64)
+
+    def set(self, name: str, values: Iterable[object]) -> None:
+        column = self.rows["features"][name]
+        for place, value in zip(self.places.tolist(), values, strict=True):
+            column[place] = value
+
+    def chosen(self, share: float) -> list[int]:
+        """Return that share of the places, drawn at random."""
+        chosen: list[int] = self.places[self.random.random(len(self.places)) < share].tolist()
+        return chosen
 
 
-def _set(rows: Rows, name: str, places: Any, values: Floats, digits: int = 3) -> None:
-    column = rows["features"][name]
-    for place, value in zip(places.tolist(), _rounded(values, digits), strict=True):
-        column[place] = value
+def _mean_shift(within: _Within) -> None:
+    within.set("amount", _rounded(within.numbers("amount") * 2.5, 2))
 
 
-def _get(rows: Rows, name: str, places: Any) -> Floats:
-    column = rows["features"][name]
-    return np.array([column[place] for place in places.tolist()], dtype=np.float64)
+def _gradual_shift(within: _Within) -> None:
+    shifted = within.numbers("distance_km") + 5 * within.progress
+    within.set("distance_km", _rounded(shifted))
 
 
-def _mean_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    _set(rows, "amount", places, _get(rows, "amount", places) * 2.5, 2)
+def _wider_spread(within: _Within) -> None:
+    within.set("velocity", _rounded(5 + 2.5 * (within.numbers("velocity") - 5)))
 
 
-def _gradual_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    _set(rows, "distance_km", places, _get(rows, "distance_km", places) + 5 * progress)
+def _category_shift(within: _Within) -> None:
+    shares = [0.25, 0.15, 0.25, 0.35]
+    drawn = within.random.choice(_VEHICLES, len(within.places), p=shares)
+    within.set("vehicle", drawn.tolist())
 
 
-def _wider_spread(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    _set(rows, "velocity", places, 5 + 2.5 * (_get(rows, "velocity", places) - 5))
+def _new_category(within: _Within) -> None:
+    for place in within.chosen(0.15):
+        within.rows["features"]["country"][place] = "XK"
 
 
-def _category_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    drawn = random.choice(["van", "bike", "car", "truck"], len(places), p=[0.25, 0.15, 0.25, 0.35])
-    for place, value in zip(places.tolist(), drawn.tolist(), strict=True):
-        rows["features"]["vehicle"][place] = value
+def _missing_rises(within: _Within) -> None:
+    for place in within.chosen(0.35):
+        within.rows["features"]["temperature"][place] = None
 
 
-def _new_category(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    for place in places[random.random(len(places)) < 0.15].tolist():
-        rows["features"]["country"][place] = "XK"
-
-
-def _missing_rises(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    for place in places[random.random(len(places)) < 0.35].tolist():
-        rows["features"]["temperature"][place] = None
-
-
-def _type_break(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    column = rows["features"]["account_days"]
-    for place in places[random.random(len(places)) < 0.5].tolist():
+def _type_break(within: _Within) -> None:
+    column = within.rows["features"]["account_days"]
+    for place in within.chosen(0.5):
         column[place] = str(column[place])
 
 
-def _score_shift(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    shifted = _scored(rows["logit"][places] + 1.5)
-    for row, place in enumerate(places.tolist()):
-        rows["prediction"][place] = shifted["prediction"][row]
-        rows["label"][place] = shifted["label"][row]
+def _score_shift(within: _Within) -> None:
+    shifted = _scored(within.rows["logit"][within.places] + 1.5)
+    for row, place in enumerate(within.places.tolist()):
+        within.rows["prediction"][place] = shifted["prediction"][row]
+        within.rows["label"][place] = shifted["label"][row]
 
 
-def _null_outputs(random: Generator, rows: Rows, places: Any, progress: Floats) -> None:
-    for place in places[random.random(len(places)) < 0.4].tolist():
-        rows["prediction"][place] = None
+def _null_outputs(within: _Within) -> None:
+    for place in within.chosen(0.4):
+        within.rows["prediction"][place] = None
 
 
 _MODELS = (FRAUD, DELIVERY)
@@ -222,7 +233,7 @@ _DRAW: Mapping[str, Callable[[Generator, int], Rows]] = {
     FRAUD: _draw_payments,
     DELIVERY: _draw_deliveries,
 }
-_CHANGES: Mapping[str, Change] = {
+_CHANGES: Mapping[str, Callable[[_Within], None]] = {
     "sudden mean shift": _mean_shift,
     "gradual mean shift": _gradual_shift,
     "wider spread": _wider_spread,
