@@ -39,7 +39,7 @@ def to_column(cells: Sequence[object]) -> Column:
     if types == {str}:
         return _strings(cells)
     if types <= _NULLABLE_NUMBERS:
-        numbers = np.array(cells, dtype=np.float64)
+        numbers = np.array(cells, dtype=np.float64) + 0.0
         kinds = np.where(np.isnan(numbers), Kind.NULL, Kind.NUMBER).astype(np.uint8)
         return Column(kinds, numbers)
     return _mixed(cells)
@@ -47,7 +47,8 @@ def to_column(cells: Sequence[object]) -> Column:
 
 def _numbers(cells: Sequence[Any]) -> Column:
     try:
-        numbers = np.frombuffer(array("d", cells))
+        # Adding 0 makes the negative zero positive: both readers then give the same bits.
+        numbers = np.frombuffer(array("d", cells)) + 0.0
     except OverflowError:
         return _mixed(cells)
     if np.isnan(numbers).any():
@@ -91,7 +92,7 @@ def _kind(cell: object) -> Kind:
 def _number(cell: object) -> float:
     assert isinstance(cell, int | float)
     try:
-        return float(cell)
+        return float(cell) + 0.0
     except OverflowError:
         return float("inf") if cell > 0 else float("-inf")
 

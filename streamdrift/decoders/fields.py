@@ -8,13 +8,13 @@ import numpy as np
 
 from streamdrift.decoders.cells import flatten, to_column
 from streamdrift.decoders.mapping import MISSING, MappingSettings, Steps, find, parse_pointer
-from streamdrift.records import Column, ColumnKey, Group, Kind
+from streamdrift.records import Bools, Column, ColumnKey, Group, Kind
 
 MAX_FEATURES = 1_000
 """Features taken of one event; further ones are dropped and counted."""
 
-_NULL = ColumnKey(Group.OUTPUT, "null")
-_FAILED = ColumnKey(Group.METRIC, "failed")
+NULL = ColumnKey(Group.OUTPUT, "null")
+FAILED = ColumnKey(Group.METRIC, "failed")
 
 
 class Fields:
@@ -22,7 +22,7 @@ class Fields:
 
     def __init__(self, mapping: MappingSettings) -> None:
         self._features = _steps(mapping.features)
-        self._excluded = _excluded(mapping)
+        self._excluded = excluded_names(mapping)
         self._prediction = _steps(mapping.prediction)
         outputs = {"score": mapping.score, "label": mapping.label}
         self._outputs = {name: parse_pointer(at) for name, at in outputs.items() if at is not None}
@@ -48,7 +48,7 @@ class Fields:
             _add(columns, ColumnKey(Group.METRIC, name), gather(documents, steps))
         if self._failed is not None:
             cells = gather(documents, self._failed)
-            columns[_FAILED] = _flags([_says_failed(cell) for cell in cells])
+            columns[FAILED] = flags([_says_failed(cell) for cell in cells])
         return columns, dropped
 
     def _feature_columns(self, documents: Sequence[object]) -> tuple[dict[ColumnKey, Column], int]:
@@ -83,7 +83,7 @@ class Fields:
         present = np.zeros(len(documents), dtype=np.bool_)
         for column in columns.values():
             present |= column.kinds > Kind.NULL
-        columns[_NULL] = _flags((~present).tolist())
+        columns[NULL] = flags(~present)
         return columns
 
 
@@ -102,7 +102,7 @@ def _steps(pointer: str | None) -> Steps | None:
     return None if pointer is None else parse_pointer(pointer)
 
 
-def _excluded(mapping: MappingSettings) -> frozenset[str]:
+def excluded_names(mapping: MappingSettings) -> frozenset[str]:
     """Return the dotted names within the features that are parts of their own."""
     if mapping.features is None:
         return frozenset()
@@ -190,7 +190,8 @@ def _says_failed(cell: object) -> bool:
     return cell is not MISSING and cell not in (None, False, "", 0)
 
 
-def _flags(values: Sequence[bool]) -> Column:
+def flags(values: Sequence[bool] | Bools) -> Column:
+    """Return a column of truth values."""
     return Column(
         np.full(len(values), Kind.BOOLEAN, dtype=np.uint8), np.array(values, dtype=np.float64)
     )

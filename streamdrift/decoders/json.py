@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import orjson
 
+from streamdrift.columns import join, take
+from streamdrift.decoders.alike import MAX_NAME, AlikeReader
 from streamdrift.decoders.fields import Fields, gather
 from streamdrift.decoders.mapping import (
     MISSING,
@@ -24,8 +26,6 @@ from streamdrift.records import Batch, Codes, DeadLetter, Decoded, Ints, Message
 
 MAX_MESSAGE_BYTES = 16 << 20
 """A longer message is not parsed: it would take a hundred times its size in memory."""
-MAX_NAME = 200
-"""Longest name of a model or version."""
 
 _HINTS = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
@@ -56,9 +56,19 @@ class JsonDecoder:
     def __init__(self, mapping: MappingSettings) -> None:
         self._mapping = mapping
         self._fields = Fields(mapping)
+        self._alike = AlikeReader(mapping)
 
     def decode(self, messages: Messages) -> Decoded:
         """Return the events of `messages` by model version, and what could not be used."""
+        alike, left = self._alike.read(messages)
+        if not len(left):
+            return Decoded(messages.partition, tuple(_merged(alike)), (), messages.next_offset)
+        rest = messages if len(left) == len(messages) else _take(messages, left)
+        general = self._decode_each(rest)
+        return replace(general, batches=tuple(_merged([*alike, *general.batches])))
+
+    def _decode_each(self, messages: Messages) -> Decoded:
+        """Return what `decode` does, by parsing every message."""
         events = _parse(messages)
         names = self._names(messages, events)
         batches = []
@@ -167,6 +177,34 @@ class JsonDecoder:
             ),
             dropped,
         )
+
+
+def _merged(batches: Sequence[Batch]) -> list[Batch]:
+    """Return one batch per model version, by its first event, with the events in order."""
+    groups: dict[tuple[str, str], list[Batch]] = {}
+    for batch in batches:
+        groups.setdefault((batch.model, batch.version), []).append(batch)
+    merged = [_in_order(join(group)) if len(group) > 1 else group[0] for group in groups.values()]
+    return sorted(merged, key=lambda batch: (int(batch.offset[0]), int(batch.index[0])))
+
+
+def _in_order(batch: Batch) -> Batch:
+    return take(batch, np.lexsort((batch.index, batch.offset)))
+
+
+def _take(messages: Messages, rows: Ints) -> Messages:
+    """Return some of the messages; the bytes are shared."""
+    return replace(
+        messages,
+        start=messages.start[rows],
+        length=messages.length[rows],
+        offset=messages.offset[rows],
+        time=messages.time[rows],
+        key_start=messages.key_start[rows],
+        key_length=messages.key_length[rows],
+        header_start=messages.header_start[rows],
+        header_length=messages.header_length[rows],
+    )
 
 
 def _parse(messages: Messages) -> _Events:

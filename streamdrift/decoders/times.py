@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Bytes, Ints
+from streamdrift.records import Bytes, Floats, Ints
 
 INVALID = -(2**63)
 """What stands for a time that cannot be read."""
@@ -25,7 +25,7 @@ def read_times(cells: Sequence[object]) -> Ints:
     if types == {str}:
         return _read_texts(cells)
     if types == {int} or types == {float} or types == {int, float}:
-        return _read_numbers(cells)
+        return read_numbers(cells)
     return np.array([_read_one(cell) for cell in cells], dtype=np.int64)
 
 
@@ -35,15 +35,22 @@ def _read_texts(cells: Sequence[object]) -> Ints:
     if not joined.isascii():
         return np.array([_read_one(cell) for cell in cells], dtype=np.int64)
     lengths = np.array(list(map(len, texts)), dtype=np.int64)
-    times = np.empty(len(texts), dtype=np.int64)
     data = np.frombuffer(joined.encode(), dtype=np.uint8)
-    _parse(data, np.cumsum(lengths) - lengths, lengths, times)
+    times = parse_texts(data, np.cumsum(lengths) - lengths, lengths)
     for row in np.flatnonzero(times == INVALID).tolist():
         times[row] = _read_one(cells[row])
     return times
 
 
-def _read_numbers(cells: Sequence[object]) -> Ints:
+def parse_texts(data: Bytes, start: Ints, length: Ints) -> Ints:
+    """Return the times of ASCII texts in the commonest forms, INVALID for any other."""
+    times = np.empty(len(start), dtype=np.int64)
+    _parse(data, start, length, times)
+    return times
+
+
+def read_numbers(cells: Sequence[object] | Floats) -> Ints:
+    """Return numbers since the epoch in microseconds, INVALID where they are out of range."""
     try:
         numbers = np.array(cells, dtype=np.float64)
     except OverflowError:
@@ -59,12 +66,12 @@ def _read_one(cell: object) -> int:
     if isinstance(cell, bool):
         return INVALID
     if isinstance(cell, int | float):
-        return int(_read_numbers([_as_float(cell)])[0])
+        return int(read_numbers([_as_float(cell)])[0])
     if not isinstance(cell, str) or len(cell) > _TEXT_LIMIT:
         return INVALID
     text = cell.strip()
     try:
-        return int(_read_numbers([float(text)])[0])
+        return int(read_numbers([float(text)])[0])
     except ValueError:
         pass
     try:

@@ -1,0 +1,267 @@
+"""The fast path of JSON: batches of events that look alike, without parsing each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+
+from streamdrift.decoders.cells import MAX_DEPTH
+from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, excluded_names, flags
+from streamdrift.decoders.mapping import (
+    MISSING,
+    ConstantPlace,
+    MappingSettings,
+    Place,
+    Steps,
+    TopicPlace,
+    find,
+    parse_pointer,
+)
+from streamdrift.decoders.template import (
+    Path,
+    Template,
+    Values,
+    encode_strings,
+    make_template,
+    read_alike,
+)
+from streamdrift.decoders.times import INVALID, parse_texts, read_numbers
+from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ints, Kind, Messages
+
+FEWEST = 64
+"""Messages for which making a template is worth it."""
+MAX_NAME = 200
+"""Longest name of a model or version."""
+_MOST_TEMPLATES = 16
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the values at a template's places become."""
+
+    model: str
+    version: str
+    columns: dict[ColumnKey, int] = field(default_factory=dict)
+    prediction: int | None = None
+    time: int | None = None
+    failed: int | None = None
+
+
+class AlikeReader:
+    """Reads runs of like events; what it gives is what the general reader would give."""
+
+    def __init__(self, mapping: MappingSettings) -> None:
+        self._mapping = mapping
+        self._usable = _fixed_place(mapping.model) and (
+            mapping.version is None or _fixed_place(mapping.version)
+        )
+        self._usable &= mapping.time is None or isinstance(mapping.time, str)
+        places = (mapping.model, mapping.version)
+        self._fixed = frozenset(parse_pointer(each) for each in places if isinstance(each, str))
+        self._features = _steps(mapping.features)
+        self._excluded = excluded_names(mapping)
+        self._prediction = _steps(mapping.prediction)
+        self._time = _steps(mapping.time if isinstance(mapping.time, str) else None)
+        self._failed = _steps(mapping.failed)
+        outputs = {"score": mapping.score, "label": mapping.label}
+        metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
+        self._named = {
+            ColumnKey(group, name): parse_pointer(at)
+            for group, named in ((Group.OUTPUT, outputs), (Group.METRIC, metrics))
+            for name, at in named.items()
+            if at is not None
+        }
+
+    def read(self, messages: Messages) -> tuple[list[Batch], Ints]:
+        """Return batches of like events, and the places of the messages left over."""
+        rows = np.arange(len(messages), dtype=np.int64)
+        batches: list[Batch] = []
+        given_up: list[int] = []
+        for _ in range(_MOST_TEMPLATES if self._usable else 0):
+            if len(rows) < FEWEST:
+                break
+            value = messages.value(int(rows[0]))
+            made = None if value is None else self._template(value, messages.partition.topic)
+            if made is None:
+                given_up.append(int(rows[0]))
+                rows = rows[1:]
+                continue
+            batch, rows = self._read_with(*made, messages, rows)
+            if batch is not None:
+                batches.append(batch)
+        return batches, np.sort(np.concatenate([rows, np.array(given_up, dtype=np.int64)]))
+
+    def _template(self, value: bytes, topic: str) -> tuple[Template, _Plan] | None:
+        try:
+            document = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(document, dict):
+            return None
+        model = self._name(self._mapping.model, document, topic)
+        version = self._name(self._mapping.version, document, topic)
+        template = make_template(value, self._fixed)
+        if template is None or not model or version is None:
+            return None
+        plan = self._plan(template.paths, model, version)
+        return None if plan is None else (template, plan)
+
+    def _name(self, place: Place | None, document: object, topic: str) -> str | None:
+        """Return a model's or version's name, None where the general reader must decide."""
+        if isinstance(place, TopicPlace):
+            return topic
+        if isinstance(place, ConstantPlace):
+            return place.constant if len(place.constant) <= MAX_NAME else None
+        if place is None:
+            return ""
+        assert isinstance(place, str)
+        name = find(document, parse_pointer(place))
+        if name is MISSING:
+            return ""
+        return name if isinstance(name, str) and len(name) <= MAX_NAME else None
+
+    def _plan(self, paths: Sequence[Path], model: str, version: str) -> _Plan | None:
+        """Return what each place is for, None where the general reader must decide."""
+        plan = _Plan(model, version)
+        content = False
+        for place, path in enumerate(paths):
+            whole = [*self._named.values(), self._time, self._failed]
+            if any(each is not None and _within(path, each) for each in whole):
+                return None
+            if path == self._time:
+                plan.time = place
+            if path == self._failed:
+                plan.failed = place
+            keys = [key for key, steps in self._named.items() if path == steps]
+            if path == self._prediction:
+                plan.prediction = place
+                content = True
+            elif self._prediction is not None and _within(path, self._prediction):
+                keys.append(ColumnKey(Group.OUTPUT, ".".join(path[len(self._prediction) :])))
+                if len(path) - len(self._prediction) > MAX_DEPTH:
+                    return None
+            if self._features is not None and path == self._features:
+                return None
+            if self._features is not None and _within(path, self._features):
+                content = True
+                name = ".".join(path[len(self._features) :])
+                if len(path) - len(self._features) > MAX_DEPTH:
+                    return None
+                if not any(name == each or name.startswith(f"{each}.") for each in self._excluded):
+                    keys.append(ColumnKey(Group.FEATURE, name))
+            for key in keys:
+                content |= key.group is Group.OUTPUT
+                if key in plan.columns:
+                    return None
+                plan.columns[key] = place
+        derived = [key for key in plan.columns if key in self._named and key.group is Group.OUTPUT]
+        if not content or len(plan.columns) > MAX_FEATURES:
+            return None
+        return None if derived and plan.prediction is not None else plan
+
+    def _read_with(
+        self, template: Template, plan: _Plan, messages: Messages, rows: Ints
+    ) -> tuple[Batch | None, Ints]:
+        """Return the events among `rows` that fit the template, and the rows that do not."""
+        values, fits = read_alike(template, messages.data, messages.start, messages.length, rows)
+        fitting = rows[fits]
+        times = _times(values, plan.time, messages, fitting)
+        good = times != INVALID
+        left = np.concatenate([rows[~fits], fitting[~good]])
+        if not good.all():
+            values = _choose(values, good)
+            fitting, times = fitting[good], times[good]
+        if not len(fitting):
+            return None, np.sort(left)
+        batch = Batch(
+            model=plan.model,
+            version=plan.version,
+            partitions=(messages.partition,),
+            partition=np.zeros(len(fitting), dtype=np.int32),
+            offset=messages.offset[fitting],
+            index=np.zeros(len(fitting), dtype=np.int32),
+            time=times,
+            columns=self._columns(values, plan, messages),
+        )
+        return batch, np.sort(left)
+
+    def _columns(self, values: Values, plan: _Plan, messages: Messages) -> dict[ColumnKey, Column]:
+        columns: dict[ColumnKey, Column] = {}
+        for key, place in plan.columns.items():
+            codes, strings = encode_strings(messages.data, values, place)
+            columns[key] = Column(values.kinds[place], values.numbers[place], codes, strings)
+        size = values.kinds.shape[1]
+        if plan.prediction is not None:
+            columns |= _prediction_columns(values, plan.prediction, messages)
+        if self._prediction is not None or any(key.group is Group.OUTPUT for key in self._named):
+            present = np.zeros(size, dtype=np.bool_)
+            for key, column in columns.items():
+                if key.group is Group.OUTPUT:
+                    present |= column.kinds > Kind.NULL
+            columns[NULL] = flags(~present)
+        if self._failed is not None:
+            failed = np.zeros(size, dtype=np.bool_)
+            if plan.failed is not None:
+                kinds, numbers = values.kinds[plan.failed], values.numbers[plan.failed]
+                text = (kinds == Kind.STRING) & (values.length[plan.failed] > 0)
+                failed = text | ((kinds != Kind.NULL) & (kinds != Kind.STRING) & (numbers != 0))
+            columns[FAILED] = flags(failed)
+        return columns
+
+
+def _fixed_place(place: Place) -> bool:
+    return isinstance(place, str | TopicPlace | ConstantPlace)
+
+
+def _steps(pointer: str | None) -> Steps | None:
+    return None if pointer is None else parse_pointer(pointer)
+
+
+def _within(path: Path, root: Steps) -> bool:
+    """Tell whether a path lies strictly below another."""
+    return len(path) > len(root) and path[: len(root)] == root
+
+
+def _choose(values: Values, good: Bools) -> Values:
+    return Values(
+        values.kinds[:, good],
+        values.numbers[:, good],
+        values.start[:, good],
+        values.length[:, good],
+    )
+
+
+def _times(values: Values, place: int | None, messages: Messages, rows: Ints) -> Ints:
+    """Return event times, INVALID where the general reader must decide."""
+    times = messages.time[rows]
+    if place is None:
+        return times
+    kinds = values.kinds[place]
+    texts, numbers = kinds == Kind.STRING, kinds == Kind.NUMBER
+    if texts.any():
+        start, length = values.start[place][texts], values.length[place][texts]
+        times[texts] = parse_texts(messages.data, start, length)
+    if numbers.any():
+        times[numbers] = read_numbers(values.numbers[place][numbers])
+    times[kinds == Kind.BOOLEAN] = INVALID
+    return times
+
+
+def _prediction_columns(values: Values, place: int, messages: Messages) -> dict[ColumnKey, Column]:
+    """Return a prediction that is no object as a value (a number) or a label."""
+    kinds, numbers = values.kinds[place], values.numbers[place]
+    columns: dict[ColumnKey, Column] = {}
+    is_value = kinds == Kind.NUMBER
+    is_label = (kinds == Kind.STRING) | (kinds == Kind.BOOLEAN)
+    if is_value.any():
+        shown = np.where(is_value, kinds, Kind.ABSENT).astype(np.uint8)
+        columns[ColumnKey(Group.OUTPUT, "value")] = Column(
+            shown, np.where(is_value, numbers, np.nan)
+        )
+    if is_label.any():
+        codes, strings = encode_strings(messages.data, values, place)
+        shown = np.where(is_label, kinds, Kind.ABSENT).astype(np.uint8)
+        label = Column(shown, np.where(is_label, numbers, np.nan), codes, strings)
+        columns[ColumnKey(Group.OUTPUT, "label")] = label
+    return columns
