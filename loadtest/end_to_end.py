@@ -84,10 +84,12 @@ def measure_streamdrift(bootstrap: str, topic: str, count: int, name: str) -> di
     finally:
         child.terminate()
         child.wait(timeout=60)
+    # A warm-up may be over before the first look.
+    measured = max(seen - first, 1)
     return {
         "events": seen,
-        "events_per_second": (seen - first) / seconds,
-        "cpu_us_per_event": cpu / (seen - first) * 1e6,
+        "events_per_second": measured / seconds,
+        "cpu_us_per_event": cpu / measured * 1e6,
         "peak_rss_mb": peak,
     }
 
