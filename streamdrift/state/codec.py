@@ -37,7 +37,11 @@ def encode(state: State) -> bytes:
         start += array.nbytes
     text = json.dumps({"tree": tree, "arrays": table}, separators=(",", ":")).encode()
     body = b"".join([text, *(array.tobytes() for array in arrays)])
-    return _HEAD.pack(_MAGIC, FORMAT, crc32c(body), len(text)) + body
+    return _HEAD.pack(_MAGIC, FORMAT, _checksum(len(text), body), len(text)) + body
+
+
+def _checksum(length: int, body: bytes | memoryview) -> int:
+    return crc32c(body, crc32c(length.to_bytes(8, "big")))
 
 
 def _lay_out(value: StateValue, arrays: list[NDArray[np.generic]]) -> object:
@@ -76,7 +80,7 @@ def decode(data: bytes) -> State:
             f"run the version that wrote it, or {_RESET}",
         )
     body = memoryview(data)[_HEAD.size :]
-    if crc32c(body) != checksum or length > len(body):
+    if _checksum(length, body) != checksum:
         raise StateError("the stored state is damaged: its checksum does not match", _RESET)
     document = json.loads(bytes(body[:length]))
     arrays = [

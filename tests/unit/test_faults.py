@@ -1,0 +1,258 @@
+"""Killed between any two writes, a deployment publishes what an undisturbed one would."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamdrift.decoders import make_decoder
+from streamdrift.metrics import Metrics
+from streamdrift.model import ModelSettings
+from streamdrift.monitor import Monitor
+from streamdrift.ordering import Ordering, OrderingSettings
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition
+from streamdrift.service import Service, ServiceSettings, Session
+from streamdrift.signals.collector import ReferenceSettings
+from streamdrift.sinks.cloudevents import encode
+from streamdrift.state import TopicStore
+from streamdrift.state.journal import read_floors
+from streamdrift.state.log import MemoryLog
+from tests.messages import messages
+
+_PARTITIONS = 3
+_GROUP = 150
+
+
+class _KillError(Exception):
+    """The process dies here."""
+
+
+class _Time:
+    """A clock that goes on a hundredth of a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self._ticks = itertools.count()
+
+    def monotonic(self) -> float:
+        return next(self._ticks) / 100
+
+    def now(self) -> int:
+        return 0
+
+
+@dataclass
+class _Broker:
+    """Topics that outlive the service: messages arrive one group a poll, in this order."""
+
+    groups: Sequence[Messages]
+    log: MemoryLog = field(default_factory=MemoryLog)
+    arrived: int = 0
+    published: list[Alert] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+
+
+class _Source:
+    """Reads from the broker at its own positions; stops the service at the end of all."""
+
+    connected = True
+
+    def __init__(self, broker: _Broker, positions: Mapping[Partition, int]) -> None:
+        self._broker = broker
+        self._next = {partition: positions.get(partition, 0) for partition in self.partitions()}
+        self.finished = False
+
+    def partitions(self) -> Sequence[Partition]:
+        return sorted({group.partition for group in self._broker.groups})
+
+    def poll(self, timeout: float) -> Sequence[Messages]:
+        self._broker.arrived = min(self._broker.arrived + 1, len(self._broker.groups))
+        for group in self._broker.groups[: self._broker.arrived]:
+            if (
+                group.next_offset > self._next[group.partition]
+                and int(group.offset[0]) <= (self._next[group.partition])
+            ):
+                self._next[group.partition] = group.next_offset
+                return [group]
+        self.finished = self._broker.arrived == len(self._broker.groups)
+        return []
+
+    def at_end(self) -> frozenset[Partition]:
+        there = self._broker.groups[: self._broker.arrived]
+        unread = {g.partition for g in there if g.next_offset > self._next[g.partition]}
+        return frozenset(self.partitions()) - unread
+
+    def pause(self, partitions: object) -> None: ...
+
+    def resume(self, partitions: object) -> None: ...
+
+    def lag(self) -> Mapping[Partition, int]:
+        return {}
+
+    def notices(self) -> tuple[Notice, ...]:
+        return ()
+
+    def close(self) -> None: ...
+
+
+class _Outbox:
+    """A sink, and dead letters, of which a crash keeps or loses what was not flushed."""
+
+    def __init__(self, durable: list[Any]) -> None:
+        self._durable = durable
+        self._pending: list[Any] = []
+
+    def write(self, items: Sequence[Any]) -> None:
+        self._pending += items
+
+    def flush(self) -> None:
+        self._durable += self._pending
+        self._pending = []
+
+    def close(self) -> None: ...
+
+
+def _pipeline() -> Pipeline:
+    settings = ModelSettings(reference=ReferenceSettings(events=600))
+    decoder = make_decoder("json", {})
+    ordering = Ordering(OrderingSettings())
+    return Pipeline(lambda _: decoder, ordering, Monitor(lambda _: settings))
+
+
+def _groups(*, late: bool) -> list[Messages]:
+    """Return 9,000 events on three partitions; 2 sd of shift from 3,000 to 5,000.
+
+    With `late`, the last partition's second half arrives after all the others' events.
+    """
+    random = np.random.default_rng(11)
+    numbers = random.normal(size=9_000)
+    numbers[3_000:5_000] += 2
+    events = [
+        json.dumps({"model": "m", "timestamp": 1_767_225_600 + i, "features": {"x": x}}).encode()
+        for i, x in enumerate(numbers.tolist())
+    ]
+    events[100] = b"rubbish"
+    groups = []
+    for first in range(0, 3_000, _GROUP):
+        for number in range(_PARTITIONS):
+            mine = events[number::_PARTITIONS][first : first + _GROUP]
+            partition = Partition("predictions", number)
+            groups.append(messages(mine, partition=partition, first=first))
+    if late:
+        groups.sort(key=lambda group: group.partition.number == 2 and group.offset[0] >= 1_500)
+    return groups
+
+
+@dataclass
+class _Killer:
+    """Dies at the `at`-th step of a commit; keeps or loses what was not acknowledged."""
+
+    at: int | None = None
+    steps: int = 0
+
+    def __call__(self, _: str) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            raise _KillError
+
+
+def _run(broker: _Broker, killer: _Killer, *, idle_after: float, keep: bool) -> None:
+    """Run the service until all is read, or until it is killed."""
+    sink, letters = _Outbox(broker.published), _Outbox(broker.letters)
+
+    @contextmanager
+    def open_session() -> Iterator[Session]:
+        def open_source(positions: Mapping[Partition, int]) -> _Source:
+            source = _Source(broker, positions)
+            sources.append(source)
+            return source
+
+        store = TopicStore(broker.log, "d", "state", "journal", f"owner-{len(sources)}")
+        yield Session(store, [sink], letters, open_source)
+
+    def stop_at_the_end(step: str) -> None:
+        killer(step)
+        if sources and sources[-1].finished:
+            service.stop()
+
+    sources: list[_Source] = []
+    chosen = ServiceSettings(0.5, 1e9, int(idle_after * 1e6), 100_000, {"models.*": "same"})
+    service = Service(chosen, open_session, _pipeline, Metrics(), _Time(), stop_at_the_end)
+    try:
+        service.run()
+    except _KillError:
+        broker.log.crash(keep=keep)
+        if keep:
+            sink.flush()
+            letters.flush()
+
+
+def _by_id(alerts: Sequence[Alert]) -> dict[str, object]:
+    """Return alerts by id; the same id always means the same record."""
+    found: dict[str, object] = {}
+    for alert in alerts:
+        record = encode(alert, "d")
+        assert found.setdefault(alert.id, record) == record
+    return found
+
+
+def _replayed(broker: _Broker) -> dict[str, object]:
+    """Return the alerts of the broker's events in their order, with what was journaled."""
+    pipeline = _pipeline()
+    pipeline.ordering.assign({group.partition for group in broker.groups})
+    pipeline.ordering.foresee(read_floors(broker.log, "d", "journal"))
+    for group in broker.groups:
+        pipeline.feed(group)
+    return _by_id(pipeline.drain().alerts)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[dict[str, object], int]:
+    """The alerts of a run that nothing disturbs, and the steps of its commits."""
+    broker, killer = _Broker(_groups(late=False)), _Killer()
+    _run(broker, killer, idle_after=1e6, keep=True)
+    alerts = _by_id(broker.published)
+    assert {alert.type for alert in broker.published} >= {"opened", "resolved"}
+    assert len(broker.letters) == 1
+    return alerts, killer.steps
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_no_alert_is_lost_or_new_wherever_the_process_dies(
+    undisturbed: tuple[dict[str, object], int], keep: bool
+) -> None:
+    expected, steps = undisturbed
+    assert steps > 50
+    for at in range(1, steps + 1):
+        broker = _Broker(_groups(late=False))
+        _run(broker, _Killer(at), idle_after=1e6, keep=keep)
+        _run(broker, _Killer(), idle_after=1e6, keep=keep)
+        assert _by_id(broker.published) == expected, f"killed at step {at}"
+        assert {letter.offset for letter in broker.letters} == {33}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_partition_that_wakes_with_older_events_is_journaled(keep: bool) -> None:
+    broker, killer = _Broker(_groups(late=True)), _Killer()
+    _run(broker, killer, idle_after=0.3, keep=True)
+    assert len(list(read_floors(broker.log, "d", "journal"))) > 0
+    assert _by_id(broker.published) == _replayed(broker)
+    for at in range(1, killer.steps + 1):
+        broker = _Broker(_groups(late=True))
+        _run(broker, _Killer(at), idle_after=0.3, keep=keep)
+        _run(broker, _Killer(), idle_after=0.3, keep=keep)
+        assert _by_id(broker.published) == _replayed(broker), f"killed at step {at}"
+
+
+def test_many_kills_in_a_row_change_nothing(undisturbed: tuple[dict[str, object], int]) -> None:
+    expected, _ = undisturbed
+    broker = _Broker(_groups(late=False))
+    for life in range(40):
+        _run(broker, _Killer(5 + life % 13), idle_after=1e6, keep=bool(life % 2))
+    _run(broker, _Killer(), idle_after=1e6, keep=True)
+    assert _by_id(broker.published) == expected
