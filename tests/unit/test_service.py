@@ -1,0 +1,251 @@
+"""The service's loop, without a broker and without waiting."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamdrift.decoders import make_decoder
+from streamdrift.errors import ConnectionsError, FencedError, StateError
+from streamdrift.metrics import Metrics
+from streamdrift.model import ModelSettings
+from streamdrift.monitor import Monitor
+from streamdrift.ordering import Ordering, OrderingSettings
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import Alert, DeadLetter, Messages, Partition
+from streamdrift.service import Service, ServiceSettings, Session
+from streamdrift.signals.collector import ReferenceSettings
+from streamdrift.signals.silence import SilenceSettings
+from streamdrift.sources.memory import MemorySource
+from streamdrift.state import TopicStore
+from streamdrift.state.log import MemoryLog
+from tests.messages import messages
+
+_START = 1_767_225_600
+_ZERO, _ONE = Partition("predictions", 0), Partition("predictions", 1)
+
+
+class _Clock:
+    """Goes on by a twentieth of a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        self.seconds += 0.05
+        return self.seconds
+
+    def now(self) -> int:
+        return 0
+
+
+class _Sink:
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+        self.letters: list[DeadLetter] = []
+        self.fails = 0
+
+    def write(self, items: Sequence[Any]) -> None:
+        if items and self.fails:
+            self.fails -= 1
+            raise ConnectionsError("the broker went away")
+        for item in items:
+            (self.alerts if isinstance(item, Alert) else self.letters).append(item)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _events(first: int, count: int, *, shift: float = 0.0, step: float = 1.0) -> list[bytes]:
+    numbers = np.random.default_rng(first).normal(shift, 1, count).tolist()
+    return [
+        json.dumps(
+            {"model": "m", "timestamp": _START + (first + i) * step, "features": {"x": number}}
+        ).encode()
+        for i, number in enumerate(numbers)
+    ]
+
+
+class _World:
+    """Everything a service is given, and what it left."""
+
+    def __init__(self, groups: Sequence[Messages], *, partitions: Sequence[Partition] = ()) -> None:
+        self.log, self.sink, self.metrics = MemoryLog(), _Sink(), Metrics()
+        self.groups, self.partitions = groups, partitions
+        self.sources: list[MemorySource] = []
+        self.sessions = 0
+        self.fingerprint = {"models.*": "one"}
+        self.max_pending = 100_000
+
+    def service(self, turns: int) -> Service:
+        """Return a service that stops after so many polls of its last source."""
+
+        @contextmanager
+        def open_session() -> Iterator[Session]:
+            self.sessions += 1
+            store = TopicStore(self.log, "d", "state", "journal", f"owner-{self.sessions}")
+            yield Session(store, [self.sink], self.sink, open_source)
+
+        def open_source(positions: Mapping[Partition, int]) -> MemorySource:
+            source = _Stopping(self.groups, partitions=self.partitions, positions=positions)
+            source.stop_at, source.service = turns, service
+            self.sources.append(source)
+            return source
+
+        settings = ServiceSettings(1.0, 1e9, 2_000_000, self.max_pending, self.fingerprint)
+        service = Service(settings, open_session, _pipeline, self.metrics, _Clock())
+        service._stopping = _Impatient()
+        return service
+
+
+class _Impatient(threading.Event):
+    """Does not wait."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+class _Stopping(MemorySource):
+    """Stops its service after a number of polls."""
+
+    stop_at = 0
+    service: Service
+
+    def poll(self, timeout: float) -> Sequence[Messages]:
+        if self.polls >= self.stop_at:
+            self.service.stop()
+        return super().poll(timeout)
+
+
+def _pipeline() -> Pipeline:
+    settings = ModelSettings(
+        reference=ReferenceSettings(events=600), silence=SilenceSettings(events=500)
+    )
+    decoder = make_decoder("json", {})
+    return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings))
+
+
+def _drifting() -> list[Messages]:
+    events = _events(0, 2_000) + _events(2_000, 500, shift=2) + _events(2_500, 2_500)
+    return [messages(events[i : i + 500], first=i) for i in range(0, 5_000, 500)]
+
+
+def test_drift_is_published_and_everything_is_committed_at_the_stop() -> None:
+    world = _World(_drifting())
+    world.service(turns=20).run()
+    assert [alert.type for alert in world.sink.alerts if alert.type != "updated"] == [
+        "opened",
+        "resolved",
+    ]
+    again = _World(_drifting())
+    again.log, again.sink = world.log, world.sink
+    again.service(turns=20).run()
+    assert len({alert.id for alert in world.sink.alerts}) == len(world.sink.alerts)
+    assert again.metrics.events() == 0
+
+
+def test_dead_letters_are_written_and_counted() -> None:
+    world = _World([messages([b"rubbish", *_events(0, 100)])])
+    world.service(turns=5).run()
+    assert [letter.reason for letter in world.sink.letters] == ["invalid_json"]
+    assert b'dead_letters_total{reason="invalid_json"} 1.0' in world.metrics.exposition()[0]
+
+
+def test_idle_partition_stops_holding_the_others_back() -> None:
+    world = _World(_drifting(), partitions=[_ZERO, _ONE])
+    world.service(turns=3).run()
+    assert world.metrics.events() > 0
+    assert world.sink.alerts == []
+    world = _World(_drifting(), partitions=[_ZERO, _ONE])
+    world.service(turns=60).run()
+    assert world.sink.alerts[0].type == "opened"
+
+
+def test_partition_that_cannot_be_read_goes_on_holding(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_end = MemorySource.at_end
+    monkeypatch.setattr(MemorySource, "at_end", lambda self: at_end(self) - {_ONE})
+    world = _World(_drifting(), partitions=[_ZERO, _ONE])
+    world.service(turns=60).run()
+    assert world.metrics.events() == 5_000
+    assert world.sink.alerts == []
+
+
+def test_silence_is_noticed_by_the_clock_while_nothing_arrives() -> None:
+    world = _World([messages(_events(0, 1_000, step=0.001))])
+    world.service(turns=600).run()
+    (alert,) = world.sink.alerts
+    assert (alert.model, alert.version, alert.type) == ("m", "", "opened")
+    assert alert.time == (_START + 60) * 1_000_000 + 999_000
+
+
+def test_partition_that_runs_ahead_is_paused_and_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[str, object]] = []
+    for name in ("pause", "resume"):
+        method = getattr(MemorySource, name)
+
+        def tell(self: MemorySource, chosen: Any, name: str = name, method: Any = method) -> None:
+            told.append((name, chosen))
+            method(self, chosen)
+
+        monkeypatch.setattr(MemorySource, name, tell)
+    groups = _drifting()
+    early = messages(_events(0, 10), partition=_ONE)
+    late = messages(_events(4_990, 10), partition=_ONE, first=10)
+    world = _World([*groups[:3], early, *groups[3:6], late, *groups[6:]])
+    world.max_pending = 700
+    world.service(turns=40).run()
+    assert ("pause", {_ZERO}) in told
+    assert ("resume", {_ZERO}) in told
+    assert world.metrics.events() == 5_020
+
+
+def test_lost_connection_is_followed_by_a_recovery_with_the_same_alerts() -> None:
+    undisturbed = _World(_drifting())
+    undisturbed.service(turns=20).run()
+    world = _World(_drifting())
+    world.sink.fails = 3
+    world.service(turns=40).run()
+    assert world.sessions == 4
+    assert [alert.id for alert in world.sink.alerts] == [
+        alert.id for alert in undisturbed.sink.alerts
+    ]
+
+
+def test_connection_that_never_stood_is_an_error() -> None:
+    @contextmanager
+    def refuse() -> Iterator[Session]:
+        raise ConnectionsError("nobody answers")
+        yield
+
+    settings = ServiceSettings(1.0, 1e9, 1, 1, {})
+    with pytest.raises(ConnectionsError):
+        Service(settings, refuse, _pipeline, Metrics()).run()
+
+
+def test_changed_settings_are_named() -> None:
+    world = _World(_drifting())
+    world.service(turns=5).run()
+    world.fingerprint = {"models.*": "two", "source.format": "json"}
+    with pytest.raises(StateError, match=r"models\.\*: one -> two; source\.format: unset -> json"):
+        world.service(turns=5).run()
+
+
+def test_service_that_was_replaced_is_fenced() -> None:
+    world = _World(_drifting())
+    service = world.service(turns=1_000)
+    step = iter(range(10**6))
+
+    def take_over(_: str) -> None:
+        if next(step) == 10:
+            TopicStore(world.log, "d", "state", "journal", "other").load()
+
+    service._step = take_over
+    with pytest.raises(FencedError):
+        service.run()
