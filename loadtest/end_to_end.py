@@ -27,7 +27,7 @@ from streamdrift.kafka import KafkaSettings
 from streamdrift.topics import TopicNeed, ensure_topics
 from tests.real_kafka import RealKafka
 
-_PORT = 8499
+PORT = 8499
 _POLL = 0.3
 _PATIENCE = 900.0
 _COUNTED = re.compile(r'^streamdrift_events_total\{topic="[^"]+"\} (\S+)$', re.MULTILINE)
@@ -62,7 +62,7 @@ def measure_streamdrift(bootstrap: str, topic: str, count: int, name: str) -> di
         "name": name,
         "kafka.bootstrap_servers": bootstrap,
         "source.predictions": f"[{topic}]",
-        "http.bind": f"127.0.0.1:{_PORT}",
+        "http.bind": f"127.0.0.1:{PORT}",
     }
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     command = [sys.executable, "-m", "streamdrift", "run", "--log-level", "warning", *assignments]
@@ -76,7 +76,7 @@ def measure_streamdrift(bootstrap: str, topic: str, count: int, name: str) -> di
             if child.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"streamdrift ended early, at {seen:,} of {count:,} events")
             time.sleep(_POLL)
-            seen = _counted()
+            seen = counted()
             if started == 0.0 and seen:
                 started, first, cpu = time.perf_counter(), seen, _cpu(process)
         seconds, cpu = time.perf_counter() - started, _cpu(process) - cpu
@@ -94,9 +94,10 @@ def measure_streamdrift(bootstrap: str, topic: str, count: int, name: str) -> di
     }
 
 
-def _counted() -> int:
+def counted() -> int:
+    """Return how many events the service says it has decoded."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=5) as answer:
             found = _COUNTED.search(answer.read().decode())
     except (urllib.error.URLError, ConnectionError):
         return 0
