@@ -123,18 +123,18 @@ def _timeline(picture: Picture) -> RenderableType:
     table = Table(box=None, expand=True, padding=(0, 1), show_header=False)
     table.add_column(width=5, justify="right", no_wrap=True)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column(width=20, no_wrap=True)
+    table.add_column(width=11, no_wrap=True)
     for verdict in picture.verdicts:
         injection = verdict.injection
         named = f"{injection.name} in {injection.model}"
         begin = Text(f"{injection.begin:.0f} s", style="dim")
         table.add_row(begin, Text(named), _mark(verdict, picture.seconds))
-    return Panel(table, title="injections", border_style="dim", box=box.ROUNDED)
+    return Panel(table, title="injections, found after", border_style="dim", box=box.ROUNDED)
 
 
 def _mark(verdict: Verdict, seconds: float) -> Text:
     if verdict.delay_seconds is not None:
-        return Text(f"✔ found after {verdict.delay_seconds:.1f} s", style="bold green")
+        return Text(f"✔ {verdict.delay_seconds:.1f} s", style="bold green")
     if seconds < verdict.injection.begin:
         return Text("to come", style="dim")
     if seconds < verdict.injection.over:
