@@ -11,6 +11,7 @@ import pytest
 from kafka.structs import TopicPartition
 
 from streamdrift.assembly import make_pipeline, open_session, service_settings
+from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings
 from streamdrift.kafka import KafkaSettings, make_consumer, make_producer
 from streamdrift.metrics import Metrics
@@ -46,6 +47,18 @@ def _produce(
     producer = make_producer(connection, linger_ms=20)
     for number, event in enumerate(events):
         producer.send(topic, event, partition=number % partitions)
+    producer.flush(timeout=60)
+    producer.close(timeout=5)
+
+
+def _produce_unequally(connection: KafkaSettings, topic: str, events: Sequence[bytes]) -> None:
+    """Fill three partitions: the first has the most, the last is written a good deal later."""
+    shares = np.random.default_rng(4).choice(3, len(events), p=[0.7, 0.2, 0.1]).tolist()
+    producer = make_producer(connection, linger_ms=20)
+    for late in (False, True):
+        for number, event in zip(shares, events, strict=True):
+            if (number == 2) is late:
+                producer.send(topic, event, partition=number)
     producer.flush(timeout=60)
     producer.close(timeout=5)
 
@@ -107,7 +120,29 @@ def test_service_publishes_the_stored_alerts(
     assert without_offsets(alerts) == without_offsets(expected)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
+each_recording = pytest.mark.parametrize(
+    "recording", RECORDINGS, ids=lambda recording: recording.name
+)
+
+
+@each_recording
+def test_replay_prints_the_stored_alerts(
+    connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    recording: Recording,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    settings = _settings(connection, name, recording.reference)
+    topic = make_topic(connection, f"{name}-predictions", 2)
+    _produce(connection, topic, list(recording.events()), 2)
+    capfd.readouterr()
+    run_replay(ReplayOptions(f"kafka://{topic}", None, None, None, False), settings)
+    alerts = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert without_offsets(alerts) == without_offsets(read_expected(recording))
+
+
+@each_recording
 def test_run_cut_in_two_publishes_the_stored_alerts(
     connection: KafkaSettings, name: str, make_topic: TopicMaker, recording: Recording
 ) -> None:
@@ -120,6 +155,18 @@ def test_run_cut_in_two_publishes_the_stored_alerts(
     _produce(connection, topic, events[middle:], 1)
     expected = read_expected(recording)
     alerts = _serve(settings, len(events) - middle, len(expected))
+    assert without_offsets(alerts) == without_offsets(expected)
+
+
+def test_backlog_of_unequal_partitions_raises_what_the_stream_does(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    settings = _settings(connection, name, _INSECTS.reference)
+    topic = make_topic(connection, f"{name}-predictions", 3)
+    events = list(_INSECTS.events())
+    _produce_unequally(connection, topic, events)
+    expected = read_expected(_INSECTS)
+    alerts = _serve(settings, len(events), len(expected))
     assert without_offsets(alerts) == without_offsets(expected)
 
 
@@ -139,13 +186,5 @@ def test_backlog_of_unequal_partitions_raises_nothing(
         )
         for number, value in enumerate(random.normal(size=20_000).tolist())
     ]
-    producer = make_producer(connection, linger_ms=20)
-    # The first partition has the most, and the last one is written a good deal later.
-    shares = random.choice(3, len(events), p=[0.7, 0.2, 0.1]).tolist()
-    for late in (False, True):
-        for number, event in zip(shares, events, strict=True):
-            if (number == 2) is late:
-                producer.send(topic, event, partition=number)
-    producer.flush(timeout=60)
-    producer.close(timeout=5)
+    _produce_unequally(connection, topic, events)
     assert _serve(settings, len(events), 0) == []

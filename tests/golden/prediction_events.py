@@ -6,6 +6,7 @@ writes `expected/*.jsonl` anew: look at the difference before you commit it.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -124,11 +125,29 @@ def make_pipeline(recording: Recording) -> Pipeline:
     return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings))
 
 
-def deal(events: Sequence[bytes], partitions: int, chunk: int = 4_096) -> list[Messages]:
-    """Deal events to partitions in turn; return the messages, a chunk of each in turn."""
+def in_turn(number: int, _: bytes) -> int:
+    """Choose partitions in turn, by an event's number."""
+    return number
+
+
+def by_hash(_: int, event: bytes) -> int:
+    """Choose a partition by an event's bytes, as producers do by key: shares are unequal."""
+    return zlib.crc32(event)
+
+
+Choose = Callable[[int, bytes], int]
+"""Gives the partition, modulo their number, of an event by its number and bytes."""
+
+
+def deal(
+    events: Sequence[bytes], partitions: int, chunk: int = 4_096, choose: Choose = in_turn
+) -> list[Messages]:
+    """Deal events to partitions; return the messages, a chunk of each in turn."""
+    hands: list[list[bytes]] = [[] for _ in range(partitions)]
+    for position, event in enumerate(events):
+        hands[choose(position, event) % partitions].append(event)
     groups: list[tuple[int, Messages]] = []
-    for number in range(partitions):
-        mine = events[number::partitions]
+    for number, mine in enumerate(hands):
         for first in range(0, len(mine), chunk):
             partition = Partition(TOPIC, number)
             part = messages(mine[first : first + chunk], partition=partition, first=first)
@@ -141,10 +160,12 @@ def as_lines(alerts: Sequence[Alert]) -> list[dict[str, Any]]:
     return [json.loads(json.dumps(encode(alert, DEPLOYMENT))) for alert in alerts]
 
 
-def replay(recording: Recording, partitions: int = 1, chunk: int = 4_096) -> list[dict[str, Any]]:
+def replay(
+    recording: Recording, partitions: int = 1, chunk: int = 4_096, choose: Choose = in_turn
+) -> list[dict[str, Any]]:
     """Return the alerts of a recording."""
     pipeline = make_pipeline(recording)
-    parts = deal(list(recording.events()), partitions, chunk)
+    parts = deal(list(recording.events()), partitions, chunk, choose)
     pipeline.ordering.assign(Partition(TOPIC, number) for number in range(partitions))
     alerts: list[Alert] = []
     for part in parts:

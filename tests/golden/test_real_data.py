@@ -11,6 +11,7 @@ from tests.golden.prediction_events import (
     TOPIC,
     Recording,
     as_lines,
+    by_hash,
     deal,
     make_pipeline,
     read_expected,
@@ -31,6 +32,13 @@ def test_alerts_are_the_stored_ones(name: str) -> None:
 @pytest.mark.parametrize(("partitions", "chunk"), [(1, 777), (2, 1_000), (5, 333)])
 def test_partitions_and_cuts_change_nothing(name: str, partitions: int, chunk: int) -> None:
     alerts = replay(_BY_NAME[name], partitions, chunk)
+    assert without_offsets(alerts) == without_offsets(read_expected(_BY_NAME[name]))
+
+
+@each_recording
+@pytest.mark.parametrize("partitions", [2, 5])
+def test_dealing_by_hash_changes_nothing(name: str, partitions: int) -> None:
+    alerts = replay(_BY_NAME[name], partitions, chunk=900, choose=by_hash)
     assert without_offsets(alerts) == without_offsets(read_expected(_BY_NAME[name]))
 
 
