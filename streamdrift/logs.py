@@ -45,9 +45,11 @@ def set_up_logs(level: Level = "info", stream: TextIO | None = None) -> None:
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         )
     )
-    # The Kafka client reports every reconnection at warning; the service says it once itself.
+    # The Kafka client reports every try to connect at error; the service says it once itself.
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
-    logging.getLogger("kafka").setLevel(max(number, logging.ERROR))
+    logging.getLogger("kafka").setLevel(
+        logging.DEBUG if number == logging.DEBUG else logging.CRITICAL
+    )
 
 
 def _dump(value: object, **_: object) -> str:

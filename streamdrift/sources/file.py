@@ -116,6 +116,11 @@ def _describe(sample: Sequence[bytes], model: str) -> tuple[Mapping[str, object]
     mapping: dict[str, object] = {}
     if not any(isinstance(document.get("features"), dict | list) for document in documents):
         mapping = {"features": "", "score": "/score", "label": "/label"}
+        # Parts that no row has are not watched: every prediction would be null.
+        if not names & {"prediction", "score", "label"}:
+            mapping |= {"prediction": None, "score": None, "label": None}
+        if "error" not in names:
+            mapping["failed"] = None
     elif names >= {"model"} and time != "time":
         return None, time is not None
     if "model" not in names:

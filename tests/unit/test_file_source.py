@@ -98,6 +98,11 @@ def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     assert batch.time.tolist() == [START, START + 86_400_000_000]
 
 
+def test_parts_that_no_row_has_are_not_watched(tmp_path: Path) -> None:
+    (batch,) = _batches(_write(tmp_path / "churn.csv", "age\n1\n2\n"))
+    assert {key.name for key in batch.columns} == {"age"}
+
+
 def test_rows_without_time_are_spaced_and_said_to_be(tmp_path: Path) -> None:
     path = _write(tmp_path / "churn.csv", "age\n1\n2\n3\n")
     assert not open_file(str(path)).timed
