@@ -89,7 +89,7 @@ def run_demo(options: DemoOptions) -> int:
             servers = stack.enter_context(embedded_broker())
         name = f"streamdrift-demo-{uuid4().hex[:8]}"
         settings = demo_settings(name, servers, options.seconds, detect=options.detect)
-        console.print("compiling kernels (once on a machine, about a minute) ...", end="")
+        console.print("compiling kernels (once on a machine, half a minute or less) ...", end="")
         console.print(f" {compile_kernels():.0f} s")
         stack.enter_context(_topics(settings))
         metrics = Metrics()

@@ -1,0 +1,52 @@
+from typing import Any
+
+import pytest
+
+from streamdrift.assembly import fingerprint, topic_needs
+from streamdrift.config import Settings
+
+
+def _changed(**values: Any) -> dict[str, str]:
+    """Return what of the fingerprint other settings change."""
+    plain = fingerprint(Settings.model_validate({"models": {"fraud": {}}}))
+    other = fingerprint(Settings.model_validate({"models": {"fraud": {}}} | values))
+    return {
+        key: other.get(key, "gone") for key in {*plain, *other} if plain.get(key) != other.get(key)
+    }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"models": {"fraud": {"labels": {"owner": "me"}}}},
+        {"models": {"*": {"silence": {"enabled": False}}, "fraud": {}, "other": {}}},
+        {"commit_interval": "5s"},
+        {"alerts": {"stdout": True}},
+    ],
+)
+def test_what_state_does_not_depend_on_may_change(values: dict[str, Any]) -> None:
+    assert _changed(**values) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "text"),
+    [
+        ({"models": {"*": {"reference": {"events": 500}}}}, "models.*.reference.events", "500"),
+        (
+            {"models": {"fraud": {"reference": {"events": 500}}}},
+            "models.fraud.reference.events",
+            "500",
+        ),
+        ({"models": {"fraud": {"detectors": []}}}, "models.fraud.detectors", "[]"),
+        ({"models": {"fraud": {"roles": {"x": "text"}}}}, "models.fraud.roles.x", '"text"'),
+        ({"source": {"mapping": {"features": "/x"}}}, "source.mapping", '{"features": "/x"}'),
+    ],
+)
+def test_what_state_depends_on_is_named(values: dict[str, Any], key: str, text: str) -> None:
+    assert _changed(**values)[key] == text
+
+
+def test_topics_are_named_after_the_deployment() -> None:
+    needs = {need.purpose: need for need in topic_needs(Settings.model_validate({"name": "mine"}))}
+    assert needs["alerts"].name == "mine.alerts"
+    assert needs["state"].configs["cleanup.policy"] == "compact"
