@@ -80,7 +80,9 @@ def _sentence(step: Step) -> str:
         since = "" if change.onset is None else f" since {_clock(change.onset.earliest)} UTC"
         return f"{step.model} has sent no events{since}: {describe(step.signal, change)}"
     effect = ""
-    if math.isfinite(change.effect):
+    # Two percentages say it all; in deviations of a rate that was near 0, any rise is huge.
+    says_itself = step.signal.kind in _RATES or step.signal.kind is SignalKind.UNSEEN
+    if math.isfinite(change.effect) and not says_itself:
         effect = f" (effect {change.effect:+.1f} sd)"
     began = "" if change.onset is None else f", began {_began(change.onset)}"
     return f"{_subject(step)} changed: {describe(step.signal, change)}{effect}{began}"

@@ -157,7 +157,7 @@ def test_null_outputs_are_the_versions() -> None:
     )
     change = make_change(2.0, *RATES)
     assert opened_sentence([changed(NOON, signal, change)]) == (
-        "fraud/3 changed: null outputs 1.2 % -> 14 % (effect +2.0 sd)"
+        "fraud/3 changed: null outputs 1.2 % -> 14 %"
     )
 
 
