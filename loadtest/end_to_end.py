@@ -9,28 +9,22 @@ each is measured from its first batch on.
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-import psutil
 from confluent_kafka import Producer
 
 from loadtest.events import events
+from loadtest.service import running
 from streamdrift.kafka import KafkaSettings
 from streamdrift.topics import TopicNeed, ensure_topics
 from tests.real_kafka import RealKafka
 
-PORT = 8499
 _POLL = 0.3
-_PATIENCE = 900.0
-_COUNTED = re.compile(r'^streamdrift_events_total\{topic="[^"]+"\} (\S+)$', re.MULTILINE)
 
 
 def fill(bootstrap: str, topic: str, count: int) -> None:
@@ -58,32 +52,14 @@ def fill(bootstrap: str, topic: str, count: int) -> None:
 
 def measure_streamdrift(bootstrap: str, topic: str, count: int, name: str) -> dict[str, Any]:
     """Run the service until it has counted all events; return its figures."""
-    settings = {
-        "name": name,
-        "kafka.bootstrap_servers": bootstrap,
-        "source.predictions": f"[{topic}]",
-        "http.bind": f"127.0.0.1:{PORT}",
-    }
-    assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "streamdrift", "run", "--log-level", "warning", *assignments]
-    child = subprocess.Popen(command)
-    process = psutil.Process(child.pid)
-    try:
-        started, first, cpu = 0.0, 0, 0.0
-        deadline = time.monotonic() + _PATIENCE
-        seen = 0
-        while seen < count:
-            if child.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"streamdrift ended early, at {seen:,} of {count:,} events")
-            time.sleep(_POLL)
-            seen = counted()
+    started, first, cpu = 0.0, 0, 0.0
+    seen = 0
+    with running(bootstrap, topic, name) as service:
+        for seen in service.counts(count, _POLL):
             if started == 0.0 and seen:
-                started, first, cpu = time.perf_counter(), seen, _cpu(process)
-        seconds, cpu = time.perf_counter() - started, _cpu(process) - cpu
-        peak = _peak(child.pid)
-    finally:
-        child.terminate()
-        child.wait(timeout=60)
+                started, first, cpu = time.perf_counter(), seen, service.cpu_seconds()
+        seconds, cpu = time.perf_counter() - started, service.cpu_seconds() - cpu
+        peak = service.peak_mb()
     # A warm-up may be over before the first look.
     measured = max(seen - first, 1)
     return {
@@ -92,29 +68,6 @@ def measure_streamdrift(bootstrap: str, topic: str, count: int, name: str) -> di
         "cpu_us_per_event": cpu / measured * 1e6,
         "peak_rss_mb": peak,
     }
-
-
-def counted() -> int:
-    """Return how many events the service says it has decoded."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=5) as answer:
-            found = _COUNTED.search(answer.read().decode())
-    except (urllib.error.URLError, ConnectionError):
-        return 0
-    return int(float(found[1])) if found else 0
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _peak(pid: int) -> float:
-    """Return a process's largest resident size so far, in MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) / 1_024
 
 
 def measure_loop(bootstrap: str, topic: str, count: int) -> dict[str, Any]:

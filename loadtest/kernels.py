@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import orjson
+from kafka.consumer.fetcher import Fetcher
+from kafka.record import MemoryRecords, MemoryRecordsBuilder
+from kafka.structs import TopicPartition
 from river.drift import ADWIN, PageHinkley
 
 from loadtest.events import events
@@ -18,6 +21,9 @@ from streamdrift.detectors import AdwinSettings, DetectorSettings, PageHinkleySe
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.records import Kind, Partition
 from streamdrift.sketches.ranks import Cells, fill_ranks
+from streamdrift.sources.batches import AbortedTransactions, Fetched, read_batches
+from streamdrift.sources.fetching import as_records
+from streamdrift.sources.packing import pack
 
 _SIGNALS = 64
 _BLOCK = 2_048
@@ -80,6 +86,30 @@ def decoding() -> tuple[float, float]:
     return ours, best(lambda: [orjson.loads(value) for value in values], len(values))
 
 
+def fetched() -> tuple[float, float]:
+    """Return the time of a message out of a response, and of kafka-python's reader for it.
+
+    The client's reader, which its public `poll` uses, makes an object of every record.
+    """
+    partition = Partition("t", 0)
+    values = list(events(_BLOCK))
+    builder = MemoryRecordsBuilder(2, 0, 1 << 24)
+    for value in values:
+        builder.append(0, None, value, [])
+    builder.close()
+    response = builder.buffer()
+
+    def as_client() -> None:
+        reader = Fetcher.PartitionRecords(0, TopicPartition(*partition), MemoryRecords(response))
+        pack(partition, as_records(reader.take()), reader.next_fetch_offset)
+
+    def walked() -> Fetched:
+        return read_batches(partition, response, 0, AbortedTransactions([]))
+
+    assert len(walked().messages) == len(values)
+    return best(walked, len(values)), best(as_client, len(values))
+
+
 def ordering() -> float:
     """Return the time of an event of the merge of four partitions."""
     values = list(events(20_000))
@@ -102,10 +132,12 @@ def ordering() -> float:
 
 def main() -> None:
     ours, alone = decoding()
+    walked, client = fetched()
     rows = [
         ("ADWIN bank, a value", bank(AdwinSettings()), "river", river(ADWIN)),
         ("Page-Hinkley bank, a value", bank(PageHinkleySettings()), "river", river(PageHinkley)),
         ("rank and spread, a value", ranks(), "", None),
+        ("record batch, a message", walked, "kafka-python", client),
         ("JSON decoder, an event", ours, "orjson.loads alone", alone),
         ("merge of 4 partitions, an event", ordering(), "", None),
     ]

@@ -6,18 +6,15 @@ A real Apache Kafka holds the events; the service's own metrics say how many it 
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-import psutil
-
-from loadtest.end_to_end import PORT, counted, fill
+from loadtest.end_to_end import fill
+from loadtest.service import running
 from tests.real_kafka import RealKafka
 
 _LOOKS = 10
+_POLL = 0.2
 
 
 def main() -> None:
@@ -42,26 +39,11 @@ def main() -> None:
 
 def watch(bootstrap: str, events: int) -> list[tuple[int, float]]:
     """Return (events read, resident MB) at even steps until all are read."""
-    settings = {
-        "kafka.bootstrap_servers": bootstrap,
-        "source.predictions": "[events]",
-        "http.bind": f"127.0.0.1:{PORT}",
-    }
-    assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "streamdrift", "run", "--log-level", "warning", *assignments]
-    child = subprocess.Popen(command)
-    process = psutil.Process(child.pid)
     sizes: list[tuple[int, float]] = []
-    try:
-        seen = 0
-        while seen < events and child.poll() is None:
-            time.sleep(0.2)
-            seen = counted()
+    with running(bootstrap, "events", "memory") as service:
+        for seen in service.counts(events, _POLL):
             if seen >= events * (len(sizes) + 1) // _LOOKS:
-                sizes.append((seen, process.memory_info().rss / 2**20))
-    finally:
-        child.terminate()
-        child.wait(timeout=60)
+                sizes.append((seen, service.resident_mb()))
     return sizes
 
 
