@@ -24,6 +24,8 @@ POLL_SECONDS = 0.2
 _SHOW_EVERY = 1.0
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
+_LAPSE = 5.0
+"""Seconds between two turns after which nothing is concluded from what came before."""
 _log = structlog.get_logger("streamdrift")
 
 
@@ -78,6 +80,7 @@ class _Quiet:
     since: dict[Partition, float] = field(default_factory=dict)
     idle: set[Partition] = field(default_factory=set)
     read_at: float = 0.0
+    looked_at: float = 0.0
     ticked_at: float = 0.0
 
 
@@ -104,6 +107,7 @@ class Service:
         self._clock = clock or MachineClock()
         self._step = step
         self._stopping = threading.Event()
+        self._wait = _FIRST_WAIT
         self.ready = False
         self.pipeline = make_pipeline()
 
@@ -122,7 +126,7 @@ class Service:
         Later, a session whose connection fails is given up, as nothing may be written with a
         producer that failed, and a new one recovers from the last commit.
         """
-        wait = _FIRST_WAIT
+        self._wait = _FIRST_WAIT
         served = False
         while not self._stopping.is_set():
             try:
@@ -134,9 +138,9 @@ class Service:
                     raise
                 served = True
                 self._metrics.connected(False)
-                _log.warning("connection lost, trying again", error=str(error), seconds=wait)
-                self._stopping.wait(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
+                _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
+                self._stopping.wait(self._wait)
+                self._wait = min(2 * self._wait, _LONGEST_WAIT)
             finally:
                 if self._stopping.is_set():
                     self.ready = False
@@ -151,6 +155,7 @@ class Service:
             self.ready = True
             while not self._stopping.is_set():
                 loop.turn()
+                self._wait = _FIRST_WAIT
             loop.finish()
         finally:
             source.close()
@@ -161,6 +166,7 @@ class Service:
         stored = session.store.load()
         if stored.snapshot is None:
             _log.info("no state yet: starting anew")
+            self.pipeline.ordering.foresee(stored.floors)
             return {}
         state = decode(stored.snapshot)
         self._check_fingerprint(tree(state, "settings"))
@@ -206,7 +212,8 @@ class _Loop:
         self._clock = clock
         self._step = step
         self._outgoing = Outgoing()
-        self._quiet = _Quiet(read_at=clock.monotonic())
+        self._quiet = _Quiet(read_at=clock.monotonic(), looked_at=clock.monotonic())
+        self._unsaved = False
         self._paused: set[Partition] = set()
         self._connected: bool | None = None
         self._shown_at = float("-inf")
@@ -222,7 +229,8 @@ class _Loop:
         self._observe()
         self._balance()
         now = self._clock.monotonic()
-        self._commit(snapshot=now >= self._snapshot_due)
+        self._unsaved |= bool(messages)
+        self._commit(snapshot=self._unsaved and now >= self._snapshot_due)
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
             self._show()
@@ -263,11 +271,18 @@ class _Loop:
     def _judge_idle(self, messages: Sequence[Messages]) -> None:
         """Call partitions idle that are at their end for long; tick where all are."""
         now, quiet = self._clock.monotonic(), self._quiet
+        partitions, at_end = self._source.partitions(), self._source.at_end()
+        if now - quiet.looked_at > _LAPSE:
+            # The process was stopped for a while: what the source says is as old.
+            at_end = frozenset()
+        quiet.looked_at = now
+        if not at_end >= set(partitions):
+            # Only while all that is written is also read is a pause one of the models.
+            quiet.read_at = now
         for group in messages:
             quiet.since[group.partition] = quiet.read_at = now
             quiet.idle.discard(group.partition)
-        at_end = self._source.at_end()
-        for partition in self._source.partitions():
+        for partition in partitions:
             if partition not in at_end:
                 quiet.since[partition] = now
             elif (now - quiet.since.setdefault(partition, now)) * SECOND >= (
@@ -276,7 +291,10 @@ class _Loop:
                 if partition not in quiet.idle:
                     self._pipeline.idle(partition)
                 quiet.idle.add(partition)
-        partitions = self._source.partitions()
+        for partition in self._pipeline.ordering.pending().keys() - set(partitions) - quiet.idle:
+            # It was read before a restart, and no setting names its topic any more.
+            self._pipeline.idle(partition)
+            quiet.idle.add(partition)
         if partitions and quiet.idle >= set(partitions) and now >= quiet.ticked_at + _SHOW_EVERY:
             quiet.ticked_at = now
             self._pipeline.tick_after(int((now - quiet.read_at) * SECOND))
@@ -294,6 +312,7 @@ class _Loop:
                 summary=alert.data.get("summary"),
             )
         self._outgoing.alerts += observation.alerts
+        self._unsaved |= bool(observation.alerts)
 
     def _balance(self) -> None:
         """Pause partitions that run far ahead of the others, and resume them later."""
@@ -326,6 +345,7 @@ class _Loop:
         self._metrics.published(alerts, self._clock.now())
         self._metrics.committed(took)
         if snapshot:
+            self._unsaved = False
             self._metrics.stored(size)
             wait = max(self._settings.commit_interval, size / self._settings.bytes_per_second)
             self._snapshot_due = self._clock.monotonic() + wait

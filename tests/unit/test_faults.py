@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,10 +62,12 @@ class _Source:
 
     connected = True
 
-    def __init__(self, broker: _Broker, positions: Mapping[Partition, int]) -> None:
+    def __init__(
+        self, broker: _Broker, positions: Mapping[Partition, int], stop: Callable[[], None]
+    ) -> None:
         self._broker = broker
+        self._stop = stop
         self._next = {partition: positions.get(partition, 0) for partition in self.partitions()}
-        self.finished = False
 
     def partitions(self) -> Sequence[Partition]:
         return sorted({group.partition for group in self._broker.groups})
@@ -79,7 +81,8 @@ class _Source:
             ):
                 self._next[group.partition] = group.next_offset
                 return [group]
-        self.finished = self._broker.arrived == len(self._broker.groups)
+        if self._broker.arrived == len(self._broker.groups):
+            self._stop()
         return []
 
     def at_end(self) -> frozenset[Partition]:
@@ -161,28 +164,29 @@ class _Killer:
             raise _KillError
 
 
-def _run(broker: _Broker, killer: _Killer, *, idle_after: float, keep: bool) -> None:
+def _run(
+    broker: _Broker,
+    killer: _Killer,
+    *,
+    idle_after: float,
+    keep: bool,
+    interval: float = 0.5,
+) -> None:
     """Run the service until all is read, or until it is killed."""
     sink, letters = _Outbox(broker.published), _Outbox(broker.letters)
 
     @contextmanager
     def open_session() -> Iterator[Session]:
         def open_source(positions: Mapping[Partition, int]) -> _Source:
-            source = _Source(broker, positions)
-            sources.append(source)
-            return source
+            lives.append(None)
+            return _Source(broker, positions, service.stop)
 
-        store = TopicStore(broker.log, "d", "state", "journal", f"owner-{len(sources)}")
+        store = TopicStore(broker.log, "d", "state", "journal", f"owner-{len(lives)}")
         yield Session(store, [sink], letters, open_source)
 
-    def stop_at_the_end(step: str) -> None:
-        killer(step)
-        if sources and sources[-1].finished:
-            service.stop()
-
-    sources: list[_Source] = []
-    chosen = ServiceSettings(0.5, 1e9, int(idle_after * 1e6), 100_000, {"models.*": "same"})
-    service = Service(chosen, open_session, _pipeline, Metrics(), _Time(), stop_at_the_end)
+    lives: list[None] = []
+    chosen = ServiceSettings(interval, 1e9, int(idle_after * 1e6), 100_000, {"models.*": "same"})
+    service = Service(chosen, open_session, _pipeline, Metrics(), _Time(), killer)
     try:
         service.run()
     except _KillError:
@@ -236,16 +240,17 @@ def test_no_alert_is_lost_or_new_wherever_the_process_dies(
         assert {letter.offset for letter in broker.letters} == {33}
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_partition_that_wakes_with_older_events_is_journaled(keep: bool) -> None:
+@pytest.mark.parametrize(("keep", "interval"), [(True, 0.5), (False, 0.5), (True, 1e9)])
+def test_partition_that_wakes_with_older_events_is_journaled(keep: bool, interval: float) -> None:
+    """Also where there is no snapshot yet, but floors and alerts (an interval of 1e9)."""
     broker, killer = _Broker(_groups(late=True)), _Killer()
-    _run(broker, killer, idle_after=0.3, keep=True)
+    _run(broker, killer, idle_after=0.3, keep=True, interval=interval)
     assert len(list(read_floors(broker.log, "d", "journal"))) > 0
     assert _by_id(broker.published) == _replayed(broker)
     for at in range(1, killer.steps + 1):
         broker = _Broker(_groups(late=True))
-        _run(broker, _Killer(at), idle_after=0.3, keep=keep)
-        _run(broker, _Killer(), idle_after=0.3, keep=keep)
+        _run(broker, _Killer(at), idle_after=0.3, keep=keep, interval=interval)
+        _run(broker, _Killer(), idle_after=0.3, keep=keep, interval=interval)
         assert _by_id(broker.published) == _replayed(broker), f"killed at step {at}"
 
 

@@ -229,6 +229,51 @@ def test_connection_that_never_stood_is_an_error() -> None:
         Service(settings, refuse, _pipeline, Metrics()).run()
 
 
+def test_partition_that_is_read_no_more_holds_nobody_back() -> None:
+    groups = _drifting()
+    world = _World([*groups[:3], messages(_events(0, 10), partition=_ONE)])
+    world.service(turns=6).run()
+    again = _World(groups)
+    again.log, again.sink = world.log, world.sink
+    again.service(turns=100).run()
+    assert [alert.type for alert in again.sink.alerts][:1] == ["opened"]
+
+
+def test_outage_of_the_broker_is_no_silence_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_end = MemorySource.at_end
+    monkeypatch.setattr(
+        MemorySource, "at_end", lambda self: at_end(self) if self.polls < 40 else frozenset()
+    )
+    world = _World([messages(_events(0, 1_000, step=0.001))])
+    world.service(turns=600).run()
+    assert world.sink.alerts == []
+
+
+def test_process_that_was_stopped_concludes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = _World([messages(_events(0, 1_000, step=0.001))])
+    service = world.service(turns=60)
+    clock, poll = service._clock, MemorySource.poll
+    assert isinstance(clock, _Clock)
+
+    def stopped(self: MemorySource, timeout: float) -> Sequence[Messages]:
+        if self.polls == 40:
+            clock.seconds += 3_600
+        return poll(self, timeout)
+
+    monkeypatch.setattr(MemorySource, "poll", stopped)
+    service.run()
+    assert world.sink.alerts == []
+
+
+def test_nothing_new_writes_nothing() -> None:
+    written = []
+    for turns in (30, 400):
+        world = _World(_drifting())
+        world.service(turns=turns).run()
+        written.append(world.log.appended)
+    assert written[1] - written[0] < 10
+
+
 def test_changed_settings_are_named() -> None:
     world = _World(_drifting())
     world.service(turns=5).run()
