@@ -369,16 +369,16 @@ def test_a_damaged_batch_is_left_out_and_said(
     connection = KafkaSettings(bootstrap_servers=real_kafka.bootstrap)
     make_topic(connection, name)
     for value in (b"first", b"to be damaged", b"third"):
-        produce(connection, name, [value, value])
+        produce(connection, name, [value])
     real_kafka.stop()
     real_kafka.damage(name, b"to be damaged")
     real_kafka.start()
     source = open_source(connection, reading(name))
-    found = read(source, 4)[Partition(name, 0)]
-    assert [content[2] for content in found[0]] == [b"first", b"first", b"third", b"third"]
+    found = read(source, 2)[Partition(name, 0)]
+    assert [content[2] for content in found[0]] == [b"first", b"third"]
     (skipped,) = source.notices()
     assert skipped.event == "damaged_batch_skipped"
-    assert (skipped.fields["from_offset"], skipped.fields["to_offset"]) == (2, 4)
+    assert (skipped.fields["from_offset"], skipped.fields["to_offset"]) == (1, 2)
 
 
 def test_sasl(
