@@ -108,7 +108,7 @@ def _fill(
     constant = moments[CONSTANT]
     full = False
     while event < len(values) and wanted > 0 and not full:
-        value = values[event]
+        value = values[event] + 0.0  # -0.0 becomes 0.0: one zero, the same bits
         event += 1
         if not math.isfinite(value):
             continue
@@ -137,6 +137,43 @@ def _fill(
 
 
 @kernel
+def _fill_zeros(
+    totals: Floats,
+    variances: Floats,
+    heads: Ints,
+    counts: Ints,
+    moments: Floats,
+    values: Floats,
+    event: int,
+) -> tuple[int, int]:
+    """Add the zeros from `event` on, as far as there is nothing else, to a window of zeros.
+
+    All sums are 0 and stay it, and no border parts such a window: only how many buckets a
+    level holds is to be found, and that for all values at once. A rate of what never
+    happens (and most never do) is thus nearly free. Return the event after the last one
+    read, and how many values were added.
+    """
+    begin = event
+    skipped = 0
+    while event < len(values) and not math.fabs(values[event]) > 0.0:
+        skipped += math.isnan(values[event])
+        event += 1
+    added = event - begin - skipped
+    moments[WIDTH] += added
+    if added:
+        moments[CONSTANT] = 0.0
+    room = totals.shape[1] - 1
+    level, arriving = 0, added
+    while arriving > 0:
+        totals[level], variances[level], heads[level] = 0.0, 0.0, 0
+        held = counts[level] + arriving
+        arriving = max(0, (held - room + 1) // 2)
+        counts[level] = held - 2 * arriving
+        level += 1
+    return event, added
+
+
+@kernel
 def _epsilon(
     older: float, newer: float, moments: Floats, log_term: float, shortest: float
 ) -> float:
@@ -162,10 +199,14 @@ def _found_cut(
     older, newer = 0.0, width
     older_total, newer_total = 0.0, moments[TOTAL]
     levels = _used_levels(counts)
+    places = totals.shape[1]
     size = 2.0 ** (levels - 1)
     for level in range(levels - 1, -1, -1):
+        place = heads[level]
         for bucket in range(counts[level]):
-            total = totals[level, (heads[level] + bucket) % totals.shape[1]]
+            total = totals[level, place]
+            # An integer division would take as long as all the rest.
+            place = place + 1 if place + 1 < places else 0
             older += size
             newer -= size
             older_total += total
@@ -319,6 +360,9 @@ def update(
         moment, finding = moments[slot], findings[slot]
         row = values[rows[slot]]
         event = start[slot]
+        if (moment[WIDTH] == 0.0 or moment[CONSTANT] == 0.0) and count[-2] == 0:
+            event, added = _fill_zeros(sums, squares, head, count, moment, row, event)
+            ticks[slot] = (ticks[slot] + added) % clock
         while event < events:
             wanted = clock - ticks[slot]
             event, wanted = _fill(sums, squares, head, count, moment, row, event, wanted)

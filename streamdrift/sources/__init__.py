@@ -125,7 +125,7 @@ class SourceSettings(BaseModel):
         32 << 20, ge=1 << 16, description="Most bytes of one fetch from one broker."
     )
     partition_fetch_max_bytes: int = Field(
-        1 << 20, ge=1 << 10, description="Most bytes of one partition in one fetch."
+        4 << 20, ge=1 << 10, description="Most bytes of one partition in one fetch."
     )
 
     @field_validator("start", mode="before")

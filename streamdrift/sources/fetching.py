@@ -1,4 +1,4 @@
-"""Where streamdrift reaches into kafka-python: whole batches, larger reads, answered fetches.
+"""Where streamdrift reaches into kafka-python: whole batches, larger reads, fetches ahead.
 
 The client's public `poll()` makes a Python object per message. Its fetcher, though, keeps
 each partition's response in a class of its own, `Fetcher.PartitionRecords`; put in its
@@ -200,6 +200,25 @@ def watch_answers(consumer: KafkaConsumer) -> AnsweredFetches | None:
     return answered
 
 
+def fetch_ahead(consumer: KafkaConsumer) -> Callable[[], None]:
+    """Return what asks the brokers for more at once, unless they were asked already.
+
+    A poll that finds records waiting sends the next fetches before it returns; one that had
+    to wait for its records leaves that to the next, which then waits as well: the brokers
+    would work only while we wait. Does nothing where the client does not allow it.
+    """
+    fetcher: Any = getattr(consumer, "_fetcher", None)
+    methods = [getattr(Fetcher, name, None) for name in ("in_flight_fetches", "send_fetches")]
+    if not isinstance(fetcher, Fetcher) or not all(_takes(each, ("self",)) for each in methods):
+        return lambda: None
+
+    def ask() -> None:
+        if not fetcher.in_flight_fetches():
+            fetcher.send_fetches()
+
+    return ask
+
+
 def enlarge_socket_reads() -> bool:
     """Let kafka-python read its sockets 1 MiB at a time; return whether it could be done.
 
@@ -241,6 +260,7 @@ __all__ = [
     "CorruptBatchError",
     "as_records",
     "enlarge_socket_reads",
+    "fetch_ahead",
     "install_batch_records",
     "watch_answers",
 ]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,7 @@ from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.fetching import (
     as_records,
     enlarge_socket_reads,
+    fetch_ahead,
     install_batch_records,
     watch_answers,
 )
@@ -83,6 +85,7 @@ class KafkaSource:
         if fast and not (enlarge_socket_reads() and self._fast):
             self._notices.append(notice("fast_fetch_unavailable", client="kafka-python"))
         self._answers = watch_answers(self._consumer)
+        self._fetch_ahead = fetch_ahead(self._consumer)
         self._polled_at = time.monotonic()
         self._asking_since = self._polled_at
         try:
@@ -211,6 +214,9 @@ class KafkaSource:
             self._read_again(error.partition, error.first, error.last + 1, str(error))
             return ()
         messages = self._hand_over(fetched)
+        if messages:
+            with suppress(KafkaError):  # The next poll meets it again.
+                self._fetch_ahead()
         self._watch_connection(before)
         return messages
 

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
+from kafka.consumer.fetcher import Fetcher
 
 from streamdrift.errors import ConnectionsError
 from streamdrift.headers import decode_headers
@@ -118,6 +120,20 @@ def test_fast_path_is_in_use(kafka_connection: KafkaSettings, open_source: Opene
     assert [notice.event for notice in source.notices()] == ["topic_missing"]
 
 
+def test_a_poll_asks_for_what_comes_next(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker, open_source: Opener
+) -> None:
+    make_topic(connection, name)
+    produce(connection, name, [bytes([97 + i]) * 100_000 for i in range(5)])
+    source: Any = open_source(connection, reading(name, partition_fetch_max_bytes=150_000))
+    fetcher = source._consumer._fetcher
+    read_so_far = 0
+    while read_so_far < 5:
+        groups = source.poll(1.0)
+        read_so_far += sum(len(group) for group in groups)
+        assert not groups or fetcher.in_flight_fetches() or fetcher._completed_fetches
+
+
 def test_a_client_of_another_make_is_read_publicly(
     connection: KafkaSettings,
     name: str,
@@ -127,6 +143,7 @@ def test_a_client_of_another_make_is_read_publicly(
 ) -> None:
     monkeypatch.setattr(fetching, "_PARTITION_RECORDS_PARAMETERS", ("unknown",))
     monkeypatch.setattr(fetching, "_FETCH_RESPONSE_PARAMETERS", ("unknown",))
+    monkeypatch.setattr(Fetcher, "in_flight_fetches", lambda self, node: pytest.fail("called"))
     make_topic(connection, name)
     produce(connection, name, [b"a", b"b"])
     source = open_source(connection, reading(name))

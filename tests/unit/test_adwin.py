@@ -161,3 +161,21 @@ def test_a_very_long_window_drops_its_oldest_values() -> None:
     width = bank.moments[0, 2]
     assert alarms(bank, np.zeros(1)) == []
     assert bank.moments[0, 2] == width + 1 - 2.0**31
+
+
+def test_a_run_of_zeros_is_as_its_zeros_one_by_one() -> None:
+    random = np.random.default_rng(5)
+    zeros = np.where(random.random(5_000) < 0.1, np.nan, 0.0)
+    zeros[7::91] = -0.0
+    values = np.concatenate([zeros, (random.random(600) < 0.3).astype(float)])
+    for cut in (1, 77, 4_096):
+        whole, parts = adwin(), adwin()
+        expected = []
+        for begin in range(0, len(values), cut):
+            found = alarms(parts, values[begin : begin + cut])
+            expected += [begin + index for index in found]
+        assert alarms(whole, values) == expected != []
+        for name, state in whole.snapshot().items():
+            assert np.asarray(state).tobytes() == np.asarray(parts.snapshot()[name]).tobytes()
+    finite = values[np.isfinite(values)]
+    assert assert_equals_river(finite) > 0
