@@ -1,25 +1,16 @@
 """From settings to what the service and a replay both need: the pipeline, and the topics."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from uuid import uuid4
+from collections.abc import Callable, Mapping
 
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.durations import SECOND
-from streamdrift.kafka import Outbox
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Partition
-from streamdrift.service import ServiceSettings, Session
-from streamdrift.sinks import make_sinks
-from streamdrift.sinks.dead_letters import DeadLetters
-from streamdrift.sources.kafka import KafkaSource
-from streamdrift.state import TopicStore
-from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import Right, TopicNeed, ensure_topics
+from streamdrift.service import ServiceSettings
+from streamdrift.topics import Right, TopicNeed
 
 
 def make_pipeline(
@@ -126,36 +117,3 @@ def service_settings(settings: Settings) -> ServiceSettings:
         max_pending=settings.ordering.max_pending,
         fingerprint=fingerprint(settings),
     )
-
-
-@contextmanager
-def open_session(settings: Settings, *, reset: bool = False) -> Iterator[Session]:
-    """Connect, make the topics that are missing, and close everything at the end.
-
-    With `reset`, the stored snapshots are forgotten first.
-    """
-    ensure_topics(settings.kafka, topic_needs(settings), create=settings.topics.create)
-    outbox = Outbox(settings.kafka)
-    try:
-        log = KafkaLog(settings.kafka, outbox)
-        try:
-            owner = f"{settings.instance}/{uuid4().hex[:8]}"
-            topics = settings.state.topic, settings.state.journal
-            store = TopicStore(log, settings.name, *topics, owner)
-            if reset:
-                store.reset()
-            sinks = make_sinks(settings.alerts, settings.name, outbox)
-            try:
-                letters = DeadLetters(outbox, settings.source.dead_letters)
-                yield Session(store, sinks, letters, _source_opener(settings))
-            finally:
-                for sink in sinks:
-                    sink.close()
-        finally:
-            log.close()
-    finally:
-        outbox.close()
-
-
-def _source_opener(settings: Settings) -> Callable[[Mapping[Partition, int]], KafkaSource]:
-    return lambda positions: KafkaSource(settings.kafka, settings.source, positions)

@@ -1,13 +1,13 @@
 """The commit: in which order alerts, journal and state become durable."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Alert, DeadLetter, Floor
+from streamdrift.records import Alert, DeadLetter, Floor, Partition
 from streamdrift.sinks import Sink
-from streamdrift.state import encode
+from streamdrift.state import Published, encode
 
 
 class Letters(Protocol):
@@ -25,33 +25,85 @@ class Letters(Protocol):
 class Store(Protocol):
     """What the commit needs of the state's store."""
 
-    def journal(self, floors: Sequence[Floor]) -> None:
-        """Make floors durable."""
+    def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
+        """Append floors, and what is published with them; durable from the next flush on."""
+        ...
+
+    def flush(self) -> None:
+        """Return when what was appended is durable; raise a StreamdriftError else."""
         ...
 
     def save(self, snapshot: bytes, reached: Callable[[str], None] = ...) -> None:
-        """Make a snapshot durable; raise FencedError where another process took over."""
+        """Make a snapshot durable."""
         ...
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """What has come out of the pipeline since the last commit."""
+class Transaction(Protocol):
+    """What makes everything written since `begin` visible at once, or never."""
 
-    alerts: list[Alert] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
+    def begin(self) -> None:
+        """Begin; raise a StreamdriftError where that cannot be."""
+        ...
+
+    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Make all visible, with the group's offsets; raise a StreamdriftError where it is not.
+
+        After that, whether it became visible is unknown.
+        """
+        ...
+
+
+class Outgoing:
+    """What has come out of the pipeline since the last commit, less what was published.
+
+    `published` is what other lives of the deployment have published for good: the same
+    comes out again after a restart, and is left out.
+    """
+
+    def __init__(self, published: Published) -> None:
+        self.alerts: list[Alert] = []
+        self.letters: list[DeadLetter] = []
+        self._published = published
 
     def __bool__(self) -> bool:
         return bool(self.alerts or self.letters)
 
+    def add(self, alerts: Sequence[Alert] = (), letters: Sequence[DeadLetter] = ()) -> None:
+        """Take what came out of the pipeline."""
+        known = self._published
+        self.alerts += [each for each in alerts if each.number > known.alerts.get(each.model, 0)]
+        self.letters += [
+            each for each in letters if each.offset > known.letters.get(each.partition, -1)
+        ]
 
-def commit(
+    def marks(self) -> Published:
+        """Return what will have been published with all this."""
+        return Published(
+            {alert.model: alert.number for alert in self.alerts},
+            {letter.partition: letter.offset for letter in self.letters},
+        )
+
+    def clear(self) -> None:
+        """Forget what is committed."""
+        self.alerts.clear()
+        self.letters.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a commit writes to."""
+
+    store: Store
+    sinks: Sequence[Sink]
+    letters: Letters
+
+
+def commit_at_least_once(
     pipeline: Pipeline,
     outgoing: Outgoing,
-    store: Store,
-    sinks: Sequence[Sink],
-    letters: Letters,
+    places: Places,
     fingerprint: Mapping[str, str],
+    check_owner: Callable[[], None],
     *,
     snapshot: bool,
     reached: Callable[[str], None] = lambda _: None,
@@ -64,8 +116,8 @@ def commit(
        merge the partitions in another order and find other alerts.
     3. Write alerts to every sink, and dead letters, and wait until they are acknowledged.
        Whoever dies before the next snapshot writes them again, with the same ids.
-    4. Where a `snapshot` is due: write its chunks into the slot that does not hold the last
-       one, and wait until they are acknowledged. Before, look for another process's epoch.
+    4. Where a `snapshot` is due: `check_owner` looks for another process's claim. Write the
+       chunks into the slot that does not hold the last one, and wait until acknowledged.
     5. Write the manifest, and wait until it is acknowledged: from here on this is the state.
 
     A failure at any step ends the session: nothing is written again by it, and the next one
@@ -75,21 +127,90 @@ def commit(
         pipeline.ordering.guard()
     floors = pipeline.ordering.floors()
     reached("guarded")
-    store.journal(floors)
+    if floors:
+        places.store.journal(floors)
+        places.store.flush()
     reached("journaled")
-    for sink in sinks:
-        sink.write(outgoing.alerts)
-        reached("alerts written")
-    letters.write(outgoing.letters)
-    reached("letters written")
-    for sink in sinks:
-        sink.flush()
-    letters.flush()
+    _write(outgoing, places, reached)
+    _flush(places)
     reached("alerts durable")
-    outgoing.alerts.clear()
-    outgoing.letters.clear()
+    outgoing.clear()
     if not snapshot:
         return 0
+    check_owner()
+    return _save(pipeline, places.store, fingerprint, reached)
+
+
+def commit_exactly_once(
+    pipeline: Pipeline,
+    outgoing: Outgoing,
+    places: Places,
+    fingerprint: Mapping[str, str],
+    transaction: Transaction,
+    group: str,
+    *,
+    snapshot: bool,
+    reached: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Make durable what came out of the pipeline, exactly once; return the snapshot's bytes.
+
+    1. Guard the order: what idle and new partitions bring later must not sort in before
+       events that have led to an alert. That makes floors.
+    2. Begin a transaction.
+    3. Write alerts, each with its model's number, and dead letters; to the journal the
+       floors, and up to where alerts and letters are published by this.
+    4. Where a `snapshot` is due, write its chunks and its manifest.
+    5. Wait until every single record is acknowledged: the client would commit without one
+       that it gave up. Sinks outside of Kafka have theirs from here on, and may get them
+       again from whoever dies before the next step is done.
+    6. Send the input's offsets and commit: from here on all of it is visible. Until then
+       none is, to those who read what is committed.
+
+    A failure at any step, or an outcome that is not known, ends the session; nothing is
+    written again by its producer. The next one takes the transactional id over, which ends
+    the transaction one way or the other, starts from the last snapshot that was committed,
+    reads the input again from there, and leaves out what the journal says is published.
+    `reached` is told of every step, for fault tests.
+    """
+    if outgoing.alerts:
+        pipeline.ordering.guard()
+    floors = pipeline.ordering.floors()
+    reached("guarded")
+    transaction.begin()
+    reached("begun")
+    _write(outgoing, places, reached)
+    places.store.journal(floors, outgoing.marks())
+    reached("journaled")
+    size = _save(pipeline, places.store, fingerprint, reached) if snapshot else 0
+    places.store.flush()
+    _flush(places)
+    reached("acknowledged")
+    transaction.commit(group, pipeline.ordering.positions())
+    reached("committed")
+    outgoing.clear()
+    return size
+
+
+def _write(outgoing: Outgoing, places: Places, reached: Callable[[str], None]) -> None:
+    for sink in places.sinks:
+        sink.write(outgoing.alerts)
+        reached("alerts written")
+    places.letters.write(outgoing.letters)
+    reached("letters written")
+
+
+def _flush(places: Places) -> None:
+    for sink in places.sinks:
+        sink.flush()
+    places.letters.flush()
+
+
+def _save(
+    pipeline: Pipeline,
+    store: Store,
+    fingerprint: Mapping[str, str],
+    reached: Callable[[str], None],
+) -> int:
     data = encode({"settings": fingerprint, "pipeline": pipeline.snapshot()})
     store.save(data, reached)
     return len(data)

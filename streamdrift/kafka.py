@@ -1,6 +1,6 @@
 """Connection settings and clients: the one place that makes kafka-python clients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,7 +17,6 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 from kafka.net.sasl.oauth import AbstractTokenProvider
-from kafka.producer.future import FutureRecordMetadata
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from streamdrift.durations import SECOND, Duration
@@ -218,54 +217,6 @@ def connection_errors(settings: KafkaSettings, action: str) -> Iterator[None]:
         raise SettingsError(f"kafka: {error}") from error
     except (KafkaError, OSError) as error:
         raise connections_error(settings, action, error) from error
-
-
-class Outbox:
-    """One producer and the records it was given since the last `flush`.
-
-    Several writers may share one, so that what belongs together becomes durable together.
-    A producer that failed once is never used again: after an error from any method only
-    `close` may be called, and what was sent since the last flush has an unknown outcome.
-    """
-
-    def __init__(self, settings: KafkaSettings, **options: Any) -> None:
-        self._settings = settings
-        self._producer: KafkaProducer = make_producer(settings, **options)
-        self._pending: list[FutureRecordMetadata] = []
-
-    def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        partition: int | None = None,
-    ) -> None:
-        """Hand one record to the producer; raise ConnectionsError where it is refused."""
-        with connection_errors(self._settings, f"write to the topic {topic}"):
-            self._pending.append(
-                self._producer.send(
-                    topic, value=value, key=key, headers=list(headers), partition=partition
-                )
-            )
-
-    def flush(self, timeout: float) -> None:
-        """Return when all records sent so far are durable.
-
-        Raises ConnectionsError where one is not, or not within `timeout` seconds.
-        """
-        pending, self._pending = self._pending, []
-        if not pending:
-            return
-        with connection_errors(self._settings, "write"):
-            self._producer.flush(timeout=timeout)
-            for future in pending:
-                future.get(timeout=0)
-
-    def close(self) -> None:
-        """Give up the connection, and what was not flushed."""
-        self._producer.close(timeout=0)
 
 
 def connections_error(settings: KafkaSettings, action: str, error: Exception) -> ConnectionsError:

@@ -322,6 +322,8 @@ class Alert:
     due: int
     """When it is published, in event time: alerts leave in the order of this."""
     data: Mapping[str, object]
+    number: int = 0
+    """Among the alerts of its model, from 1 on in the order in which they leave."""
 
 
 @dataclass(frozen=True, slots=True)

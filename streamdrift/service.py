@@ -9,7 +9,14 @@ from typing import Any, Protocol
 
 import structlog
 
-from streamdrift.commit import Letters, Outgoing, commit
+from streamdrift.commit import (
+    Letters,
+    Outgoing,
+    Places,
+    Transaction,
+    commit_at_least_once,
+    commit_exactly_once,
+)
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.metrics import Metrics
@@ -17,7 +24,7 @@ from streamdrift.pipeline import Pipeline
 from streamdrift.records import Messages, Notice, Partition, State
 from streamdrift.sinks import Sink
 from streamdrift.sources import Source
-from streamdrift.state import TopicStore, decode
+from streamdrift.state import Published, TopicStore, decode
 from streamdrift.trees import text, tree
 
 POLL_SECONDS = 0.2
@@ -37,6 +44,12 @@ class Session:
     sinks: Sequence[Sink]
     letters: Letters
     open_source: Callable[[Mapping[Partition, int]], Source]
+    check_owner: Callable[[], None]
+    """Raises FencedError where another process has taken over the deployment."""
+    transaction: Transaction | None = None
+    """What all writers write into; None where alerts are delivered at least once."""
+    group: str = ""
+    """The consumer group whose offsets show how far the input is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +159,17 @@ class Service:
                     self.ready = False
 
     def _serve(self, session: Session) -> None:
-        positions = self._startup(session)
+        positions, published = self._startup(session)
         source = session.open_source(positions)
         loop = _Loop(
-            session, source, self.pipeline, self._settings, self._metrics, self._clock, self._step
+            session,
+            source,
+            self.pipeline,
+            Outgoing(published if session.transaction else Published()),
+            self._settings,
+            self._metrics,
+            self._clock,
+            self._step,
         )
         try:
             self.ready = True
@@ -160,21 +180,25 @@ class Service:
         finally:
             source.close()
 
-    def _startup(self, session: Session) -> Mapping[Partition, int]:
-        """Restore the last commit into a new pipeline; return where reading goes on."""
+    def _startup(self, session: Session) -> tuple[Mapping[Partition, int], Published]:
+        """Restore the last commit into a new pipeline.
+
+        Return where reading goes on, and what was published of what comes after that.
+        """
         self.pipeline = self._make_pipeline()
         stored = session.store.load()
+        self._step("loaded")
         if stored.snapshot is None:
             _log.info("no state yet: starting anew")
             self.pipeline.ordering.foresee(stored.floors)
-            return {}
+            return {}, stored.published
         state = decode(stored.snapshot)
         self._check_fingerprint(tree(state, "settings"))
         self.pipeline.restore(tree(state, "pipeline"))
         self.pipeline.ordering.foresee(stored.floors)
         positions = self.pipeline.ordering.positions()
         _log.info("state restored", bytes=len(stored.snapshot), partitions=len(positions))
-        return positions
+        return positions, stored.published
 
     def _check_fingerprint(self, stored: State) -> None:
         ours = self._settings.fingerprint
@@ -199,6 +223,7 @@ class _Loop:
         session: Session,
         source: Source,
         pipeline: Pipeline,
+        outgoing: Outgoing,
         settings: ServiceSettings,
         metrics: Metrics,
         clock: Clock,
@@ -211,13 +236,14 @@ class _Loop:
         self._metrics = metrics
         self._clock = clock
         self._step = step
-        self._outgoing = Outgoing()
+        self._outgoing = outgoing
+        self._places = Places(session.store, session.sinks, session.letters)
         self._quiet = _Quiet(read_at=clock.monotonic(), looked_at=clock.monotonic())
         self._unsaved = False
         self._paused: set[Partition] = set()
         self._connected: bool | None = None
         self._shown_at = float("-inf")
-        self._snapshot_due = clock.monotonic() + settings.commit_interval
+        self._commit_due = self._snapshot_due = clock.monotonic() + settings.commit_interval
         pipeline.ordering.assign(source.partitions())
 
     def turn(self) -> None:
@@ -230,7 +256,8 @@ class _Loop:
         self._balance()
         now = self._clock.monotonic()
         self._unsaved |= bool(messages)
-        self._commit(snapshot=self._unsaved and now >= self._snapshot_due)
+        if self._due(now):
+            self._commit(snapshot=self._unsaved and now >= self._snapshot_due)
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
             self._show()
@@ -256,7 +283,7 @@ class _Loop:
             self._metrics.read(group.partition.topic, len(group), events)
             for letter in decoded.dead_letters:
                 self._metrics.dead_letter(letter.reason)
-            self._outgoing.letters += decoded.dead_letters
+            self._outgoing.add(letters=decoded.dead_letters)
         if messages:
             self._metrics.spent("decode", self._clock.monotonic() - start)
 
@@ -311,7 +338,7 @@ class _Loop:
                 alert=alert.id,
                 summary=alert.data.get("summary"),
             )
-        self._outgoing.alerts += observation.alerts
+        self._outgoing.add(observation.alerts)
         self._unsaved |= bool(observation.alerts)
 
     def _balance(self) -> None:
@@ -326,29 +353,37 @@ class _Loop:
             self._source.resume(caught_up)
             self._paused -= caught_up
 
+    def _due(self, now: float) -> bool:
+        """Tell whether there is something to commit, and its time has come.
+
+        Alerts leave at once, but for transactions, which cost too much for that.
+        """
+        waiting = bool(self._outgoing) or self._pipeline.ordering.has_floors
+        if self._session.transaction is not None:
+            return (waiting or self._unsaved) and now >= self._commit_due
+        return waiting or (self._unsaved and now >= self._snapshot_due)
+
     def _commit(self, *, snapshot: bool) -> None:
-        if not snapshot and not self._outgoing and not self._pipeline.ordering.has_floors:
-            return
         start = self._clock.monotonic()
         alerts = tuple(self._outgoing.alerts)
-        size = commit(
-            self._pipeline,
-            self._outgoing,
-            self._session.store,
-            self._session.sinks,
-            self._session.letters,
-            self._settings.fingerprint,
-            snapshot=snapshot,
-            reached=self._step,
-        )
-        took = self._clock.monotonic() - start
+        size = self._commit_with(self._session.transaction, snapshot=snapshot)
+        end = self._clock.monotonic()
         self._metrics.published(alerts, self._clock.now())
-        self._metrics.committed(took)
+        self._metrics.committed(end - start)
+        self._commit_due = end + self._settings.commit_interval
         if snapshot:
             self._unsaved = False
             self._metrics.stored(size)
             wait = max(self._settings.commit_interval, size / self._settings.bytes_per_second)
-            self._snapshot_due = self._clock.monotonic() + wait
+            self._snapshot_due = end + wait
+
+    def _commit_with(self, transaction: Transaction | None, *, snapshot: bool) -> int:
+        what = (self._pipeline, self._outgoing, self._places, self._settings.fingerprint)
+        if transaction is None:
+            check = self._session.check_owner
+            return commit_at_least_once(*what, check, snapshot=snapshot, reached=self._step)
+        group = self._session.group
+        return commit_exactly_once(*what, transaction, group, snapshot=snapshot, reached=self._step)
 
     def _show(self) -> None:
         monitor, ordering = self._pipeline.monitor, self._pipeline.ordering

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -17,7 +17,6 @@ from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
-from streamdrift.kafka import Outbox
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Floor
 from streamdrift.replay import Publish, Tally, history, replay, summarize
@@ -25,7 +24,7 @@ from streamdrift.sinks.file import StreamSink
 from streamdrift.sources import TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
 from streamdrift.sources.kafka import KafkaSource
-from streamdrift.state.journal import read_floors
+from streamdrift.state.journal import read_journal
 from streamdrift.state.kafka import KafkaLog
 
 
@@ -175,15 +174,10 @@ def _replay_topic(options: ReplayOptions, settings: Settings, publish: Publish) 
         source.close()
 
 
-def _floors(settings: Settings) -> list[Floor]:
+def _floors(settings: Settings) -> Sequence[Floor]:
     """Return what the deployment journaled about the order of events."""
-    outbox = Outbox(settings.kafka)
-    log = KafkaLog(settings.kafka, outbox)
-    try:
-        return list(read_floors(log, settings.name, settings.state.journal))
-    finally:
-        log.close()
-        outbox.close()
+    with closing(KafkaLog(settings.kafka)) as log:
+        return read_journal(log, settings.name, settings.state.journal).floors
 
 
 Measure = Callable[[], tuple[int, int | None]]

@@ -11,8 +11,9 @@ from types import FrameType
 import structlog
 
 from streamdrift import __version__
-from streamdrift.assembly import make_pipeline, open_session, service_settings
+from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
+from streamdrift.deployment import Deployment
 from streamdrift.durations import SECOND
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.metrics import Metrics
@@ -26,10 +27,9 @@ def run_service(settings: Settings, log_level: Level, *, reset: bool = False) ->
     """Serve until SIGTERM or SIGINT; a second one leaves at once."""
     set_up_logs(log_level)
     metrics = Metrics()
-    resets = iter([reset])
     service = Service(
         service_settings(settings),
-        lambda: open_session(settings, reset=next(resets, False)),
+        Deployment(settings, reset=reset).open_session,
         lambda: make_pipeline(settings),
         metrics,
     )

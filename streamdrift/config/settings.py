@@ -92,8 +92,10 @@ class Settings(BaseModel):
     mode: Literal["standalone", "distributed"] = Field(
         "standalone", description="One process that reads every partition, or several workers."
     )
-    guarantee: Literal["at_least_once", "exactly_once"] = Field(
-        "at_least_once", description="What a crash may do to alerts: repeat some, or nothing."
+    guarantee: Literal["auto", "exactly_once", "at_least_once"] = Field(
+        "auto",
+        description="Whether a crash may repeat alerts (with the same ids); `auto` is "
+        "exactly_once on brokers that keep to transactions.",
     )
     commit_interval: Duration = Field(
         SECOND, gt=0, description="Time between two commits of state, positions and alerts."
@@ -127,16 +129,6 @@ class Settings(BaseModel):
         if mode == "distributed":
             raise ValueError("`distributed` is not available in this version: use `standalone`")
         return mode
-
-    @field_validator("guarantee")
-    @classmethod
-    def _refuse_exactly_once(cls, guarantee: str) -> str:
-        if guarantee == "exactly_once":
-            raise ValueError(
-                "`exactly_once` is not available in this version: use `at_least_once`, whose "
-                "repeated alerts carry the same id"
-            )
-        return guarantee
 
     def model(self, name: str) -> ModelSettings:
         """Return a model's settings: `*`, then matching patterns, then its own entry.

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 
-from streamdrift.assembly import make_pipeline, open_session, service_settings
+from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.demo.injections import Injection, schedule
@@ -23,6 +23,7 @@ from streamdrift.demo.screen import Picture, closing, draw, injection_line, plai
 from streamdrift.demo.settings import demo_settings, rate
 from streamdrift.demo.traffic import expected_events
 from streamdrift.demo.warmup import compile_kernels
+from streamdrift.deployment import Deployment
 from streamdrift.durations import SECOND
 from streamdrift.kafka import make_admin
 from streamdrift.logs import set_up_logs
@@ -129,7 +130,7 @@ def _serving(settings: Settings, metrics: Metrics) -> Iterator[None]:
     failures: list[BaseException] = []
     service = Service(
         service_settings(settings),
-        lambda: open_session(settings),
+        Deployment(settings).open_session,
         lambda: make_pipeline(settings),
         metrics,
     )

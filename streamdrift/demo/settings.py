@@ -44,6 +44,7 @@ def demo_settings(
             "state": {"topic": f"{name}-state", "journal": f"{name}-journal"},
             "ordering": {"idle_after": "500ms"},
             "http": {"bind": None},
+            "guarantee": "at_least_once",
         }
         | {"models": {"*": model_settings(seconds, detect=detect)}}
     )

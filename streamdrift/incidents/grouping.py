@@ -1,7 +1,7 @@
 """Which changes belong together: one incident per model version at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamdrift.incidents.alerts import (
     Facts,
@@ -67,6 +67,8 @@ class Incidents:
         self._waiting: list[Step] = []
         """Steps at or above the last watermark."""
         self._incidents: dict[ModelVersion, _Incident] = {}
+        self._told: dict[str, int] = {}
+        """Alerts so far, by model."""
 
     def observe(self, steps: Sequence[Step], watermark: int) -> tuple[Alert, ...]:
         """Return the alerts that are due below `watermark`, by (due, model, version, step).
@@ -101,7 +103,11 @@ class Incidents:
             if incident.due is not None and (watermark is None or incident.due < watermark):
                 self._tell_gathered(key, incident, tell)
         alerts.sort(key=lambda entry: entry[:4])
-        return tuple(entry[4] for entry in alerts)
+        return tuple(self._numbered(entry[4]) for entry in alerts)
+
+    def _numbered(self, alert: Alert) -> Alert:
+        self._told[alert.model] = number = self._told.get(alert.model, 0) + 1
+        return replace(alert, number=number)
 
     def _take(self, step: Step, tell: Callable[[int, Alert], None]) -> None:
         key = (step.model, step.version)
@@ -198,6 +204,7 @@ class Incidents:
                 {"model": key[0], "version": key[1]} | _incident_state(incident)
                 for key, incident in sorted(self._incidents.items(), key=lambda item: item[0])
             ],
+            "told": dict(sorted(self._told.items())),
         }
 
     def restore(self, state: State) -> None:
@@ -207,6 +214,8 @@ class Incidents:
             (text(incident, "model"), text(incident, "version")): _read_incident(incident)
             for incident in trees(state, "incidents")
         }
+        told = tree(state, "told")
+        self._told = {model: integer(told, model) for model in told}
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:

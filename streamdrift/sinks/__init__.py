@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamdrift.kafka import Outbox
+from streamdrift.outbox import Outbox
 from streamdrift.records import Alert
 from streamdrift.sinks.file import FileSink, StreamSink
 from streamdrift.sinks.kafka import KafkaSink

@@ -12,7 +12,8 @@ def encode(alert: Alert, deployment: str) -> Mapping[str, object]:
     """Return an alert as the JSON object of a CloudEvent.
 
     `subject` is `model/version`, or the model alone for what belongs to no version;
-    `partitionkey` (of the partitioning extension) is the model.
+    `partitionkey` (of the partitioning extension) is the model, and `sequence` (of the
+    sequence extension) the alert's number among the model's.
     """
     event: dict[str, object] = {
         "specversion": "1.0",
@@ -26,4 +27,5 @@ def encode(alert: Alert, deployment: str) -> Mapping[str, object]:
     if alert.model:
         event["subject"] = f"{alert.model}/{alert.version}" if alert.version else alert.model
         event["partitionkey"] = alert.model
+    event["sequence"] = f"{alert.number:012d}"
     return event | {"data": alert.data}

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from streamdrift.kafka import Outbox
+from streamdrift.outbox import Outbox
 from streamdrift.records import DeadLetter
 
 LARGEST_VALUE = 900_000
 """Bytes of a value that are kept: with key and headers it stays below brokers' 1 MiB."""
 _LARGEST_DETAIL = 4_000
-_FLUSH_SECONDS = 30.0
 
 
 class DeadLetters:
@@ -32,7 +31,7 @@ class DeadLetters:
 
     def flush(self) -> None:
         """Return when all letters are durable; raise ConnectionsError else."""
-        self._outbox.flush(_FLUSH_SECONDS)
+        self._outbox.flush()
 
 
 def headers_of(letter: DeadLetter) -> list[tuple[str, bytes]]:

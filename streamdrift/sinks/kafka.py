@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from streamdrift.kafka import Outbox
+from streamdrift.outbox import Outbox
 from streamdrift.records import Alert
 from streamdrift.sinks.cloudevents import encode
 
-FLUSH_SECONDS = 30.0
 _HEADERS = (("content-type", b"application/cloudevents+json"),)
 
 
@@ -31,7 +30,7 @@ class KafkaSink:
 
     def flush(self) -> None:
         """Return when all alerts are durable on all replicas; raise ConnectionsError else."""
-        self._outbox.flush(FLUSH_SECONDS)
+        self._outbox.flush()
 
     def close(self) -> None:
         """Do nothing: the outbox is closed by who made it, after all its writers."""

@@ -3,9 +3,19 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.state.codec import decode, encode
+from streamdrift.state.journal import Published
+from streamdrift.state.ownership import Ownership
 from streamdrift.state.store import Stored, TopicStore
 
-__all__ = ["StateSettings", "Stored", "TopicStore", "decode", "encode"]
+__all__ = [
+    "Ownership",
+    "Published",
+    "StateSettings",
+    "Stored",
+    "TopicStore",
+    "decode",
+    "encode",
+]
 
 
 class StateSettings(BaseModel):

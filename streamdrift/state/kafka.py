@@ -6,10 +6,10 @@ from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, Outbox, connection_errors, make_consumer
+from streamdrift.kafka import KafkaSettings, connection_errors, make_consumer
+from streamdrift.outbox import Outbox
 from streamdrift.state.log import Entry
 
-FLUSH_SECONDS = 30.0
 _LOOK_UP_MS = 10_000
 _POLL_MS = 1_000
 _PATIENCE = 30
@@ -17,18 +17,24 @@ _PATIENCE = 30
 
 
 class KafkaLog:
-    """Partition 0 of topics, written through an outbox that others may share."""
+    """Partition 0 of topics: read as it is committed, written through an outbox."""
 
-    def __init__(self, connection: KafkaSettings, outbox: Outbox) -> None:
+    def __init__(self, connection: KafkaSettings) -> None:
         self._connection = connection
-        self._outbox = outbox
+        self._outbox: Outbox | None = None
         self._consumer: KafkaConsumer = make_consumer(connection)
 
+    def write_to(self, outbox: Outbox) -> None:
+        """Append through `outbox`, which others may share, from now on."""
+        self._outbox = outbox
+
     def append(self, topic: str, key: str, value: bytes | None) -> None:
+        assert self._outbox is not None, "write_to was called"
         self._outbox.send(topic, value, key=key.encode(), partition=0)
 
     def flush(self) -> None:
-        self._outbox.flush(FLUSH_SECONDS)
+        assert self._outbox is not None, "write_to was called"
+        self._outbox.flush()
 
     def read(self, topic: str, start: int) -> Iterator[Entry]:
         partition = TopicPartition(topic, 0)

@@ -36,12 +36,14 @@ class MemoryLog:
     """Public fake: keeps records in memory, those not flushed apart.
 
     `crash` loses what was not flushed, as a process that dies may; with `keep` the broker
-    had got it all the same. `appended` counts the calls of `append`.
+    had got it all the same. With `transactional`, `flush` makes nothing visible: `commit`
+    does. `appended` counts the calls of `append`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, transactional: bool = False) -> None:
         self.records: dict[str, list[tuple[str, bytes | None]]] = {}
         self.appended = 0
+        self.transactional = transactional
         self._pending: list[tuple[str, str, bytes | None]] = []
 
     def append(self, topic: str, key: str, value: bytes | None) -> None:
@@ -49,6 +51,11 @@ class MemoryLog:
         self._pending.append((topic, key, value))
 
     def flush(self) -> None:
+        if not self.transactional:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make what was appended visible."""
         pending, self._pending = self._pending, []
         for topic, key, value in pending:
             self.records.setdefault(topic, []).append((key, value))

@@ -3,8 +3,7 @@
 The records of a deployment have keys that begin with its name. A snapshot is chunks
 `NAME/slot/S/I` and then its manifest `NAME/manifest/S`, which is written once all chunks are
 durable; S alternates between 0 and 1, so one whole snapshot is there at any moment. In the
-journal are floors (`NAME/floor`) and epochs (`NAME/epoch`): each start writes a higher epoch,
-and who reads one above its own has been replaced.
+journal are floors (`NAME/floor`) and marks (`NAME/published`).
 """
 
 import json
@@ -13,8 +12,9 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from streamdrift.errors import FencedError, StateError
-from streamdrift.records import Floor, Partition
+from streamdrift.errors import StateError
+from streamdrift.records import Floor
+from streamdrift.state.journal import Published, read_journal, write_floors, write_published
 from streamdrift.state.log import Log
 
 CHUNK_BYTES = 900_000
@@ -22,16 +22,16 @@ _FORMAT = 1
 
 
 class Stored(NamedTuple):
-    """What a start finds: the last whole snapshot, and the floors journaled since."""
+    """What a start finds: the last whole snapshot, and what was journaled since."""
 
     snapshot: bytes | None
     floors: tuple[Floor, ...]
+    published: Published
 
 
 class _Manifest(NamedTuple):
     slot: int
     sequence: int
-    epoch: int
     chunks: int
     size: int
     checksum: int
@@ -40,29 +40,21 @@ class _Manifest(NamedTuple):
 
 
 class TopicStore:
-    """The state of one deployment in two topics of a log.
+    """The state of one deployment in two topics of a log."""
 
-    `owner` tells this process from all others: of two that start at once with the same
-    epoch, the one whose epoch comes later in the journal goes on.
-    """
-
-    def __init__(self, log: Log, deployment: str, topic: str, journal: str, owner: str) -> None:
+    def __init__(self, log: Log, deployment: str, topic: str, journal: str) -> None:
         self._log = log
+        self._deployment = deployment
         self._prefix = f"{deployment}/"
         self._topic = topic
         self._journal = journal
-        self._owner = owner
-        self._epoch = 0
         self._sequence = 0
         self._slot = 0
-        self._read_to = 0
-        self._journaled_to = 0
 
     def load(self) -> Stored:
-        """Take over the deployment: write a higher epoch, return what was stored.
+        """Return what was stored; called once, before anything else.
 
-        Called once, before anything else. Raises StateError where there was a snapshot and
-        no whole one is left.
+        Raises StateError where there was a snapshot and no whole one is left.
         """
         records: dict[str, bytes] = {}
         for entry in self._log.read(self._topic, 0):
@@ -77,19 +69,21 @@ class TopicStore:
             if (key := f"{self._prefix}manifest/{slot}") in records
         ]
         manifests.sort(key=lambda manifest: -manifest.sequence)
-        self._claim(max((manifest.epoch for manifest in manifests), default=0))
         for manifest in manifests:
             snapshot = self._assemble(manifest, records)
             if snapshot is not None:
                 self._sequence, self._slot = manifests[0].sequence, 1 - manifest.slot
-                return Stored(snapshot, self._floors(manifest.journal))
+                return Stored(snapshot, *self._journaled(manifest.journal))
         if manifests:
             raise StateError(
                 f"no whole snapshot is left in the topic {self._topic}",
                 "check that its cleanup.policy is compact and nobody else writes to it; "
                 "start with --reset-state to begin anew",
             )
-        return Stored(None, self._floors(0))
+        return Stored(None, *self._journaled(0))
+
+    def _journaled(self, start: int) -> tuple[tuple[Floor, ...], Published]:
+        return read_journal(self._log, self._deployment, self._journal, start)
 
     def _manifest(self, value: bytes) -> _Manifest:
         try:
@@ -118,60 +112,22 @@ class TopicStore:
     def _chunk(self, slot: int, place: int) -> str:
         return f"{self._prefix}slot/{slot}/{place}"
 
-    def _claim(self, epoch: int) -> None:
-        """Write an epoch above all there were, and wait until it is durable."""
-        for entry in self._log.read(self._journal, 0):
-            if entry.key == f"{self._prefix}epoch" and entry.value is not None:
-                epoch = max(epoch, json.loads(entry.value)["epoch"])
-        self._epoch = epoch + 1
-        value = json.dumps({"epoch": self._epoch, "owner": self._owner}).encode()
-        self._log.append(self._journal, f"{self._prefix}epoch", value)
+    def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
+        """Append floors, and what is published with them; durable from the next flush on."""
+        write_floors(self._log, self._deployment, self._journal, floors)
+        if published:
+            write_published(self._log, self._deployment, self._journal, published)
+
+    def flush(self) -> None:
+        """Return when what was appended is durable; raise ConnectionsError else."""
         self._log.flush()
-        # Of two processes with this epoch the later record counts: it is behind this one's.
-        for entry in self._log.read(self._journal, 0):
-            self._read_to = entry.offset + 1
-            if entry.key == f"{self._prefix}epoch" and entry.value == value:
-                break
-
-    def _floors(self, start: int) -> tuple[Floor, ...]:
-        floors = []
-        self._journaled_to = start
-        for entry in self._log.read(self._journal, start):
-            self._journaled_to = entry.offset + 1
-            if entry.key == f"{self._prefix}floor" and entry.value is not None:
-                topic, number, offset, key = json.loads(entry.value)
-                floors.append(Floor(Partition(topic, number), offset, key))
-        return tuple(floors)
-
-    def check(self) -> None:
-        """Raise FencedError where another process has taken over the deployment."""
-        for entry in self._log.read(self._journal, self._read_to):
-            self._read_to = entry.offset + 1
-            if entry.key != f"{self._prefix}epoch" or entry.value is None:
-                continue
-            other = json.loads(entry.value)
-            if other["epoch"] >= self._epoch and other["owner"] != self._owner:
-                raise FencedError(
-                    f"another process ({other['owner']}) runs the deployment "
-                    f"{self._prefix.rstrip('/')!r} since",
-                    "stop one of the two, or give it another name with --set name=...",
-                )
-
-    def journal(self, floors: Sequence[Floor]) -> None:
-        """Write floors; they are durable when this returns."""
-        for floor in floors:
-            value = [floor.partition.topic, floor.partition.number, floor.offset, floor.key]
-            self._log.append(self._journal, f"{self._prefix}floor", json.dumps(value).encode())
-        if floors:
-            self._log.flush()
 
     def save(self, snapshot: bytes, reached: Callable[[str], None] = lambda _: None) -> None:
         """Write a snapshot; it is durable, and the one to be loaded, when this returns.
 
-        `reached` is told of each step, for fault tests. Raises FencedError where another
-        process has taken over.
+        In a transaction it is so once that is committed. `reached` is told of each step,
+        for fault tests.
         """
-        self.check()
         journal = self._log.end(self._journal)
         pieces = range(0, len(snapshot), CHUNK_BYTES)
         for place, start in enumerate(pieces):
@@ -183,7 +139,6 @@ class TopicStore:
         manifest = _Manifest(
             slot=self._slot,
             sequence=self._sequence + 1,
-            epoch=self._epoch,
             chunks=len(pieces),
             size=len(snapshot),
             checksum=crc32c(snapshot),

@@ -10,9 +10,10 @@ import orjson
 import pytest
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import make_pipeline, open_session, service_settings
+from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings
+from streamdrift.deployment import Deployment
 from streamdrift.kafka import KafkaSettings, make_consumer, make_producer
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
@@ -68,7 +69,7 @@ def _serve(settings: Settings, events: int, alerts: int) -> list[dict[str, Any]]
     metrics = Metrics()
     service = Service(
         service_settings(settings),
-        lambda: open_session(settings),
+        Deployment(settings).open_session,
         lambda: make_pipeline(settings),
         metrics,
     )

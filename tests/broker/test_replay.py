@@ -10,7 +10,8 @@ from streamdrift.commands.check import run_check
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings, load_settings
 from streamdrift.errors import ConnectionsError, InputError
-from streamdrift.kafka import KafkaSettings, Outbox
+from streamdrift.kafka import KafkaSettings
+from streamdrift.outbox import Outbox
 from tests.topic_maker import TopicMaker
 
 START = 1_767_225_600

@@ -12,9 +12,10 @@ import numpy as np
 from kafka.structs import TopicPartition
 
 from streamdrift.errors import FencedError
-from streamdrift.kafka import KafkaSettings, Outbox, make_consumer
+from streamdrift.kafka import KafkaSettings, make_consumer
+from streamdrift.outbox import Outbox
 from streamdrift.records import Floor, Partition
-from streamdrift.state import TopicStore
+from streamdrift.state import Published, TopicStore
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.topics import TopicNeed, ensure_topics
 from tests.topic_maker import TopicMaker
@@ -125,17 +126,19 @@ def test_state_is_kept_on_topics(connection: KafkaSettings, name: str) -> None:
     topics = [f"{name}.state", f"{name}.journal"]
     ensure_topics(connection, [TopicNeed(each, "state", (), 1) for each in topics], create=True)
     outbox = Outbox(connection)
-    log = KafkaLog(connection, outbox)
+    log = KafkaLog(connection)
+    log.write_to(outbox)
     try:
-        store = TopicStore(log, name, topics[0], topics[1], "a")
-        assert store.load() == (None, ())
+        store = TopicStore(log, name, topics[0], topics[1])
+        assert store.load() == (None, (), Published())
         large = np.random.default_rng(2).bytes(2_000_000)
         floors = tuple(Floor(Partition("p", 0), offset, 7) for offset in (1, 2))
         store.journal(floors[:1])
         for snapshot in (b"small", large):
             store.save(snapshot)
         store.journal(floors[1:])
-        assert TopicStore(log, name, topics[0], topics[1], "b").load() == (large, floors[1:])
+        store.flush()
+        assert TopicStore(log, name, *topics).load() == (large, floors[1:], Published())
         assert list(log.read(topics[1], log.end(topics[1]))) == []
         assert next(log.read(topics[1], 1)).offset == 1
     finally:

@@ -7,7 +7,8 @@ import pytest
 from kafka.structs import TopicPartition
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, Outbox, make_consumer
+from streamdrift.kafka import KafkaSettings, make_consumer
+from streamdrift.outbox import Outbox
 from streamdrift.records import Alert, DeadLetter, Partition
 from streamdrift.sinks.dead_letters import LARGEST_VALUE, DeadLetters
 from streamdrift.sinks.kafka import KafkaSink

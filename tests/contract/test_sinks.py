@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from streamdrift.kafka import Outbox
+from streamdrift.outbox import Outbox
 from streamdrift.sinks import SINKS, AlertsSettings, Sink, make_sinks
 from streamdrift.sinks.cloudevents import encode
 from tests.alerts import make_alert

@@ -21,7 +21,7 @@ from streamdrift.service import Service, ServiceSettings, Session
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.state import TopicStore
-from streamdrift.state.journal import read_floors
+from streamdrift.state.journal import read_journal
 from streamdrift.state.log import MemoryLog
 from tests.messages import messages
 
@@ -104,20 +104,49 @@ class _Source:
 
 
 class _Outbox:
-    """A sink, and dead letters, of which a crash keeps or loses what was not flushed."""
+    """A sink, and dead letters, of which a crash keeps or loses what was not flushed.
 
-    def __init__(self, durable: list[Any]) -> None:
+    In a transaction nothing counts before the commit.
+    """
+
+    def __init__(self, durable: list[Any], *, transactional: bool = False) -> None:
         self._durable = durable
         self._pending: list[Any] = []
+        self._transactional = transactional
 
     def write(self, items: Sequence[Any]) -> None:
         self._pending += items
 
     def flush(self) -> None:
+        if not self._transactional:
+            self.commit()
+
+    def commit(self) -> None:
         self._durable += self._pending
         self._pending = []
 
     def close(self) -> None: ...
+
+
+@dataclass
+class _Transaction:
+    """Makes all that was written visible at once; dies before that or after, if it is to."""
+
+    writers: Sequence[Any]
+    die: Callable[[str], None]
+    began: bool = False
+
+    def begin(self) -> None:
+        assert not self.began
+        self.began = True
+
+    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        assert self.began
+        self.began = False
+        self.die("before the commit took place")
+        for writer in self.writers:
+            writer.commit()
+        self.die("before the commit was heard of")
 
 
 def _pipeline() -> Pipeline:
@@ -171,9 +200,12 @@ def _run(
     idle_after: float,
     keep: bool,
     interval: float = 0.5,
+    bytes_per_second: float = 1e9,
 ) -> None:
     """Run the service until all is read, or until it is killed."""
-    sink, letters = _Outbox(broker.published), _Outbox(broker.letters)
+    exactly = broker.log.transactional
+    sink = _Outbox(broker.published, transactional=exactly)
+    letters = _Outbox(broker.letters, transactional=exactly)
 
     @contextmanager
     def open_session() -> Iterator[Session]:
@@ -181,11 +213,13 @@ def _run(
             lives.append(None)
             return _Source(broker, positions, service.stop)
 
-        store = TopicStore(broker.log, "d", "state", "journal", f"owner-{len(lives)}")
-        yield Session(store, [sink], letters, open_source)
+        store = TopicStore(broker.log, "d", "state", "journal")
+        transaction = _Transaction([broker.log, sink, letters], killer) if exactly else None
+        yield Session(store, [sink], letters, open_source, lambda: None, transaction, "d")
 
     lives: list[None] = []
-    chosen = ServiceSettings(interval, 1e9, int(idle_after * 1e6), 100_000, {"models.*": "same"})
+    idle = int(idle_after * 1e6)
+    chosen = ServiceSettings(interval, bytes_per_second, idle, 100_000, {"models.*": "same"})
     service = Service(chosen, open_session, _pipeline, Metrics(), _Time(), killer)
     try:
         service.run()
@@ -209,7 +243,7 @@ def _replayed(broker: _Broker) -> dict[str, object]:
     """Return the alerts of the broker's events in their order, with what was journaled."""
     pipeline = _pipeline()
     pipeline.ordering.assign({group.partition for group in broker.groups})
-    pipeline.ordering.foresee(read_floors(broker.log, "d", "journal"))
+    pipeline.ordering.foresee(read_journal(broker.log, "d", "journal").floors)
     for group in broker.groups:
         pipeline.feed(group)
     return _by_id(pipeline.drain().alerts)
@@ -245,7 +279,7 @@ def test_partition_that_wakes_with_older_events_is_journaled(keep: bool, interva
     """Also where there is no snapshot yet, but floors and alerts (an interval of 1e9)."""
     broker, killer = _Broker(_groups(late=True)), _Killer()
     _run(broker, killer, idle_after=0.3, keep=True, interval=interval)
-    assert len(list(read_floors(broker.log, "d", "journal"))) > 0
+    assert len(read_journal(broker.log, "d", "journal").floors) > 0
     assert _by_id(broker.published) == _replayed(broker)
     for at in range(1, killer.steps + 1):
         broker = _Broker(_groups(late=True))
@@ -261,3 +295,54 @@ def test_many_kills_in_a_row_change_nothing(undisturbed: tuple[dict[str, object]
         _run(broker, _Killer(5 + life % 13), idle_after=1e6, keep=bool(life % 2))
     _run(broker, _Killer(), idle_after=1e6, keep=True)
     assert _by_id(broker.published) == expected
+
+
+def _transactional(*, late: bool) -> _Broker:
+    return _Broker(_groups(late=late), MemoryLog(transactional=True))
+
+
+def _records(broker: _Broker) -> list[object]:
+    return [encode(alert, "d") for alert in broker.published]
+
+
+@pytest.mark.parametrize("bytes_per_second", [1e9, 1e5])
+def test_with_transactions_every_alert_is_there_once_and_in_its_place(
+    bytes_per_second: float,
+) -> None:
+    """Also where snapshots are rare, and much is read again that was published."""
+    calm, killer = _transactional(late=False), _Killer()
+    _run(calm, killer, idle_after=1e6, keep=True, bytes_per_second=bytes_per_second)
+    expected = _records(calm)
+    assert [alert.number for alert in calm.published] == list(range(1, len(expected) + 1))
+    assert len(expected) >= 2
+    assert killer.steps > 50
+    for at in range(1, killer.steps + 1):
+        broker = _transactional(late=False)
+        for deadly in (_Killer(at), _Killer()):
+            _run(broker, deadly, idle_after=1e6, keep=False, bytes_per_second=bytes_per_second)
+        assert _records(broker) == expected, f"killed at step {at}"
+        assert [letter.offset for letter in broker.letters] == [33]
+
+
+def test_with_transactions_and_partitions_that_wake_with_older_events() -> None:
+    calm, killer = _transactional(late=True), _Killer()
+    _run(calm, killer, idle_after=0.3, keep=True)
+    for at in range(1, killer.steps + 1):
+        broker = _transactional(late=True)
+        _run(broker, _Killer(at), idle_after=0.3, keep=False)
+        _run(broker, _Killer(), idle_after=0.3, keep=False)
+        assert _by_id(broker.published) == _replayed(broker), f"killed at step {at}"
+        numbers = [alert.number for alert in broker.published]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert [letter.offset for letter in broker.letters] == [33]
+
+
+def test_with_transactions_many_kills_in_a_row_change_nothing() -> None:
+    calm = _transactional(late=False)
+    _run(calm, _Killer(), idle_after=1e6, keep=True)
+    broker = _transactional(late=False)
+    for life in range(60):
+        _run(broker, _Killer(5 + life % 13), idle_after=1e6, keep=False)
+    _run(broker, _Killer(), idle_after=1e6, keep=False)
+    assert _records(broker) == _records(calm)
+    assert len(broker.letters) == 1

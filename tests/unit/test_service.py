@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from streamdrift.service import Service, ServiceSettings, Session
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sources.memory import MemorySource
-from streamdrift.state import TopicStore
+from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.log import MemoryLog
 from tests.messages import messages
 
@@ -81,6 +81,7 @@ class _World:
         self.sessions = 0
         self.fingerprint = {"models.*": "one"}
         self.max_pending = 100_000
+        self.check_owner: Callable[[], None] = lambda: None
 
     def service(self, turns: int) -> Service:
         """Return a service that stops after so many polls of its last source."""
@@ -88,8 +89,8 @@ class _World:
         @contextmanager
         def open_session() -> Iterator[Session]:
             self.sessions += 1
-            store = TopicStore(self.log, "d", "state", "journal", f"owner-{self.sessions}")
-            yield Session(store, [self.sink], self.sink, open_source)
+            store = TopicStore(self.log, "d", "state", "journal")
+            yield Session(store, [self.sink], self.sink, open_source, self.check_owner)
 
         def open_source(positions: Mapping[Partition, int]) -> MemorySource:
             source = _Stopping(self.groups, partitions=self.partitions, positions=positions)
@@ -284,12 +285,15 @@ def test_changed_settings_are_named() -> None:
 
 def test_service_that_was_replaced_is_fenced() -> None:
     world = _World(_drifting())
+    ours, other = (Ownership("d", "journal", name) for name in ("ours", "other"))
+    ours.claim(world.log)
+    world.check_owner = lambda: ours.check(world.log)
     service = world.service(turns=1_000)
     step = iter(range(10**6))
 
     def take_over(_: str) -> None:
         if next(step) == 10:
-            TopicStore(world.log, "d", "state", "journal", "other").load()
+            other.claim(world.log)
 
     service._step = take_over
     with pytest.raises(FencedError):

@@ -1,20 +1,20 @@
 import pytest
 
-from streamdrift.errors import FencedError, StateError
+from streamdrift.errors import StateError
 from streamdrift.records import Floor, Partition
-from streamdrift.state import TopicStore
+from streamdrift.state import Published, TopicStore
 from streamdrift.state.log import MemoryLog
 from streamdrift.state.store import CHUNK_BYTES
 
 _FLOORS = (Floor(Partition("predictions", 0), 5, 77), Floor(Partition("predictions", 1), 6, 78))
 
 
-def _store(log: MemoryLog, name: str = "one", owner: str = "a") -> TopicStore:
-    return TopicStore(log, name, "state", "journal", owner)
+def _store(log: MemoryLog, name: str = "one") -> TopicStore:
+    return TopicStore(log, name, "state", "journal")
 
 
 def test_nothing_is_stored_at_first() -> None:
-    assert _store(MemoryLog()).load() == (None, ())
+    assert _store(MemoryLog()).load() == (None, (), Published())
 
 
 def test_the_last_snapshot_and_the_floors_since_are_loaded() -> None:
@@ -22,10 +22,12 @@ def test_the_last_snapshot_and_the_floors_since_are_loaded() -> None:
     store = _store(log)
     store.load()
     store.journal(_FLOORS[:1])
+    store.flush()
     for snapshot in (b"first", b"second", b"third" * CHUNK_BYTES):
         store.save(snapshot)
     store.journal(_FLOORS[1:])
-    assert _store(log, owner="b").load() == (b"third" * CHUNK_BYTES, _FLOORS[1:])
+    store.flush()
+    assert _store(log).load() == (b"third" * CHUNK_BYTES, _FLOORS[1:], Published())
 
 
 def test_deployments_share_topics() -> None:
@@ -35,8 +37,9 @@ def test_deployments_share_topics() -> None:
         store.load()
         store.save(name.encode())
         store.journal(_FLOORS)
-    assert _store(log, "one").load() == (b"one", _FLOORS)
-    assert _store(log, "three").load() == (None, ())
+        store.flush()
+    assert _store(log, "one").load() == (b"one", _FLOORS, Published())
+    assert _store(log, "three").load() == (None, (), Published())
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -58,7 +61,7 @@ def test_save_that_is_interrupted_leaves_a_whole_snapshot(at: str, keep: bool) -
         store.save(b"third" * CHUNK_BYTES, crash)
     log.crash(keep=keep)
     done = at == "manifest durable" or (at == "manifest written" and keep)
-    found = _store(log, owner="b").load().snapshot
+    found = _store(log).load().snapshot
     assert found == (b"third" if done else b"second") * CHUNK_BYTES
 
 
@@ -70,10 +73,10 @@ def test_damaged_slot_is_left_for_the_other() -> None:
     store.save(b"second")
     log.append("state", "one/slot/1/0", b"rubbish")
     log.flush()
-    store = _store(log, owner="b")
+    store = _store(log)
     assert store.load().snapshot == b"first"
     store.save(b"third")
-    assert _store(log, owner="c").load().snapshot == b"third"
+    assert _store(log).load().snapshot == b"third"
 
 
 def test_no_whole_slot_is_an_error_and_no_fresh_start() -> None:
@@ -108,25 +111,14 @@ def test_reset_forgets_one_deployment() -> None:
     assert _store(log, "two").load().snapshot == b"two"
 
 
-def test_whoever_started_later_fences_the_earlier() -> None:
+def test_what_was_published_since_the_snapshot_is_loaded() -> None:
     log = MemoryLog()
-    first, second = _store(log, owner="a"), _store(log, owner="b")
-    first.load()
-    first.save(b"first")
-    second.load()
-    with pytest.raises(FencedError, match="'one'"):
-        first.save(b"second")
-    second.save(b"third")
-    assert _store(log, owner="c").load().snapshot == b"third"
-
-
-def test_of_two_that_start_at_once_one_goes_on() -> None:
-    log = MemoryLog()
-    # Both have read the journal before either has written its epoch.
-    log.append("journal", "one/epoch", b'{"epoch": 1, "owner": "b"}')
-    first = _store(log, owner="a")
-    first.load()
-    log.append("journal", "one/epoch", b'{"epoch": 2, "owner": "c"}')
-    log.flush()
-    with pytest.raises(FencedError):
-        first.check()
+    store, one, two = _store(log), Partition("predictions", 1), Partition("predictions", 2)
+    store.journal((), Published({"left": 9, "m": 1}, {one: 4}))
+    store.flush()
+    store.save(b"snapshot")
+    store.journal(_FLOORS, Published({"m": 2, "n": 7}, {one: 5}))
+    store.journal((), Published({"m": 3}, {two: 6}))
+    store.flush()
+    published = Published({"m": 3, "n": 7}, {one: 5, two: 6})
+    assert _store(log).load() == (b"snapshot", _FLOORS, published)

@@ -1,0 +1,180 @@
+"""Producers of which several writers share one: what belongs together is written together."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import InvalidProducerEpochError, KafkaTimeoutError, ProducerFencedError
+from kafka.producer.future import FutureRecordMetadata
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from streamdrift.errors import ConnectionsError, FencedError
+from streamdrift.kafka import KafkaSettings, connection_errors, make_producer
+from streamdrift.records import Partition
+
+TRANSACTION_SECONDS = 10
+"""After this long the broker aborts a transaction whose producer is gone."""
+FLUSH_SECONDS = 30.0
+"""How long records may take to be acknowledged."""
+COMMIT_SECONDS = 20.0
+"""How long a transaction may take to be committed."""
+_FENCED = (ProducerFencedError, InvalidProducerEpochError)
+
+
+class Outbox:
+    """One producer and the records it was given since the last `flush`.
+
+    A producer that failed once is never used again: after an error from any method only
+    `close` may be called, and what was sent since the last flush has an unknown outcome.
+    """
+
+    def __init__(self, settings: KafkaSettings, **options: Any) -> None:
+        self._settings = settings
+        self._producer: KafkaProducer = make_producer(settings, **options)
+        self._pending: list[FutureRecordMetadata] = []
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> None:
+        """Hand one record to the producer; raise ConnectionsError where it is refused."""
+        with self._errors(f"write to the topic {topic}"):
+            self._pending.append(
+                self._producer.send(
+                    topic, value=value, key=key, headers=list(headers), partition=partition
+                )
+            )
+
+    def flush(self, timeout: float = FLUSH_SECONDS) -> None:
+        """Return when all records sent so far are acknowledged by all replicas.
+
+        Raises ConnectionsError where one is not, or not within `timeout` seconds.
+        """
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        with self._errors("write"):
+            self._producer.flush(timeout=timeout)
+            for future in pending:
+                future.get(timeout=0)
+
+    def close(self) -> None:
+        """Give up the connection, and what was not flushed."""
+        self._producer.close(timeout=0)
+
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        """Turn the client's errors into ours."""
+        with connection_errors(self._settings, action):
+            yield
+
+
+class TransactionalOutbox(Outbox):
+    """An outbox whose records become visible, all of them or none, with `commit`.
+
+    Opening one ends every transaction that another process left open under the same id,
+    and fences that process. Methods raise FencedError where that has happened to this one,
+    and also where the broker ended a transaction that had been open for too long: to the
+    client the two look the same.
+    """
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        super().__init__(
+            settings,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_SECONDS * 1_000,
+        )
+        try:
+            _forbid_epoch_bumps(self._producer)
+            with self._errors("begin transactions"):
+                self._producer.init_transactions()
+            self._identity = self._producer_identity()
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self) -> None:
+        """Begin a transaction, to which all that is sent from now on belongs."""
+        with self._errors("begin a transaction"):
+            self._producer.begin_transaction()
+
+    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Make the transaction visible, with the group's offsets; return when it is.
+
+        All records must be flushed. Raises ConnectionsError where the transaction failed or
+        its outcome is unknown.
+        """
+        positions = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+        }
+
+        def end() -> None:
+            if positions:
+                self._producer.send_offsets_to_transaction(positions, group)
+            self._producer.commit_transaction()
+
+        with self._errors("commit a transaction"):
+            _within(COMMIT_SECONDS, end)
+        if self._producer_identity() != self._identity:
+            # The client began anew meanwhile, and may have called a lost transaction done.
+            raise ConnectionsError(
+                "the producer lost its identity while it committed: the outcome is unknown"
+            )
+
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        try:
+            with super()._errors(action):
+                yield
+        except ConnectionsError as error:
+            # The first error tells; those that follow from it are of other types.
+            first = self._producer._transaction_manager.last_error  # noqa: SLF001
+            if isinstance(error.__cause__, _FENCED) or isinstance(first, _FENCED):
+                raise FencedError(str(error)) from error
+            raise
+
+    def _producer_identity(self) -> str:
+        return str(self._producer._transaction_manager.producer_id_and_epoch)  # noqa: SLF001
+
+
+def _forbid_epoch_bumps(producer: KafkaProducer) -> None:
+    """Let the client fail where it would ask for another epoch and go on.
+
+    It would call a transaction done that the new epoch has ended, and a process that was
+    fenced would take the id back from the one that replaced it. A producer that failed is
+    given up here, so there is nothing to go on with.
+    """
+    manager = producer._transaction_manager  # noqa: SLF001
+    assert callable(manager._supports_epoch_bump)  # noqa: SLF001
+    manager._supports_epoch_bump = lambda: False  # noqa: SLF001
+
+
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """Do `work` on a thread of its own, as the client sets no limit to how long it waits.
+
+    Raises what it raises, or KafkaTimeoutError; then the thread is left behind, until the
+    producer is closed.
+    """
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="commit", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise KafkaTimeoutError(f"no answer within {seconds:g} s: the outcome is unknown")
+    if failure:
+        raise failure[0]

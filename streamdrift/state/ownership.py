@@ -1,0 +1,50 @@
+"""To which process a deployment belongs: to the one whose claim is the last."""
+
+import json
+
+from streamdrift.errors import FencedError
+from streamdrift.state.log import Log
+
+
+class Ownership:
+    """One process's claim to a deployment, for as long as the process lives.
+
+    A claim is a record of the journal; its offset is the claim's epoch, so of two processes
+    that start at once the later record counts. `owner` tells this process from all others.
+    """
+
+    def __init__(self, deployment: str, journal: str, owner: str) -> None:
+        self._deployment = deployment
+        self._journal = journal
+        self._owner = owner
+        self._epoch: int | None = None
+        self._read_to = 0
+
+    @property
+    def _key(self) -> str:
+        return f"{self._deployment}/claim"
+
+    def claim(self, log: Log) -> None:
+        """Write a claim. It must be durable before `check` is called."""
+        self._read_to = log.end(self._journal)
+        self._epoch = None
+        value = json.dumps({"owner": self._owner}).encode()
+        log.append(self._journal, self._key, value)
+
+    def check(self, log: Log) -> None:
+        """Raise FencedError where another process claimed the deployment after this one.
+
+        A process that has not claimed it yet has nothing to lose.
+        """
+        for entry in log.read(self._journal, self._read_to):
+            self._read_to = entry.offset + 1
+            if entry.key != self._key or entry.value is None:
+                continue
+            owner = json.loads(entry.value)["owner"]
+            if owner == self._owner:
+                self._epoch = entry.offset
+            elif self._epoch is not None:
+                raise FencedError(
+                    f"another process ({owner}) runs the deployment {self._deployment!r} since",
+                    "stop one of the two, or give it another name with --set name=...",
+                )
