@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -249,9 +249,9 @@ class _Loop:
     def turn(self) -> None:
         """Do one round; it takes POLL_SECONDS where nothing comes."""
         messages = self._timed("read", lambda: self._source.poll(POLL_SECONDS))
-        self._feed(messages)
+        shown = self._feed(messages)
         self._watch_source()
-        self._judge_idle(messages)
+        self._judge_idle(shown)
         self._observe()
         self._balance()
         now = self._clock.monotonic()
@@ -275,17 +275,22 @@ class _Loop:
         self._metrics.spent(stage, self._clock.monotonic() - start)
         return result
 
-    def _feed(self, messages: Sequence[Messages]) -> None:
+    def _feed(self, messages: Sequence[Messages]) -> set[Partition]:
+        """Decode messages; return the partitions that have shown events."""
+        shown: set[Partition] = set()
         start = self._clock.monotonic()
         for group in messages:
             decoded = self._pipeline.feed(group)
             events = sum(len(batch) for batch in decoded.batches)
+            if events:
+                shown.add(group.partition)
             self._metrics.read(group.partition.topic, len(group), events)
             for letter in decoded.dead_letters:
                 self._metrics.dead_letter(letter.reason)
             self._outgoing.add(letters=decoded.dead_letters)
         if messages:
             self._metrics.spent("decode", self._clock.monotonic() - start)
+        return shown
 
     def _watch_source(self) -> None:
         self._pipeline.ordering.assign(self._source.partitions())
@@ -295,8 +300,12 @@ class _Loop:
             self._connected = self._source.connected
             self._metrics.connected(self._connected)
 
-    def _judge_idle(self, messages: Sequence[Messages]) -> None:
-        """Call partitions idle that are at their end for long; tick where all are."""
+    def _judge_idle(self, shown: Collection[Partition]) -> None:
+        """Call partitions idle that are at their end for long; tick where all are.
+
+        `shown` have brought events just now. Messages of which none could be decoded count
+        for nothing here: else they would hold all other partitions, and hide a silence.
+        """
         now, quiet = self._clock.monotonic(), self._quiet
         partitions, at_end = self._source.partitions(), self._source.at_end()
         if now - quiet.looked_at > _LAPSE:
@@ -306,9 +315,9 @@ class _Loop:
         if not at_end >= set(partitions):
             # Only while all that is written is also read is a pause one of the models.
             quiet.read_at = now
-        for group in messages:
-            quiet.since[group.partition] = quiet.read_at = now
-            quiet.idle.discard(group.partition)
+        for partition in shown:
+            quiet.since[partition] = quiet.read_at = now
+            quiet.idle.discard(partition)
         for partition in partitions:
             if partition not in at_end:
                 quiet.since[partition] = now

@@ -48,6 +48,8 @@ class _Since:
     """The values of a held signal since its change."""
 
     changed_at: int
+    seen_at: int
+    """When there was a value last."""
     begin: int
     """The row of the current block they start at."""
     values: Thinned
@@ -132,7 +134,7 @@ class Watching:
             added = sign.row + 1
             steps.append(self._step(sign, int(batch.time[sign.row])))
         self._marks.add(batch, rows, added, len(batch))
-        self._collect(rows)
+        self._collect(batch.time, rows)
         self._ordinal += len(batch)
         if self._since and self._ordinal % STRIDE == 0:
             steps += self._accept(int(batch.time[-1]))
@@ -161,15 +163,18 @@ class Watching:
             onset=self._marks.onset(sign.signal, last - back, last - evidence.latest, time),
         )
         values = Thinned(self._settings.room)
-        self._since[sign.signal] = _Since(time, sign.row + 1, values)
+        self._since[sign.signal] = _Since(time, time, sign.row + 1, values)
         return Step(StepKind.CHANGED, self._model, self._version, signal, time, change)
 
-    def _collect(self, rows: Floats) -> None:
+    def _collect(self, times: Ints, rows: Floats) -> None:
         """Keep what held signals show, as what may become their reference."""
         for ordinal, since in self._since.items():
             column, kind = self._places[ordinal]
             values = column.raw(kind, rows, self._first(column))[since.begin :]
-            since.values.add(values[~np.isnan(values)])
+            there = np.flatnonzero(~np.isnan(values))
+            if len(there):
+                since.values.add(values[there])
+                since.seen_at = int(times[since.begin + there[-1]])
             since.begin = 0
 
     def _first(self, column: ColumnSignals) -> int:
@@ -177,19 +182,24 @@ class Watching:
         return next(place for place, (other, _) in enumerate(self._places) if other is column)
 
     def _accept(self, time: int) -> list[Step]:
-        """Make the new normal of what changed long enough ago their reference."""
+        """Make the new normal of what changed long enough ago their reference.
+
+        One that has shown no value for as long keeps the reference it had: what is not
+        there cannot return, and would keep its incident open for ever.
+        """
         hold = self._settings.hold
         steps = []
         for ordinal in sorted(self._since):
             since = self._since.get(ordinal)
-            if (
-                since is None
-                or time < since.changed_at + hold.accept_after
-                or since.values.seen < hold.accept_events
-            ):
+            if since is None or time < since.changed_at + hold.accept_after:
                 continue
             column, kind = self._places[ordinal]
-            touched = column.accept(kind, since.values.values())
+            if since.values.seen >= hold.accept_events:
+                touched = column.accept(kind, since.values.values())
+            elif time >= since.seen_at + hold.accept_after:
+                touched = (kind,)
+            else:
+                continue
             first = self._first(column)
             for other in (first + column.kinds.index(kind) for kind in touched):
                 self._watch.rearm(other, *column.expectation(self._places[other][1]))
@@ -236,7 +246,7 @@ class Watching:
             "marks": self._marks.snapshot(),
             "ordinal": self._ordinal,
             "since": [
-                [ordinal, since.changed_at, since.values.snapshot()]
+                [ordinal, since.changed_at, since.seen_at, since.values.snapshot()]
                 for ordinal, since in sorted(self._since.items())
             ],
         }
@@ -265,10 +275,10 @@ class Watching:
         watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal = ordinal
-        for signal, changed_at, values in since:
+        for signal, changed_at, seen_at, values in since:
             thinned = Thinned(settings.room)
             thinned.restore(values)
-            watching._since[signal] = _Since(changed_at, 0, thinned)
+            watching._since[signal] = _Since(changed_at, seen_at, 0, thinned)
         return watching
 
 

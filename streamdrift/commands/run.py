@@ -81,6 +81,7 @@ def _answer(good: bool) -> Answer:
 def _stopped_by_signals(service: Service, timeout: float) -> Iterator[None]:
     """Let the first signal ask the service to leave, and the second, or time, make it."""
     asked = threading.Event()
+    timers: list[threading.Timer] = []
 
     def leave(number: int, _: FrameType | None) -> None:
         if asked.is_set():
@@ -90,10 +91,13 @@ def _stopped_by_signals(service: Service, timeout: float) -> Iterator[None]:
         timer = threading.Timer(timeout, os._exit, (128 + number,))
         timer.daemon = True
         timer.start()
+        timers.append(timer)
 
     previous = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
         for each, handler in previous.items():
             signal.signal(each, handler)

@@ -1,5 +1,6 @@
 """Which changes belong together: one incident per model version at a time."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,12 +19,13 @@ from streamdrift.incidents.steps import read_step, step_state
 from streamdrift.records import Alert, SignalKind, State, StateValue, Step, StepKind
 from streamdrift.trees import flag, integer, optional_integer, text, tree, trees
 
-ModelVersion = tuple[str, str]
+Subject = tuple[str, str, bool]
+"""Whose trouble it is: model, version, and whether it is the model's own, of no version."""
 
 
 @dataclass(slots=True)
 class _Incident:
-    """One model version's trouble, from the first change to the last return."""
+    """One subject's trouble, from the first change to the last return."""
 
     opened_at: int
     id: str = ""
@@ -87,9 +89,9 @@ class Incidents:
         ready, self._waiting = self._waiting, []
         return self._take_all(ready, None)
 
-    def open_count(self) -> Mapping[ModelVersion, int]:
+    def open_count(self) -> Mapping[tuple[str, str], int]:
         """Return how many incidents are open (and told), by model and version."""
-        return {key: 1 for key, incident in self._incidents.items() if incident.told}
+        return Counter(key[:2] for key, incident in self._incidents.items() if incident.told)
 
     def _take_all(self, steps: list[Step], watermark: int | None) -> tuple[Alert, ...]:
         alerts: list[tuple[int, str, str, int, Alert]] = []
@@ -110,7 +112,8 @@ class Incidents:
         return replace(alert, number=number)
 
     def _take(self, step: Step, tell: Callable[[int, Alert], None]) -> None:
-        key = (step.model, step.version)
+        # Versions may have no name: silence is kept apart from what changed in such a one.
+        key = (step.model, step.version, step.signal.kind is SignalKind.SILENCE)
         incident = self._incidents.get(key)
         if incident and incident.due is not None and incident.due <= step.time:
             self._tell_gathered(key, incident, tell)
@@ -137,7 +140,7 @@ class Incidents:
 
     def _leave(
         self,
-        key: ModelVersion,
+        key: Subject,
         incident: _Incident,
         step: Step,
         tell: Callable[[int, Alert], None],
@@ -151,7 +154,7 @@ class Incidents:
             self._resolve(key, incident, step.time, tell)
 
     def _tell_gathered(
-        self, key: ModelVersion, incident: _Incident, tell: Callable[[int, Alert], None]
+        self, key: Subject, incident: _Incident, tell: Callable[[int, Alert], None]
     ) -> None:
         """Publish what was gathered: as the opening, or as an update."""
         due = incident.due
@@ -164,7 +167,7 @@ class Incidents:
         incident.told += 1
         if incident.told == 1:
             ordinals = sorted(incident.gathered)
-            incident.id = make_id("incident", *key, incident.opened_at, ordinals)
+            incident.id = make_id("incident", *key[:2], incident.opened_at, ordinals)
             incident.kind = steps[0].signal.alert_kind.value
             tell(1, opened(self._facts(key, incident), steps, due))
         else:
@@ -175,7 +178,7 @@ class Incidents:
 
     def _resolve(
         self,
-        key: ModelVersion,
+        key: Subject,
         incident: _Incident,
         due: int,
         tell: Callable[[int, Alert], None],
@@ -185,7 +188,7 @@ class Incidents:
         tell(incident.told, resolved(facts, incident.left_at, due, incident.resolution))
         del self._incidents[key]
 
-    def _facts(self, key: ModelVersion, incident: _Incident) -> Facts:
+    def _facts(self, key: Subject, incident: _Incident) -> Facts:
         return Facts(
             id=incident.id,
             opened_at=incident.opened_at,
@@ -201,29 +204,38 @@ class Incidents:
         return {
             "waiting": [step_state(step) for step in sorted(self._waiting, key=_order)],
             "incidents": [
-                {"model": key[0], "version": key[1]} | _incident_state(incident)
+                _incident_state(key, incident)
                 for key, incident in sorted(self._incidents.items(), key=lambda item: item[0])
             ],
-            "told": dict(sorted(self._told.items())),
+            "told": [
+                {"model": model, "alerts": number} for model, number in sorted(self._told.items())
+            ],
         }
 
     def restore(self, state: State) -> None:
         """Become what the snapshot was taken of."""
         self._waiting = [read_step(step) for step in trees(state, "waiting")]
         self._incidents = {
-            (text(incident, "model"), text(incident, "version")): _read_incident(incident)
+            (
+                text(incident, "model"),
+                text(incident, "version"),
+                flag(incident, "of_model"),
+            ): _read_incident(incident)
             for incident in trees(state, "incidents")
         }
-        told = tree(state, "told")
-        self._told = {model: integer(told, model) for model in told}
+        told = trees(state, "told")
+        self._told = {text(each, "model"): integer(each, "alerts") for each in told}
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:
     return step.time, step.model, step.version, step.signal.ordinal
 
 
-def _incident_state(incident: _Incident) -> dict[str, StateValue]:
+def _incident_state(key: Subject, incident: _Incident) -> dict[str, StateValue]:
     return {
+        "model": key[0],
+        "version": key[1],
+        "of_model": key[2],
         "opened_at": incident.opened_at,
         "id": incident.id,
         "kind": incident.kind,

@@ -19,7 +19,7 @@ from streamdrift.records import (
     Summary,
 )
 
-SILENCE = Signal(0, "silence", None, SignalKind.SILENCE, AlertKind.VOLUME)
+SILENCE = Signal(-1, "silence", None, SignalKind.SILENCE, AlertKind.VOLUME)
 _RING = 16
 _BLOCK = 512
 
@@ -72,14 +72,14 @@ class Silence:
         """Learn pauses up to the end of a block or to one over the limit; return where."""
         stop = min(len(times), begin + _BLOCK - self._events % _BLOCK)
         pauses = np.diff(times[begin:stop], prepend=self._last)
-        # The limit can only rise with what is learned here, so the first pause is safe,
-        # and any other over the limit so far is looked at again from the start.
-        over = np.flatnonzero(pauses[1:] > self._limit())
-        if len(over):
-            pauses = pauses[: int(over[0]) + 1]
         place = self._events // _BLOCK % _RING
         if self._events % _BLOCK == 0:
             self._ring[place] = 0
+        # From here on the limit can only rise with what is learned, so the first pause is
+        # safe, and any other over the limit so far is looked at again from the start.
+        over = np.flatnonzero(pauses[1:] > self._limit())
+        if len(over):
+            pauses = pauses[: int(over[0]) + 1]
         self._ring[place] = max(int(self._ring[place]), int(pauses.max()))
         self._events += len(pauses)
         self._last = int(times[begin + len(pauses) - 1])
