@@ -110,19 +110,21 @@ def commit_at_least_once(
 ) -> int:
     """Make durable what came out of the pipeline, at least once; return the snapshot's bytes.
 
+    0. `check_owner` looks for another process's claim: who was replaced writes nothing.
     1. Guard the order: what idle and new partitions bring later must not sort in before
        events that have led to an alert. That makes floors.
     2. Journal the floors and wait until they are acknowledged: without them a replay could
        merge the partitions in another order and find other alerts.
     3. Write alerts to every sink, and dead letters, and wait until they are acknowledged.
        Whoever dies before the next snapshot writes them again, with the same ids.
-    4. Where a `snapshot` is due: `check_owner` looks for another process's claim. Write the
-       chunks into the slot that does not hold the last one, and wait until acknowledged.
+    4. Where a `snapshot` is due: write its chunks into the slot that does not hold the last
+       one, and wait until they are acknowledged.
     5. Write the manifest, and wait until it is acknowledged: from here on this is the state.
 
     A failure at any step ends the session: nothing is written again by it, and the next one
     starts from the last manifest. `reached` is told of every step, for fault tests.
     """
+    check_owner()
     if outgoing.alerts:
         pipeline.ordering.guard()
     floors = pipeline.ordering.floors()
@@ -137,7 +139,6 @@ def commit_at_least_once(
     outgoing.clear()
     if not snapshot:
         return 0
-    check_owner()
     return _save(pipeline, places.store, fingerprint, reached)
 
 

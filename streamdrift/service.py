@@ -31,6 +31,10 @@ POLL_SECONDS = 0.2
 _SHOW_EVERY = 1.0
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
+_CHECK_EVERY = 5.0
+"""Seconds between two looks at who owns the deployment, while nothing is committed."""
+_HUNG = 120.0
+"""Seconds without a turn after which the loop is said to hang."""
 _LAPSE = 5.0
 """Seconds between two turns after which nothing is concluded from what came before."""
 _log = structlog.get_logger("streamdrift")
@@ -121,7 +125,10 @@ class Service:
         self._step = step
         self._stopping = threading.Event()
         self._wait = _FIRST_WAIT
+        self._beat = self._clock.monotonic()
         self.ready = False
+        self.connecting = False
+        """Whether a session is being opened: nothing was read since the last commit."""
         self.pipeline = make_pipeline()
 
     def stop(self) -> None:
@@ -130,8 +137,8 @@ class Service:
 
     @property
     def healthy(self) -> bool:
-        """Whether the loop runs (a broker that is away is waited for, and is no illness)."""
-        return not self._stopping.is_set()
+        """Whether the loop goes round (a broker that is away is waited for: no illness)."""
+        return self._clock.monotonic() - self._beat < _HUNG
 
     def run(self) -> None:
         """Serve until `stop`; what fails before the first read is raised.
@@ -142,19 +149,24 @@ class Service:
         self._wait = _FIRST_WAIT
         served = False
         while not self._stopping.is_set():
+            self._beat = self._clock.monotonic()
+            self.connecting = True
             try:
                 with self._open_session() as session:
+                    self.connecting = False
                     self._serve(session)
                     served = True
             except ConnectionsError as error:
-                if not served and not self.ready:
-                    raise
+                if (not served and not self.ready) or self._stopping.is_set():
+                    raise  # At the end, what was read last is not committed.
                 served = True
+                self.ready = False
                 self._metrics.connected(False)
                 _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
                 self._stopping.wait(self._wait)
                 self._wait = min(2 * self._wait, _LONGEST_WAIT)
             finally:
+                self.connecting = False
                 if self._stopping.is_set():
                     self.ready = False
 
@@ -174,8 +186,9 @@ class Service:
         try:
             self.ready = True
             while not self._stopping.is_set():
-                loop.turn()
-                self._wait = _FIRST_WAIT
+                self._beat = self._clock.monotonic()
+                if loop.turn():
+                    self._wait = _FIRST_WAIT
             loop.finish()
         finally:
             source.close()
@@ -243,11 +256,12 @@ class _Loop:
         self._paused: set[Partition] = set()
         self._connected: bool | None = None
         self._shown_at = float("-inf")
+        self._check_due = clock.monotonic() + _CHECK_EVERY
         self._commit_due = self._snapshot_due = clock.monotonic() + settings.commit_interval
         pipeline.ordering.assign(source.partitions())
 
-    def turn(self) -> None:
-        """Do one round; it takes POLL_SECONDS where nothing comes."""
+    def turn(self) -> bool:
+        """Do one round, which takes POLL_SECONDS where nothing comes; tell of a commit."""
         messages = self._timed("read", lambda: self._source.poll(POLL_SECONDS))
         shown = self._feed(messages)
         self._watch_source()
@@ -256,11 +270,16 @@ class _Loop:
         self._balance()
         now = self._clock.monotonic()
         self._unsaved |= bool(messages)
-        if self._due(now):
+        due = self._due(now)
+        if due:
             self._commit(snapshot=self._unsaved and now >= self._snapshot_due)
+        elif now >= self._check_due:
+            self._session.check_owner()
+            self._check_due = now + _CHECK_EVERY
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
             self._show()
+        return due
 
     def finish(self) -> None:
         """Commit what was read, at the end."""

@@ -88,6 +88,8 @@ def _stopped_by_signals(service: Service, timeout: float) -> Iterator[None]:
             os._exit(128 + number)
         asked.set()
         service.stop()
+        if service.connecting:
+            raise SystemExit(0)  # There is nothing to commit, and no telling how long it takes.
         timer = threading.Timer(timeout, os._exit, (128 + number,))
         timer.daemon = True
         timer.start()

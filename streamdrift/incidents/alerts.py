@@ -10,11 +10,17 @@ from streamdrift.incidents.sentences import (
     describe,
     opened_sentence,
     resolved_sentence,
+    shortened,
     updated_sentence,
 )
 from streamdrift.incidents.severity import Severity, strength
 from streamdrift.records import Alert, Change, Onset, SignalKind, Step, StepKind, Summary
 from streamdrift.times import rfc3339
+
+MAX_SIGNALS = 50
+"""Signals told in one alert, the strongest; the others are counted."""
+MAX_PARTITIONS = 50
+"""Partitions of an onset told; the others are counted."""
 
 
 @dataclass(slots=True)
@@ -59,7 +65,7 @@ def updated(facts: Facts, steps: Sequence[Step], due: int, risen: bool) -> Alert
     """Return the alert of an incident that `steps`, strongest first, have joined."""
     time = min(step.time for step in steps)
     sentence = updated_sentence(steps, facts.severity.label if risen else None)
-    joined = [step.signal.name for step in steps]
+    joined = [shortened(step.signal.name) for step in steps[:MAX_SIGNALS]]
     return _alert(
         facts,
         "updated",
@@ -91,6 +97,7 @@ def _alert(
     ordinals = sorted(step.signal.ordinal for step in steps)
     active = {member.step.signal.ordinal for member in facts.members if member.active}
     members = by_strength(member.step for member in facts.members)
+    told_signals = members[:MAX_SIGNALS]
     data = {
         "incident": facts.id,
         "step": facts.number,
@@ -101,8 +108,9 @@ def _alert(
         "opened_at": rfc3339(facts.opened_at),
         **told,
         "signals": [
-            _signal_data(step) | {"active": step.signal.ordinal in active} for step in members
+            _signal_data(step) | {"active": step.signal.ordinal in active} for step in told_signals
         ],
+        "signals_left_out": len(members) - len(told_signals),
         "labels": dict(facts.labels),
     }
     return Alert(
@@ -121,8 +129,8 @@ def _signal_data(step: Step) -> dict[str, object]:
     assert change is not None
     column = None if signal.column is None else signal.column.name
     return {
-        "name": signal.name,
-        "column": column,
+        "name": shortened(signal.name),
+        "column": None if column is None else shortened(column),
         "kind": signal.kind.value,
         "alert_kind": signal.alert_kind.value,
         "segment": signal.segment,
@@ -150,18 +158,24 @@ def _summary_data(summary: Summary) -> dict[str, object]:
     if summary.quantiles:
         data["quantiles"] = {name: _finite(value) for name, value in summary.quantiles.items()}
     if summary.shares:
-        data["shares"] = {name: _finite(value) for name, value in summary.shares.items()}
+        data["shares"] = {shortened(name): _finite(value) for name, value in summary.shares.items()}
     return data
 
 
 def _onset_data(onset: Onset) -> dict[str, object]:
+    places = sorted(
+        (topic, number, span)
+        for topic, partitions in onset.offsets.items()
+        for number, span in partitions.items()
+    )
+    offsets: dict[str, dict[str, list[int]]] = {}
+    for topic, number, span in places[:MAX_PARTITIONS]:
+        offsets.setdefault(topic, {})[str(number)] = list(span)
     return {
         "earliest": rfc3339(onset.earliest),
         "latest": rfc3339(onset.latest),
-        "offsets": {
-            topic: {str(number): list(span) for number, span in sorted(partitions.items())}
-            for topic, partitions in sorted(onset.offsets.items())
-        },
+        "offsets": offsets,
+        "partitions_left_out": max(0, len(places) - MAX_PARTITIONS),
     }
 
 

@@ -68,7 +68,7 @@ class Incidents:
         self._labels_of = labels_of
         self._waiting: list[Step] = []
         """Steps at or above the last watermark."""
-        self._incidents: dict[ModelVersion, _Incident] = {}
+        self._incidents: dict[Subject, _Incident] = {}
         self._told: dict[str, int] = {}
         """Alerts so far, by model."""
 

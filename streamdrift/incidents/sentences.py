@@ -26,6 +26,13 @@ _RATES: Mapping[SignalKind, str] = {
 _OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED})
 """Rates of the version's calls, not of a column's cells."""
 
+_LONGEST_NAME = 200
+
+
+def shortened(name: str) -> str:
+    """Return a name, cut where it is too long to be told: it may be as long as an event."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
 
 def opened_sentence(steps: Sequence[Step]) -> str:
     """Return the sentence of an incident that opens with `steps`, strongest first."""
@@ -96,7 +103,7 @@ def _subject(step: Step) -> str:
     name = signal.name if signal.column is None else signal.column.name
     if signal.kind is SignalKind.SPREAD:
         name = f"spread of {name}"
-    return f"{name} of {place}{_where(signal)}"
+    return f"{shortened(name)} of {place}{_where(signal)}"
 
 
 def _place(step: Step) -> str:
@@ -111,7 +118,7 @@ def _further(steps: Sequence[Step], noun: str, verb: str) -> str:
 
 
 def _names(steps: Sequence[Step]) -> str:
-    named = [step.signal.name + _where(step.signal) for step in steps[:_NAMED]]
+    named = [shortened(step.signal.name) + _where(step.signal) for step in steps[:_NAMED]]
     rest = len(steps) - len(named)
     if rest:
         return f"{', '.join(named)} and {rest} more"

@@ -80,6 +80,11 @@ class Lane:
         return not self._idle or self._reading_again()
 
     @property
+    def has_floors(self) -> bool:
+        """Whether it was given a floor already."""
+        return bool(self._floors)
+
+    @property
     def position(self) -> int | None:
         """Where reading resumes from a snapshot of now; None before the first message."""
         return self._chunks[0].start if self._chunks else self._next_offset

@@ -11,6 +11,9 @@ from streamdrift.ordering.settings import OrderingSettings
 from streamdrift.records import Batch, Decoded, Floor, Partition, Released, State
 from streamdrift.trees import integer, text, tree, trees
 
+NEWCOMERS = Partition("", -1)
+"""In a floor: every partition that has no floor of its own by then."""
+
 
 class Ordering:
     """Merges partitions by (key, topic, partition, offset, index).
@@ -32,6 +35,8 @@ class Ordering:
         """Not yet handed to the journal."""
         self._foreseen: list[Floor] = []
         """Of partitions not assigned yet."""
+        self._newcomers = START.watermark + 1
+        """The order key below which no partition that appears may bring an event."""
 
     def assign(self, partitions: Iterable[Partition], *, believed: bool = False) -> None:
         """Let partitions take part: each holds the watermark until its first event.
@@ -44,7 +49,8 @@ class Ordering:
         self._lanes = dict(sorted(self._lanes.items()))
         foreseen, self._foreseen = self._foreseen, []
         self.foresee(foreseen)
-        self._guard(new)
+        for partition in new:
+            self._make_known(self._lanes[partition])
 
     def push(self, decoded: Decoded) -> None:
         """Take the next events of a partition (assigned by this, if it was not)."""
@@ -128,20 +134,31 @@ class Ordering:
         To be called before alerts are published: it makes floors that `floors` hands out.
         Without them, a restart from an older snapshot would read the later events of a
         partition that was idle before it is called idle again, and sort them in before
-        events that have led to alerts already.
+        events that have led to alerts already. The same holds for a partition that appears
+        while the process is down.
         """
-        self._guard(self._lanes)
-
-    def _guard(self, partitions: Iterable[Partition]) -> None:
-        for partition in partitions:
-            floor = self._lanes[partition].guard(self._frontier)
+        for lane in self._lanes.values():
+            floor = lane.guard(self._frontier)
             if floor is not None:
                 self._floors.append(floor)
+        if self._frontier.watermark >= self._newcomers:
+            self._newcomers = self._frontier.watermark + 1
+            self._floors.append(Floor(NEWCOMERS, 0, self._newcomers))
+
+    def _make_known(self, lane: Lane) -> None:
+        """Give a new lane the floor by which it is known, if the journal has none of it."""
+        if not lane.has_floors:
+            key = max(self._frontier.watermark + 1, self._newcomers)
+            floor = Floor(lane.partition, 0, key)
+            lane.foresee(floor)
+            self._floors.append(floor)
 
     def foresee(self, floors: Iterable[Floor]) -> None:
         """Take floors from the journal, before the events they concern are pushed again."""
         for floor in floors:
-            if floor.partition in self._lanes:
+            if floor.partition == NEWCOMERS:
+                self._newcomers = max(self._newcomers, floor.key)
+            elif floor.partition in self._lanes:
                 self._lanes[floor.partition].foresee(floor)
             else:
                 self._foreseen.append(floor)

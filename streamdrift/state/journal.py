@@ -1,6 +1,7 @@
 """What a deployment remembers between snapshots, in a topic that is never compacted.
 
-Its records have the keys `NAME/floor` and `NAME/published`. (`NAME/claim` is of `ownership`.)
+Its records have the keys `NAME/floor`, `NAME/published`, and `NAME/reset`, which ends what was
+before. (`NAME/claim` is of `ownership`.)
 """
 
 import json
@@ -54,11 +55,18 @@ def write_published(log: Log, deployment: str, topic: str, published: Published)
     log.append(topic, f"{deployment}/published", json.dumps(value).encode())
 
 
+def write_reset(log: Log, deployment: str, topic: str) -> None:
+    """Append to the journal that nothing before counts any more."""
+    log.append(topic, f"{deployment}/reset", b"{}")
+
+
 def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journaled:
     """Return what a deployment has journaled in `topic` from offset `start` on."""
     floors: list[Floor] = []
     published = Published()
     for entry in log.read(topic, start):
+        if entry.key == f"{deployment}/reset":
+            floors, published = [], Published()
         if entry.key == f"{deployment}/floor" and entry.value is not None:
             name, number, offset, key = json.loads(entry.value)
             floors.append(Floor(Partition(name, number), offset, key))

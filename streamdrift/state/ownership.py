@@ -18,7 +18,8 @@ class Ownership:
         self._journal = journal
         self._owner = owner
         self._epoch: int | None = None
-        self._read_to = 0
+        self._read_to: int | None = None
+        """Offset in the journal; None before the first claim, when there is nothing to lose."""
 
     @property
     def _key(self) -> str:
@@ -32,10 +33,9 @@ class Ownership:
         log.append(self._journal, self._key, value)
 
     def check(self, log: Log) -> None:
-        """Raise FencedError where another process claimed the deployment after this one.
-
-        A process that has not claimed it yet has nothing to lose.
-        """
+        """Raise FencedError where another process claimed the deployment after this one."""
+        if self._read_to is None:
+            return
         for entry in log.read(self._journal, self._read_to):
             self._read_to = entry.offset + 1
             if entry.key != self._key or entry.value is None:

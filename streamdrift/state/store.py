@@ -14,7 +14,13 @@ from crc32c import crc32c
 
 from streamdrift.errors import StateError
 from streamdrift.records import Floor
-from streamdrift.state.journal import Published, read_journal, write_floors, write_published
+from streamdrift.state.journal import (
+    Published,
+    read_journal,
+    write_floors,
+    write_published,
+    write_reset,
+)
 from streamdrift.state.log import Log
 
 CHUNK_BYTES = 900_000
@@ -152,8 +158,9 @@ class TopicStore:
         reached("manifest durable")
 
     def reset(self) -> None:
-        """Forget the deployment's snapshots; floors of the past are left behind as well."""
+        """Forget the deployment's snapshots, and what its journal holds."""
         for entry in list(self._log.read(self._topic, 0)):
             if entry.key.startswith(self._prefix) and entry.value is not None:
                 self._log.append(self._topic, entry.key, None)
+        write_reset(self._log, self._deployment, self._journal)
         self._log.flush()

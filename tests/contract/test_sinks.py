@@ -39,7 +39,7 @@ class RecordingOutbox:
         assert json.loads(value)["partitionkey"].encode() == key
         self.sent.append(value)
 
-    def flush(self, timeout: float) -> None:
+    def flush(self, timeout: float = 1.0) -> None:
         self.durable += self.sent
         self.sent = []
 

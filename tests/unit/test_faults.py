@@ -27,6 +27,8 @@ from tests.messages import messages
 
 _PARTITIONS = 3
 _GROUP = 150
+_LAST_POLLS = 12
+"""Polls without news before the service is stopped: partitions go idle meanwhile."""
 
 
 class _KillError(Exception):
@@ -68,6 +70,7 @@ class _Source:
         self._broker = broker
         self._stop = stop
         self._next = {partition: positions.get(partition, 0) for partition in self.partitions()}
+        self._empty = 0
 
     def partitions(self) -> Sequence[Partition]:
         return sorted({group.partition for group in self._broker.groups})
@@ -81,7 +84,8 @@ class _Source:
             ):
                 self._next[group.partition] = group.next_offset
                 return [group]
-        if self._broker.arrived == len(self._broker.groups):
+        self._empty += self._broker.arrived == len(self._broker.groups)
+        if self._empty == _LAST_POLLS:
             self._stop()
         return []
 

@@ -26,7 +26,7 @@ from tests.alerts import NOON, SECOND, changed, left, make_change, make_signal
 AMOUNT = make_signal(0, "amount")
 AGE = make_signal(1, "age")
 SCORE = make_signal(2, "score", alert_kind=AlertKind.PREDICTION_DRIFT)
-SILENCE = make_signal(0, "silence", SignalKind.SILENCE, AlertKind.VOLUME)
+SILENCE = make_signal(-1, "silence", SignalKind.SILENCE, AlertKind.VOLUME)
 FAR = NOON + 1_000 * SECOND
 
 
@@ -201,6 +201,7 @@ def test_the_data_is_json_and_complete() -> None:
             "earliest": "2026-11-21T11:59:58.000000Z",
             "latest": "2026-11-21T12:00:00.000000Z",
             "offsets": {"predictions": {"0": [5, 9], "1": [10, 20]}},
+            "partitions_left_out": 0,
         },
         "text": "median 12.5 -> 40.1",
         "unit": None,
@@ -314,3 +315,41 @@ def test_labels_may_be_missing() -> None:
     incidents = Incidents(lambda model: IncidentSettings(), lambda model: labels)
     (alert,) = incidents.observe([changed(at(0))], FAR)
     assert alert.data["labels"] == {}
+
+
+def test_silence_is_kept_apart_from_a_version_without_a_name() -> None:
+    amount = make_signal(0, "amount")
+    alerts = alerts_of(
+        changed(at(0), amount, version=""),
+        changed(at(10), SILENCE, version=""),
+        left(at(20), SILENCE, version=""),
+        left(at(30), amount, version=""),
+    )
+    assert [(alert.type, signals(alert)) for alert in alerts] == [
+        ("opened", [("amount", True)]),
+        ("opened", [(SILENCE.name, True)]),
+        ("resolved", [(SILENCE.name, False)]),
+        ("resolved", [("amount", False)]),
+    ]
+    assert [alert.number for alert in alerts] == [1, 2, 3, 4]
+    assert len({alert.data["incident"] for alert in alerts}) == 2
+
+
+def test_alerts_fit_into_a_message_however_much_there_is_to_tell() -> None:
+    onset = Onset(NOON, NOON, {"predictions": dict.fromkeys(range(500), (1, 2 ** 40))})
+    change = make_change(
+        before=Summary(0.5, shares={"x" * 100_000: 1.0}),
+        after=Summary(0.5, shares={f"{i}" * 100_000: 0.1 for i in range(10)}),
+        onset=onset,
+    )
+    steps = [
+        changed(at(0), make_signal(i, f"{i}-" + "n" * 10_000, SignalKind.CATEGORY), change)
+        for i in range(300)
+    ]
+    (alert,) = alerts_of(*steps)
+    assert len(orjson.dumps(dict(alert.data))) < 900_000
+    assert len(signals(alert)) == 50
+    assert alert.data["signals_left_out"] == 250
+    told_signals = alert.data["signals"]
+    assert isinstance(told_signals, list)
+    assert told_signals[0]["onset"]["partitions_left_out"] == 450

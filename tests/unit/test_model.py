@@ -112,6 +112,26 @@ def test_lasting_change_is_accepted_as_the_new_normal() -> None:
     assert steps[1].time >= steps[0].time + 1_500 * SECOND
 
 
+def test_signal_that_vanishes_while_it_is_changed_is_let_go() -> None:
+    hold = HoldSettings(accept_after=1_500 * SECOND, accept_events=1_000)
+    settings = _SETTINGS.model_copy(update={"hold": hold, "ignore": ("channel", "user")})
+    stream = _stream(9_000, until=9_000)
+    rest = batch({"other": [1.0] * 5_000}, first=4_400)
+    runs = []
+    for size in (5_000, 64, 1):
+        version = ModelVersion("fraud", "3", settings)
+        steps = _observe(version, cut(stream, 0, 4_400), [])
+        for start in range(0, 5_000, size):
+            steps += version.observe(cut(rest, start, min(start + size, 5_000)))[0]
+        runs.append([(step.kind, step.signal.name, step.time) for step in steps])
+    assert runs[0] == runs[1] == runs[2]
+    kinds = [kind for kind, name, _ in runs[0] if name == "amount"]
+    assert kinds == [StepKind.CHANGED, StepKind.ACCEPTED]
+    assert not any(
+        reading.changed for reading in version.readings() if "(" not in reading.signal.name
+    )
+
+
 def test_without_detectors_nothing_is_found() -> None:
     version = ModelVersion("fraud", "3", _SETTINGS.model_copy(update={"detectors": ()}))
     assert _observe(version, _stream(), []) == []

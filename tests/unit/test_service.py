@@ -184,6 +184,34 @@ def test_silence_is_noticed_by_the_clock_while_nothing_arrives() -> None:
     assert alert.time == (_START + 60) * 1_000_000 + 999_000
 
 
+@pytest.fixture
+def caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a source hands out next is not written yet: it is always at the end."""
+    monkeypatch.setattr(MemorySource, "at_end", lambda self: frozenset(self.partitions()))
+
+
+@pytest.mark.usefixtures("caught_up")
+def test_rubbish_does_not_hide_that_a_model_is_silent() -> None:
+    good = messages(_events(0, 1_000, step=0.001))
+    rubbish = [messages([b"rubbish"], first=1_000 + i) for i in range(500)]
+    world = _World([good, *rubbish])
+    world.service(turns=600).run()
+    assert [alert.type for alert in world.sink.alerts] == ["opened"]
+
+
+@pytest.mark.usefixtures("caught_up")
+def test_partition_of_nothing_but_rubbish_does_not_hold_the_others() -> None:
+    groups: list[Messages] = []
+    for i, group in enumerate(_drifting()):
+        groups += [group, messages([b"rubbish", None], partition=_ONE, first=2 * i)]
+    groups += [messages([b"rubbish"], partition=_ONE, first=20 + i) for i in range(200)]
+    world = _World(groups)
+    world.service(turns=220).run()
+    kinds = [alert.type for alert in world.sink.alerts if alert.type != "updated"]
+    # The last is of the silence behind the last event.
+    assert kinds == ["opened", "resolved", "opened"]
+
+
 def test_partition_that_runs_ahead_is_paused_and_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

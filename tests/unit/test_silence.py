@@ -75,3 +75,15 @@ def test_cuts_and_restores_change_nothing(gaps: list[int], cuts: list[int]) -> N
         parts = restored
     assert steps == expected
     np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+
+
+def test_cuts_change_nothing_while_old_pauses_are_forgotten() -> None:
+    """The pause that set the limit leaves the memory of 16 blocks inside a cut."""
+    gaps = np.ones(8_500, dtype=np.int64)
+    gaps[300], gaps[8_300:] = 100, 70
+    times = np.cumsum(gaps) * SECOND
+    whole, parts = Silence("fraud", _SETTINGS), Silence("fraud", _SETTINGS)
+    expected = whole.observe(times)
+    steps = [step for time in times for step in parts.observe(np.array([time]))]
+    assert steps == expected != []
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
