@@ -164,8 +164,9 @@ def commit_exactly_once(
     5. Wait until every single record is acknowledged: the client would commit without one
        that it gave up. Sinks outside of Kafka have theirs from here on, and may get them
        again from whoever dies before the next step is done.
-    6. Send the input's offsets and commit: from here on all of it is visible. Until then
-       none is, to those who read what is committed.
+    6. Send how far the input is read as the group's offsets, for all tools that show lag
+       (recovery has its own in the snapshot), and commit: from here on all of it is visible.
+       Until then none is, to those who read what is committed.
 
     A failure at any step, or an outcome that is not known, ends the session; nothing is
     written again by its producer. The next one takes the transactional id over, which ends
@@ -186,7 +187,7 @@ def commit_exactly_once(
     places.store.flush()
     _flush(places)
     reached("acknowledged")
-    transaction.commit(group, pipeline.ordering.positions())
+    transaction.commit(group, pipeline.ordering.read_to())
     reached("committed")
     outgoing.clear()
     return size

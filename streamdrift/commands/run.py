@@ -38,7 +38,7 @@ def run_service(settings: Settings, log_level: Level, *, reset: bool = False) ->
         if address is not None:
             listening = stack.enter_context(serve(address, _handlers(service, metrics)))
             _log.info("serving metrics and health", host=listening[0], port=listening[1])
-        stack.enter_context(_stopped_by_signals(service, settings.shutdown_timeout / SECOND))
+        stack.enter_context(stopped_by_signals(service, settings.shutdown_timeout / SECOND))
         _log.info(
             "starting",
             version=__version__,
@@ -78,7 +78,7 @@ def _answer(good: bool) -> Answer:
 
 
 @contextmanager
-def _stopped_by_signals(service: Service, timeout: float) -> Iterator[None]:
+def stopped_by_signals(service: Service, timeout: float) -> Iterator[None]:
     """Let the first signal ask the service to leave, and the second, or time, make it."""
     asked = threading.Event()
     timers: list[threading.Timer] = []

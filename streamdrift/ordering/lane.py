@@ -68,7 +68,8 @@ class Lane:
         self.held = 0
         self.fresh = True
         self._idle = False
-        self._next_offset: int | None = None
+        self.read_to: int | None = None
+        """The offset behind the last message; None before the first."""
         self._seen: int | None = None
         self._chunks: deque[_Chunk] = deque()
         self._floors: list[tuple[int, int]] = []
@@ -87,17 +88,17 @@ class Lane:
     @property
     def position(self) -> int | None:
         """Where reading resumes from a snapshot of now; None before the first message."""
-        return self._chunks[0].start if self._chunks else self._next_offset
+        return self._chunks[0].start if self._chunks else self.read_to
 
     def _reading_again(self) -> bool:
-        return self._seen is not None and (self._next_offset or 0) < self._seen
+        return self._seen is not None and (self.read_to or 0) < self._seen
 
     def idle(self) -> None:
         """Hold nobody back until the next event: all there is has been read.
 
         What was seen before a restart and has not been read again by now is gone.
         """
-        self._seen = self._next_offset
+        self._seen = self.read_to
         self._idle = True
         self.fresh = True
 
@@ -122,16 +123,16 @@ class Lane:
         """Return the place no later event falls below; None before the first event."""
         if events(self.clock) == 0:
             return None
-        assert self._next_offset is not None
+        assert self.read_to is not None
         key = last_key(self.clock)
         for offset, floor in self._floors:
-            if offset <= self._next_offset:
+            if offset <= self.read_to:
                 key = max(key, floor)
-        return Frontier(key, *self.partition, self._next_offset)
+        return Frontier(key, *self.partition, self.read_to)
 
     def push(self, decoded: Decoded, frontier: Frontier, max_skew: int) -> Floor | None:
         """Take the partition's next events; return the floor they had to be lifted to."""
-        start, self._next_offset = self._next_offset, decoded.next_offset
+        start, self.read_to = self.read_to, decoded.next_offset
         batches = [_in_order(batch) for batch in decoded.batches if len(batch)]
         if not batches:
             self._seen = max(self._seen or 0, decoded.next_offset)
@@ -235,7 +236,7 @@ class Lane:
         lane = cls(partition, believed=flag(state, "believed"))
         lane.clock = array(state, "clock").astype(np.int64)
         lane.fresh = flag(state, "fresh")
-        lane._next_offset = optional_integer(state, "position")
+        lane.read_to = optional_integer(state, "position")
         lane._seen = optional_integer(state, "seen")
         lane._floors = [(int(offset), int(key)) for offset, key in array(state, "floors")]
         return lane

@@ -174,6 +174,14 @@ class Ordering:
             if (position := lane.position) is not None
         }
 
+    def read_to(self) -> Mapping[Partition, int]:
+        """Return the offset behind the last message each partition has shown."""
+        return {
+            partition: lane.read_to
+            for partition, lane in self._lanes.items()
+            if lane.read_to is not None
+        }
+
     def snapshot(self) -> State:
         """Return the state without the events held, which are read again from `positions`."""
         return {

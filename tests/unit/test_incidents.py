@@ -336,7 +336,7 @@ def test_silence_is_kept_apart_from_a_version_without_a_name() -> None:
 
 
 def test_alerts_fit_into_a_message_however_much_there_is_to_tell() -> None:
-    onset = Onset(NOON, NOON, {"predictions": dict.fromkeys(range(500), (1, 2 ** 40))})
+    onset = Onset(NOON, NOON, {"predictions": dict.fromkeys(range(500), (1, 2**40))})
     change = make_change(
         before=Summary(0.5, shares={"x" * 100_000: 1.0}),
         after=Summary(0.5, shares={f"{i}" * 100_000: 0.1 for i in range(10)}),
