@@ -1,6 +1,6 @@
 """One process's hold of a deployment: its connections, its claim, and the guarantee it gives."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from streamdrift.sinks.dead_letters import DeadLetters
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import ensure_topics
+from streamdrift.topics import Right, TopicReport, ensure_topics
 
 _log = structlog.get_logger("streamdrift")
 
@@ -40,7 +40,9 @@ class Deployment:
         FencedError where another process has taken over the deployment.
         """
         settings = self._settings
-        ensure_topics(settings.kafka, topic_needs(settings), create=settings.topics.create)
+        _tell_created(
+            ensure_topics(settings.kafka, topic_needs(settings), create=settings.topics.create)
+        )
         with ExitStack() as stack:
             log = stack.enter_context(closing(KafkaLog(settings.kafka)))
             # Before this process's producer fences that of one that has taken over.
@@ -123,6 +125,17 @@ class Deployment:
 
     def _open_source(self, positions: Mapping[Partition, int]) -> KafkaSource:
         return KafkaSource(self._settings.kafka, self._settings.source, positions)
+
+
+def _tell_created(topics: Sequence[TopicReport]) -> None:
+    for topic in topics:
+        if not topic.created:
+            continue
+        if Right.READ in topic.need.rights and Right.WRITE not in topic.need.rights:
+            doubt = "nobody has written to it yet: is its name in source.predictions right?"
+            _log.warning("input topic created", topic=topic.need.name, doubt=doubt)
+        else:
+            _log.info("topic created", topic=topic.need.name, purpose=topic.need.purpose)
 
 
 def transactions_work(

@@ -222,5 +222,8 @@ def connection_errors(settings: KafkaSettings, action: str) -> Iterator[None]:
 def connections_error(settings: KafkaSettings, action: str, error: Exception) -> ConnectionsError:
     """Return a client's error as ConnectionsError."""
     hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
-    message = f"cannot {action} at {settings.bootstrap_servers}: {type(error).__name__}: {error}"
+    # The client's errors mostly, and not always, begin with their names.
+    name = type(error).__name__
+    said = str(error).removeprefix(f"{name}: ")
+    message = f"cannot {action} at {settings.bootstrap_servers}: {name}: {said}"
     return ConnectionsError(message, hint)

@@ -4,6 +4,7 @@ Levels: `error` certainly loses data or stops the service; `warning` needs someo
 `info` is a fact worth knowing; `debug` is for the developers of streamdrift.
 """
 
+import json
 import logging
 import sys
 from typing import Literal, TextIO
@@ -53,6 +54,9 @@ def set_up_logs(level: Level = "info", stream: TextIO | None = None) -> None:
 
 
 def _dump(value: object, **_: object) -> str:
-    return orjson.dumps(
-        value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-    ).decode()
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    try:
+        return orjson.dumps(value, default=str, option=options).decode()
+    except TypeError:
+        # A log line must never fail: not for a lone surrogate in a name, nor anything else.
+        return json.dumps(value, default=str, skipkeys=True)

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
@@ -142,19 +142,31 @@ class Metrics:
             self._disconnects.inc()
         self._connected.set(answering)
 
-    def position(self, watermark: int, lag: Mapping[Partition, int], pending: int) -> None:
-        """Record how far reading and observing are; replaces what was there."""
+    def position(
+        self,
+        watermark: int,
+        lag: Mapping[Partition, int],
+        pending: int,
+        displaced: Mapping[str, int],
+    ) -> None:
+        """Record how far reading and observing are; replaces what was there.
+
+        `displaced` counts the events whose own times were not taken, by the reason.
+        """
         self._watermark.set(watermark / SECOND)
         self._pending.set(pending)
         self._shown.lag = dict(lag)
+        self._shown.displaced = dict(displaced)
 
     def watched(
         self,
         readings: Sequence[SignalReading],
         warm_ups: Sequence[WarmUp],
         incidents: Mapping[tuple[str, str], int],
+        unwatched: int,
     ) -> None:
         """Record the monitor's numbers; replaces what was there."""
+        self._shown.unwatched = unwatched
         self._shown.readings = tuple(readings)
         self._shown.warm_ups = tuple(warm_ups)
         self._shown.incidents = dict(incidents)
@@ -202,6 +214,8 @@ class _Shown(Collector):
         self.warm_ups: tuple[WarmUp, ...] = ()
         self.incidents: Mapping[tuple[str, str], int] = {}
         self.lag: Mapping[Partition, int] = {}
+        self.displaced: Mapping[str, int] = {}
+        self.unwatched = 0
 
     def collect(self) -> Iterator[Metric]:
         yield from self._signals()
@@ -214,6 +228,19 @@ class _Shown(Collector):
         for partition, messages in sorted(self.lag.items()):
             lag.add_metric([partition.topic, str(partition.number)], messages)
         yield lag
+        displaced = CounterMetricFamily(
+            "streamdrift_events_displaced",
+            "Events taken at another time than their own: late, or too far ahead to be believed.",
+            labels=["reason"],
+        )
+        for reason, events in sorted(self.displaced.items()):
+            displaced.add_metric([reason], events)
+        yield displaced
+        yield CounterMetricFamily(
+            "streamdrift_events_unwatched",
+            "Events of model versions beyond the limit of those watched at once.",
+            value=self.unwatched,
+        )
 
     def _signals(self) -> Iterator[Metric]:
         # In this order, and not by strength, the choice of series stays the same over time.

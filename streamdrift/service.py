@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Messages, Notice, Partition, State
+from streamdrift.records import Messages, Notice, Partition, State, WarmUp
 from streamdrift.sinks import Sink
 from streamdrift.sources import Source
 from streamdrift.state import Published, TopicStore, decode
@@ -35,6 +36,7 @@ _CHECK_EVERY = 5.0
 """Seconds between two looks at who owns the deployment, while nothing is committed."""
 _HUNG = 120.0
 """Seconds without a turn after which the loop is said to hang."""
+_GOOD_NEWS = frozenset({"broker back", "partition found"})
 _LAPSE = 5.0
 """Seconds between two turns after which nothing is concluded from what came before."""
 _log = structlog.get_logger("streamdrift")
@@ -127,6 +129,7 @@ class Service:
         self._wait = _FIRST_WAIT
         self._beat = self._clock.monotonic()
         self.ready = False
+        self._served = False
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
         self.pipeline = make_pipeline()
@@ -147,7 +150,6 @@ class Service:
         producer that failed, and a new one recovers from the last commit.
         """
         self._wait = _FIRST_WAIT
-        served = False
         while not self._stopping.is_set():
             self._beat = self._clock.monotonic()
             self.connecting = True
@@ -155,11 +157,9 @@ class Service:
                 with self._open_session() as session:
                     self.connecting = False
                     self._serve(session)
-                    served = True
             except ConnectionsError as error:
-                if (not served and not self.ready) or self._stopping.is_set():
+                if not self._served or self._stopping.is_set():
                     raise  # At the end, what was read last is not committed.
-                served = True
                 self.ready = False
                 self._metrics.connected(False)
                 _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
@@ -184,7 +184,8 @@ class Service:
             self._step,
         )
         try:
-            self.ready = True
+            self.ready = self._served = True
+            _log.info("reading", **_by_topic(source.partitions()))
             while not self._stopping.is_set():
                 self._beat = self._clock.monotonic()
                 if loop.turn():
@@ -202,7 +203,10 @@ class Service:
         stored = session.store.load()
         self._step("loaded")
         if stored.snapshot is None:
-            _log.info("no state yet: starting anew")
+            if self._served:
+                _log.warning("the stored state is gone: all references are learned anew")
+            else:
+                _log.info("no state yet: starting anew")
             self.pipeline.ordering.foresee(stored.floors)
             return {}, stored.published
         state = decode(stored.snapshot)
@@ -254,6 +258,7 @@ class _Loop:
         self._quiet = _Quiet(read_at=clock.monotonic(), looked_at=clock.monotonic())
         self._unsaved = False
         self._paused: set[Partition] = set()
+        self._quarters: dict[tuple[str, str], int] = {}
         self._connected: bool | None = None
         self._shown_at = float("-inf")
         self._check_due = clock.monotonic() + _CHECK_EVERY
@@ -314,7 +319,8 @@ class _Loop:
     def _watch_source(self) -> None:
         self._pipeline.ordering.assign(self._source.partitions())
         for notice in self._source.notices():
-            _log.warning(notice.event, **notice.fields)
+            say = _log.info if notice.event in _GOOD_NEWS else _log.warning
+            say(notice.event, **notice.fields)
         if self._source.connected != self._connected:
             self._connected = self._source.connected
             self._metrics.connected(self._connected)
@@ -416,8 +422,35 @@ class _Loop:
     def _show(self) -> None:
         monitor, ordering = self._pipeline.monitor, self._pipeline.ordering
         pending = sum(ordering.pending().values())
-        self._metrics.position(self._pipeline.watermark, self._source.lag(), pending)
-        self._metrics.watched(monitor.readings(), monitor.warm_ups(), monitor.open_incidents())
+        self._metrics.position(
+            self._pipeline.watermark, self._source.lag(), pending, ordering.counts()
+        )
+        warm_ups = monitor.warm_ups()
+        self._metrics.watched(
+            monitor.readings(), warm_ups, monitor.open_incidents(), monitor.unwatched
+        )
+        self._tell_progress(warm_ups)
+
+    def _tell_progress(self, warm_ups: Sequence[WarmUp]) -> None:
+        """Log each quarter of a reference; its completion is a notice of the monitor."""
+        for each in warm_ups:
+            key = (each.model, each.version)
+            quarter = 4 * each.events // max(1, each.wanted)
+            if each.complete:
+                self._quarters.pop(key, None)
+            elif self._quarters.get(key, 0) < quarter < 4:
+                self._quarters[key] = quarter
+                _log.info(
+                    "learning the reference",
+                    model=each.model,
+                    version=each.version,
+                    events=each.events,
+                    wanted=each.wanted,
+                )
+
+
+def _by_topic(partitions: Sequence[Partition]) -> dict[str, Mapping[str, int]]:
+    return {"partitions": dict(Counter(partition.topic for partition in partitions))}
 
 
 def _tell(notice: Notice) -> None:

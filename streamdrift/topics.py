@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -53,6 +53,8 @@ class TopicReport:
     problem: str | None = None
     command: str | None = None
     """What mends the problem, for a shell with Kafka's own tools."""
+    created: bool = False
+    """Whether it was missing, and was made just now."""
 
 
 def inspect_topics(
@@ -86,7 +88,10 @@ def ensure_topics(
         if create and missing:
             with connection_errors(connection, "create the topics"):
                 _create(admin, missing)
-                reports = _inspect(admin, connection.bootstrap_servers, needs)
+                reports = tuple(
+                    replace(report, created=report.need in missing)
+                    for report in _inspect(admin, connection.bootstrap_servers, needs)
+                )
     finally:
         admin.close()
     wrong = [report for report in reports if report.problem is not None]
@@ -183,6 +188,11 @@ def _report(
             ]
         )
     replicas = [len(partition["replica_nodes"]) for partition in described["partitions"]]
+    if problem is None and need.partitions == 1 and len(replicas) != 1:
+        problem = (
+            f"the topic {need.name} ({need.purpose}) has {len(replicas)} partitions and needs 1: "
+            "name another in the settings, or delete it if nobody else uses it"
+        )
     return TopicReport(
         need,
         exists=True,

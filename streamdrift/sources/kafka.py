@@ -83,7 +83,7 @@ class KafkaSource:
             raise
         self._fast = fast and install_batch_records(self._consumer)
         if fast and not (enlarge_socket_reads() and self._fast):
-            self._notices.append(notice("fast_fetch_unavailable", client="kafka-python"))
+            self._notices.append(notice("fast fetch unavailable", client="kafka-python"))
         self._answers = watch_answers(self._consumer)
         self._fetch_ahead = fetch_ahead(self._consumer)
         self._polled_at = time.monotonic()
@@ -106,7 +106,7 @@ class KafkaSource:
             starts = self._earliest(grown) | self._starts(beside - grown)
         for topic in self._settings.predictions:
             if topic.name is not None and all(key.topic != topic.name for key in found):
-                self._notices.append(notice("topic_missing", topic=topic.name))
+                self._notices.append(notice("topic missing", topic=topic.name))
         self._assign(stored | starts)
 
     def _starts(self, partitions: Collection[Partition]) -> dict[Partition, int]:
@@ -176,7 +176,7 @@ class KafkaSource:
         for partition in sorted(new):
             self._notices.append(
                 notice(
-                    "partition_found",
+                    "partition found",
                     topic=partition.topic,
                     partition=partition.number,
                     offset=starts[partition],
@@ -192,8 +192,8 @@ class KafkaSource:
             if identities.get(topic) not in (None, self._identities[topic])
         }
         self._gone |= vanished | anew
-        self._notices += [notice("topic_missing", topic=topic) for topic in sorted(vanished)]
-        self._notices += [notice("topic_made_anew", topic=topic) for topic in sorted(anew)]
+        self._notices += [notice("topic missing", topic=topic) for topic in sorted(vanished)]
+        self._notices += [notice("topic made anew", topic=topic) for topic in sorted(anew)]
 
     # The protocol of sources.
 
@@ -297,7 +297,7 @@ class KafkaSource:
         if not fetched:
             self._asking_since = now
         if connected != self.connected:
-            event = "broker_back" if connected else "broker_away"
+            event = "broker back" if connected else "broker away"
             servers = self._connection.bootstrap_servers
             self._notices.append(notice(event, bootstrap_servers=servers))
         self.connected = connected
@@ -347,7 +347,7 @@ class KafkaSource:
         self._consumer.seek(TopicPartition(*partition), target)
         self._notices.append(
             notice(
-                "offsets_lost" if target > offset else "log_truncated",
+                "offsets lost" if target > offset else "log truncated",
                 topic=partition.topic,
                 partition=partition.number,
                 from_offset=offset,
@@ -366,7 +366,7 @@ class KafkaSource:
             target = max(after, offset + 1)
             self._notices.append(
                 notice(
-                    "damaged_batch_skipped",
+                    "damaged batch skipped",
                     topic=partition.topic,
                     partition=partition.number,
                     from_offset=offset,

@@ -45,6 +45,6 @@ class Ownership:
                 self._epoch = entry.offset
             elif self._epoch is not None:
                 raise FencedError(
-                    f"another process ({owner}) runs the deployment {self._deployment!r} since",
+                    f"another process ({owner}) has taken over the deployment {self._deployment!r}",
                     "stop one of the two, or give it another name with --set name=...",
                 )

@@ -117,7 +117,7 @@ def test_fast_equals_public(
 
 def test_fast_path_is_in_use(kafka_connection: KafkaSettings, open_source: Opener) -> None:
     source = open_source(kafka_connection, reading("absent"))
-    assert [notice.event for notice in source.notices()] == ["topic_missing"]
+    assert [notice.event for notice in source.notices()] == ["topic missing"]
 
 
 def test_a_poll_asks_for_what_comes_next(
@@ -147,7 +147,7 @@ def test_a_client_of_another_make_is_read_publicly(
     make_topic(connection, name)
     produce(connection, name, [b"a", b"b"])
     source = open_source(connection, reading(name))
-    assert [notice.event for notice in source.notices()] == ["fast_fetch_unavailable"]
+    assert [notice.event for notice in source.notices()] == ["fast fetch unavailable"]
     assert len(read(source, 2)[Partition(name, 0)][0]) == 2
 
 
@@ -259,7 +259,7 @@ def test_new_partitions_and_topics_are_read_from_their_beginning(
         Partition(name, 1): b"a",
         Partition(f"{name}-too", 0): b"b",
     }
-    assert {notice.event for notice in source.notices()} == {"partition_found"}
+    assert {notice.event for notice in source.notices()} == {"partition found"}
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -300,13 +300,13 @@ def test_offsets_out_of_range_are_said(
     source = open_source(kafka_connection, reading(name), {Partition(name, 0): 3})
     assert len(read(source, 10)[Partition(name, 0)][0]) == 10
     (lost,) = source.notices()
-    assert lost.event == "offsets_lost"
+    assert lost.event == "offsets lost"
     assert (lost.fields["from_offset"], lost.fields["to_offset"]) == (3, 10)
     source = open_source(kafka_connection, reading(name), {Partition(name, 0): 90})
     for _ in range(5):
         source.poll(0.2)
     (truncated,) = source.notices()
-    assert (truncated.event, truncated.fields["to_offset"]) == ("log_truncated", 20)
+    assert (truncated.event, truncated.fields["to_offset"]) == ("log truncated", 20)
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -332,7 +332,7 @@ def test_a_broker_that_goes_away_is_waited_for(
     produce(connection, name, [b"after"])
     assert read(source, 1, seconds=30)[Partition(name, 0)][0][0][2] == b"after"
     assert source.connected
-    assert [notice.event for notice in source.notices()] == ["broker_away", "broker_back"]
+    assert [notice.event for notice in source.notices()] == ["broker away", "broker back"]
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning(
@@ -346,7 +346,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(
     admin.delete_topics([name])
     notices: list[str] = []
     deadline = time.monotonic() + 20
-    while "topic_missing" not in notices and time.monotonic() < deadline:
+    while "topic missing" not in notices and time.monotonic() < deadline:
         assert source.poll(0.2) == []
         notices += [notice.event for notice in source.notices()]
     make_topic(kafka_connection, name)
@@ -358,7 +358,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(
     ]
     assert following == 3
     notices += [notice.event for notice in source.notices()]
-    assert notices == ["topic_missing", "partition_found"]
+    assert notices == ["topic missing", "partition found"]
 
 
 def test_a_topic_made_anew_between_two_look_ups(
@@ -377,7 +377,7 @@ def test_a_topic_made_anew_between_two_look_ups(
     produce(kafka_connection, name, [b"new"] * 3)
     contents_of, _ = read(source, 3)[Partition(name, 0)]
     assert [content[0] for content in contents_of] == [0, 1, 2]
-    assert [notice.event for notice in source.notices()] == ["topic_made_anew", "partition_found"]
+    assert [notice.event for notice in source.notices()] == ["topic made anew", "partition found"]
 
 
 def test_a_damaged_batch_is_left_out_and_said(
@@ -394,7 +394,7 @@ def test_a_damaged_batch_is_left_out_and_said(
     found = read(source, 2)[Partition(name, 0)]
     assert [content[2] for content in found[0]] == [b"first", b"third"]
     (skipped,) = source.notices()
-    assert skipped.event == "damaged_batch_skipped"
+    assert skipped.event == "damaged batch skipped"
     assert (skipped.fields["from_offset"], skipped.fields["to_offset"]) == (1, 2)
 
 

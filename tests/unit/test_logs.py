@@ -44,6 +44,14 @@ def test_each_fact_is_one_json_object_a_line() -> None:
     }
 
 
+def test_no_name_from_an_event_can_break_a_line() -> None:
+    stream = io.StringIO()
+    set_up_logs(stream=stream)
+    structlog.get_logger().info("columns appeared", columns=["na\ud83dve"])
+    (line,) = lines(stream)
+    assert line["columns"] == ["na\ud83dve"]
+
+
 def test_levels_below_the_chosen_one_are_left_out() -> None:
     stream = io.StringIO()
     set_up_logs("warning", stream)

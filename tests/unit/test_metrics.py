@@ -56,7 +56,7 @@ def test_a_clock_behind_the_events_gives_no_negative_latency(metrics: Metrics) -
 
 
 def test_signals_have_statistic_and_threshold(metrics: Metrics) -> None:
-    metrics.watched([reading(0), reading(1)], [], {})
+    metrics.watched([reading(0), reading(1)], [], {}, 0)
     labels = {"model": "fraud", "version": "3", "signal": "x1", "detector": "adwin"}
     assert sample(metrics, "streamdrift_signal_statistic", **labels) == 1.5
     assert sample(metrics, "streamdrift_signal_threshold", **labels) == 4.0
@@ -65,15 +65,15 @@ def test_signals_have_statistic_and_threshold(metrics: Metrics) -> None:
 
 def test_the_number_of_series_is_bounded_and_the_rest_counted() -> None:
     metrics = Metrics(CollectorRegistry(), max_series=10)
-    metrics.watched([reading(ordinal) for ordinal in range(25)], [], {})
+    metrics.watched([reading(ordinal) for ordinal in range(25)], [], {}, 0)
     body, _ = metrics.exposition()
     assert body.count(b"streamdrift_signal_statistic{") == 10
     assert sample(metrics, "streamdrift_signals_left_out") == 15
 
 
 def test_what_is_gone_disappears(metrics: Metrics) -> None:
-    metrics.watched([reading(0)], [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1})
-    metrics.watched([], [], {})
+    metrics.watched([reading(0)], [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1}, 0)
+    metrics.watched([], [], {}, 0)
     body, _ = metrics.exposition()
     assert b'model="fraud"' not in body
 
@@ -90,18 +90,19 @@ def test_what_is_gone_disappears(metrics: Metrics) -> None:
 def test_warm_up_is_complete_only_when_it_is(
     metrics: Metrics, warm_up: WarmUp, ratio: float
 ) -> None:
-    metrics.watched([], [warm_up], {})
+    metrics.watched([], [warm_up], {}, 0)
     assert sample(metrics, "streamdrift_warm_up_ratio", model="m", version="1") == ratio
 
 
 def test_positions_and_state(metrics: Metrics) -> None:
-    metrics.position(5_000_000, {Partition("predictions", 1): 7}, pending=3)
+    metrics.position(5_000_000, {Partition("predictions", 1): 7}, 3, {"late": 2, "unbelieved": 0})
     metrics.stored(1_234)
     metrics.committed(0.02)
     metrics.connected(True)
     assert sample(metrics, "streamdrift_watermark_timestamp_seconds") == 5
     assert sample(metrics, "streamdrift_lag_messages", topic="predictions", partition="1") == 7
     assert sample(metrics, "streamdrift_pending_events") == 3
+    assert sample(metrics, "streamdrift_events_displaced_total", reason="late") == 2
     assert sample(metrics, "streamdrift_state_bytes") == 1_234
     assert sample(metrics, "streamdrift_commit_seconds_count") == 1
     assert sample(metrics, "streamdrift_source_connected") == 1
@@ -112,7 +113,7 @@ def test_positions_and_state(metrics: Metrics) -> None:
 
 def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) -> None:
     metrics.read("t", 1, 1)
-    metrics.watched([reading(0)], [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1})
+    metrics.watched([reading(0)], [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1}, 0)
     body, content_type = metrics.exposition()
     assert content_type.startswith("text/plain; version=0.0.4")
     families = list(text_string_to_metric_families(body.decode()))

@@ -19,7 +19,7 @@ def test_whoever_claims_later_fences_the_earlier() -> None:
     first = _claimed(log, "a")
     first.check(log)
     second = _claimed(log, "b")
-    with pytest.raises(FencedError, match=r"\(b\) runs the deployment 'one'") as caught:
+    with pytest.raises(FencedError, match=r"\(b\) has taken over the deployment 'one'") as caught:
         first.check(log)
     assert "name=" in str(caught.value.hint)
     second.check(log)
