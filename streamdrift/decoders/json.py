@@ -1,6 +1,7 @@
 """JSON events, in any shape that a mapping describes."""
 
 import json
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,6 +39,10 @@ _HINTS = {
     "invalid_time": "the event's time is no RFC 3339 time and no number since the epoch",
 }
 """Every reason for a dead letter, and what it says to the operator."""
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel = 3
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 80
 
 
 @dataclass(slots=True)
@@ -110,7 +115,7 @@ class JsonDecoder:
                 names = (_text(model), "" if version in (None, MISSING) else _text(version))
                 groups.setdefault(names, []).append(place)
             else:
-                shown = f"model: {model!r:.100}, version: {version!r:.100}"
+                shown = f"model: {_shown(model)}, version: {_shown(version)}"
                 _reject(events, messages, place, reason, shown)
         return dict(groups)
 
@@ -149,7 +154,7 @@ class JsonDecoder:
                 times[given] = read_times([cells[place] for place in given])
         usable = times != INVALID
         for place in np.flatnonzero(~usable).tolist():
-            shown = f"time: {cells[place]!r:.100}"
+            shown = f"time: {_shown(cells[place])}"
             _reject(chosen, messages, place, "invalid_time", shown)
         for place in self._fields.without_content(chosen.documents):
             if usable[place]:
@@ -243,7 +248,7 @@ def _parse_one_by_one(messages: Messages) -> _Events:
                 rows.append(row)
                 indices.append(index)
             else:
-                shown = f"found {type(document).__name__}: {document!r:.80}"
+                shown = f"found {type(document).__name__}: {_shown(document)}"
                 letters.append(_letter(messages, row, index, "not_an_object", shown))
     return _Events(documents, rows, indices, letters)
 
@@ -331,6 +336,11 @@ def _letter(messages: Messages, row: int, index: int, reason: str, detail: str) 
         time=int(messages.time[row]),
         value=messages.value(row),
     )
+
+
+def _shown(value: object) -> str:
+    """Return what a dead letter says a value is: short, however long or deep the value."""
+    return f"{_BRIEF.repr(value):.100}"
 
 
 def _by_place(letter: DeadLetter) -> tuple[int, int]:

@@ -14,6 +14,9 @@ Steps = tuple[str, ...]
 class _Missing:
     """The type of MISSING."""
 
+    def __repr__(self) -> str:
+        return "nothing"
+
 
 MISSING = _Missing()
 """What `find` returns where nothing stands at a pointer: JSON's null is None."""

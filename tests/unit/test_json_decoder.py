@@ -203,6 +203,25 @@ def test_what_is_no_event_is_a_dead_letter_and_harms_no_neighbour(
     assert [batch.offset.tolist() for batch in decoded.batches] == [[0, 2]]
 
 
+@pytest.mark.parametrize("depth", [10, 990, 1_000, 1_010, 1_023, 1_024, 5_000])
+@pytest.mark.parametrize(
+    "text", ["%s", '{"model":%s}', '{"model":"m","timestamp":%s}', '{"model":"m","features":%s}']
+)
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_of_any_depth_is_refused_or_read(
+    opening: str, closing: str, text: str, depth: int
+) -> None:
+    value = (text % (opening * depth + "1" + closing * depth)).encode()
+    decoded = _decode(event(), value, event())
+    assert _two(decoded) + len(decoded.dead_letters) == 3
+    assert all(len(letter.detail) < 400 for letter in decoded.dead_letters)
+
+
+def test_letter_says_that_a_part_is_not_there() -> None:
+    (letter,) = _decode(b'{"model": ["m"], "features": {"x": 1}}').dead_letters
+    assert "(model: ['m'], version: nothing)" in letter.detail
+
+
 def test_letter_says_which_fields_there_were() -> None:
     (letter,) = _decode(b'{"model": "m", "inputs": {"x": 1}}').dead_letters
     assert "source.mapping" in letter.detail
