@@ -39,7 +39,10 @@ def to_column(cells: Sequence[object]) -> Column:
     if types == {str}:
         return _strings(cells)
     if types <= _NULLABLE_NUMBERS:
-        numbers = np.array(cells, dtype=np.float64) + 0.0
+        try:
+            numbers = np.array(cells, dtype=np.float64) + 0.0
+        except OverflowError:
+            return _mixed(cells)
         kinds = np.where(np.isnan(numbers), Kind.NULL, Kind.NUMBER).astype(np.uint8)
         return Column(kinds, numbers)
     return _mixed(cells)

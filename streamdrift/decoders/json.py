@@ -1,6 +1,7 @@
 """JSON events, in any shape that a mapping describes."""
 
 import json
+import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,9 @@ MAX_MESSAGE_BYTES = 16 << 20
 _HINTS = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
     "too_large": f"the message is longer than {MAX_MESSAGE_BYTES:,} bytes",
-    "invalid_json": "the message is no JSON; if it has another format, set source.format",
+    "invalid_json": "the message is no JSON in UTF-8; if it has another format, set source.format",
+    "invalid_text": "a text has half of a surrogate pair (\\ud800 to \\udfff), which UTF-8 cannot "
+    "hold: the producer has to write whole characters",
     "not_an_object": "the event is no JSON object; if parts of it are, set source.mapping",
     "no_content": "neither features nor a prediction are where source.mapping says",
     "no_model": "no model's name is where source.mapping.model says",
@@ -39,6 +42,11 @@ _HINTS = {
     "invalid_time": "the event's time is no RFC 3339 time and no number since the epoch",
 }
 """Every reason for a dead letter, and what it says to the operator."""
+
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+"""An escape in a JSON text, or a surrogate pair of two; group 1 where it is only half of one."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel = 3
@@ -265,9 +273,12 @@ def _parse_value(value: bytes) -> tuple[object, str | None, str]:
         fault = str(error)
     # NaN and Infinity are no JSON, nor are numbers beyond 64 bits to orjson, but common.
     try:
-        return json.loads(value), None, ""
+        text = value.decode("utf-8-sig")
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return None, "invalid_json", fault
+    half = next((escape[0] for escape in _ESCAPE.finditer(text) if escape[1]), None)
+    return (document, None, "") if half is None else (None, "invalid_text", f"found {half}")
 
 
 def _choose(events: _Events, places: Sequence[int] | None) -> _Events:

@@ -107,6 +107,8 @@ def test_integers_of_any_size_are_numbers() -> None:
     raw = b'{"model":"m","features":{"x":1' + b"0" * 400 + b"}}"
     (batch,) = _decode(raw).batches
     assert _cells(batch.columns[feature("x")]) == [math.inf]
+    (batch,) = _decode(raw, event(model="m", version="", features={"x": None})).batches
+    assert _cells(batch.columns[feature("x")]) == [math.inf, Kind.NULL]
 
 
 def test_objects_within_features_are_spread_out_to_a_depth() -> None:
@@ -220,6 +222,41 @@ def test_nesting_of_any_depth_is_refused_or_read(
 def test_letter_says_that_a_part_is_not_there() -> None:
     (letter,) = _decode(b'{"model": ["m"], "features": {"x": 1}}').dead_letters
     assert "(model: ['m'], version: nothing)" in letter.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'"\\ud800"', "invalid_text"),
+        (b'"a\\uDFFFb"', "invalid_text"),
+        (b'"\\ud83d\\u0041"', "invalid_text"),
+        (b'"\\ud83d\\ud83d\\ude00"', "invalid_text"),
+        (b'"\xed\xa0\x80"', "invalid_json"),
+        (b'"\\ud83d\\ude00"', None),
+        (b'"\\\\ud800"', None),
+        (b'"\\\"\\\\ud800"', None),
+    ],
+)
+@pytest.mark.parametrize("more", [b"1", b"NaN"])
+def test_texts_that_no_utf8_can_hold_are_dead_letters(
+    text: bytes, reason: str | None, more: bytes
+) -> None:
+    for form in (b'{"model":%s,"features":{"x":%s}}', b'{"model":"m","features":{%s:%s}}'):
+        decoded = _decode(form % (text, more))
+        found = [letter.reason for letter in decoded.dead_letters]
+        assert found == ([] if reason is None else [reason])
+        names = [name for b in decoded.batches for name in (b.model, *(k.name for k in b.columns))]
+        assert "".join(names).encode().decode() == "".join(names)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_other_encodings_are_refused(encoding: str) -> None:
+    value = '{"model":"\u00e9","features":{"x":1}}'.encode(encoding)
+    assert [letter.reason for letter in _decode(value).dead_letters] == ["invalid_json"]
+
+
+def test_byte_order_mark_is_read_over() -> None:
+    assert _two(_decode(b"\xef\xbb\xbf" + event())) == 1
 
 
 def test_letter_says_which_fields_there_were() -> None:
@@ -358,8 +395,12 @@ def test_unknown_format_is_refused_with_the_known_ones() -> None:
     assert "json" in str(caught.value.hint)
 
 
+_INTEGERS = (
+    st.integers(-(2**70), 2**70) | st.integers(900, 4_200).map(lambda digits: 10**digits)
+)
+"""Also integers beyond any float."""
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | _INTEGERS | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
     ),
