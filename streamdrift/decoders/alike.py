@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from streamdrift.decoders.cells import MAX_DEPTH
-from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, excluded_names, flags
+from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -26,7 +26,7 @@ from streamdrift.decoders.template import (
     make_template,
     read_alike,
 )
-from streamdrift.decoders.times import INVALID, parse_texts, read_numbers
+from streamdrift.decoders.times import INVALID, parse_texts, read_numbers, record_times
 from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ints, Kind, Messages
 
 FEWEST = 64
@@ -60,7 +60,8 @@ class AlikeReader:
         places = (mapping.model, mapping.version)
         self._fixed = frozenset(parse_pointer(each) for each in places if isinstance(each, str))
         self._features = _steps(mapping.features)
-        self._excluded = excluded_names(mapping)
+        self._beside_features = parts_within(mapping, "features")
+        self._beside_outputs = parts_within(mapping, "prediction")
         self._prediction = _steps(mapping.prediction)
         self._time = _steps(mapping.time if isinstance(mapping.time, str) else None)
         self._failed = _steps(mapping.failed)
@@ -138,7 +139,10 @@ class AlikeReader:
                 plan.prediction = place
                 content = True
             elif self._prediction is not None and _within(path, self._prediction):
-                keys.append(ColumnKey(Group.OUTPUT, ".".join(path[len(self._prediction) :])))
+                content = True
+                name = ".".join(path[len(self._prediction) :])
+                if not is_part(name, self._beside_outputs):
+                    keys.append(ColumnKey(Group.OUTPUT, name))
                 if len(path) - len(self._prediction) > MAX_DEPTH:
                     return None
             if self._features is not None and path == self._features:
@@ -148,7 +152,7 @@ class AlikeReader:
                 name = ".".join(path[len(self._features) :])
                 if len(path) - len(self._features) > MAX_DEPTH:
                     return None
-                if not any(name == each or name.startswith(f"{each}.") for each in self._excluded):
+                if not is_part(name, self._beside_features):
                     keys.append(ColumnKey(Group.FEATURE, name))
             for key in keys:
                 content |= key.group is Group.OUTPUT
@@ -234,7 +238,7 @@ def _choose(values: Values, good: Bools) -> Values:
 
 def _times(values: Values, place: int | None, messages: Messages, rows: Ints) -> Ints:
     """Return event times, INVALID where the general reader must decide."""
-    times = messages.time[rows]
+    times = record_times(messages, rows)
     if place is None:
         return times
     kinds = values.kinds[place]

@@ -22,7 +22,7 @@ from streamdrift.decoders.mapping import (
     TopicPlace,
     parse_pointer,
 )
-from streamdrift.decoders.times import INVALID, read_times
+from streamdrift.decoders.times import INVALID, read_times, record_times
 from streamdrift.headers import decode_headers
 from streamdrift.records import Batch, Codes, DeadLetter, Decoded, Ints, Messages
 
@@ -37,9 +37,13 @@ _HINTS = {
     "hold: the producer has to write whole characters",
     "not_an_object": "the event is no JSON object; if parts of it are, set source.mapping",
     "no_content": "neither features nor a prediction are where source.mapping says",
+    "invalid_features": "what source.mapping.features names is neither an object nor a list: "
+    "write the features by name, or map where they are",
     "no_model": "no model's name is where source.mapping.model says",
     "invalid_name": f"a model's or version's name is no text of 1 to {MAX_NAME} characters",
     "invalid_time": "the event's time is no RFC 3339 time and no number since the epoch",
+    "no_time": "neither the event nor its record has a time: map it with source.mapping.time, or "
+    "let the producer set the record's timestamp",
 }
 """Every reason for a dead letter, and what it says to the operator."""
 
@@ -152,7 +156,8 @@ class JsonDecoder:
     ) -> tuple[Batch | None, int]:
         chosen = _choose(events, places)
         rows = np.array(chosen.rows, dtype=np.int64)
-        times = messages.time[rows]
+        times = record_times(messages, rows)
+        cells: Sequence[object] = [None] * len(rows)
         if self._mapping.time is not None:
             cells = self._read(self._mapping.time, messages, chosen)
             given = [p for p, cell in enumerate(cells) if cell is not MISSING and cell is not None]
@@ -162,14 +167,14 @@ class JsonDecoder:
                 times[given] = read_times([cells[place] for place in given])
         usable = times != INVALID
         for place in np.flatnonzero(~usable).tolist():
-            shown = f"time: {_shown(cells[place])}"
-            _reject(chosen, messages, place, "invalid_time", shown)
-        for place in self._fields.without_content(chosen.documents):
+            reason = "no_time" if cells[place] in (MISSING, None) else "invalid_time"
+            _reject(chosen, messages, place, reason, f"time: {_shown(cells[place])}")
+        for place, reason in self._fields.faults(chosen.documents).items():
             if usable[place]:
                 usable[place] = False
                 document = chosen.documents[place]
                 shown = ", ".join(document) if isinstance(document, dict) else ""
-                _reject(chosen, messages, place, "no_content", f"fields: {shown:.200}")
+                _reject(chosen, messages, place, reason, f"fields: {shown:.200}")
         if not usable.all():
             kept = np.flatnonzero(usable).tolist()
             if not kept:

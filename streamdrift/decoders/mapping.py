@@ -114,7 +114,7 @@ class MappingSettings(BaseModel):
     label: Pointer | None = Field(None, description="The label, where not in `prediction`.")
     latency_ms: Pointer | None = Field("/latency_ms", description="How long the call took.")
     failed: Pointer | None = Field(
-        "/error", description="What is there, and not null, false or empty, where a call failed."
+        "/error", description="What is there, and not null, false, 0 or empty, where a call failed."
     )
     metrics: Mapping[str, Pointer] = Field({}, description="Further numbers, by name.")
 

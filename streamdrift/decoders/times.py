@@ -6,12 +6,18 @@ from datetime import UTC, datetime
 import numpy as np
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Bytes, Floats, Ints
+from streamdrift.records import Bytes, Floats, Ints, Messages
 
 INVALID = -(2**63)
 """What stands for a time that cannot be read."""
 _LATEST = 2**62
 _TEXT_LIMIT = 64
+
+
+def record_times(messages: Messages, rows: Ints) -> Ints:
+    """Return the record times of some messages, INVALID where a record has none."""
+    times = messages.time[rows]
+    return np.where(times < 0, INVALID, times)
 
 
 def read_times(cells: Sequence[object]) -> Ints:
