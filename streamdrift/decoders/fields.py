@@ -12,7 +12,7 @@ from streamdrift.decoders.mapping import MISSING, MappingSettings, Steps, find, 
 from streamdrift.records import Bools, Column, ColumnKey, Group, Kind
 
 MAX_FEATURES = 1_000
-"""Features, and fields of its prediction, taken of one event; further ones are dropped and counted."""
+"""Features taken of one event, and fields of its prediction; others are dropped and counted."""
 MAX_NAMES = 5 * MAX_FEATURES
 """Names of features, and of predictions' fields, taken of one batch of a model version.
 

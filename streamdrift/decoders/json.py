@@ -1,6 +1,7 @@
 """JSON events, in any shape that a mapping describes."""
 
 import json
+import math
 import re
 import reprlib
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ import numpy as np
 import orjson
 
 from streamdrift.columns import join, take
-from streamdrift.decoders.alike import MAX_NAME, AlikeReader
-from streamdrift.decoders.fields import Fields, gather
+from streamdrift.decoders.alike import MAX_MESSAGE_BYTES, MAX_NAME, AlikeReader
+from streamdrift.decoders.fields import MAX_NAMES, Fields, gather
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -24,10 +25,7 @@ from streamdrift.decoders.mapping import (
 )
 from streamdrift.decoders.times import INVALID, read_times, record_times
 from streamdrift.headers import decode_headers
-from streamdrift.records import Batch, Codes, DeadLetter, Decoded, Ints, Messages
-
-MAX_MESSAGE_BYTES = 16 << 20
-"""A longer message is not parsed: it would take a hundred times its size in memory."""
+from streamdrift.records import Batch, Codes, ColumnKey, DeadLetter, Decoded, Ints, Messages
 
 _HINTS = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
@@ -78,11 +76,16 @@ class JsonDecoder:
     def decode(self, messages: Messages) -> Decoded:
         """Return the events of `messages` by model version, and what could not be used."""
         alike, left = self._alike.read(messages)
-        if not len(left):
-            return Decoded(messages.partition, tuple(_merged(alike)), (), messages.next_offset)
-        rest = messages if len(left) == len(messages) else _take(messages, left)
-        general = self._decode_each(rest)
-        return replace(general, batches=tuple(_merged([*alike, *general.batches])))
+        rest = Decoded(messages.partition, (), (), messages.next_offset)
+        if len(left):
+            rest = self._decode_each(
+                messages if len(left) == len(messages) else _take(messages, left)
+            )
+        batches = [*alike, *rest.batches]
+        if alike and _most_names(batches) >= MAX_NAMES:
+            # Which names are the commonest shows in all events together.
+            return self._decode_each(messages)
+        return replace(rest, batches=tuple(_merged(batches)))
 
     def _decode_each(self, messages: Messages) -> Decoded:
         """Return what `decode` does, by parsing every message."""
@@ -197,6 +200,14 @@ class JsonDecoder:
         )
 
 
+def _most_names(batches: Sequence[Batch]) -> int:
+    """Return how many columns the model version with the most of them has."""
+    names: dict[tuple[str, str], set[ColumnKey]] = {}
+    for batch in batches:
+        names.setdefault((batch.model, batch.version), set()).update(batch.columns)
+    return max(map(len, names.values()), default=0)
+
+
 def _merged(batches: Sequence[Batch]) -> list[Batch]:
     """Return one batch per model version, by its first event, with the events in order."""
     groups: dict[tuple[str, str], list[Batch]] = {}
@@ -309,14 +320,16 @@ def _name_fault(model: object, version: object) -> str | None:
     """Return the reason why an event's model or version is none; None where they are fine."""
     if model is MISSING or model is None:
         return "no_model"
-    for name in (model, version):
-        if name is MISSING or name is None or (name == "" and name is version):
-            continue
-        if isinstance(name, bool) or not isinstance(name, str | int | float):
-            return "invalid_name"
-        if not _is_name(_text(name)):
-            return "invalid_name"
-    return None
+    if version is MISSING or version is None or version == "":
+        version = "none"
+    return None if _can_name(model) and _can_name(version) else "invalid_name"
+
+
+def _can_name(name: object) -> bool:
+    """Tell whether a value is a name, or a number that can be written as one."""
+    if isinstance(name, bool) or not isinstance(name, str | int | float):
+        return False
+    return _is_name(_text(name)) and (isinstance(name, str) or math.isfinite(name))
 
 
 def _span(messages: Messages, starts: Ints, lengths: Ints, row: int) -> str | None:

@@ -75,20 +75,22 @@ def _read_one(cell: object) -> int:
         return int(read_numbers([_as_float(cell)])[0])
     if not isinstance(cell, str) or len(cell) > _TEXT_LIMIT:
         return INVALID
-    text = cell.strip()
+    text = cell.strip().upper()
     try:
         return int(read_numbers([float(text)])[0])
     except ValueError:
         pass
+    # A leap second is the one after it, as in the clock of the machine that wrote it.
+    leap = text[16:19] == ":60"
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if leap else text)
     except ValueError:
         return INVALID
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     since = time - epoch
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (since.days * 86_400 + since.seconds + leap) * 1_000_000 + since.microseconds
 
 
 def _as_float(cell: float) -> float:
@@ -125,7 +127,7 @@ def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
             continue
         if data[start + 13] != 58 or data[start + 16] != 58:
             continue
-        if data[start + 10] != 84 and data[start + 10] != 32:
+        if data[start + 10] & 0xDF != 84 and data[start + 10] != 32:
             continue
         year = _digits(data, start, 4)
         month = _digits(data, start + 5, 2)
@@ -144,7 +146,7 @@ def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
         if day > longest:
             continue
         end = start + length
-        if data[end - 1] == 90:
+        if data[end - 1] & 0xDF == 90:
             end -= 1
         micros = 0
         if end > start + 19:

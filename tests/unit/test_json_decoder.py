@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.decoders import make_decoder
-from streamdrift.decoders.fields import MAX_FEATURES
-from streamdrift.decoders.json import MAX_MESSAGE_BYTES
+from streamdrift.decoders.alike import FEWEST, MAX_MESSAGE_BYTES
+from streamdrift.decoders.fields import MAX_FEATURES, MAX_NAMES
 from streamdrift.errors import SettingsError
 from streamdrift.records import Batch, Column, ColumnKey, Decoded, Group, Kind
 from tests.batches import START, feature
@@ -149,6 +149,14 @@ def test_errors_are_failed_calls() -> None:
     assert _cells(batch.columns[ColumnKey(Group.METRIC, "failed")]) == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("nothing", [None, False, 0, 0.0, "", [], {}, math.nan])
+def test_nothing_and_what_is_empty_is_no_failed_call(nothing: object) -> None:
+    failing = [event(error=error) for error in (True, 3, "x", [0], {"code": None}, math.inf)]
+    value = event(error=nothing)
+    (batch,) = _decode(value, *failing).batches
+    assert _cells(batch.columns[ColumnKey(Group.METRIC, "failed")]) == [0.0, *[1.0] * 6]
+
+
 def test_versions_and_models_are_told_apart_in_order() -> None:
     decoded = _decode(event(version="3"), event(version=4), event(version="3"), event(model="m"))
     assert [(b.model, b.version, b.offset.tolist()) for b in decoded.batches] == [
@@ -189,8 +197,16 @@ def test_array_holds_several_events() -> None:
         (event(model="m" * 201), "invalid_name"),
         (event(version=["3"]), "invalid_name"),
         (event(version="v" * 201), "invalid_name"),
+        (b'{"model": "", "version": "", "features": {"x": 1}}', "invalid_name"),
+        (b'{"model": NaN, "features": {"x": 1}}', "invalid_name"),
+        (b'{"model": "m", "version": -Infinity, "features": {"x": 1}}', "invalid_name"),
         (b'{"model": "m", "inputs": {"x": 1}}', "no_content"),
+        (b'{"model": "m", "features": null}', "no_content"),
+        (b'{"model": "m", "features": "oops"}', "invalid_features"),
+        (event(features=7), "invalid_features"),
+        (event(features=True), "invalid_features"),
         (event(timestamp="yesterday"), "invalid_time"),
+        (event(timestamp="2016-12-31T23:59:61Z"), "invalid_time"),
         (event(timestamp={"at": 1}), "invalid_time"),
         (event(timestamp=True), "invalid_time"),
     ],
@@ -234,7 +250,7 @@ def test_letter_says_that_a_part_is_not_there() -> None:
         (b'"\xed\xa0\x80"', "invalid_json"),
         (b'"\\ud83d\\ude00"', None),
         (b'"\\\\ud800"', None),
-        (b'"\\\"\\\\ud800"', None),
+        (b'"\\"\\\\ud800"', None),
     ],
 )
 @pytest.mark.parametrize("more", [b"1", b"NaN"])
@@ -257,6 +273,11 @@ def test_other_encodings_are_refused(encoding: str) -> None:
 
 def test_byte_order_mark_is_read_over() -> None:
     assert _two(_decode(b"\xef\xbb\xbf" + event())) == 1
+
+
+def test_event_may_have_a_prediction_alone() -> None:
+    values = [event(features=None), event(features={}), b'{"model":"fraud","prediction":null}']
+    assert _two(_decode(*values)) == 3
 
 
 def test_letter_says_which_fields_there_were() -> None:
@@ -288,11 +309,72 @@ def test_features_beyond_the_limit_are_dropped_and_counted() -> None:
     assert "x1000" not in names
 
 
+@pytest.mark.parametrize("beside", [[], [None], ["ok"], [{"x0": 1}]])
+def test_fields_of_a_prediction_beyond_the_limit_are_dropped_and_counted(
+    beside: list[object],
+) -> None:
+    many = {f"x{place}": place for place in range(MAX_FEATURES + 500)}
+    decoded = _decode(*(event(prediction=each) for each in [many, *beside]))
+    assert decoded.dropped_fields == 500
+    names = {key.name for key in decoded.batches[0].columns if key.group is Group.OUTPUT}
+    assert len(names - {"label", "null"}) == MAX_FEATURES
+    assert "x999" in names
+
+
+def test_parts_within_the_features_count_towards_no_limit() -> None:
+    many = {"took": 3} | {f"x{place}": place for place in range(MAX_FEATURES)}
+    decoded = _decode(event(features=many), event(), latency_ms="/features/took")
+    assert decoded.dropped_fields == 0
+
+
+def test_names_beyond_the_limit_are_dropped_by_how_few_events_have_them() -> None:
+    alone = [{f"{row}-{place}": 1 for place in range(500)} for row in range(20)]
+    shared = [{"often": row} if row % 5 == 4 else {} for row in range(20)]
+    both = [one | other for one, other in zip(alone, shared, strict=True)]
+    decoded = _decode(*(event(features=each) for each in both))
+    assert decoded.dropped_fields == 20 * 500 + 1 - MAX_NAMES
+    columns = decoded.batches[0].columns
+    names = [key.name for key in columns if key.group is Group.FEATURE]
+    assert len(names) == MAX_NAMES
+    expected = [float(row) if row % 5 == 4 else Kind.ABSENT for row in range(20)]
+    assert _cells(columns[feature("often")]) == expected
+    assert names[:2] == ["often", "0-0"]
+
+
+def test_names_up_to_the_limit_are_all_kept() -> None:
+    alone = [{f"{row}-{place}": 1 for place in range(500)} for row in range(10)]
+    decoded = _decode(*(event(features=each) for each in alone))
+    assert decoded.dropped_fields == 0
+    assert sum(key.group is Group.FEATURE for key in decoded.batches[0].columns) == MAX_NAMES
+
+
+def test_rare_cells_stand_where_they_stood() -> None:
+    rare: dict[int, object] = {3: 1.5, 17: None, 18: "a", 30: [1, 2], 39: [3]}
+    features = [{"x": 1} | ({"rare": rare[row]} if row in rare else {}) for row in range(40)]
+    (batch,) = _decode(*(event(features=each) for each in features)).batches
+    column = batch.columns[feature("rare")]
+    kinds = [Kind.NUMBER, Kind.NULL, Kind.STRING, Kind.VECTOR, Kind.VECTOR]
+    assert np.flatnonzero(column.kinds).tolist() == list(rare)
+    assert column.kinds[list(rare)].tolist() == kinds
+    assert column.numbers[3] == 1.5
+    assert np.isnan(column.numbers).sum() == 39
+    assert column.codes is not None
+    assert np.flatnonzero(column.codes >= 0).tolist() == [18]
+    assert column.vectors is not None
+    found = [column.vectors.flat[column.vectors.start[row] :][:2].tolist() for row in (30, 39)]
+    assert found == [[1, 2], [3]]
+
+
 @pytest.mark.parametrize(
     ("time", "expected"),
     [
         ("2026-01-01T00:00:00Z", 0),
         ("2026-01-01T00:00:00", 0),
+        ("2026-01-01t00:00:00z", 0),
+        ("2026-01-01t01:00:00.5+01:00", 500_000),
+        ("2025-12-31T23:59:60Z", 0),
+        ("2025-12-31t23:59:60.25z", 250_000),
+        ("2025-12-31T15:59:60-08:00", 0),
         ("2026-01-01 00:00:00.5Z", 500_000),
         ("2026-01-01T00:00:00.123456789Z", 123_456),
         ("2026-01-01T02:00:00+02:00", 0),
@@ -326,6 +408,19 @@ def test_record_time_counts_without_an_event_time() -> None:
     decoder = make_decoder("json", {})
     batch = _only(decoder.decode(messages([value, event(model="m", version="")], time=77)))
     assert batch.time.tolist() == [77, START]
+
+
+@pytest.mark.parametrize("mapping", [{}, {"time": None}, {"time": {"header": "at"}}])
+@pytest.mark.parametrize("count", [1, FEWEST])
+def test_event_without_any_time_is_a_dead_letter(mapping: dict[str, Any], count: int) -> None:
+    values = [b'{"model":"m","features":{"x":1}}'] * count
+    values += [b'{"model":"m","timestamp":null,"features":{"x":1}}'] * count
+    decoded = make_decoder("json", mapping).decode(messages(values, time=-1))
+    assert decoded.batches == ()
+    assert [letter.reason for letter in decoded.dead_letters] == ["no_time"] * 2 * count
+    assert "source.mapping.time" in decoded.dead_letters[0].detail
+    if not mapping:
+        assert _two(make_decoder("json", mapping).decode(messages([event()], time=-1))) == 1
 
 
 def test_any_shape_is_mapped() -> None:
@@ -379,6 +474,8 @@ def test_flat_document_is_its_own_features_without_the_other_parts() -> None:
     ("mapping", "key"),
     [
         ({"features": "inputs"}, "mapping.features"),
+        ({"features": "/a~2b"}, "mapping.features"),
+        ({"model": "/a~"}, "mapping.model"),
         ({"modle": "/m"}, "mapping.modle"),
         ({"model": {"heder": "m"}}, "mapping.model"),
         ({"time": 3}, "mapping.time"),
@@ -395,9 +492,7 @@ def test_unknown_format_is_refused_with_the_known_ones() -> None:
     assert "json" in str(caught.value.hint)
 
 
-_INTEGERS = (
-    st.integers(-(2**70), 2**70) | st.integers(900, 4_200).map(lambda digits: 10**digits)
-)
+_INTEGERS = st.integers(-(2**70), 2**70) | st.integers(900, 4_200).map(lambda digits: 10**digits)
 """Also integers beyond any float."""
 _JSON = st.recursive(
     st.none() | st.booleans() | _INTEGERS | st.floats() | st.text(max_size=8),
