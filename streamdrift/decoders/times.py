@@ -113,6 +113,30 @@ def _digits(data: Bytes, start: int, count: int) -> int:
 
 
 @kernel
+def _micros(data: Bytes, start: int, end: int) -> int:
+    """Return the microseconds of a fraction `.f` of 1 to 9 digits, -1 where it is none."""
+    digits = end - start - 1
+    fraction = _digits(data, start + 1, digits)
+    if data[start] != 46 or digits < 1 or digits > 9 or fraction < 0:
+        return -1
+    for _ in range(6 - digits):
+        fraction *= 10
+    for _ in range(digits - 6):
+        fraction //= 10
+    return fraction
+
+
+@kernel
+def _days(year: int, month: int, day: int) -> int:
+    """Return the days since 1970 of a civil date, with March as the first month (H. Hinnant)."""
+    shifted = year - 1 if month <= 2 else year
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+@kernel
 def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
     """Parse `YYYY-MM-DDThh:mm:ss[.f][Z]` with a fraction of up to 9 digits.
 
@@ -150,20 +174,8 @@ def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
             end -= 1
         micros = 0
         if end > start + 19:
-            digits = end - start - 20
-            fraction = _digits(data, start + 20, digits)
-            if data[start + 19] != 46 or digits < 1 or digits > 9 or fraction < 0:
+            micros = _micros(data, start + 19, end)
+            if micros < 0:
                 continue
-            for _ in range(6 - digits):
-                fraction *= 10
-            for _ in range(digits - 6):
-                fraction //= 10
-            micros = fraction
-        # Days since 1970 of a civil date, with March as the first month (H. Hinnant).
-        shifted = year - 1 if month <= 2 else year
-        era = shifted // 400
-        of_era = shifted - era * 400
-        of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-        days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-        seconds = days * 86400 + hour * 3600 + minute * 60 + second
+        seconds = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second
         times[row] = seconds * 1_000_000 + micros

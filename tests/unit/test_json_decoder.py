@@ -341,6 +341,23 @@ def test_names_beyond_the_limit_are_dropped_by_how_few_events_have_them() -> Non
     assert names[:2] == ["often", "0-0"]
 
 
+def test_cuts_change_no_common_field_however_many_names_there_are() -> None:
+    values = [
+        event(features={f"{row}-{place}": 1 for place in range(600)} | {"x": row, f"c{row % 4}": 1})
+        for row in range(24)
+    ]
+    decoder = make_decoder("json", {})
+    (whole,) = decoder.decode(messages(values)).batches
+    for name in ("x", "c0", "c3"):
+        parts = [
+            cell
+            for first in range(0, 24, 12)
+            for batch in decoder.decode(messages(values[first : first + 12])).batches
+            for cell in _cells(batch.columns[feature(name)])
+        ]
+        assert parts == _cells(whole.columns[feature(name)])
+
+
 def test_names_up_to_the_limit_are_all_kept() -> None:
     alone = [{f"{row}-{place}": 1 for place in range(500)} for row in range(10)]
     decoded = _decode(*(event(features=each) for each in alone))
