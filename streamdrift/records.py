@@ -182,7 +182,7 @@ class Decoded:
     tombstones: int = 0
     """Messages with a null value: no events, and no faults."""
     dropped_fields: int = 0
-    """Features beyond the limit for one event, which nobody sees."""
+    """Fields beyond the limits for one event and for one batch, which nobody sees."""
 
 
 class Floor(NamedTuple):

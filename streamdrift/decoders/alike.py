@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from streamdrift.decoders.cells import MAX_DEPTH
-from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, excluded_names, flags
+from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -26,14 +26,22 @@ from streamdrift.decoders.template import (
     make_template,
     read_alike,
 )
-from streamdrift.decoders.times import INVALID, parse_texts, read_numbers
+from streamdrift.decoders.times import INVALID, parse_texts, read_numbers, record_times
 from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ints, Kind, Messages
 
 FEWEST = 64
 """Messages for which making a template is worth it."""
+MAX_MESSAGE_BYTES = 16 << 20
+"""A longer message is not parsed: it would take a hundred times its size in memory."""
 MAX_NAME = 200
 """Longest name of a model or version."""
 _MOST_TEMPLATES = 16
+_MOST_MISSES = 4
+"""Templates in a row that fit few messages: then the shapes are too many for this reader."""
+_SAMPLE = 64
+"""Messages that tell whether a template fits enough of them."""
+_ENOUGH = 16
+"""One of so many fits a template that is worth it."""
 
 
 @dataclass(slots=True)
@@ -60,7 +68,8 @@ class AlikeReader:
         places = (mapping.model, mapping.version)
         self._fixed = frozenset(parse_pointer(each) for each in places if isinstance(each, str))
         self._features = _steps(mapping.features)
-        self._excluded = excluded_names(mapping)
+        self._beside_features = parts_within(mapping, "features")
+        self._beside_outputs = parts_within(mapping, "prediction")
         self._prediction = _steps(mapping.prediction)
         self._time = _steps(mapping.time if isinstance(mapping.time, str) else None)
         self._failed = _steps(mapping.failed)
@@ -72,25 +81,42 @@ class AlikeReader:
             for name, at in named.items()
             if at is not None
         }
+        self._usable &= not any(map(self._is_hidden, self._fixed))
+
+    def _is_hidden(self, fixed: Steps) -> bool:
+        """Tell whether a fixed value, which templates hide, counts also as something else."""
+        if any(_clash(fixed, each) for each in (*self._named.values(), self._time, self._failed)):
+            return True
+        for root in (self._features, self._prediction):
+            if root is None or not _clash(fixed, root):
+                continue
+            if not _within(fixed, root) or len(fixed) - len(root) > MAX_DEPTH:
+                return True
+        return False
 
     def read(self, messages: Messages) -> tuple[list[Batch], Ints]:
         """Return batches of like events, and the places of the messages left over."""
-        rows = np.arange(len(messages), dtype=np.int64)
+        likely = (messages.length > 0) & (messages.length <= MAX_MESSAGE_BYTES)
+        rows, left = np.flatnonzero(likely), [np.flatnonzero(~likely)]
         batches: list[Batch] = []
-        given_up: list[int] = []
+        misses = 0
         for _ in range(_MOST_TEMPLATES if self._usable else 0):
-            if len(rows) < FEWEST:
+            if len(rows) < FEWEST or misses == _MOST_MISSES:
                 break
-            value = messages.value(int(rows[0]))
+            # After a miss another stretch is looked at: odd events often come together.
+            at = misses * len(rows) // _MOST_MISSES
+            value = messages.value(int(rows[at]))
             made = None if value is None else self._template(value, messages.partition.topic)
-            if made is None:
-                given_up.append(int(rows[0]))
-                rows = rows[1:]
+            if made is None or not _is_common(made[0], messages, rows):
+                left.append(rows[at : at + 1])
+                rows = np.delete(rows, at)
+                misses += 1
                 continue
             batch, rows = self._read_with(*made, messages, rows)
+            misses = 0
             if batch is not None:
                 batches.append(batch)
-        return batches, np.sort(np.concatenate([rows, np.array(given_up, dtype=np.int64)]))
+        return batches, np.sort(np.concatenate([rows, *left]))
 
     def _template(self, value: bytes, topic: str) -> tuple[Template, _Plan] | None:
         try:
@@ -138,7 +164,10 @@ class AlikeReader:
                 plan.prediction = place
                 content = True
             elif self._prediction is not None and _within(path, self._prediction):
-                keys.append(ColumnKey(Group.OUTPUT, ".".join(path[len(self._prediction) :])))
+                content = True
+                name = ".".join(path[len(self._prediction) :])
+                if not is_part(name, self._beside_outputs):
+                    keys.append(ColumnKey(Group.OUTPUT, name))
                 if len(path) - len(self._prediction) > MAX_DEPTH:
                     return None
             if self._features is not None and path == self._features:
@@ -148,7 +177,7 @@ class AlikeReader:
                 name = ".".join(path[len(self._features) :])
                 if len(path) - len(self._features) > MAX_DEPTH:
                     return None
-                if not any(name == each or name.startswith(f"{each}.") for each in self._excluded):
+                if not is_part(name, self._beside_features):
                     keys.append(ColumnKey(Group.FEATURE, name))
             for key in keys:
                 content |= key.group is Group.OUTPUT
@@ -223,6 +252,18 @@ def _within(path: Path, root: Steps) -> bool:
     return len(path) > len(root) and path[: len(root)] == root
 
 
+def _is_common(template: Template, messages: Messages, rows: Ints) -> bool:
+    """Tell whether a template fits enough of the rows, by a sample of them."""
+    sample = rows[:: -(-len(rows) // _SAMPLE)]
+    _, fits = read_alike(template, messages.data, messages.start, messages.length, sample)
+    return int(fits.sum()) * _ENOUGH >= len(sample)
+
+
+def _clash(fixed: Steps, other: Steps | None) -> bool:
+    """Tell whether one of two parts is, or holds, the other."""
+    return other is not None and (fixed == other or _within(fixed, other) or _within(other, fixed))
+
+
 def _choose(values: Values, good: Bools) -> Values:
     return Values(
         values.kinds[:, good],
@@ -234,7 +275,7 @@ def _choose(values: Values, good: Bools) -> Values:
 
 def _times(values: Values, place: int | None, messages: Messages, rows: Ints) -> Ints:
     """Return event times, INVALID where the general reader must decide."""
-    times = messages.time[rows]
+    times = record_times(messages, rows)
     if place is None:
         return times
     kinds = values.kinds[place]

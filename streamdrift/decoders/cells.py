@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -27,22 +28,65 @@ _KIND_OF: Mapping[type, Kind] = {
 }
 
 
-def to_column(cells: Sequence[object]) -> Column:
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """The cells of a field that few of `size` events have: those of the rising `rows`."""
+
+    rows: Sequence[int]
+    cells: Sequence[object]
+    size: int
+
+    def dense(self) -> list[object]:
+        """Return a cell of every event, MISSING where the field is absent."""
+        cells: list[object] = [MISSING] * self.size
+        for row, cell in zip(self.rows, self.cells, strict=True):
+            cells[row] = cell
+        return cells
+
+
+Cells = Sequence[object] | Sparse
+"""One field of n events."""
+
+
+def to_column(cells: Cells) -> Column:
     """Return a column of JSON values (MISSING where a field is absent).
 
     NaN, which JSON does not know but some producers write, counts as null; infinities are
     numbers. A list of numbers alone is a vector; other lists and objects are OTHER.
     """
+    if isinstance(cells, Sparse):
+        return _spread_out(to_column(cells.cells), cells)
     types = frozenset(map(type, cells))
     if types <= _NUMBERS:
         return _numbers(cells)
     if types == {str}:
         return _strings(cells)
     if types <= _NULLABLE_NUMBERS:
-        numbers = np.array(cells, dtype=np.float64) + 0.0
+        try:
+            numbers = np.array(cells, dtype=np.float64) + 0.0
+        except OverflowError:
+            return _mixed(cells)
         kinds = np.where(np.isnan(numbers), Kind.NULL, Kind.NUMBER).astype(np.uint8)
         return Column(kinds, numbers)
     return _mixed(cells)
+
+
+def _spread_out(column: Column, sparse: Sparse) -> Column:
+    """Return the column of all events, from that of the events which have the field."""
+    rows, size = np.array(sparse.rows), sparse.size
+    kinds = np.full(size, Kind.ABSENT, dtype=np.uint8)
+    kinds[rows] = column.kinds
+    numbers = np.full(size, np.nan)
+    numbers[rows] = column.numbers
+    codes, vectors = None, None
+    if column.codes is not None:
+        codes = np.full(size, -1, dtype=np.int32)
+        codes[rows] = column.codes
+    if column.vectors is not None:
+        lengths = np.zeros(size, dtype=np.int64)
+        lengths[rows] = column.vectors.length
+        vectors = Vectors(column.vectors.flat, np.cumsum(lengths) - lengths, lengths)
+    return Column(kinds, numbers, codes, column.strings, vectors)
 
 
 def _numbers(cells: Sequence[Any]) -> Column:

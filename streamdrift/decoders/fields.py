@@ -1,17 +1,34 @@
 """From parsed documents to the columns of their features, outputs and metrics."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 
 import numpy as np
 
-from streamdrift.decoders.cells import flatten, to_column
+from streamdrift.decoders.cells import Cells, Sparse, flatten, to_column
 from streamdrift.decoders.mapping import MISSING, MappingSettings, Steps, find, parse_pointer
 from streamdrift.records import Bools, Column, ColumnKey, Group, Kind
 
 MAX_FEATURES = 1_000
-"""Features taken of one event; further ones are dropped and counted."""
+"""Features taken of one event, and fields of its prediction; others are dropped and counted."""
+MAX_NAMES = 5 * MAX_FEATURES
+"""Names of features, and of predictions' fields, taken of one batch of a model version.
+
+Of further ones the cells are dropped and counted, those in the fewest events first. Only here
+does what an event shows depend on its neighbours; but as no event has more than MAX_FEATURES,
+a field that a fifth of a batch's events have is always kept.
+"""
+_RARE = 4
+"""A field is rare where fewer than one of so many events has it."""
+_FIELDS = (dict, list, type(None), type(MISSING))
+"""What features may be."""
+_BARE: Mapping[str, frozenset[type]] = {
+    "label": frozenset({bool, str}),
+    "value": frozenset({int, float, list}),
+}
+"""The outputs that predictions of these types are."""
 
 NULL = ColumnKey(Group.OUTPUT, "null")
 FAILED = ColumnKey(Group.METRIC, "failed")
@@ -22,7 +39,8 @@ class Fields:
 
     def __init__(self, mapping: MappingSettings) -> None:
         self._features = _steps(mapping.features)
-        self._excluded = excluded_names(mapping)
+        self._beside_features = parts_within(mapping, "features")
+        self._beside_outputs = parts_within(mapping, "prediction")
         self._prediction = _steps(mapping.prediction)
         outputs = {"score": mapping.score, "label": mapping.label}
         self._outputs = {name: parse_pointer(at) for name, at in outputs.items() if at is not None}
@@ -30,53 +48,55 @@ class Fields:
         self._metrics = {name: parse_pointer(at) for name, at in metrics.items() if at is not None}
         self._failed = _steps(mapping.failed)
 
-    def without_content(self, documents: Sequence[object]) -> list[int]:
-        """Return the documents with neither features nor outputs where the mapping looks."""
-        places = [self._features, self._prediction, *self._outputs.values()]
+    def faults(self, documents: Sequence[object]) -> dict[int, str]:
+        """Return the places of the documents that are no events, each with the reason."""
         without: Sequence[int] = range(len(documents))
-        for steps in places:
+        wrong: list[int] = []
+        if self._features is not None:
+            cells = gather(documents, self._features)
+            if set(map(type, cells)) <= {dict, list}:
+                return {}
+            without = [place for place in without if cells[place] in (MISSING, None)]
+            wrong = [p for p, cell in enumerate(cells) if not isinstance(cell, _FIELDS)]
+        for steps in (self._prediction, *self._outputs.values()):
             if steps is not None and without:
                 cells = gather([documents[place] for place in without], steps)
                 without = [p for p, cell in zip(without, cells, strict=True) if cell is MISSING]
-        return list(without)
+        return dict.fromkeys(without, "no_content") | dict.fromkeys(wrong, "invalid_features")
 
     def columns(self, documents: Sequence[object]) -> tuple[dict[ColumnKey, Column], int]:
-        """Return the columns of n documents, and how many features were dropped."""
+        """Return the columns of n documents, and how many fields were dropped."""
         columns, dropped = self._feature_columns(documents)
-        columns |= self._output_columns(documents)
+        outputs, lost = self._output_columns(documents)
+        columns |= outputs
         for name, steps in self._metrics.items():
             _add(columns, ColumnKey(Group.METRIC, name), gather(documents, steps))
         if self._failed is not None:
             cells = gather(documents, self._failed)
             columns[FAILED] = flags([_says_failed(cell) for cell in cells])
-        return columns, dropped
+        return columns, dropped + lost
 
     def _feature_columns(self, documents: Sequence[object]) -> tuple[dict[ColumnKey, Column], int]:
         if self._features is None:
             return {}, 0
         cells = gather(documents, self._features)
         records = [cell if type(cell) is dict else _as_record(cell) for cell in cells]
-        table, dropped = _table(records)
+        table, dropped = _table(records, self._beside_features)
         columns: dict[ColumnKey, Column] = {}
         for name, values in table.items():
-            if name not in self._excluded and not name.startswith(self._excluded_parents):
-                _add(columns, ColumnKey(Group.FEATURE, name), values)
+            _add(columns, ColumnKey(Group.FEATURE, name), values)
         return columns, dropped
 
-    @property
-    def _excluded_parents(self) -> tuple[str, ...]:
-        return tuple(f"{name}." for name in self._excluded)
-
-    def _output_columns(self, documents: Sequence[object]) -> dict[ColumnKey, Column]:
+    def _output_columns(self, documents: Sequence[object]) -> tuple[dict[ColumnKey, Column], int]:
         if self._prediction is None and not self._outputs:
-            return {}
-        cells: list[object] = [MISSING] * len(documents)
+            return {}, 0
+        outputs: dict[str, Cells] = {}
+        dropped = 0
         if self._prediction is not None:
             cells = gather(documents, self._prediction)
-        outputs = _outputs(cells)
+            outputs, dropped = _outputs(cells, self._beside_outputs)
         for name, steps in self._outputs.items():
-            given, derived = gather(documents, steps), outputs.get(name)
-            outputs[name] = given if derived is None else _over(given, derived)
+            outputs[name] = _over(gather(documents, steps), outputs.get(name))
         columns: dict[ColumnKey, Column] = {}
         for name, values in outputs.items():
             _add(columns, ColumnKey(Group.OUTPUT, name), values)
@@ -84,7 +104,7 @@ class Fields:
         for column in columns.values():
             present |= column.kinds > Kind.NULL
         columns[NULL] = flags(~present)
-        return columns
+        return columns, dropped
 
 
 def gather(documents: Sequence[object], steps: Steps) -> list[object]:
@@ -102,18 +122,24 @@ def _steps(pointer: str | None) -> Steps | None:
     return None if pointer is None else parse_pointer(pointer)
 
 
-def excluded_names(mapping: MappingSettings) -> frozenset[str]:
-    """Return the dotted names within the features that are parts of their own."""
-    if mapping.features is None:
+def parts_within(mapping: MappingSettings, field: str) -> frozenset[str]:
+    """Return the dotted names of what stands within a part (`features`) but is another part."""
+    pointer = getattr(mapping, field)
+    if pointer is None:
         return frozenset()
-    root = parse_pointer(mapping.features)
-    others = [value for name, value in mapping if name != "features" and isinstance(value, str)]
+    root = parse_pointer(pointer)
+    others = [value for name, value in mapping if name != field and isinstance(value, str)]
     steps = [parse_pointer(pointer) for pointer in (*others, *mapping.metrics.values())]
     return frozenset(
         ".".join(each[len(root) :])
         for each in steps
         if len(each) > len(root) and each[: len(root)] == root
     )
+
+
+def is_part(name: str, parts: frozenset[str]) -> bool:
+    """Tell whether a field's dotted name is one of `parts`, or within one."""
+    return name in parts or any(name.startswith(f"{part}.") for part in parts)
 
 
 def _as_record(cell: object) -> dict[str, object]:
@@ -123,21 +149,55 @@ def _as_record(cell: object) -> dict[str, object]:
     return {}
 
 
-def _table(records: Sequence[dict[str, object]]) -> tuple[Mapping[str, Sequence[object]], int]:
-    """Return records as one sequence of cells per name, and how many fields were dropped."""
+def _table(
+    records: Sequence[dict[str, object]], parts: frozenset[str]
+) -> tuple[dict[str, Cells], int]:
+    """Return records as one field's cells per name, and how many fields were dropped.
+
+    Names that `parts` are or hold are left out, and count towards no limit.
+    """
     names = tuple(records[0])
     if len(names) <= MAX_FEATURES and set(map(len, records)) == {len(names)}:
         table = _same_names(records, names)
         if table is not None:
-            return table, 0
+            return {name: cells for name, cells in table.items() if not is_part(name, parts)}, 0
     flat = [
         flatten(record) if dict in set(map(type, record.values())) else record for record in records
     ]
+    counts = Counter(chain.from_iterable(flat))
+    hidden = {name for name in counts if is_part(name, parts)} if parts else set()
+    if hidden:
+        flat = [{n: cell for n, cell in record.items() if n not in hidden} for record in flat]
     dropped = sum(max(0, len(record) - MAX_FEATURES) for record in flat)
     if dropped:
         flat = [dict(islice(record.items(), MAX_FEATURES)) for record in flat]
-    every = dict.fromkeys(name for record in flat for name in record)
-    return {name: [record.get(name, MISSING) for record in flat] for name in every}, dropped
+    if hidden or dropped:
+        counts = Counter(chain.from_iterable(flat))
+    if len(counts) > MAX_NAMES:
+        kept = Counter(dict(counts.most_common(MAX_NAMES)))
+        dropped += counts.total() - kept.total()
+        counts = kept
+    return _cells(flat, counts), dropped
+
+
+def _cells(flat: Sequence[dict[str, object]], counts: Mapping[str, int]) -> dict[str, Cells]:
+    """Return the cells of the names that `counts` says how many records have."""
+    size = len(flat)
+    rare: dict[str, tuple[list[int], list[object]]] = {
+        name: ([], []) for name, count in counts.items() if count * _RARE < size
+    }
+    for row, record in enumerate(flat if rare else ()):
+        for name, cell in record.items():
+            found = rare.get(name)
+            if found is not None:
+                found[0].append(row)
+                found[1].append(cell)
+    return {
+        name: Sparse(*rare[name], size)
+        if name in rare
+        else [record.get(name, MISSING) for record in flat]
+        for name in counts
+    }
 
 
 def _same_names(
@@ -156,38 +216,33 @@ def _same_names(
     return table
 
 
-def _outputs(cells: Sequence[object]) -> dict[str, Sequence[object]]:
-    """Return predictions by the name of the output: score, label, value, or a field's own."""
+def _outputs(cells: Sequence[object], parts: frozenset[str]) -> tuple[dict[str, Cells], int]:
+    """Return predictions by the name of the output, and how many fields were dropped.
+
+    A prediction that is no object is a label or a value; the fields of one keep their names.
+    """
     types = set(map(type, cells))
     if types <= {float, int}:
-        return {"value": cells}
-    if types == {dict}:
-        table, _ = _table([cell for cell in cells if isinstance(cell, dict)])
-        return dict(table)
-    outputs: dict[str, list[object]] = {}
-    for row, cell in enumerate(cells):
-        for name, value in _fields_of(cell).items():
-            outputs.setdefault(name, [MISSING] * len(cells))[row] = value
-    return dict(outputs)
+        return {"value": cells}, 0
+    outputs, dropped = _table([cell if isinstance(cell, dict) else {} for cell in cells], parts)
+    for name, bare in _BARE.items():
+        if types & bare:
+            given = [cell if type(cell) in bare else MISSING for cell in cells]
+            outputs[name] = _over(given, outputs.get(name))
+    return outputs, dropped
 
 
-def _over(given: Sequence[object], derived: Sequence[object]) -> Sequence[object]:
+def _over(given: Sequence[object], derived: Cells | None) -> Sequence[object]:
     """Return what was given, and what was derived where nothing was."""
-    return [d if g is MISSING else g for g, d in zip(given, derived, strict=True)]
-
-
-def _fields_of(cell: object) -> Mapping[str, object]:
-    if isinstance(cell, dict):
-        return flatten(cell)
-    if isinstance(cell, bool | str):
-        return {"label": cell}
-    if isinstance(cell, int | float | list):
-        return {"value": cell}
-    return {}
+    if derived is None:
+        return given
+    below = derived.dense() if isinstance(derived, Sparse) else derived
+    return [d if g is MISSING else g for g, d in zip(given, below, strict=True)]
 
 
 def _says_failed(cell: object) -> bool:
-    return cell is not MISSING and cell not in (None, False, "", 0)
+    # NaN, which is not equal to itself, counts as null everywhere.
+    return cell is not MISSING and bool(cell) and cell == cell
 
 
 def flags(values: Sequence[bool] | Bools) -> Column:
@@ -197,7 +252,7 @@ def flags(values: Sequence[bool] | Bools) -> Column:
     )
 
 
-def _add(columns: dict[ColumnKey, Column], key: ColumnKey, cells: Sequence[object]) -> None:
+def _add(columns: dict[ColumnKey, Column], key: ColumnKey, cells: Cells) -> None:
     """Add a column, unless no event has it."""
     column = to_column(cells)
     if column.kinds.any():

@@ -1,6 +1,9 @@
 """JSON events, in any shape that a mapping describes."""
 
 import json
+import math
+import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,8 +11,8 @@ import numpy as np
 import orjson
 
 from streamdrift.columns import join, take
-from streamdrift.decoders.alike import MAX_NAME, AlikeReader
-from streamdrift.decoders.fields import Fields, gather
+from streamdrift.decoders.alike import MAX_MESSAGE_BYTES, MAX_NAME, AlikeReader
+from streamdrift.decoders.fields import MAX_NAMES, Fields, gather
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -20,24 +23,36 @@ from streamdrift.decoders.mapping import (
     TopicPlace,
     parse_pointer,
 )
-from streamdrift.decoders.times import INVALID, read_times
+from streamdrift.decoders.times import INVALID, read_times, record_times
 from streamdrift.headers import decode_headers
-from streamdrift.records import Batch, Codes, DeadLetter, Decoded, Ints, Messages
-
-MAX_MESSAGE_BYTES = 16 << 20
-"""A longer message is not parsed: it would take a hundred times its size in memory."""
+from streamdrift.records import Batch, Codes, ColumnKey, DeadLetter, Decoded, Ints, Messages
 
 _HINTS = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
     "too_large": f"the message is longer than {MAX_MESSAGE_BYTES:,} bytes",
-    "invalid_json": "the message is no JSON; if it has another format, set source.format",
+    "invalid_json": "the message is no JSON in UTF-8; if it has another format, set source.format",
+    "invalid_text": "a text has half of a surrogate pair (\\ud800 to \\udfff), which UTF-8 cannot "
+    "hold: the producer has to write whole characters",
     "not_an_object": "the event is no JSON object; if parts of it are, set source.mapping",
     "no_content": "neither features nor a prediction are where source.mapping says",
+    "invalid_features": "what source.mapping.features names is neither an object nor a list: "
+    "write the features by name, or map where they are",
     "no_model": "no model's name is where source.mapping.model says",
     "invalid_name": f"a model's or version's name is no text of 1 to {MAX_NAME} characters",
     "invalid_time": "the event's time is no RFC 3339 time and no number since the epoch",
+    "no_time": "neither the event nor its record has a time: map it with source.mapping.time, or "
+    "let the producer set the record's timestamp",
 }
 """Every reason for a dead letter, and what it says to the operator."""
+
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+"""An escape in a JSON text, or a surrogate pair of two; group 1 where it is only half of one."""
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel = 3
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 80
 
 
 @dataclass(slots=True)
@@ -61,11 +76,16 @@ class JsonDecoder:
     def decode(self, messages: Messages) -> Decoded:
         """Return the events of `messages` by model version, and what could not be used."""
         alike, left = self._alike.read(messages)
-        if not len(left):
-            return Decoded(messages.partition, tuple(_merged(alike)), (), messages.next_offset)
-        rest = messages if len(left) == len(messages) else _take(messages, left)
-        general = self._decode_each(rest)
-        return replace(general, batches=tuple(_merged([*alike, *general.batches])))
+        rest = Decoded(messages.partition, (), (), messages.next_offset)
+        if len(left):
+            rest = self._decode_each(
+                messages if len(left) == len(messages) else _take(messages, left)
+            )
+        batches = [*alike, *rest.batches]
+        if alike and _most_names(batches) >= MAX_NAMES:
+            # Which names are the commonest shows in all events together.
+            return self._decode_each(messages)
+        return replace(rest, batches=tuple(_merged(batches)))
 
     def _decode_each(self, messages: Messages) -> Decoded:
         """Return what `decode` does, by parsing every message."""
@@ -110,7 +130,7 @@ class JsonDecoder:
                 names = (_text(model), "" if version in (None, MISSING) else _text(version))
                 groups.setdefault(names, []).append(place)
             else:
-                shown = f"model: {model!r:.100}, version: {version!r:.100}"
+                shown = f"model: {_shown(model)}, version: {_shown(version)}"
                 _reject(events, messages, place, reason, shown)
         return dict(groups)
 
@@ -139,7 +159,8 @@ class JsonDecoder:
     ) -> tuple[Batch | None, int]:
         chosen = _choose(events, places)
         rows = np.array(chosen.rows, dtype=np.int64)
-        times = messages.time[rows]
+        times = record_times(messages, rows)
+        cells: Sequence[object] = [None] * len(rows)
         if self._mapping.time is not None:
             cells = self._read(self._mapping.time, messages, chosen)
             given = [p for p, cell in enumerate(cells) if cell is not MISSING and cell is not None]
@@ -149,14 +170,14 @@ class JsonDecoder:
                 times[given] = read_times([cells[place] for place in given])
         usable = times != INVALID
         for place in np.flatnonzero(~usable).tolist():
-            shown = f"time: {cells[place]!r:.100}"
-            _reject(chosen, messages, place, "invalid_time", shown)
-        for place in self._fields.without_content(chosen.documents):
+            reason = "no_time" if cells[place] in (MISSING, None) else "invalid_time"
+            _reject(chosen, messages, place, reason, f"time: {_shown(cells[place])}")
+        for place, reason in self._fields.faults(chosen.documents).items():
             if usable[place]:
                 usable[place] = False
                 document = chosen.documents[place]
                 shown = ", ".join(document) if isinstance(document, dict) else ""
-                _reject(chosen, messages, place, "no_content", f"fields: {shown:.200}")
+                _reject(chosen, messages, place, reason, f"fields: {shown:.200}")
         if not usable.all():
             kept = np.flatnonzero(usable).tolist()
             if not kept:
@@ -177,6 +198,14 @@ class JsonDecoder:
             ),
             dropped,
         )
+
+
+def _most_names(batches: Sequence[Batch]) -> int:
+    """Return how many columns the model version with the most of them has."""
+    names: dict[tuple[str, str], set[ColumnKey]] = {}
+    for batch in batches:
+        names.setdefault((batch.model, batch.version), set()).update(batch.columns)
+    return max(map(len, names.values()), default=0)
 
 
 def _merged(batches: Sequence[Batch]) -> list[Batch]:
@@ -243,7 +272,7 @@ def _parse_one_by_one(messages: Messages) -> _Events:
                 rows.append(row)
                 indices.append(index)
             else:
-                shown = f"found {type(document).__name__}: {document!r:.80}"
+                shown = f"found {type(document).__name__}: {_shown(document)}"
                 letters.append(_letter(messages, row, index, "not_an_object", shown))
     return _Events(documents, rows, indices, letters)
 
@@ -260,9 +289,12 @@ def _parse_value(value: bytes) -> tuple[object, str | None, str]:
         fault = str(error)
     # NaN and Infinity are no JSON, nor are numbers beyond 64 bits to orjson, but common.
     try:
-        return json.loads(value), None, ""
+        text = value.decode("utf-8-sig")
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return None, "invalid_json", fault
+    half = next((escape[0] for escape in _ESCAPE.finditer(text) if escape[1]), None)
+    return (document, None, "") if half is None else (None, "invalid_text", f"found {half}")
 
 
 def _choose(events: _Events, places: Sequence[int] | None) -> _Events:
@@ -288,14 +320,16 @@ def _name_fault(model: object, version: object) -> str | None:
     """Return the reason why an event's model or version is none; None where they are fine."""
     if model is MISSING or model is None:
         return "no_model"
-    for name in (model, version):
-        if name is MISSING or name is None or (name == "" and name is version):
-            continue
-        if isinstance(name, bool) or not isinstance(name, str | int | float):
-            return "invalid_name"
-        if not _is_name(_text(name)):
-            return "invalid_name"
-    return None
+    if version is MISSING or version is None or version == "":
+        version = "none"
+    return None if _can_name(model) and _can_name(version) else "invalid_name"
+
+
+def _can_name(name: object) -> bool:
+    """Tell whether a value is a name, or a number that can be written as one."""
+    if isinstance(name, bool) or not isinstance(name, str | int | float):
+        return False
+    return _is_name(_text(name)) and (isinstance(name, str) or math.isfinite(name))
 
 
 def _span(messages: Messages, starts: Ints, lengths: Ints, row: int) -> str | None:
@@ -331,6 +365,11 @@ def _letter(messages: Messages, row: int, index: int, reason: str, detail: str) 
         time=int(messages.time[row]),
         value=messages.value(row),
     )
+
+
+def _shown(value: object) -> str:
+    """Return what a dead letter says a value is: short, however long or deep the value."""
+    return f"{_BRIEF.repr(value):.100}"
 
 
 def _by_place(letter: DeadLetter) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Where the parts of an event stand: JSON Pointers, and other places, from the settings."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -7,12 +8,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from streamdrift.errors import SettingsError
 
+_NO_ESCAPE = re.compile("~(?![01])")
 Steps = tuple[str, ...]
 """A JSON Pointer, parsed: the keys (or list places) from the document's root on."""
 
 
 class _Missing:
     """The type of MISSING."""
+
+    def __repr__(self) -> str:
+        return "nothing"
 
 
 MISSING = _Missing()
@@ -29,6 +34,11 @@ def parse_pointer(pointer: str) -> Steps:
         raise ValueError(
             f"{pointer!r} is no JSON Pointer: it starts with a slash, as in /{pointer} "
             '(or is "" for the whole document)'
+        )
+    if _NO_ESCAPE.search(pointer):
+        raise ValueError(
+            f"{pointer!r} is no JSON Pointer: in one, ~0 stands for ~ and ~1 for a slash, and ~ "
+            "stands nowhere else"
         )
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
@@ -111,7 +121,7 @@ class MappingSettings(BaseModel):
     label: Pointer | None = Field(None, description="The label, where not in `prediction`.")
     latency_ms: Pointer | None = Field("/latency_ms", description="How long the call took.")
     failed: Pointer | None = Field(
-        "/error", description="What is there, and not null, false or empty, where a call failed."
+        "/error", description="What is there, and not null, false, 0 or empty, where a call failed."
     )
     metrics: Mapping[str, Pointer] = Field({}, description="Further numbers, by name.")
 

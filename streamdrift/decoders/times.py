@@ -6,12 +6,18 @@ from datetime import UTC, datetime
 import numpy as np
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Bytes, Floats, Ints
+from streamdrift.records import Bytes, Floats, Ints, Messages
 
 INVALID = -(2**63)
 """What stands for a time that cannot be read."""
 _LATEST = 2**62
 _TEXT_LIMIT = 64
+
+
+def record_times(messages: Messages, rows: Ints) -> Ints:
+    """Return the record times of some messages, INVALID where a record has none."""
+    times = messages.time[rows]
+    return np.where(times < 0, INVALID, times)
 
 
 def read_times(cells: Sequence[object]) -> Ints:
@@ -69,20 +75,22 @@ def _read_one(cell: object) -> int:
         return int(read_numbers([_as_float(cell)])[0])
     if not isinstance(cell, str) or len(cell) > _TEXT_LIMIT:
         return INVALID
-    text = cell.strip()
+    text = cell.strip().upper()
     try:
         return int(read_numbers([float(text)])[0])
     except ValueError:
         pass
+    # A leap second is the one after it, as in the clock of the machine that wrote it.
+    leap = text[16:19] == ":60"
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if leap else text)
     except ValueError:
         return INVALID
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     since = time - epoch
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (since.days * 86_400 + since.seconds + leap) * 1_000_000 + since.microseconds
 
 
 def _as_float(cell: float) -> float:
@@ -105,6 +113,30 @@ def _digits(data: Bytes, start: int, count: int) -> int:
 
 
 @kernel
+def _micros(data: Bytes, start: int, end: int) -> int:
+    """Return the microseconds of a fraction `.f` of 1 to 9 digits, -1 where it is none."""
+    digits = end - start - 1
+    fraction = _digits(data, start + 1, digits)
+    if data[start] != 46 or digits < 1 or digits > 9 or fraction < 0:
+        return -1
+    for _ in range(6 - digits):
+        fraction *= 10
+    for _ in range(digits - 6):
+        fraction //= 10
+    return fraction
+
+
+@kernel
+def _days(year: int, month: int, day: int) -> int:
+    """Return the days since 1970 of a civil date, with March as the first month (H. Hinnant)."""
+    shifted = year - 1 if month <= 2 else year
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+@kernel
 def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
     """Parse `YYYY-MM-DDThh:mm:ss[.f][Z]` with a fraction of up to 9 digits.
 
@@ -119,7 +151,7 @@ def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
             continue
         if data[start + 13] != 58 or data[start + 16] != 58:
             continue
-        if data[start + 10] != 84 and data[start + 10] != 32:
+        if data[start + 10] & 0xDF != 84 and data[start + 10] != 32:
             continue
         year = _digits(data, start, 4)
         month = _digits(data, start + 5, 2)
@@ -138,24 +170,12 @@ def _parse(data: Bytes, starts: Ints, lengths: Ints, times: Ints) -> None:
         if day > longest:
             continue
         end = start + length
-        if data[end - 1] == 90:
+        if data[end - 1] & 0xDF == 90:
             end -= 1
         micros = 0
         if end > start + 19:
-            digits = end - start - 20
-            fraction = _digits(data, start + 20, digits)
-            if data[start + 19] != 46 or digits < 1 or digits > 9 or fraction < 0:
+            micros = _micros(data, start + 19, end)
+            if micros < 0:
                 continue
-            for _ in range(6 - digits):
-                fraction *= 10
-            for _ in range(digits - 6):
-                fraction //= 10
-            micros = fraction
-        # Days since 1970 of a civil date, with March as the first month (H. Hinnant).
-        shifted = year - 1 if month <= 2 else year
-        era = shifted // 400
-        of_era = shifted - era * 400
-        of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-        days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-        seconds = days * 86400 + hour * 3600 + minute * 60 + second
+        seconds = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second
         times[row] = seconds * 1_000_000 + micros

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from streamdrift.columns import canonical, to_state
 from streamdrift.decoders import MappingSettings, alike
+from streamdrift.decoders import json as general
+from streamdrift.decoders.fields import NULL
 from streamdrift.decoders.json import JsonDecoder
-from streamdrift.records import Decoded
+from streamdrift.records import Decoded, Group, Kind
 from tests.messages import event, messages
 
 
@@ -32,6 +34,7 @@ def _both(values: Sequence[bytes | None], **mapping: Any) -> tuple[Decoded, Deco
 
 def _assert_equal(fast: Decoded, general: Decoded) -> None:
     assert fast.dead_letters == general.dead_letters
+    assert fast.dropped_fields == general.dropped_fields
     assert fast.tombstones == general.tombstones
     assert [(b.model, b.version) for b in fast.batches] == [
         (b.model, b.version) for b in general.batches
@@ -154,11 +157,80 @@ def test_odd_messages_are_left_to_the_general_reader(values: list[bytes | None])
         {"metrics": {"amount": "/features/amount", "user": "/features/user"}},
         {"failed": "/features"},
         {"time": "/features/amount"},
+        {"version": "/prediction/version"},
+        {"version": "/prediction/version", "features": None},
+        {"version": "/prediction/version", "prediction": ""},
+        {"version": "/prediction/version", "features": "", "failed": "/prediction"},
+        {"version": "/prediction/version", "score": "/prediction/version"},
+        {"version": "/prediction/version", "metrics": {"odd": "/prediction/version/odd"}},
+        {"version": "/prediction/a/b/c/d/e"},
+        {"version": "/features/a/b/c/d/e"},
+        {"version": "/prediction"},
+        {"model": "/features/user/name", "version": "/prediction/label"},
+        {"score": "/prediction/version", "label": "/prediction/score"},
+        {"metrics": {"version": "/prediction/version"}, "latency_ms": "/prediction/score"},
+        {"failed": "/version", "time": "/version"},
     ],
 )
 def test_every_mapping_is_followed_alike(mapping: dict[str, Any]) -> None:
-    values = [event(features={"amount": 1.5, "user": {"age": 3}}), event(), event(latency_ms=2)]
+    deep = {"a": {"b": {"c": {"d": {"e": "9"}}}}}
+    predictions: list[object] = [
+        {"version": "3", "score": None},
+        {"version": "3", "label": "ok", "score": 0.5},
+        {"version": "3"},
+        {"version": {"odd": 1}},
+        deep,
+        "ok",
+        0.5,
+        None,
+    ]
+    values = [
+        event(features={"amount": 1.5, "user": {"age": 3, "name": "m"}}),
+        event(),
+        event(latency_ms=2),
+        event(features=deep),
+        *(event(prediction=each) for each in predictions),
+        *(event(prediction=each, features={"user": {"name": "m"}}) for each in predictions),
+    ]
     _assert_equal(*_both(values, **mapping)[:2])
+    for value in values:
+        _assert_equal(*_both([value], **mapping)[:2])
+
+
+def test_version_within_the_prediction_is_no_output() -> None:
+    value = event(prediction={"version": "3", "score": None})
+    for decoded in _both([value] * 3, version="/prediction/version")[:2]:
+        (batch,) = decoded.batches
+        outputs = {k.name: c.kinds[0] for k, c in batch.columns.items() if k.group is Group.OUTPUT}
+        assert (batch.version, outputs) == ("3", {"score": Kind.NULL, "null": Kind.BOOLEAN})
+        assert batch.columns[NULL].numbers.tolist() == [1, 1, 1]
+
+
+def test_too_large_is_too_large_also_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alike, "MAX_MESSAGE_BYTES", 500)
+    monkeypatch.setattr(general, "MAX_MESSAGE_BYTES", 500)
+    large = event(features={"amount": "a" * 500})
+    fast, slow, left = _both([event(), large, event()])
+    _assert_equal(fast, slow)
+    assert (left, [letter.reason for letter in fast.dead_letters]) == (1, ["too_large"])
+
+
+def test_few_like_events_are_left_to_the_general_reader() -> None:
+    odd = [event(features={f"x{i}": i}) for i in range(100)]
+    _, _, left = _both(odd)
+    assert left == 100
+    same = [event()] * 100
+    for values in (odd[:10] + same, same + odd[:10], [None] * 50 + same, [b"?"] * 9 + same):
+        fast, slow, left = _both(values)
+        _assert_equal(fast, slow)
+        assert left <= len(values) - 100
+
+
+def test_names_beyond_the_limit_are_the_same_for_both() -> None:
+    odd = [event(features={f"{i}-{j}": j for j in range(600)}) for i in range(9)]
+    fast, slow, _ = _both([event()] * 60 + odd)
+    assert fast.dropped_fields == slow.dropped_fields == 401
+    _assert_equal(fast, slow)
 
 
 _LEAF = (

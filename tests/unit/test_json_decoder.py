@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.decoders import make_decoder
-from streamdrift.decoders.fields import MAX_FEATURES
-from streamdrift.decoders.json import MAX_MESSAGE_BYTES
+from streamdrift.decoders.alike import FEWEST, MAX_MESSAGE_BYTES
+from streamdrift.decoders.fields import MAX_FEATURES, MAX_NAMES
 from streamdrift.errors import SettingsError
 from streamdrift.records import Batch, Column, ColumnKey, Decoded, Group, Kind
 from tests.batches import START, feature
@@ -107,6 +107,8 @@ def test_integers_of_any_size_are_numbers() -> None:
     raw = b'{"model":"m","features":{"x":1' + b"0" * 400 + b"}}"
     (batch,) = _decode(raw).batches
     assert _cells(batch.columns[feature("x")]) == [math.inf]
+    (batch,) = _decode(raw, event(model="m", version="", features={"x": None})).batches
+    assert _cells(batch.columns[feature("x")]) == [math.inf, Kind.NULL]
 
 
 def test_objects_within_features_are_spread_out_to_a_depth() -> None:
@@ -145,6 +147,14 @@ def test_event_without_prediction_field_is_a_null_output() -> None:
 def test_errors_are_failed_calls() -> None:
     batch = _only(_decode(event(error="timeout"), event(error=None), event()))
     assert _cells(batch.columns[ColumnKey(Group.METRIC, "failed")]) == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("nothing", [None, False, 0, 0.0, "", [], {}, math.nan])
+def test_nothing_and_what_is_empty_is_no_failed_call(nothing: object) -> None:
+    failing = [event(error=error) for error in (True, 3, "x", [0], {"code": None}, math.inf)]
+    value = event(error=nothing)
+    (batch,) = _decode(value, *failing).batches
+    assert _cells(batch.columns[ColumnKey(Group.METRIC, "failed")]) == [0.0, *[1.0] * 6]
 
 
 def test_versions_and_models_are_told_apart_in_order() -> None:
@@ -187,8 +197,16 @@ def test_array_holds_several_events() -> None:
         (event(model="m" * 201), "invalid_name"),
         (event(version=["3"]), "invalid_name"),
         (event(version="v" * 201), "invalid_name"),
+        (b'{"model": "", "version": "", "features": {"x": 1}}', "invalid_name"),
+        (b'{"model": NaN, "features": {"x": 1}}', "invalid_name"),
+        (b'{"model": "m", "version": -Infinity, "features": {"x": 1}}', "invalid_name"),
         (b'{"model": "m", "inputs": {"x": 1}}', "no_content"),
+        (b'{"model": "m", "features": null}', "no_content"),
+        (b'{"model": "m", "features": "oops"}', "invalid_features"),
+        (event(features=7), "invalid_features"),
+        (event(features=True), "invalid_features"),
         (event(timestamp="yesterday"), "invalid_time"),
+        (event(timestamp="2016-12-31T23:59:61Z"), "invalid_time"),
         (event(timestamp={"at": 1}), "invalid_time"),
         (event(timestamp=True), "invalid_time"),
     ],
@@ -201,6 +219,65 @@ def test_what_is_no_event_is_a_dead_letter_and_harms_no_neighbour(
     assert (letter.reason, letter.offset, letter.value) == (reason, 1, value)
     assert len(letter.detail) > 20
     assert [batch.offset.tolist() for batch in decoded.batches] == [[0, 2]]
+
+
+@pytest.mark.parametrize("depth", [10, 990, 1_000, 1_010, 1_023, 1_024, 5_000])
+@pytest.mark.parametrize(
+    "text", ["%s", '{"model":%s}', '{"model":"m","timestamp":%s}', '{"model":"m","features":%s}']
+)
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_of_any_depth_is_refused_or_read(
+    opening: str, closing: str, text: str, depth: int
+) -> None:
+    value = (text % (opening * depth + "1" + closing * depth)).encode()
+    decoded = _decode(event(), value, event())
+    assert _two(decoded) + len(decoded.dead_letters) == 3
+    assert all(len(letter.detail) < 400 for letter in decoded.dead_letters)
+
+
+def test_letter_says_that_a_part_is_not_there() -> None:
+    (letter,) = _decode(b'{"model": ["m"], "features": {"x": 1}}').dead_letters
+    assert "(model: ['m'], version: nothing)" in letter.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'"\\ud800"', "invalid_text"),
+        (b'"a\\uDFFFb"', "invalid_text"),
+        (b'"\\ud83d\\u0041"', "invalid_text"),
+        (b'"\\ud83d\\ud83d\\ude00"', "invalid_text"),
+        (b'"\xed\xa0\x80"', "invalid_json"),
+        (b'"\\ud83d\\ude00"', None),
+        (b'"\\\\ud800"', None),
+        (b'"\\"\\\\ud800"', None),
+    ],
+)
+@pytest.mark.parametrize("more", [b"1", b"NaN"])
+def test_texts_that_no_utf8_can_hold_are_dead_letters(
+    text: bytes, reason: str | None, more: bytes
+) -> None:
+    for form in (b'{"model":%s,"features":{"x":%s}}', b'{"model":"m","features":{%s:%s}}'):
+        decoded = _decode(form % (text, more))
+        found = [letter.reason for letter in decoded.dead_letters]
+        assert found == ([] if reason is None else [reason])
+        names = [name for b in decoded.batches for name in (b.model, *(k.name for k in b.columns))]
+        assert "".join(names).encode().decode() == "".join(names)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_other_encodings_are_refused(encoding: str) -> None:
+    value = '{"model":"\u00e9","features":{"x":1}}'.encode(encoding)
+    assert [letter.reason for letter in _decode(value).dead_letters] == ["invalid_json"]
+
+
+def test_byte_order_mark_is_read_over() -> None:
+    assert _two(_decode(b"\xef\xbb\xbf" + event())) == 1
+
+
+def test_event_may_have_a_prediction_alone() -> None:
+    values = [event(features=None), event(features={}), b'{"model":"fraud","prediction":null}']
+    assert _two(_decode(*values)) == 3
 
 
 def test_letter_says_which_fields_there_were() -> None:
@@ -232,11 +309,89 @@ def test_features_beyond_the_limit_are_dropped_and_counted() -> None:
     assert "x1000" not in names
 
 
+@pytest.mark.parametrize("beside", [[], [None], ["ok"], [{"x0": 1}]])
+def test_fields_of_a_prediction_beyond_the_limit_are_dropped_and_counted(
+    beside: list[object],
+) -> None:
+    many = {f"x{place}": place for place in range(MAX_FEATURES + 500)}
+    decoded = _decode(*(event(prediction=each) for each in [many, *beside]))
+    assert decoded.dropped_fields == 500
+    names = {key.name for key in decoded.batches[0].columns if key.group is Group.OUTPUT}
+    assert len(names - {"label", "null"}) == MAX_FEATURES
+    assert "x999" in names
+
+
+def test_parts_within_the_features_count_towards_no_limit() -> None:
+    many = {"took": 3} | {f"x{place}": place for place in range(MAX_FEATURES)}
+    decoded = _decode(event(features=many), event(), latency_ms="/features/took")
+    assert decoded.dropped_fields == 0
+
+
+def test_names_beyond_the_limit_are_dropped_by_how_few_events_have_them() -> None:
+    alone = [{f"{row}-{place}": 1 for place in range(500)} for row in range(20)]
+    shared = [{"often": row} if row % 5 == 4 else {} for row in range(20)]
+    both = [one | other for one, other in zip(alone, shared, strict=True)]
+    decoded = _decode(*(event(features=each) for each in both))
+    assert decoded.dropped_fields == 20 * 500 + 1 - MAX_NAMES
+    columns = decoded.batches[0].columns
+    names = [key.name for key in columns if key.group is Group.FEATURE]
+    assert len(names) == MAX_NAMES
+    expected = [float(row) if row % 5 == 4 else Kind.ABSENT for row in range(20)]
+    assert _cells(columns[feature("often")]) == expected
+    assert names[:2] == ["often", "0-0"]
+
+
+def test_cuts_change_no_common_field_however_many_names_there_are() -> None:
+    values = [
+        event(features={f"{row}-{place}": 1 for place in range(600)} | {"x": row, f"c{row % 4}": 1})
+        for row in range(24)
+    ]
+    decoder = make_decoder("json", {})
+    (whole,) = decoder.decode(messages(values)).batches
+    for name in ("x", "c0", "c3"):
+        parts = [
+            cell
+            for first in range(0, 24, 12)
+            for batch in decoder.decode(messages(values[first : first + 12])).batches
+            for cell in _cells(batch.columns[feature(name)])
+        ]
+        assert parts == _cells(whole.columns[feature(name)])
+
+
+def test_names_up_to_the_limit_are_all_kept() -> None:
+    alone = [{f"{row}-{place}": 1 for place in range(500)} for row in range(10)]
+    decoded = _decode(*(event(features=each) for each in alone))
+    assert decoded.dropped_fields == 0
+    assert sum(key.group is Group.FEATURE for key in decoded.batches[0].columns) == MAX_NAMES
+
+
+def test_rare_cells_stand_where_they_stood() -> None:
+    rare: dict[int, object] = {3: 1.5, 17: None, 18: "a", 30: [1, 2], 39: [3]}
+    features = [{"x": 1} | ({"rare": rare[row]} if row in rare else {}) for row in range(40)]
+    (batch,) = _decode(*(event(features=each) for each in features)).batches
+    column = batch.columns[feature("rare")]
+    kinds = [Kind.NUMBER, Kind.NULL, Kind.STRING, Kind.VECTOR, Kind.VECTOR]
+    assert np.flatnonzero(column.kinds).tolist() == list(rare)
+    assert column.kinds[list(rare)].tolist() == kinds
+    assert column.numbers[3] == 1.5
+    assert np.isnan(column.numbers).sum() == 39
+    assert column.codes is not None
+    assert np.flatnonzero(column.codes >= 0).tolist() == [18]
+    assert column.vectors is not None
+    found = [column.vectors.flat[column.vectors.start[row] :][:2].tolist() for row in (30, 39)]
+    assert found == [[1, 2], [3]]
+
+
 @pytest.mark.parametrize(
     ("time", "expected"),
     [
         ("2026-01-01T00:00:00Z", 0),
         ("2026-01-01T00:00:00", 0),
+        ("2026-01-01t00:00:00z", 0),
+        ("2026-01-01t01:00:00.5+01:00", 500_000),
+        ("2025-12-31T23:59:60Z", 0),
+        ("2025-12-31t23:59:60.25z", 250_000),
+        ("2025-12-31T15:59:60-08:00", 0),
         ("2026-01-01 00:00:00.5Z", 500_000),
         ("2026-01-01T00:00:00.123456789Z", 123_456),
         ("2026-01-01T02:00:00+02:00", 0),
@@ -270,6 +425,19 @@ def test_record_time_counts_without_an_event_time() -> None:
     decoder = make_decoder("json", {})
     batch = _only(decoder.decode(messages([value, event(model="m", version="")], time=77)))
     assert batch.time.tolist() == [77, START]
+
+
+@pytest.mark.parametrize("mapping", [{}, {"time": None}, {"time": {"header": "at"}}])
+@pytest.mark.parametrize("count", [1, FEWEST])
+def test_event_without_any_time_is_a_dead_letter(mapping: dict[str, Any], count: int) -> None:
+    values = [b'{"model":"m","features":{"x":1}}'] * count
+    values += [b'{"model":"m","timestamp":null,"features":{"x":1}}'] * count
+    decoded = make_decoder("json", mapping).decode(messages(values, time=-1))
+    assert decoded.batches == ()
+    assert [letter.reason for letter in decoded.dead_letters] == ["no_time"] * 2 * count
+    assert "source.mapping.time" in decoded.dead_letters[0].detail
+    if not mapping:
+        assert _two(make_decoder("json", mapping).decode(messages([event()], time=-1))) == 1
 
 
 def test_any_shape_is_mapped() -> None:
@@ -323,6 +491,8 @@ def test_flat_document_is_its_own_features_without_the_other_parts() -> None:
     ("mapping", "key"),
     [
         ({"features": "inputs"}, "mapping.features"),
+        ({"features": "/a~2b"}, "mapping.features"),
+        ({"model": "/a~"}, "mapping.model"),
         ({"modle": "/m"}, "mapping.modle"),
         ({"model": {"heder": "m"}}, "mapping.model"),
         ({"time": 3}, "mapping.time"),
@@ -339,8 +509,10 @@ def test_unknown_format_is_refused_with_the_known_ones() -> None:
     assert "json" in str(caught.value.hint)
 
 
+_INTEGERS = st.integers(-(2**70), 2**70) | st.integers(900, 4_200).map(lambda digits: 10**digits)
+"""Also integers beyond any float."""
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | _INTEGERS | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
     ),
