@@ -1,6 +1,7 @@
 """One model version: its reference, its signals and their changes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,7 @@ from streamdrift.records import (
 )
 from streamdrift.signals.collector import Collector, ReferenceSettings
 from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.fitting import fits
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.watch import HoldSettings
@@ -102,7 +104,7 @@ class ModelVersion:
             needed = self._collector.add(batch)
             if needed is None:
                 return steps, notices
-            notices.append(self._complete(self._collector))
+            notices += self._complete(self._collector)
             batch = cut(batch, needed, len(batch))
         assert self._watching is not None
         if len(batch):
@@ -110,24 +112,34 @@ class ModelVersion:
             steps = self._watching.observe(batch)
         return steps, notices
 
-    def _complete(self, collector: Collector) -> Notice:
-        rows = collector.rows()
+    def _complete(self, collector: Collector) -> list[Notice]:
         self._collector = None
-        columns, roles = learn_columns(rows, self._settings, seed_of(self.model, self.version))
+        seed = seed_of(self.model, self.version)
+        learned = learn_columns(collector.rows(), self._settings, seed)
+        columns, roles = learned.columns, learned.roles
         settings = self._settings.of_watching()
         self._watching = Watching(self.model, self.version, settings, columns, roles)
         unwatched = {key.name: role.value for key, role in roles.items() if role in UNWATCHED}
-        return Notice(
-            "reference complete",
-            self.model,
-            self.version,
-            {
-                "events": collector.events,
-                "columns": len(columns),
-                "signals": len(self._watching.signals),
-                "unwatched": unwatched,
-            },
-        )
+        fields = {
+            "events": collector.events,
+            "columns": len(columns),
+            "signals": len(self._watching.signals),
+            "unwatched": unwatched,
+        }
+        notices = [self._notice("reference complete", fields)]
+        for key, wanted in learned.misfits.items():
+            told = {"column": key.name, "wanted": wanted.value, "kept": roles[key].value}
+            notices.append(self._notice("role does not fit", told))
+        unused = sorted({*self._settings.roles} - {key.name for key in roles})
+        if unused:
+            effect = "none: no event of the reference has these columns"
+            notices.append(
+                self._notice("roles without a column", {"columns": unused, "effect": effect})
+            )
+        return notices
+
+    def _notice(self, event: str, fields: Mapping[str, object]) -> Notice:
+        return Notice(event, self.model, self.version, fields)
 
     def _notice_new(self, batch: Batch) -> list[Notice]:
         assert self._watching is not None
@@ -141,7 +153,7 @@ class ModelVersion:
         self._unknown.update(fresh)
         names = sorted(key.name for key in fresh)
         fields = {"columns": names, "effect": "not watched until a new reference"}
-        return [Notice("columns appeared", self.model, self.version, fields)]
+        return [self._notice("columns appeared", fields)]
 
     @property
     def retires_at(self) -> int:
@@ -208,20 +220,36 @@ class ModelVersion:
             )
 
 
-def learn_columns(
-    rows: Batch, settings: ModelSettings, seed: str
-) -> tuple[list[ColumnSignals], dict[ColumnKey, Role]]:
-    """Return the signals of every column of the reference events, and every column's role."""
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a reference says of a model version's columns."""
+
+    columns: Sequence[ColumnSignals]
+    """Those that are watched, by key."""
+    roles: Mapping[ColumnKey, Role]
+    """Of every column."""
+    misfits: Mapping[ColumnKey, Role]
+    """Roles the settings want, for columns that have no cell they could work on."""
+
+
+def learn_columns(rows: Batch, settings: ModelSettings, seed: str) -> Learned:
+    """Return what the reference events say of their columns under a model's settings."""
     columns: list[ColumnSignals] = []
     roles: dict[ColumnKey, Role] = {}
+    misfits: dict[ColumnKey, Role] = {}
     for place, key in enumerate(sorted(rows.columns)):
         column = rows.columns[key]
         if key.name in settings.ignore or place >= settings.max_columns:
             roles[key] = Role.IGNORED
             continue
-        learned = learn_role(column)
-        role = Role(settings.roles.get(key.name, learned.value))
+        role = learn_role(column)
+        if key.name in settings.roles:
+            wanted = Role(settings.roles[key.name])
+            if fits(wanted, column):
+                role = wanted
+            else:
+                misfits[key] = wanted
         roles[key] = role
         if role not in UNWATCHED:
             columns.append(ColumnSignals.learn(key, role, column, seed))
-    return columns, roles
+    return Learned(columns, roles, misfits)

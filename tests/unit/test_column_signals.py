@@ -60,6 +60,21 @@ def test_category_column_ranks_surprisal_and_flags_the_unseen() -> None:
     assert mean == pytest.approx(1 / 1_001)
 
 
+def test_numbers_and_booleans_as_a_category_are_levels_by_their_json_texts() -> None:
+    labels: list[Cell] = _RNG.choice([0.0, 1.0, 2.5], 1_000, p=[0.6, 0.3, 0.1]).tolist()
+    signals = _learn(labels, Role.CATEGORY)
+    filled = _fill(signals, [-0.0, 2.5, 7, "1", True, None])
+    ranks = filled[SignalKind.CATEGORY]
+    assert ranks[0] < 0.65 < 0.85 < ranks[1] < ranks[2]
+    np.testing.assert_equal(filled[SignalKind.UNSEEN], [0, 0, 1, np.nan, np.nan, np.nan])
+    np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 0, 1, 1, np.nan])
+    before, after = signals.describe(SignalKind.UNSEEN, 0.0, 0.3, row=5, back=3)
+    assert list(before.shares) == ["0", "1", "2.5"]
+    assert after.shares["7"] == pytest.approx(1 / 3)
+    truths = _learn([True, False, True] * 100, Role.CATEGORY)
+    assert list(truths.describe(SignalKind.CATEGORY, 0, 0, 0, 0)[0].shares) == ["true", "false"]
+
+
 def test_text_column_watches_length_and_emptiness() -> None:
     signals = _learn([f"complaint {i} of a customer" for i in range(200)], Role.TEXT)
     filled = _fill(signals, ["", "a short one", None])
@@ -142,6 +157,7 @@ def test_accepted_values_become_the_reference(
     [
         (_NUMBERS, Role.NUMERIC),
         (_CATEGORIES, Role.CATEGORY),
+        ([i % 7 * 0.5 for i in range(200)], Role.CATEGORY),
         ([[float(i), 1.0] for i in range(200)], Role.VECTOR),
         ([f"complaint {i} of a customer" for i in range(200)], Role.TEXT),
     ],

@@ -1,4 +1,5 @@
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.columns import cut, from_state, join, to_state
-from streamdrift.model import ModelSettings, ModelVersion
+from streamdrift.model import ModelSettings, ModelVersion, RoleName
 from streamdrift.records import Batch, Column, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
@@ -77,6 +78,46 @@ def test_settings_overrule_roles_and_ignore_columns() -> None:
     version.observe(_stream())
     assert version.roles[feature("user")] is Role.CATEGORY
     assert version.roles[feature("amount")] is Role.IGNORED
+
+
+def test_role_that_does_not_fit_the_data_is_told_and_not_taken() -> None:
+    wanted = {"amount": "vector", "channel": "numeric", "user": "text", "gone": "numeric"}
+    chosen = ModelSettings.model_validate({"reference": {"events": 1_000}, "roles": wanted})
+    version = ModelVersion("fraud", "3", chosen)
+    _, (complete, *notices) = version.observe(_stream())
+    assert complete.event == "reference complete"
+    assert [(notice.event, notice.fields) for notice in notices] == [
+        ("role does not fit", {"column": "amount", "wanted": "vector", "kept": "numeric"}),
+        ("role does not fit", {"column": "channel", "wanted": "numeric", "kept": "category"}),
+        (
+            "roles without a column",
+            {"columns": ["gone"], "effect": "none: no event of the reference has these columns"},
+        ),
+    ]
+    assert version.roles[feature("user")] is Role.TEXT
+
+
+@pytest.mark.parametrize("role", get_args(RoleName))
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [1.0, 2.0],
+        [True, False],
+        ["a", "b"],
+        [[1.0], [2.0]],
+        [[], []],
+        [[float("nan")], [float("inf")]],
+        [None, None],
+        [1.0, "a", True, [1.0], None],
+    ],
+)
+def test_any_role_is_survived_on_any_data(role: str, cells: list[object]) -> None:
+    chosen = ModelSettings.model_validate({"reference": {"events": 100}, "roles": {"x": role}})
+    version = ModelVersion("fraud", "3", chosen)
+    version.observe(batch({"x": (cells * 150)[:300]}))
+    restored = ModelVersion("fraud", "3", chosen)
+    restored.restore(version.snapshot())
+    np.testing.assert_equal(restored.snapshot(), version.snapshot())
 
 
 def test_private_columns_show_no_values() -> None:
