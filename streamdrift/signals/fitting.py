@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamdrift.records import Column, Kind
+from streamdrift.kernels import kernel
+from streamdrift.records import Bools, Bytes, Column, Floats, Ints, Kind
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 
 _LEVELS = (Kind.NUMBER, Kind.BOOLEAN, Kind.STRING)
@@ -34,8 +35,11 @@ def expected_kind(role: Role, column: Column) -> Kind:
 def seen_as(role: Role, expected: Kind, column: Column) -> Column:
     """Return the column as its role sees it.
 
-    Numbers and booleans that are levels become their JSON texts (`3`, `0.5`, `true`).
+    Numbers and booleans that are levels become their JSON texts (`3`, `0.5`, `true`). A
+    vector with a NaN or infinite part has neither norm nor distance: it is of kind OTHER.
     """
+    if role is Role.VECTOR:
+        return _finite_vectors(column)
     if role is Role.CATEGORY and expected is not Kind.STRING:
         return _in_texts(expected, column)
     return column
@@ -57,3 +61,27 @@ def _text(expected: Kind, value: float) -> str:
     # A column does not know 1 from 1.0: both are the level `1`.
     whole = value.is_integer() and abs(value) <= _EXACT
     return json.dumps(int(value) if whole else value)
+
+
+def _finite_vectors(column: Column) -> Column:
+    vectors = column.vectors
+    if vectors is None:
+        return column
+    finite = _finite(column.kinds, vectors.flat, vectors.start, vectors.length)
+    if finite.all():
+        return column
+    return replace(column, kinds=np.where(finite, column.kinds, np.uint8(Kind.OTHER)))
+
+
+@kernel
+def _finite(kinds: Bytes, flat: Floats, start: Ints, length: Ints) -> Bools:
+    """Tell of each cell whether it is no vector, or one of finite parts."""
+    finite = np.ones(len(kinds), dtype=np.bool_)
+    for i in range(len(kinds)):
+        if kinds[i] != 5:
+            continue
+        for j in range(start[i], start[i] + length[i]):
+            if not np.isfinite(flat[j]):
+                finite[i] = False
+                break
+    return finite

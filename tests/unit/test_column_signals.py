@@ -94,6 +94,21 @@ def test_vector_column_watches_norm_and_distance_from_the_centroid() -> None:
     assert np.isnan([norm[3], distance[3]]).all()
 
 
+def test_vectors_with_a_part_that_is_no_number_are_type_breaks_and_blind_nothing() -> None:
+    nan, inf = float("nan"), float("inf")
+    cells: list[Cell] = [list(row) for row in _RNG.normal(3, 1, (300, 4))]
+    signals = _learn([*cells, [nan, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, -inf]], Role.VECTOR)
+    filled = _fill(signals, [[3.0] * 4, [-3.0] * 4, [nan, 3.0, 3.0, 3.0], [inf] * 4, []])
+    np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 1, 1, 0])
+    distance = filled[SignalKind.DISTANCE]
+    assert distance[0] < 0.1
+    assert distance[1] > 0.98
+    for kind in (SignalKind.NORM, SignalKind.DISTANCE):
+        assert np.isnan(filled[kind][2:4]).all()
+    before, _ = signals.describe(SignalKind.DISTANCE, 0, 0, row=0, back=1)
+    assert np.isfinite(list(before.quantiles.values())).all()
+
+
 def test_outputs_and_metrics_have_their_own_kinds() -> None:
     null = ColumnKey(Group.OUTPUT, "null")
     signals = _learn([False] * 200, Role.BOOLEAN, null)
@@ -159,6 +174,7 @@ def test_accepted_values_become_the_reference(
         (_CATEGORIES, Role.CATEGORY),
         ([i % 7 * 0.5 for i in range(200)], Role.CATEGORY),
         ([[float(i), 1.0] for i in range(200)], Role.VECTOR),
+        ([[float(i), np.nan if i % 9 == 0 else 1.0] for i in range(200)], Role.VECTOR),
         ([f"complaint {i} of a customer" for i in range(200)], Role.TEXT),
     ],
 )
