@@ -24,6 +24,7 @@ from streamdrift.records import (
 from streamdrift.signals.collector import Collector, ReferenceSettings
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.fitting import fits
+from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.watch import HoldSettings
@@ -51,7 +52,10 @@ class ModelSettings(BaseModel):
         {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
     )
     roles: Mapping[str, RoleName] = Field(
-        {}, description="What a column is, where the role learned from the data is wrong."
+        {},
+        description="What a column is, where the role learned from the data is wrong. Here, in "
+        "`signals`, `ignore` and `private` a plain name means all columns of that name, one with "
+        "its group, such as `score (output)`, a single one.",
     )
     ignore: tuple[str, ...] = Field((), description="Columns that are not watched.")
     private: tuple[str, ...] = Field(
@@ -69,10 +73,15 @@ class ModelSettings(BaseModel):
     )
     labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
 
-    def detectors_of(self, signal: str) -> tuple[DetectorSettings, ...]:
-        """Return the detectors of a signal by its name."""
+    def detectors_of(self, names: Sequence[str]) -> tuple[DetectorSettings, ...]:
+        """Return the detectors of a signal by its names: the first that is set decides."""
         default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
-        return self.signals.get(signal, default)
+        return next((self.signals[name] for name in names if name in self.signals), default)
+
+    def role_of(self, key: ColumnKey) -> Role | None:
+        """Return what a column is said to be, None where nothing is said."""
+        names = setting_names(key)
+        return next((Role(self.roles[name]) for name in names if name in self.roles), None)
 
     def of_watching(self) -> WatchSettings:
         """Return what a watched version needs to know."""
@@ -119,7 +128,8 @@ class ModelVersion:
         columns, roles = learned.columns, learned.roles
         settings = self._settings.of_watching()
         self._watching = Watching(self.model, self.version, settings, columns, roles)
-        unwatched = {key.name: role.value for key, role in roles.items() if role in UNWATCHED}
+        names = dict(zip(roles, column_names(tuple(roles)), strict=True))
+        unwatched = {names[key]: role.value for key, role in roles.items() if role in UNWATCHED}
         fields = {
             "events": collector.events,
             "columns": len(columns),
@@ -128,9 +138,10 @@ class ModelVersion:
         }
         notices = [self._notice("reference complete", fields)]
         for key, wanted in learned.misfits.items():
-            told = {"column": key.name, "wanted": wanted.value, "kept": roles[key].value}
+            told = {"column": names[key], "wanted": wanted.value, "kept": roles[key].value}
             notices.append(self._notice("role does not fit", told))
-        unused = sorted({*self._settings.roles} - {key.name for key in roles})
+        known = {name for key in roles for name in setting_names(key)}
+        unused = sorted({*self._settings.roles} - known)
         if unused:
             effect = "none: no event of the reference has these columns"
             notices.append(
@@ -239,16 +250,14 @@ def learn_columns(rows: Batch, settings: ModelSettings, seed: str) -> Learned:
     misfits: dict[ColumnKey, Role] = {}
     for place, key in enumerate(sorted(rows.columns)):
         column = rows.columns[key]
-        if key.name in settings.ignore or place >= settings.max_columns:
+        ignored = not set(setting_names(key)).isdisjoint(settings.ignore)
+        if ignored or place >= settings.max_columns:
             roles[key] = Role.IGNORED
             continue
-        role = learn_role(column)
-        if key.name in settings.roles:
-            wanted = Role(settings.roles[key.name])
-            if fits(wanted, column):
-                role = wanted
-            else:
-                misfits[key] = wanted
+        learned, wanted = learn_role(column), settings.role_of(key)
+        role = learned if wanted is None or not fits(wanted, column) else wanted
+        if wanted is not None and wanted is not role:
+            misfits[key] = wanted
         roles[key] = role
         if role not in UNWATCHED:
             columns.append(ColumnSignals.learn(key, role, column, seed))

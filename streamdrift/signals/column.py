@@ -114,14 +114,6 @@ class ColumnSignals:
             return AlertKind.PREDICTION_DRIFT
         return AlertKind.LATENCY if self.key.group is Group.METRIC else AlertKind.DATA_DRIFT
 
-    def name(self, kind: SignalKind) -> str:
-        """Return what people call the signal."""
-        if kind in (SignalKind.NULL_OUTPUT, SignalKind.FAILED):
-            return kind.value.replace("_", " ")
-        if kind in (SignalKind.VALUE, SignalKind.RATE):
-            return self.key.name
-        return f"{self.key.name} ({kind.value.replace('_', ' ')})"
-
     def describe(
         self, kind: SignalKind, before: float, after: float, row: int, back: int
     ) -> tuple[Summary, Summary]:

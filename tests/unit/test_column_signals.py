@@ -113,7 +113,6 @@ def test_outputs_and_metrics_have_their_own_kinds() -> None:
     null = ColumnKey(Group.OUTPUT, "null")
     signals = _learn([False] * 200, Role.BOOLEAN, null)
     assert signals.kinds == (SignalKind.NULL_OUTPUT,)
-    assert signals.name(SignalKind.NULL_OUTPUT) == "null output"
     assert signals.alert_kind(SignalKind.NULL_OUTPUT) is AlertKind.DATA_QUALITY
     score = _learn([0.1, 0.2] * 100, Role.NUMERIC, ColumnKey(Group.OUTPUT, "score"))
     assert score.alert_kind(SignalKind.VALUE) is AlertKind.PREDICTION_DRIFT

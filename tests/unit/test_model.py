@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.columns import cut, from_state, join, to_state
+from streamdrift.incidents.sentences import opened_sentence
 from streamdrift.model import ModelSettings, ModelVersion, RoleName
-from streamdrift.records import Batch, Column, SignalKind, Step, StepKind
+from streamdrift.records import Batch, Column, ColumnKey, Group, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.watch import HoldSettings
@@ -118,6 +119,49 @@ def test_any_role_is_survived_on_any_data(role: str, cells: list[object]) -> Non
     restored = ModelVersion("fraud", "3", chosen)
     restored.restore(version.snapshot())
     np.testing.assert_equal(restored.snapshot(), version.snapshot())
+
+
+def _twins() -> Batch:
+    """A feature and an output of the name `score`, of which both shift at 4,000."""
+    stream = _stream(6_000)
+    numbers = stream.columns[feature("amount")]
+    return batch({feature("score"): numbers, ColumnKey(Group.OUTPUT, "score"): numbers})
+
+
+def test_feature_and_output_of_one_name_are_told_apart() -> None:
+    version = ModelVersion("fraud", "3", _SETTINGS)
+    steps = _observe(version, _twins(), [])
+    assert {step.signal.name for step in steps} >= {"score", "score (output)"}
+    assert len({signal.name for signal in version.signals}) == len(version.signals)
+    output = next(step for step in steps if step.signal.name == "score (output)")
+    assert opened_sentence([output]).startswith("score (output) of fraud/3 changed")
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "outputs"),
+    [("score", False, False), ("score (output)", True, False), ("score (feature)", False, True)],
+)
+def test_settings_mean_all_columns_of_a_plain_name_and_one_of_a_group(
+    name: str, features: bool, outputs: bool
+) -> None:
+    def observe(**chosen: object) -> tuple[ModelVersion, list[Step]]:
+        values = {"reference": {"events": 1_000}} | chosen
+        version = ModelVersion("fraud", "3", ModelSettings.model_validate(values))
+        return version, _observe(version, _twins(), [])
+
+    def groups(steps: list[Step]) -> set[Group]:
+        return {step.signal.column.group for step in steps if step.signal.column}
+
+    left = {Group.FEATURE} if features else {Group.OUTPUT} if outputs else set()
+    values = {signal.name for signal in observe(ignore=[name])[0].signals}
+    assert bool(values) == bool(left)
+    version, _ = observe(roles={name: "identifier"})
+    assert {key.group for key, role in version.roles.items() if role is Role.NUMERIC} == left
+    _, steps = observe(private=[name])
+    shown = [step for step in steps if step.change and step.change.after.quantiles]
+    assert groups(shown) == left
+    _, steps = observe(signals={name: []})
+    assert groups([step for step in steps if step.signal.kind is SignalKind.VALUE]) == left
 
 
 def test_private_columns_show_no_values() -> None:
