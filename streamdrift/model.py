@@ -1,7 +1,9 @@
 """One model version: its reference, its signals and their changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +16,7 @@ from streamdrift.records import (
     Batch,
     ColumnKey,
     Group,
+    Kind,
     Notice,
     Signal,
     SignalReading,
@@ -61,7 +64,11 @@ class ModelSettings(BaseModel):
     private: tuple[str, ...] = Field(
         (), description="Columns of which no value may appear in alerts and metrics."
     )
-    max_columns: int = Field(1_000, ge=1, description="Columns watched at most, by name.")
+    max_columns: int = Field(
+        1_000,
+        ge=1,
+        description="Features watched at most, by name; outputs and metrics are always watched.",
+    )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
     incidents: IncidentSettings = Field(
@@ -101,7 +108,10 @@ class ModelVersion:
         self._settings = settings
         self._collector: Collector | None = Collector(settings.reference)
         self._watching: Watching | None = None
-        self._unknown: set[ColumnKey] = set()
+        self._unknown: list[ColumnKey] = []
+        """Columns the reference lacks, in the order of the events that show them."""
+        self._told = 0
+        """How many of the unknown columns are told."""
 
     def observe(self, batch: Batch) -> tuple[list[Step], list[Notice]]:
         """Take the version's next events, in order."""
@@ -129,13 +139,20 @@ class ModelVersion:
         settings = self._settings.of_watching()
         self._watching = Watching(self.model, self.version, settings, columns, roles)
         names = dict(zip(roles, column_names(tuple(roles)), strict=True))
-        unwatched = {names[key]: role.value for key, role in roles.items() if role in UNWATCHED}
-        fields = {
+        unwatched = {
+            names[key]: role.value
+            for key, role in roles.items()
+            if role in UNWATCHED and role is not Role.OVER
+        }
+        over = sum(role is Role.OVER for role in roles.values())
+        fields: dict[str, object] = {
             "events": collector.events,
             "columns": len(columns),
             "signals": len(self._watching.signals),
             "unwatched": unwatched,
         }
+        if over:
+            fields[Role.OVER.value] = over
         notices = [self._notice("reference complete", fields)]
         for key, wanted in learned.misfits.items():
             told = {"column": names[key], "wanted": wanted.value, "kept": roles[key].value}
@@ -153,18 +170,26 @@ class ModelVersion:
         return Notice(event, self.model, self.version, fields)
 
     def _notice_new(self, batch: Batch) -> list[Notice]:
+        """Tell of columns that appear: all of an event at once, the more the more seldom.
+
+        Each time only when half as many again have come together, so that a stream in which
+        names are made up tells of it a few times.
+        """
         assert self._watching is not None
-        fresh = [
-            key
-            for key in batch.columns
-            if key not in self._watching.roles and key not in self._unknown
-        ]
-        if not fresh or len(self._unknown) >= self._settings.max_columns:
-            return []
-        self._unknown.update(fresh)
-        names = sorted(key.name for key in fresh)
-        fields = {"columns": names, "effect": "not watched until a new reference"}
-        return [self._notice("columns appeared", fields)]
+        notices: list[Notice] = []
+        limit = self._settings.max_columns
+        if len(self._unknown) >= limit:
+            return notices
+        unseen = batch.columns.keys() - self._watching.roles.keys() - set(self._unknown)
+        for _, keys in groupby(sorted(_first_shown(batch, unseen)), key=itemgetter(0)):
+            self._unknown += [key for _, key in keys][: limit - len(self._unknown)]
+            due = self._told + max(1, self._told // 2)
+            if len(self._unknown) > self._told and len(self._unknown) >= min(due, limit):
+                names = sorted(column_names(self._unknown[self._told :]))
+                fields = {"columns": names, "effect": "not watched until a new reference"}
+                notices.append(self._notice("columns appeared", fields))
+                self._told = len(self._unknown)
+        return notices
 
     @property
     def retires_at(self) -> int:
@@ -207,7 +232,8 @@ class ModelVersion:
             "version": self.version,
             "events": self.events,
             "last_at": self.last_at,
-            "unknown": [[key.group.value, key.name] for key in sorted(self._unknown)],
+            "unknown": [[key.group.value, key.name] for key in self._unknown],
+            "told": self._told,
             "collector": self._collector.snapshot() if self._collector else None,
             "watching": self._watching.snapshot() if self._watching else None,
         }
@@ -215,11 +241,13 @@ class ModelVersion:
     def restore(self, state: Mapping[str, object]) -> None:
         """Take over what `snapshot` returned."""
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
+        told = state["told"]
         assert isinstance(events, int)
         assert isinstance(last_at, int)
         assert isinstance(unknown, Sequence)
-        self.events, self.last_at = events, last_at
-        self._unknown = {ColumnKey(Group(group), name) for group, name in unknown}
+        assert isinstance(told, int)
+        self.events, self.last_at, self._told = events, last_at, told
+        self._unknown = [ColumnKey(Group(group), name) for group, name in unknown]
         collector, watching = state["collector"], state["watching"]
         if isinstance(collector, Mapping):
             self._collector = Collector(self._settings.reference)
@@ -229,6 +257,14 @@ class ModelVersion:
             self._watching = Watching.restore(
                 self.model, self.version, self._settings.of_watching(), watching
             )
+
+
+def _first_shown(batch: Batch, keys: Iterable[ColumnKey]) -> Iterator[tuple[int, ColumnKey]]:
+    """Yield the row that shows a column first, for those that any event of the batch has."""
+    for key in keys:
+        shown = batch.columns[key].kinds != Kind.ABSENT
+        if shown.any():
+            yield int(shown.argmax()), key
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,16 +284,19 @@ def learn_columns(rows: Batch, settings: ModelSettings, seed: str) -> Learned:
     columns: list[ColumnSignals] = []
     roles: dict[ColumnKey, Role] = {}
     misfits: dict[ColumnKey, Role] = {}
-    for place, key in enumerate(sorted(rows.columns)):
+    features = 0
+    for key in sorted(rows.columns):
         column = rows.columns[key]
-        ignored = not set(setting_names(key)).isdisjoint(settings.ignore)
-        if ignored or place >= settings.max_columns:
+        if not set(setting_names(key)).isdisjoint(settings.ignore):
             roles[key] = Role.IGNORED
             continue
-        learned, wanted = learn_role(column), settings.role_of(key)
-        role = learned if wanted is None or not fits(wanted, column) else wanted
+        wanted = settings.role_of(key)
+        role = learn_role(column) if wanted is None or not fits(wanted, column) else wanted
         if wanted is not None and wanted is not role:
             misfits[key] = wanted
+        if key.group is Group.FEATURE and role not in UNWATCHED:
+            features += 1
+            role = role if features <= settings.max_columns else Role.OVER
         roles[key] = role
         if role not in UNWATCHED:
             columns.append(ColumnSignals.learn(key, role, column, seed))

@@ -22,9 +22,10 @@ class Role(StrEnum):
     DATE = "date"
     EMPTY = "empty"
     IGNORED = "ignored"
+    OVER = "over max_columns"
 
 
-UNWATCHED = frozenset({Role.IDENTIFIER, Role.COUNTER, Role.DATE, Role.IGNORED})
+UNWATCHED = frozenset({Role.IDENTIFIER, Role.COUNTER, Role.DATE, Role.IGNORED, Role.OVER})
 
 EXPECTED: Mapping[Role, Kind] = {
     Role.NUMERIC: Kind.NUMBER,

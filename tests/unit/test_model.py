@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamdrift.columns import cut, from_state, join, to_state
 from streamdrift.incidents.sentences import opened_sentence
 from streamdrift.model import ModelSettings, ModelVersion, RoleName
-from streamdrift.records import Batch, Column, ColumnKey, Group, SignalKind, Step, StepKind
+from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.watch import HoldSettings
@@ -162,6 +162,48 @@ def test_settings_mean_all_columns_of_a_plain_name_and_one_of_a_group(
     assert groups(shown) == left
     _, steps = observe(signals={name: []})
     assert groups([step for step in steps if step.signal.kind is SignalKind.VALUE]) == left
+
+
+def test_only_features_count_towards_max_columns_and_only_those_that_are_watched() -> None:
+    size = 300
+    rng = np.random.default_rng(3)
+    made = {feature(name): column(rng.normal(size=size).tolist()) for name in "bcde"}
+    made[feature("a")] = column([f"user-{i}" for i in range(size)])
+    made[ColumnKey(Group.OUTPUT, "score")] = made[feature("b")]
+    made[ColumnKey(Group.OUTPUT, "null")] = column([False] * size)
+    made[ColumnKey(Group.METRIC, "failed")] = column([False] * size)
+    values = {"reference": {"events": 200}, "max_columns": 2, "ignore": ["b"]}
+    version = ModelVersion("fraud", "3", ModelSettings.model_validate(values))
+    _, (complete,) = version.observe(batch(made))
+    watched = {signal.column.name for signal in version.signals if signal.column}
+    assert watched == {"c", "d", "score", "null", "failed"}
+    assert complete.fields["unwatched"] == {"a": "identifier", "b": "ignored"}
+    assert complete.fields["over max_columns"] == 1
+    assert version.roles[feature("e")] is Role.OVER
+
+
+@pytest.mark.parametrize("bound", [5, 20, 1_000])
+@pytest.mark.parametrize("width", [1, 7, 30])
+def test_columns_that_appear_do_not_depend_on_the_cut(bound: int, width: int) -> None:
+    values = {"reference": {"events": 100}, "max_columns": bound}
+    chosen = ModelSettings.model_validate(values)
+    size = 130
+    made = {f"new{i:02d}": [*[...] * (129 - i), *[1.0] * (i + 1)] for i in range(30)}
+    stream = batch({"x": [1.0] * size, **made})
+    whole = ModelVersion("fraud", "3", chosen)
+    _, (_, *notices) = whole.observe(stream)
+    parts = ModelVersion("fraud", "3", chosen)
+    told: list[Notice] = []
+    for start in range(0, size, width):
+        told += parts.observe(cut(stream, start, min(size, start + width)))[1]
+        restored = ModelVersion("fraud", "3", chosen)
+        restored.restore(parts.snapshot())
+        parts = restored
+    assert told[1:] == notices
+    assert len(notices) <= 10
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+    kept = whole.snapshot()["unknown"]
+    assert kept == [["feature", f"new{i:02d}"] for i in range(29, -1, -1)][:bound]
 
 
 def test_private_columns_show_no_values() -> None:
