@@ -1,5 +1,6 @@
 """What a column is, learned from the events of a reference."""
 
+import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -96,7 +97,7 @@ def _even(values: Floats) -> bool:
     place = (ordered - ordered[0]) / (ordered[-1] - ordered[0])
     size = len(values)
     distance = float(np.abs(place - np.linspace(0.0, 1.0, size)).max())
-    return distance < max(_UNEVEN, 1.36 * size**-0.5)
+    return distance < max(_UNEVEN, 1.36 / math.sqrt(size))
 
 
 def _long(values: Floats) -> bool:

@@ -126,6 +126,21 @@ def test_version_that_sends_nothing_is_forgotten() -> None:
     assert monitor.warm_ups() == []
 
 
+@pytest.mark.parametrize("cuts", [[], [1, 250]])
+def test_events_of_versions_beyond_the_limit_are_counted(
+    monkeypatch: pytest.MonkeyPatch, cuts: list[int]
+) -> None:
+    monkeypatch.setattr("streamdrift.monitor.MAX_VERSIONS", 1)
+    monitor = _monitor()
+    _observe(monitor, _stream(100), [])
+    assert monitor.unwatched == 0
+    _observe(monitor, _stream(300, version="4"), cuts)
+    assert monitor.unwatched == 300
+    restored = _monitor()
+    restored.restore(monitor.snapshot())
+    assert restored.unwatched == 300
+
+
 def test_incident_of_a_version_that_is_forgotten_is_resolved() -> None:
     monitor = _monitor()
     alerts = _observe(monitor, cut(_stream(), 0, 4_000), [])
