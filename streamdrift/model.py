@@ -1,6 +1,9 @@
 """One model version: its reference, its signals and their changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +16,7 @@ from streamdrift.records import (
     Batch,
     ColumnKey,
     Group,
+    Kind,
     Notice,
     Signal,
     SignalReading,
@@ -22,6 +26,8 @@ from streamdrift.records import (
 )
 from streamdrift.signals.collector import Collector, ReferenceSettings
 from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.fitting import fits
+from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.watch import HoldSettings
@@ -49,13 +55,20 @@ class ModelSettings(BaseModel):
         {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
     )
     roles: Mapping[str, RoleName] = Field(
-        {}, description="What a column is, where the role learned from the data is wrong."
+        {},
+        description="What a column is, where the role learned from the data is wrong. Here, in "
+        "`signals`, `ignore` and `private` a plain name means all columns of that name, one with "
+        "its group, such as `score (output)`, a single one.",
     )
     ignore: tuple[str, ...] = Field((), description="Columns that are not watched.")
     private: tuple[str, ...] = Field(
         (), description="Columns of which no value may appear in alerts and metrics."
     )
-    max_columns: int = Field(1_000, ge=1, description="Columns watched at most, by name.")
+    max_columns: int = Field(
+        1_000,
+        ge=1,
+        description="Features watched at most, by name; outputs and metrics are always watched.",
+    )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
     incidents: IncidentSettings = Field(
@@ -67,10 +80,15 @@ class ModelSettings(BaseModel):
     )
     labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
 
-    def detectors_of(self, signal: str) -> tuple[DetectorSettings, ...]:
-        """Return the detectors of a signal by its name."""
+    def detectors_of(self, names: Sequence[str]) -> tuple[DetectorSettings, ...]:
+        """Return the detectors of a signal by its names: the first that is set decides."""
         default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
-        return self.signals.get(signal, default)
+        return next((self.signals[name] for name in names if name in self.signals), default)
+
+    def role_of(self, key: ColumnKey) -> Role | None:
+        """Return what a column is said to be, None where nothing is said."""
+        names = setting_names(key)
+        return next((Role(self.roles[name]) for name in names if name in self.roles), None)
 
     def of_watching(self) -> WatchSettings:
         """Return what a watched version needs to know."""
@@ -90,7 +108,10 @@ class ModelVersion:
         self._settings = settings
         self._collector: Collector | None = Collector(settings.reference)
         self._watching: Watching | None = None
-        self._unknown: set[ColumnKey] = set()
+        self._unknown: list[ColumnKey] = []
+        """Columns the reference lacks, in the order of the events that show them."""
+        self._told = 0
+        """How many of the unknown columns are told."""
 
     def observe(self, batch: Batch) -> tuple[list[Step], list[Notice]]:
         """Take the version's next events, in order."""
@@ -102,7 +123,7 @@ class ModelVersion:
             needed = self._collector.add(batch)
             if needed is None:
                 return steps, notices
-            notices.append(self._complete(self._collector))
+            notices += self._complete(self._collector)
             batch = cut(batch, needed, len(batch))
         assert self._watching is not None
         if len(batch):
@@ -110,38 +131,65 @@ class ModelVersion:
             steps = self._watching.observe(batch)
         return steps, notices
 
-    def _complete(self, collector: Collector) -> Notice:
-        rows = collector.rows()
+    def _complete(self, collector: Collector) -> list[Notice]:
         self._collector = None
-        columns, roles = learn_columns(rows, self._settings, seed_of(self.model, self.version))
+        seed = seed_of(self.model, self.version)
+        learned = learn_columns(collector.rows(), self._settings, seed)
+        columns, roles = learned.columns, learned.roles
         settings = self._settings.of_watching()
         self._watching = Watching(self.model, self.version, settings, columns, roles)
-        unwatched = {key.name: role.value for key, role in roles.items() if role in UNWATCHED}
-        return Notice(
-            "reference complete",
-            self.model,
-            self.version,
-            {
-                "events": collector.events,
-                "columns": len(columns),
-                "signals": len(self._watching.signals),
-                "unwatched": unwatched,
-            },
-        )
+        names = dict(zip(roles, column_names(tuple(roles)), strict=True))
+        unwatched = {
+            names[key]: role.value
+            for key, role in roles.items()
+            if role in UNWATCHED and role is not Role.OVER
+        }
+        over = sum(role is Role.OVER for role in roles.values())
+        fields: dict[str, object] = {
+            "events": collector.events,
+            "columns": len(columns),
+            "signals": len(self._watching.signals),
+            "unwatched": unwatched,
+        }
+        if over:
+            fields[Role.OVER.value] = over
+        notices = [self._notice("reference complete", fields)]
+        for key, wanted in learned.misfits.items():
+            told = {"column": names[key], "wanted": wanted.value, "kept": roles[key].value}
+            notices.append(self._notice("role does not fit", told))
+        known = {name for key in roles for name in setting_names(key)}
+        unused = sorted({*self._settings.roles} - known)
+        if unused:
+            effect = "none: no event of the reference has these columns"
+            notices.append(
+                self._notice("roles without a column", {"columns": unused, "effect": effect})
+            )
+        return notices
+
+    def _notice(self, event: str, fields: Mapping[str, object]) -> Notice:
+        return Notice(event, self.model, self.version, fields)
 
     def _notice_new(self, batch: Batch) -> list[Notice]:
+        """Tell of columns that appear: all of an event at once, the more the more seldom.
+
+        Each time only when half as many again have come together, so that a stream in which
+        names are made up tells of it a few times.
+        """
         assert self._watching is not None
-        fresh = [
-            key
-            for key in batch.columns
-            if key not in self._watching.roles and key not in self._unknown
-        ]
-        if not fresh or len(self._unknown) >= self._settings.max_columns:
-            return []
-        self._unknown.update(fresh)
-        names = sorted(key.name for key in fresh)
-        fields = {"columns": names, "effect": "not watched until a new reference"}
-        return [Notice("columns appeared", self.model, self.version, fields)]
+        notices: list[Notice] = []
+        limit = self._settings.max_columns
+        if len(self._unknown) >= limit:
+            return notices
+        unseen = batch.columns.keys() - self._watching.roles.keys() - set(self._unknown)
+        for _, keys in groupby(sorted(_first_shown(batch, unseen)), key=itemgetter(0)):
+            self._unknown += [key for _, key in keys][: limit - len(self._unknown)]
+            due = self._told + max(1, self._told // 2)
+            if len(self._unknown) > self._told and len(self._unknown) >= min(due, limit):
+                names = sorted(column_names(self._unknown[self._told :]))
+                fields = {"columns": names, "effect": "not watched until a new reference"}
+                notices.append(self._notice("columns appeared", fields))
+                self._told = len(self._unknown)
+        return notices
 
     @property
     def retires_at(self) -> int:
@@ -184,7 +232,8 @@ class ModelVersion:
             "version": self.version,
             "events": self.events,
             "last_at": self.last_at,
-            "unknown": [[key.group.value, key.name] for key in sorted(self._unknown)],
+            "unknown": [[key.group.value, key.name] for key in self._unknown],
+            "told": self._told,
             "collector": self._collector.snapshot() if self._collector else None,
             "watching": self._watching.snapshot() if self._watching else None,
         }
@@ -192,11 +241,13 @@ class ModelVersion:
     def restore(self, state: Mapping[str, object]) -> None:
         """Take over what `snapshot` returned."""
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
+        told = state["told"]
         assert isinstance(events, int)
         assert isinstance(last_at, int)
         assert isinstance(unknown, Sequence)
-        self.events, self.last_at = events, last_at
-        self._unknown = {ColumnKey(Group(group), name) for group, name in unknown}
+        assert isinstance(told, int)
+        self.events, self.last_at, self._told = events, last_at, told
+        self._unknown = [ColumnKey(Group(group), name) for group, name in unknown]
         collector, watching = state["collector"], state["watching"]
         if isinstance(collector, Mapping):
             self._collector = Collector(self._settings.reference)
@@ -208,20 +259,45 @@ class ModelVersion:
             )
 
 
-def learn_columns(
-    rows: Batch, settings: ModelSettings, seed: str
-) -> tuple[list[ColumnSignals], dict[ColumnKey, Role]]:
-    """Return the signals of every column of the reference events, and every column's role."""
+def _first_shown(batch: Batch, keys: Iterable[ColumnKey]) -> Iterator[tuple[int, ColumnKey]]:
+    """Yield the row that shows a column first, for those that any event of the batch has."""
+    for key in keys:
+        shown = batch.columns[key].kinds != Kind.ABSENT
+        if shown.any():
+            yield int(shown.argmax()), key
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a reference says of a model version's columns."""
+
+    columns: Sequence[ColumnSignals]
+    """Those that are watched, by key."""
+    roles: Mapping[ColumnKey, Role]
+    """Of every column."""
+    misfits: Mapping[ColumnKey, Role]
+    """Roles the settings want, for columns that have no cell they could work on."""
+
+
+def learn_columns(rows: Batch, settings: ModelSettings, seed: str) -> Learned:
+    """Return what the reference events say of their columns under a model's settings."""
     columns: list[ColumnSignals] = []
     roles: dict[ColumnKey, Role] = {}
-    for place, key in enumerate(sorted(rows.columns)):
+    misfits: dict[ColumnKey, Role] = {}
+    features = 0
+    for key in sorted(rows.columns):
         column = rows.columns[key]
-        if key.name in settings.ignore or place >= settings.max_columns:
+        if not set(setting_names(key)).isdisjoint(settings.ignore):
             roles[key] = Role.IGNORED
             continue
-        learned = learn_role(column)
-        role = Role(settings.roles.get(key.name, learned.value))
+        wanted = settings.role_of(key)
+        role = learn_role(column) if wanted is None or not fits(wanted, column) else wanted
+        if wanted is not None and wanted is not role:
+            misfits[key] = wanted
+        if key.group is Group.FEATURE and role not in UNWATCHED:
+            features += 1
+            role = role if features <= settings.max_columns else Role.OVER
         roles[key] = role
         if role not in UNWATCHED:
             columns.append(ColumnSignals.learn(key, role, column, seed))
-    return columns, roles
+    return Learned(columns, roles, misfits)

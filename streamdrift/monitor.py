@@ -137,9 +137,10 @@ class Monitor:
         """Return everything that decides what comes next."""
         return {
             "versions": [self._versions[key].snapshot() for key in sorted(self._versions)],
-            "silences": {
-                model: self._silences[model].snapshot() for model in sorted(self._silences)
-            },
+            # In pairs: a tree's keys are its own, and a model may have any name.
+            "silences": [
+                [model, self._silences[model].snapshot()] for model in sorted(self._silences)
+            ],
             "incidents": self._incidents.snapshot(),
             "unwatched": self.unwatched,
         }
@@ -149,7 +150,7 @@ class Monitor:
         versions, silences, incidents = state["versions"], state["silences"], state["incidents"]
         unwatched = state["unwatched"]
         assert isinstance(versions, Sequence)
-        assert isinstance(silences, Mapping)
+        assert isinstance(silences, Sequence)
         assert isinstance(incidents, Mapping)
         assert isinstance(unwatched, int)
         for snapshot in versions:
@@ -157,7 +158,7 @@ class Monitor:
             version = ModelVersion(model, name, self._settings_of(model))
             version.restore(snapshot)
             self._versions[model, name] = version
-        for model, snapshot in silences.items():
+        for model, snapshot in silences:
             self._silences[model] = Silence(model, self._settings_of(model).silence)
             self._silences[model].restore(snapshot)
         self._incidents.restore(incidents)

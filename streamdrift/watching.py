@@ -25,6 +25,7 @@ from streamdrift.records import (
 from streamdrift.signals.collector import Thinned
 from streamdrift.signals.column import ColumnSignals, is_rate
 from streamdrift.signals.marks import STRIDE, Marks
+from streamdrift.signals.naming import setting_names, signal_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.watch import HoldSettings, Sign, Watch
 
@@ -36,7 +37,8 @@ BLOCK = 2_048
 class WatchSettings:
     """What `Watching` needs to know of the model's settings."""
 
-    detectors_of: Callable[[str], tuple[DetectorSettings, ...]]
+    detectors_of: Callable[[Sequence[str]], tuple[DetectorSettings, ...]]
+    """The detectors of a signal by its names; the first one that is set decides."""
     hold: HoldSettings
     room: int
     """Values kept of a changed signal, for its next reference."""
@@ -74,21 +76,15 @@ class Watching:
         self._places: list[tuple[ColumnSignals, SignalKind]] = [
             (column, kind) for column in columns for kind in column.kinds
         ]
+        names = signal_names((column.key, column.kinds) for column in columns)
         self.signals = tuple(
-            Signal(ordinal, column.name(kind), column.key, kind, column.alert_kind(kind))
-            for ordinal, (column, kind) in enumerate(self._places)
+            Signal(ordinal, name, column.key, kind, column.alert_kind(kind))
+            for ordinal, (name, (column, kind)) in enumerate(zip(names, self._places, strict=True))
         )
         moments = np.array([column.expectation(kind) for column, kind in self._places])
         moments = moments.reshape(-1, 2)
         self._watch = Watch(
-            [
-                tuple(
-                    detector
-                    for detector in settings.detectors_of(signal.name)
-                    if is_rate(signal.kind) or not (detector.kind == "river" and detector.binary)
-                )
-                for signal in self.signals
-            ],
+            [_detectors(settings, signal) for signal in self.signals],
             moments[:, 0].copy(),
             moments[:, 1].copy(),
         )
@@ -150,7 +146,7 @@ class Watching:
         column, kind = self._places[sign.signal]
         back = evidence.earliest
         old, new = column.describe(kind, evidence.before, evidence.after, sign.row, back + 1)
-        if column.key.name in self._settings.private:
+        if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
         last = self._marks.position(sign.signal) - 1
         change = Change(
@@ -280,6 +276,17 @@ class Watching:
             thinned.restore(values)
             watching._since[signal] = _Since(changed_at, seen_at, 0, thinned)
         return watching
+
+
+def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSettings, ...]:
+    """Return a signal's detectors; those for 0/1 streams watch rates only."""
+    assert signal.column is not None
+    names = (signal.name, *signal_setting_names(signal.column, signal.kind))
+    return tuple(
+        detector
+        for detector in settings.detectors_of(names)
+        if is_rate(signal.kind) or not (detector.kind == "river" and detector.binary)
+    )
 
 
 def seed_of(model: str, version: str) -> str:

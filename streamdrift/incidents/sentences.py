@@ -100,7 +100,7 @@ def _subject(step: Step) -> str:
     signal, place = step.signal, _place(step)
     if signal.kind in _OF_THE_MODEL:
         return place + _where(signal)
-    name = signal.name if signal.column is None else signal.column.name
+    name = signal.name.removesuffix(f" ({signal.kind.value.replace('_', ' ')})")
     if signal.kind is SignalKind.SPREAD:
         name = f"spread of {name}"
     return f"{shortened(name)} of {place}{_where(signal)}"

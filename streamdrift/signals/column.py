@@ -19,6 +19,7 @@ from streamdrift.records import (
     State,
     Summary,
 )
+from streamdrift.signals.fitting import expected_kind, seen_as
 from streamdrift.signals.measures import Categories, Measure, Ranked
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 
@@ -45,9 +46,12 @@ class ColumnSignals:
     missing value has no rank) is NaN there.
     """
 
-    def __init__(self, key: ColumnKey, role: Role, measures: Sequence[Measure]) -> None:
+    def __init__(
+        self, key: ColumnKey, role: Role, expected: Kind, measures: Sequence[Measure]
+    ) -> None:
         self.key = key
         self.role = role
+        self._expected = expected
         self._measures = measures
         self._presence = _presence_kinds(key, role)
         self.kinds = (*self._presence, *(kind for measure in measures for kind in measure.kinds))
@@ -55,8 +59,13 @@ class ColumnSignals:
 
     @classmethod
     def learn(cls, key: ColumnKey, role: Role, column: Column, seed: str) -> "ColumnSignals":
-        """Return the signals of `column`, with its reference events as the reference."""
-        signals = cls(key, role, _learn_measures(key, role, column, seed))
+        """Return the signals of `column`, with its reference events as the reference.
+
+        The role must fit the column.
+        """
+        expected = expected_kind(role, column)
+        seen = seen_as(role, expected, column)
+        signals = cls(key, role, expected, _learn_measures(key, role, seen, seed))
         rows = np.empty((len(signals.kinds), len(column.kinds)))
         signals.fill(column, rows)
         for place, kind in enumerate(signals.kinds):
@@ -71,11 +80,12 @@ class ColumnSignals:
         """Write the signals of a column's n cells (None: no event has it) into `rows`."""
         if column is None:
             column = absent(rows.shape[1])
+        column = seen_as(self.role, self._expected, column)
         place = len(self._presence)
         _fill_presence(
             column.kinds,
             column.numbers,
-            int(EXPECTED.get(self.role, Kind.ABSENT)),
+            int(self._expected),
             rows[:place],
             np.array([_PRESENCE.index(kind) for kind in self._presence], dtype=np.int64),
         )
@@ -103,14 +113,6 @@ class ColumnSignals:
         if self.key.group is Group.OUTPUT:
             return AlertKind.PREDICTION_DRIFT
         return AlertKind.LATENCY if self.key.group is Group.METRIC else AlertKind.DATA_DRIFT
-
-    def name(self, kind: SignalKind) -> str:
-        """Return what people call the signal."""
-        if kind in (SignalKind.NULL_OUTPUT, SignalKind.FAILED):
-            return kind.value.replace("_", " ")
-        if kind in (SignalKind.VALUE, SignalKind.RATE):
-            return self.key.name
-        return f"{self.key.name} ({kind.value.replace('_', ' ')})"
 
     def describe(
         self, kind: SignalKind, before: float, after: float, row: int, back: int
@@ -159,6 +161,7 @@ class ColumnSignals:
             "group": self.key.group.value,
             "name": self.key.name,
             "role": self.role.value,
+            "expected": int(self._expected),
             "rates": {kind.value: rate for kind, rate in self._rates.items()},
             "measures": [measure.snapshot() for measure in self._measures],
         }
@@ -169,12 +172,13 @@ class ColumnSignals:
         key = ColumnKey(Group(str(state["group"])), str(state["name"]))
         role = Role(str(state["role"]))
         measures = _new_measures(key, role, seed)
-        snapshots, rates = state["measures"], state["rates"]
+        snapshots, rates, expected = state["measures"], state["rates"], state["expected"]
         assert isinstance(snapshots, Sequence)
         assert isinstance(rates, Mapping)
+        assert isinstance(expected, int)
         for measure, snapshot in zip(measures, snapshots, strict=True):
             measure.restore(snapshot)
-        signals = cls(key, role, measures)
+        signals = cls(key, role, Kind(expected), measures)
         signals._rates = {SignalKind(kind): rate for kind, rate in rates.items()}
         return signals
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Batch, Floats, Ints, Onset, Partition, State
+from streamdrift.records import Batch, Codes, Floats, Ints, Onset, Partition, State
 
 STRIDE = 64
 """Events of a model version between two marks: the resolution of an onset."""
 _ROOM = 128
+_NONE = -1
 
 
 class Marks:
@@ -21,40 +22,53 @@ class Marks:
 
     def __init__(self, signals: int) -> None:
         self._counts = np.zeros(signals, dtype=np.int64)
-        self._offsets: dict[Partition, int] = {}
-        self._first_offsets: dict[Partition, int] = {}
+        self._slots: dict[Partition, int] = {}
+        """Places in the two arrays of offsets, by partition."""
+        self._offsets: Ints = np.zeros(0, dtype=np.int64)
+        self._first_offsets: Ints = np.zeros(0, dtype=np.int64)
+        """Last and first offset of each slot; _NONE where there was no event yet."""
         self._ordinal = 0
         self._times: list[int] = []
         self._marked: list[Ints] = []
-        self._marked_offsets: list[dict[Partition, int]] = []
+        self._marked_offsets: list[Ints] = []
+        """The last offsets as they were; of slots that came later there is nothing."""
 
     def add(self, batch: Batch, values: Floats, begin: int, end: int) -> None:
         """Take the events `begin` to `end` of a batch and their signals float64[s, n]."""
         if begin < end and not self._times:
             self._mark(int(batch.time[begin]))
+        slots = self._slots_of(batch.partitions)
         while begin < end:
             stop = min(end, begin + STRIDE - self._ordinal % STRIDE)
             _count(values, begin, stop, self._counts)
-            self._note_offsets(batch, begin, stop)
+            _note_offsets(
+                batch.partition,
+                batch.offset,
+                begin,
+                stop,
+                slots,
+                self._offsets,
+                self._first_offsets,
+            )
             self._ordinal += stop - begin
             if self._ordinal % STRIDE == 0:
                 self._mark(int(batch.time[stop - 1]))
             begin = stop
 
-    def _note_offsets(self, batch: Batch, begin: int, end: int) -> None:
-        if len(batch.partitions) == 1:
-            self._first_offsets.setdefault(batch.partitions[0], int(batch.offset[begin]))
-            self._offsets[batch.partitions[0]] = int(batch.offset[end - 1])
-            return
-        for row in range(begin, end):
-            partition = batch.partitions[batch.partition[row]]
-            self._first_offsets.setdefault(partition, int(batch.offset[row]))
-            self._offsets[partition] = int(batch.offset[row])
+    def _slots_of(self, partitions: Sequence[Partition]) -> Ints:
+        """Return the slots of a batch's partitions; new ones get new slots."""
+        for partition in partitions:
+            self._slots.setdefault(partition, len(self._slots))
+        fresh = np.full(len(self._slots) - len(self._offsets), _NONE, dtype=np.int64)
+        if len(fresh):
+            self._offsets = np.concatenate([self._offsets, fresh])
+            self._first_offsets = np.concatenate([self._first_offsets, fresh])
+        return np.array([self._slots[partition] for partition in partitions], dtype=np.int64)
 
     def _mark(self, time: int) -> None:
         self._times.append(time)
         self._marked.append(self._counts.copy())
-        self._marked_offsets.append(dict(self._offsets))
+        self._marked_offsets.append(self._offsets.copy())
         if len(self._times) > _ROOM:
             half = _ROOM // 2
             for marks in (self._times, self._marked, self._marked_offsets):
@@ -77,22 +91,23 @@ class Marks:
         known = last < len(self._times)
         behind = self._marked_offsets[last] if known else self._offsets
         offsets: dict[str, dict[int, tuple[int, int]]] = {}
-        for partition in sorted(behind):
-            start = before.get(partition, self._first_offsets[partition] - 1) + 1
-            if start <= behind[partition]:
-                stretch = (start, behind[partition])
-                offsets.setdefault(partition.topic, {})[partition.number] = stretch
+        for partition, slot in sorted(self._slots.items()):
+            start, stop = _at(before, slot) + 1, _at(behind, slot)
+            if start == 0:
+                start = int(self._first_offsets[slot])
+            if stop != _NONE and start <= stop:
+                offsets.setdefault(partition.topic, {})[partition.number] = (start, stop)
         return Onset(self._times[first], self._times[last] if known else alarm_at, offsets)
 
     def snapshot(self) -> State:
         """Return the marks."""
-        names = sorted(self._offsets)
+        # Partitions without an event of the version are as if never heard of.
+        there = [each for each in sorted(self._slots.items()) if self._offsets[each[1]] != _NONE]
+        slots = np.array([slot for _, slot in there], dtype=np.int64)
         return {
-            "partitions": [[partition.topic, partition.number] for partition in names],
-            "offsets": np.array([self._offsets[name] for name in names], dtype=np.int64),
-            "first_offsets": np.array(
-                [self._first_offsets[name] for name in names], dtype=np.int64
-            ),
+            "partitions": [[partition.topic, partition.number] for partition, _ in there],
+            "offsets": self._offsets[slots],
+            "first_offsets": self._first_offsets[slots],
             "counts": self._counts.copy(),
             "ordinal": self._ordinal,
             "times": np.array(self._times, dtype=np.int64),
@@ -100,9 +115,9 @@ class Marks:
                 len(self._times), len(self._counts)
             ),
             "marked_offsets": np.array(
-                [[marked.get(name, -1) for name in names] for marked in self._marked_offsets],
+                [[_at(marked, slot) for _, slot in there] for marked in self._marked_offsets],
                 dtype=np.int64,
-            ).reshape(len(self._times), len(names)),
+            ).reshape(len(self._times), len(there)),
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
@@ -110,19 +125,32 @@ class Marks:
         partitions, ordinal = state["partitions"], state["ordinal"]
         assert isinstance(partitions, Sequence)
         assert isinstance(ordinal, int)
-        names = [Partition(topic, number) for topic, number in partitions]
-        self._offsets = dict(zip(names, np.asarray(state["offsets"]).tolist(), strict=True))
-        self._first_offsets = dict(
-            zip(names, np.asarray(state["first_offsets"]).tolist(), strict=True)
-        )
+        self._slots = {
+            Partition(topic, number): slot for slot, (topic, number) in enumerate(partitions)
+        }
+        self._offsets = np.array(state["offsets"])
+        self._first_offsets = np.array(state["first_offsets"])
         self._counts = np.array(state["counts"])
         self._ordinal = ordinal
         self._times = np.asarray(state["times"]).tolist()
         self._marked = list(np.asarray(state["marked"]))
-        self._marked_offsets = [
-            {name: offset for name, offset in zip(names, row, strict=True) if offset >= 0}
-            for row in np.asarray(state["marked_offsets"]).tolist()
-        ]
+        self._marked_offsets = list(np.asarray(state["marked_offsets"]))
+
+
+def _at(offsets: Ints, slot: int) -> int:
+    return int(offsets[slot]) if slot < len(offsets) else _NONE
+
+
+@kernel
+def _note_offsets(
+    partition: Codes, offset: Ints, begin: int, end: int, slots: Ints, last: Ints, first: Ints
+) -> None:
+    """Keep the last offset of each slot, and the first where there was none."""
+    for row in range(begin, end):
+        slot = slots[partition[row]]
+        last[slot] = offset[row]
+        if first[slot] < 0:
+            first[slot] = offset[row]
 
 
 @kernel

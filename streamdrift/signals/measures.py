@@ -171,11 +171,13 @@ def _lengths(column: Column) -> Floats:
 
 
 def _centroid(column: Column) -> Floats:
-    """Return the mean of the vectors of the commonest length."""
-    assert column.vectors is not None
-    lengths = column.vectors.length[column.kinds == Kind.VECTOR]
+    """Return the mean of the vectors of the commonest length; empty where that is 0."""
+    there = column.kinds == Kind.VECTOR
+    if column.vectors is None or not there.any():
+        return np.zeros(0)
+    lengths = column.vectors.length[there]
     size = int(np.argmax(np.bincount(lengths)))
-    starts = column.vectors.start[(column.kinds == Kind.VECTOR) & (column.vectors.length == size)]
+    starts = column.vectors.start[there & (column.vectors.length == size)]
     mean: Floats = column.vectors.flat[starts[:, None] + np.arange(size)].mean(axis=0)
     return mean
 

@@ -60,6 +60,21 @@ def test_category_column_ranks_surprisal_and_flags_the_unseen() -> None:
     assert mean == pytest.approx(1 / 1_001)
 
 
+def test_numbers_and_booleans_as_a_category_are_levels_by_their_json_texts() -> None:
+    labels: list[Cell] = _RNG.choice([0.0, 1.0, 2.5], 1_000, p=[0.6, 0.3, 0.1]).tolist()
+    signals = _learn(labels, Role.CATEGORY)
+    filled = _fill(signals, [-0.0, 2.5, 7, "1", True, None])
+    ranks = filled[SignalKind.CATEGORY]
+    assert ranks[0] < 0.65 < 0.85 < ranks[1] < ranks[2]
+    np.testing.assert_equal(filled[SignalKind.UNSEEN], [0, 0, 1, np.nan, np.nan, np.nan])
+    np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 0, 1, 1, np.nan])
+    before, after = signals.describe(SignalKind.UNSEEN, 0.0, 0.3, row=5, back=3)
+    assert list(before.shares) == ["0", "1", "2.5"]
+    assert after.shares["7"] == pytest.approx(1 / 3)
+    truths = _learn([True, False, True] * 100, Role.CATEGORY)
+    assert list(truths.describe(SignalKind.CATEGORY, 0, 0, 0, 0)[0].shares) == ["true", "false"]
+
+
 def test_text_column_watches_length_and_emptiness() -> None:
     signals = _learn([f"complaint {i} of a customer" for i in range(200)], Role.TEXT)
     filled = _fill(signals, ["", "a short one", None])
@@ -79,11 +94,25 @@ def test_vector_column_watches_norm_and_distance_from_the_centroid() -> None:
     assert np.isnan([norm[3], distance[3]]).all()
 
 
+def test_vectors_with_a_part_that_is_no_number_are_type_breaks_and_blind_nothing() -> None:
+    nan, inf = float("nan"), float("inf")
+    cells: list[Cell] = [list(row) for row in _RNG.normal(3, 1, (300, 4))]
+    signals = _learn([*cells, [nan, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, -inf]], Role.VECTOR)
+    filled = _fill(signals, [[3.0] * 4, [-3.0] * 4, [nan, 3.0, 3.0, 3.0], [inf] * 4, []])
+    np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 1, 1, 0])
+    distance = filled[SignalKind.DISTANCE]
+    assert distance[0] < 0.1
+    assert distance[1] > 0.98
+    for kind in (SignalKind.NORM, SignalKind.DISTANCE):
+        assert np.isnan(filled[kind][2:4]).all()
+    before, _ = signals.describe(SignalKind.DISTANCE, 0, 0, row=0, back=1)
+    assert np.isfinite(list(before.quantiles.values())).all()
+
+
 def test_outputs_and_metrics_have_their_own_kinds() -> None:
     null = ColumnKey(Group.OUTPUT, "null")
     signals = _learn([False] * 200, Role.BOOLEAN, null)
     assert signals.kinds == (SignalKind.NULL_OUTPUT,)
-    assert signals.name(SignalKind.NULL_OUTPUT) == "null output"
     assert signals.alert_kind(SignalKind.NULL_OUTPUT) is AlertKind.DATA_QUALITY
     score = _learn([0.1, 0.2] * 100, Role.NUMERIC, ColumnKey(Group.OUTPUT, "score"))
     assert score.alert_kind(SignalKind.VALUE) is AlertKind.PREDICTION_DRIFT
@@ -142,7 +171,9 @@ def test_accepted_values_become_the_reference(
     [
         (_NUMBERS, Role.NUMERIC),
         (_CATEGORIES, Role.CATEGORY),
+        ([i % 7 * 0.5 for i in range(200)], Role.CATEGORY),
         ([[float(i), 1.0] for i in range(200)], Role.VECTOR),
+        ([[float(i), np.nan if i % 9 == 0 else 1.0] for i in range(200)], Role.VECTOR),
         ([f"complaint {i} of a customer" for i in range(200)], Role.TEXT),
     ],
 )

@@ -1,4 +1,5 @@
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.columns import cut, from_state, join, to_state
-from streamdrift.model import ModelSettings, ModelVersion
-from streamdrift.records import Batch, Column, SignalKind, Step, StepKind
+from streamdrift.incidents.sentences import opened_sentence
+from streamdrift.model import ModelSettings, ModelVersion, RoleName
+from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.watch import HoldSettings
@@ -77,6 +79,131 @@ def test_settings_overrule_roles_and_ignore_columns() -> None:
     version.observe(_stream())
     assert version.roles[feature("user")] is Role.CATEGORY
     assert version.roles[feature("amount")] is Role.IGNORED
+
+
+def test_role_that_does_not_fit_the_data_is_told_and_not_taken() -> None:
+    wanted = {"amount": "vector", "channel": "numeric", "user": "text", "gone": "numeric"}
+    chosen = ModelSettings.model_validate({"reference": {"events": 1_000}, "roles": wanted})
+    version = ModelVersion("fraud", "3", chosen)
+    _, (complete, *notices) = version.observe(_stream())
+    assert complete.event == "reference complete"
+    assert [(notice.event, notice.fields) for notice in notices] == [
+        ("role does not fit", {"column": "amount", "wanted": "vector", "kept": "numeric"}),
+        ("role does not fit", {"column": "channel", "wanted": "numeric", "kept": "category"}),
+        (
+            "roles without a column",
+            {"columns": ["gone"], "effect": "none: no event of the reference has these columns"},
+        ),
+    ]
+    assert version.roles[feature("user")] is Role.TEXT
+
+
+@pytest.mark.parametrize("role", get_args(RoleName))
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [1.0, 2.0],
+        [True, False],
+        ["a", "b"],
+        [[1.0], [2.0]],
+        [[], []],
+        [[float("nan")], [float("inf")]],
+        [None, None],
+        [1.0, "a", True, [1.0], None],
+    ],
+)
+def test_any_role_is_survived_on_any_data(role: str, cells: list[object]) -> None:
+    chosen = ModelSettings.model_validate({"reference": {"events": 100}, "roles": {"x": role}})
+    version = ModelVersion("fraud", "3", chosen)
+    version.observe(batch({"x": (cells * 150)[:300]}))
+    restored = ModelVersion("fraud", "3", chosen)
+    restored.restore(version.snapshot())
+    np.testing.assert_equal(restored.snapshot(), version.snapshot())
+
+
+def _twins() -> Batch:
+    """A feature and an output of the name `score`, of which both shift at 4,000."""
+    stream = _stream(6_000)
+    numbers = stream.columns[feature("amount")]
+    return batch({feature("score"): numbers, ColumnKey(Group.OUTPUT, "score"): numbers})
+
+
+def test_feature_and_output_of_one_name_are_told_apart() -> None:
+    version = ModelVersion("fraud", "3", _SETTINGS)
+    steps = _observe(version, _twins(), [])
+    assert {step.signal.name for step in steps} >= {"score", "score (output)"}
+    assert len({signal.name for signal in version.signals}) == len(version.signals)
+    output = next(step for step in steps if step.signal.name == "score (output)")
+    assert opened_sentence([output]).startswith("score (output) of fraud/3 changed")
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "outputs"),
+    [("score", False, False), ("score (output)", True, False), ("score (feature)", False, True)],
+)
+def test_settings_mean_all_columns_of_a_plain_name_and_one_of_a_group(
+    name: str, features: bool, outputs: bool
+) -> None:
+    def observe(**chosen: object) -> tuple[ModelVersion, list[Step]]:
+        values = {"reference": {"events": 1_000}} | chosen
+        version = ModelVersion("fraud", "3", ModelSettings.model_validate(values))
+        return version, _observe(version, _twins(), [])
+
+    def groups(steps: list[Step]) -> set[Group]:
+        return {step.signal.column.group for step in steps if step.signal.column}
+
+    left = {Group.FEATURE} if features else {Group.OUTPUT} if outputs else set()
+    values = {signal.name for signal in observe(ignore=[name])[0].signals}
+    assert bool(values) == bool(left)
+    version, _ = observe(roles={name: "identifier"})
+    assert {key.group for key, role in version.roles.items() if role is Role.NUMERIC} == left
+    _, steps = observe(private=[name])
+    shown = [step for step in steps if step.change and step.change.after.quantiles]
+    assert groups(shown) == left
+    _, steps = observe(signals={name: []})
+    assert groups([step for step in steps if step.signal.kind is SignalKind.VALUE]) == left
+
+
+def test_only_features_count_towards_max_columns_and_only_those_that_are_watched() -> None:
+    size = 300
+    rng = np.random.default_rng(3)
+    made = {feature(name): column(rng.normal(size=size).tolist()) for name in "bcde"}
+    made[feature("a")] = column([f"user-{i}" for i in range(size)])
+    made[ColumnKey(Group.OUTPUT, "score")] = made[feature("b")]
+    made[ColumnKey(Group.OUTPUT, "null")] = column([False] * size)
+    made[ColumnKey(Group.METRIC, "failed")] = column([False] * size)
+    values = {"reference": {"events": 200}, "max_columns": 2, "ignore": ["b"]}
+    version = ModelVersion("fraud", "3", ModelSettings.model_validate(values))
+    _, (complete,) = version.observe(batch(made))
+    watched = {signal.column.name for signal in version.signals if signal.column}
+    assert watched == {"c", "d", "score", "null", "failed"}
+    assert complete.fields["unwatched"] == {"a": "identifier", "b": "ignored"}
+    assert complete.fields["over max_columns"] == 1
+    assert version.roles[feature("e")] is Role.OVER
+
+
+@pytest.mark.parametrize("bound", [5, 20, 1_000])
+@pytest.mark.parametrize("width", [1, 7, 30])
+def test_columns_that_appear_do_not_depend_on_the_cut(bound: int, width: int) -> None:
+    values = {"reference": {"events": 100}, "max_columns": bound}
+    chosen = ModelSettings.model_validate(values)
+    size = 130
+    made = {f"new{i:02d}": [*[...] * (129 - i), *[1.0] * (i + 1)] for i in range(30)}
+    stream = batch({"x": [1.0] * size, **made})
+    whole = ModelVersion("fraud", "3", chosen)
+    _, (_, *notices) = whole.observe(stream)
+    parts = ModelVersion("fraud", "3", chosen)
+    told: list[Notice] = []
+    for start in range(0, size, width):
+        told += parts.observe(cut(stream, start, min(size, start + width)))[1]
+        restored = ModelVersion("fraud", "3", chosen)
+        restored.restore(parts.snapshot())
+        parts = restored
+    assert told[1:] == notices
+    assert len(notices) <= 10
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+    kept = whole.snapshot()["unknown"]
+    assert kept == [["feature", f"new{i:02d}"] for i in range(29, -1, -1)][:bound]
 
 
 def test_private_columns_show_no_values() -> None:

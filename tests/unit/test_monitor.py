@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from streamdrift.columns import cut
 from streamdrift.model import ModelSettings
 from streamdrift.monitor import Monitor
-from streamdrift.records import Alert, Batch, Notice, Released
+from streamdrift.records import Alert, Batch, ColumnKey, Group, Notice, Released
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
-from tests.batches import SECOND, START, batch
+from streamdrift.state import decode, encode
+from tests.batches import SECOND, START, batch, column, feature
 
 _DAY = 86_400 * SECOND
 _SETTINGS = ModelSettings(reference=ReferenceSettings(events=1_000))
@@ -125,12 +126,55 @@ def test_version_that_sends_nothing_is_forgotten() -> None:
     assert monitor.warm_ups() == []
 
 
+@pytest.mark.parametrize("cuts", [[], [1, 250]])
+def test_events_of_versions_beyond_the_limit_are_counted(
+    monkeypatch: pytest.MonkeyPatch, cuts: list[int]
+) -> None:
+    monkeypatch.setattr("streamdrift.monitor.MAX_VERSIONS", 1)
+    monitor = _monitor()
+    _observe(monitor, _stream(100), [])
+    assert monitor.unwatched == 0
+    _observe(monitor, _stream(300, version="4"), cuts)
+    assert monitor.unwatched == 300
+    restored = _monitor()
+    restored.restore(monitor.snapshot())
+    assert restored.unwatched == 300
+
+
 def test_incident_of_a_version_that_is_forgotten_is_resolved() -> None:
     monitor = _monitor()
     alerts = _observe(monitor, cut(_stream(), 0, 4_000), [])
     alerts += monitor.observe(Released((), START + 9 * _DAY)).alerts
     drift = [alert.type for alert in alerts if alert.version and alert.type != "updated"]
     assert drift == ["opened", "resolved"]
+
+
+@pytest.mark.parametrize(
+    "name", ["$array", "", "\0", "a\nb", "(other)", "null", "\ud800", "ß" * 300]
+)
+def test_names_from_outside_may_be_anything(name: str) -> None:
+    values = np.random.default_rng(9).normal(100, 10, 3_000)
+    values[1_500:] += 20
+    levels = [name if i % 3 else "other" for i in range(3_000)]
+    stream = batch(
+        {
+            feature(name): column(values.tolist()),
+            feature("level"): column([*levels[:1_500], *levels[:1_500:-1], name]),
+            ColumnKey(Group.OUTPUT, name): column(levels),
+            ColumnKey(Group.METRIC, name): column((values + 5).tolist()),
+        },
+        model=name,
+        version=name,
+    )
+    monitor, restored = _monitor(), _monitor()
+    alerts: list[Alert] = []
+    for start in range(0, 3_000, 300):
+        alerts += _observe(monitor, cut(stream, start, start + 300), [])
+        restored = _monitor()
+        restored.restore(decode(encode(monitor.snapshot())))
+        np.testing.assert_equal(restored.snapshot(), monitor.snapshot())
+        monitor = restored
+    assert [alert.model for alert in alerts][:1] == [name]
 
 
 @settings(max_examples=10, deadline=None)

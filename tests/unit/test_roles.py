@@ -5,6 +5,12 @@ from streamdrift.signals.roles import Role, learn_role
 from tests.batches import column
 
 _RNG = np.random.default_rng(3)
+_ID = Role.IDENTIFIER
+# Accounts, most of them young: milliseconds, then 20 bits of machine and sequence.
+_SNOWFLAKES = [
+    (int(1e12 - 1e10 * age) << 20) + int(low)
+    for age, low in zip(_RNG.exponential(3, 500), _RNG.integers(0, 2**20, 500), strict=True)
+]
 
 
 @pytest.mark.parametrize(
@@ -19,9 +25,20 @@ _RNG = np.random.default_rng(3)
         ([True, False] * 50, Role.BOOLEAN),
         (["DE", "FR", None, ...] * 50, Role.CATEGORY),
         (["only a few"], Role.CATEGORY),
-        ([f"user-{i}" for i in range(300)], Role.IDENTIFIER),
+        ([f"user-{i}" for i in range(300)], _ID),
         (_RNG.permutation(300).astype(float).tolist(), Role.NUMERIC),
-        (_RNG.integers(0, 2**50, size=300).tolist(), Role.IDENTIFIER),
+        (_RNG.integers(0, 2**50, size=300).tolist(), _ID),
+        (_RNG.integers(-(2**63), 2**63 - 1, size=5_000).tolist(), _ID),
+        (_RNG.integers(10**5, 10**6, size=100).tolist(), _ID),
+        (_RNG.integers(10**9, 10**10, size=1_000).tolist(), _ID),
+        (_RNG.permutation(10**6)[:400].tolist(), _ID),
+        (_SNOWFLAKES, _ID),
+        ([4_929_000_000_000_000 + int(1e7 * x) for x in _RNG.lognormal(10, 1, 300)], _ID),
+        (_RNG.lognormal(20, 1, 300).round().tolist(), Role.NUMERIC),
+        (_RNG.lognormal(20, 0.1, 2_000).round().tolist(), Role.NUMERIC),
+        (_RNG.lognormal(25, 3, 10_000).round().tolist(), Role.NUMERIC),
+        (_RNG.normal(5e8, 5e7, 1_000).round().tolist(), Role.NUMERIC),
+        (_RNG.exponential(1e9, 300).round().tolist(), Role.NUMERIC),
         (list(range(1000, 1300)), Role.COUNTER),
         ([1.7e9 + i * 0.37 for i in range(300)], Role.COUNTER),
         ([f"2026-01-{1 + i % 28:02d}" for i in range(300)], Role.DATE),
