@@ -158,4 +158,6 @@ def open_session(settings: Settings, *, reset: bool = False) -> Iterator[Session
 
 
 def _source_opener(settings: Settings) -> Callable[[Mapping[Partition, int]], KafkaSource]:
-    return lambda positions: KafkaSource(settings.kafka, settings.source, positions)
+    return lambda positions: KafkaSource(
+        settings.kafka, settings.source, positions, own=settings.own_topics().values()
+    )

@@ -138,6 +138,15 @@ class Settings(BaseModel):
             )
         return guarantee
 
+    def own_topics(self) -> Mapping[str, str]:
+        """Return the topics the deployment writes to, by the key that names each."""
+        return {
+            "alerts.topic": self.alerts.topic,
+            "source.dead_letters": self.source.dead_letters,
+            "state.topic": self.state.topic,
+            "state.journal": self.state.journal,
+        }
+
     def model(self, name: str) -> ModelSettings:
         """Return a model's settings: `*`, then matching patterns, then its own entry.
 

@@ -89,9 +89,9 @@ class TopicSettings(BaseModel):
         return self
 
     def matches(self, topic: str) -> bool:
-        """Return whether `topic` is meant."""
+        """Return whether `topic` is meant; a pattern never means Kafka's own topics (`__...`)."""
         if self.pattern is not None:
-            return re.fullmatch(self.pattern, topic) is not None
+            return not topic.startswith("__") and re.fullmatch(self.pattern, topic) is not None
         return topic == self.name
 
 
