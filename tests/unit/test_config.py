@@ -332,6 +332,35 @@ def test_topics_bear_the_name_of_the_deployment(load: Load) -> None:
     assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
 
 
+@pytest.mark.parametrize(
+    ("assignments", "place", "keys"),
+    [
+        (["alerts.topic=predictions"], "alerts (--set", "alerts.topic source.predictions[0]"),
+        (
+            ["source.predictions=[{pattern: a}, b]", "source.dead_letters=b"],
+            "source (--set",
+            "source.dead_letters source.predictions[1]",
+        ),
+        (["state.topic=x", "state.journal=x"], "state (--set", "state.journal state.topic"),
+        (["name=a", "alerts.topic=a.dead-letters"], "alerts", "alerts.topic source.dead_letters"),
+        (["source.dead_letters=streamdrift.state"], "state:", "state.topic source.dead_letters"),
+        (["source.predictions=[streamdrift.alerts]"], "alerts:", "alerts.topic source.predictions"),
+    ],
+)
+def test_no_topic_has_two_uses(
+    mistakes: Report, assignments: list[str], place: str, keys: str
+) -> None:
+    message = mistakes(assignments=[*assignments, "commit_interval=soon"])
+    (line,) = [line for line in message.splitlines() if "is the topic" in line]
+    assert line.strip().startswith(place)
+    assert all(key in line for key in keys.split())
+    assert line.endswith("give one of them another name")
+
+
+def test_a_pattern_may_span_the_deployments_topics(load: Load) -> None:
+    assert load(assignments=["source.predictions=[{pattern: .*}]"]).source.predictions
+
+
 def test_mistakes_in_mappings_and_formats_are_placed(mistakes: Report) -> None:
     message = mistakes("""\
 source:

@@ -93,7 +93,7 @@ def test_the_service_tells_its_source_which_topics_are_its_own(
     monkeypatch.setattr(assembly, "KafkaSource", lambda *_, own: given.extend(own))
     settings = Settings.model_validate({"name": "a"})
     assembly._source_opener(settings)({})
-    assert given == ["a.alerts", "a.dead-letters", "a.state", "a.journal"]
+    assert given == ["a.dead-letters", "a.alerts", "a.state", "a.journal"]
 
 
 def test_memory_source_keeps_the_protocol() -> None:
