@@ -21,6 +21,7 @@ from streamdrift.config.mistakes import Mistake, Shape, dotted, explain
 from streamdrift.config.settings import Settings
 from streamdrift.decoders import DECODERS
 from streamdrift.decoders.mapping import MappingSettings
+from streamdrift.durations import WRITTEN
 from streamdrift.errors import SettingsError
 from streamdrift.model import ModelSettings
 
@@ -66,7 +67,7 @@ def _validated(
     texts = {key: text for layer in layers for key, text in layer.texts.items()}
     for _ in range(2):
         try:
-            return Settings.model_validate(values), []
+            return Settings.model_validate(values, context=WRITTEN), []
         except ValidationError as error:
             errors = error.errors(include_url=False)
         untyped = [

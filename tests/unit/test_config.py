@@ -81,6 +81,22 @@ def test_assigned_values_are_typed_as_in_yaml(load: Load) -> None:
     assert settings.http.address() is None
 
 
+@pytest.mark.parametrize("number", ["5", "5.5", "true", "-1", "'7'"])
+@pytest.mark.parametrize("key", ["commit_interval", "models.*.reference.span"])
+def test_a_duration_needs_its_unit(mistakes: Report, key: str, number: str) -> None:
+    message = mistakes(assignments=[f"{key}={number}"])
+    assert message.startswith(f"{key} (--set")
+    assert "is no duration: write a number and us, ms, s, m, h, d or w" in message
+
+
+def test_a_duration_of_nothing_needs_no_unit(load: Load) -> None:
+    assert load(assignments=["models.a.reference.span=0"]).model("a").reference.span == 0
+
+
+def test_microseconds_are_durations_in_code() -> None:
+    assert Settings.model_validate({"commit_interval": 5 * SECOND}).commit_interval == 5 * SECOND
+
+
 def test_text_stays_text_where_text_is_wanted(load: Load) -> None:
     settings = load(
         assignments=["name=7", "kafka.bootstrap_servers=broker:9092"],
