@@ -1,16 +1,18 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from streamdrift.config import Settings, load_settings, settings_schema
+from streamdrift.config import settings as config_settings
 from streamdrift.config.layers import parse_file, read_assignments, read_environment
 from streamdrift.durations import SECOND
 from streamdrift.errors import SettingsError
+from streamdrift.model import ModelSettings
 
 Load = Callable[..., Settings]
 Report = Callable[..., str]
@@ -346,6 +348,65 @@ def test_topics_bear_the_name_of_the_deployment(load: Load) -> None:
     assert named.state.journal == "a.journal"
     assert named.source.dead_letters == "a.dead-letters"
     assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
+
+
+def test_mistakes_of_every_kind_are_reported_at_once(mistakes: Report) -> None:
+    message = mistakes("""\
+commit_interval: soon
+source:
+  format: xml
+  mapping:
+    features: inputs
+    foo: /x
+    model: {headr: a}
+  fetch_max_bytes: few
+models:
+  "*": {detectors: [{kind: adwin, delta: 2}]}
+  a: {reference: {events: 100}}
+  b: {reference: {events: none}}
+""")
+    lines = message.splitlines()[1:]
+    found = {line.split(" (")[0].strip(): line.split("): ")[0].rpartition(":")[2] for line in lines}
+    assert found == {
+        "commit_interval": "1",
+        "source.format": "3",
+        "source.mapping.features": "5",
+        "source.mapping.foo": "6",
+        "source.mapping.model.headr": "7",
+        "source.fetch_max_bytes": "8",
+        "models.*.detectors[0].delta": "10",
+        "models.b.reference.events": "12",
+    }
+
+
+class _Ordered(ModelSettings):
+    """Demands something of two keys, as no section does so far."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.incidents.critical_effect < self.incidents.warning_effect:
+            raise ValueError("critical below warning")
+        return self
+
+
+def test_entries_that_clash_are_found_beside_other_mistakes(
+    mistakes: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_settings, "ModelSettings", _Ordered)
+    message = mistakes("""\
+commit_interval: soon
+models:
+  a*: {incidents: {critical_effect: 0.5}}
+  ab: {incidents: {warning_effect: 0.8}}
+  ac: {incidents: {warning_effect: 0.8, gather: soon}}
+""")
+    assert "models.ab (" in message
+    assert "critical below warning" in message
+    assert [line.split(" (")[0].strip() for line in message.splitlines()[1:]] == [
+        "models.ac.incidents.gather",
+        "commit_interval",
+        "models.ab",
+    ]
 
 
 @pytest.mark.parametrize(
