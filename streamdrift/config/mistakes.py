@@ -57,7 +57,7 @@ def dotted(key: Key) -> str:
 
 def secret(name: str) -> bool:
     """Tell whether a setting of this name holds something nobody should read over a shoulder."""
-    return _SECRET.search(name) is not None and not name.endswith("_file")
+    return _SECRET.search(name) is not None and not name.endswith("file")
 
 
 class Shape:

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -62,7 +63,7 @@ class TopicsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    create: bool = Field(True, description="Whether missing topics are created at start.")
+    create: StrictBool = Field(True, description="Whether missing topics are created at start.")
 
 
 class Settings(BaseModel):

@@ -128,6 +128,19 @@ class SourceSettings(BaseModel):
         4 << 20, ge=1 << 10, description="Most bytes of one partition in one fetch."
     )
 
+    @field_validator("predictions")
+    @classmethod
+    def _check_repeats(cls, topics: tuple[TopicSettings, ...]) -> tuple[TopicSettings, ...]:
+        places: dict[tuple[str | None, str | None], int] = {}
+        for place, entry in enumerate(topics):
+            first = places.setdefault((entry.name, entry.pattern), place)
+            if first != place:
+                raise ValueError(
+                    f"[{first}] and [{place}] are both {(entry.name or entry.pattern)!r}: "
+                    "leave one of them out"
+                )
+        return topics
+
     @field_validator("start", mode="before")
     @classmethod
     def _check_start(cls, start: object) -> object:

@@ -410,6 +410,28 @@ models:
 
 
 @pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("kafka.bootstrap_servers=host:99999", "'host:99999' is no broker: write host:port"),
+        ("kafka.ssl_keyfile=/nowhere/a", "'/nowhere/a' cannot be read: No such file"),
+        ("topics.create='yes'", "must be true or false, not 'yes'"),
+        ("topics.create=1", "must be true or false, not 1"),
+        ("alerts.stdout=on", "must be true or false, not 'on'"),
+        ("models.*.silence.enabled=off", "must be true or false, not 'off'"),
+        ("source.predictions=[a, b, a]", "[0] and [2] are both 'a': leave one of them out"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(
+    mistakes: Report, assignment: str, message: str
+) -> None:
+    report = mistakes(assignments=[assignment])
+    key = assignment.partition("=")[0]
+    assert report.startswith(f"{key} (--set {key}): ")
+    assert message in report
+    assert "hidden" not in report
+
+
+@pytest.mark.parametrize(
     ("assignments", "place", "keys"),
     [
         (["alerts.topic=predictions"], "alerts (--set", "alerts.topic source.predictions[0]"),

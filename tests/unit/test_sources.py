@@ -45,6 +45,8 @@ def test_topics_by_name_or_pattern() -> None:
         {"predictions": [{}]},
         {"predictions": [{"name": "a", "pattern": "b"}]},
         {"predictions": [{"pattern": "("}]},
+        {"predictions": ["a", {"name": "a", "format": "json"}]},
+        {"predictions": [{"pattern": "a"}, {"pattern": "a"}]},
         {"start": "yesterday"},
         {"start": "2026-01-01T00:00:00"},
     ],
