@@ -124,7 +124,9 @@ class Deployment:
         )
 
     def _open_source(self, positions: Mapping[Partition, int]) -> KafkaSource:
-        return KafkaSource(self._settings.kafka, self._settings.source, positions)
+        settings = self._settings
+        own = settings.own_topics().values()
+        return KafkaSource(settings.kafka, settings.source, positions, own=own)
 
 
 def _tell_created(topics: Sequence[TopicReport]) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
 _UNITS = {
     "us": 1,
@@ -17,22 +17,31 @@ _UNITS = {
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)\s*")
 
 SECOND = _UNITS["s"]
+WRITTEN = "written"
+"""Validation context of values that people wrote: a duration then needs its unit."""
 
 
 def parse_duration(text: object) -> int:
-    """Return `text` (`1.5s`, `24h`, or microseconds as an int) in microseconds.
+    """Return `text` (`1.5s`, `24h`, or 0) in microseconds.
 
     Raises ValueError where the text is no duration.
 
     >>> parse_duration("1.5s")
     1500000
     """
-    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
-        return text
+    if text == 0 and isinstance(text, int) and not isinstance(text, bool):
+        return 0
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is no duration: write a number and us, ms, s, m, h, d or w")
     return round(float(match[1]) * _UNITS[match[2]])
+
+
+def _validated(value: object, info: ValidationInfo) -> int:
+    """Return a duration in microseconds; from code, an int is microseconds already."""
+    if info.context != WRITTEN and type(value) is int and value >= 0:
+        return value
+    return parse_duration(value)
 
 
 def format_duration(microseconds: int) -> str:
@@ -51,7 +60,7 @@ def format_duration(microseconds: int) -> str:
 
 Duration = Annotated[
     int,
-    BeforeValidator(parse_duration),
+    BeforeValidator(_validated),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w)\s*$"}),
 ]

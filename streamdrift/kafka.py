@@ -1,5 +1,6 @@
 """Connection settings and clients: the one place that makes kafka-python clients."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,15 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 from kafka.net.sasl.oauth import AbstractTokenProvider
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
@@ -27,6 +36,12 @@ _MILLISECOND = 1_000
 _RECONNECT_BACKOFF_MS = 5_000
 
 _SECRETS = ("sasl_plain_password", "sasl_oauth_token", "ssl_password")
+_FILES = (
+    *("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"),
+    *(f"{name}_file" for name in _SECRETS),
+)
+# As the client reads them: a protocol before the host is ignored, the port may be left out.
+_SERVER = re.compile(r"(?:\w+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?")
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
     (SaslAuthenticationFailedError, "check kafka.sasl_plain_username and its password"),
     (UnsupportedSaslMechanismError, "choose a kafka.sasl_mechanism the broker offers"),
@@ -61,7 +76,7 @@ class KafkaSettings(BaseModel):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Protocol of the brokers' listener."
     )
-    ssl_check_hostname: bool = Field(
+    ssl_check_hostname: StrictBool = Field(
         True, description="Check that the broker's certificate is for its host."
     )
     ssl_cafile: Path | None = Field(None, description="Certificates of authorities to trust.")
@@ -87,6 +102,30 @@ class KafkaSettings(BaseModel):
     sasl_kerberos_service_name: str = Field("kafka", description="Service name for GSSAPI.")
     sasl_kerberos_domain_name: str | None = Field(None, description="Domain name for GSSAPI.")
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _check_servers(cls, servers: str) -> str:
+        for server in _split(servers) or [""]:
+            match = _SERVER.fullmatch(server)
+            if match is None or not 0 < int(match[1] or 1) < 65_536:
+                raise ValueError(
+                    f"{server!r} is no broker: write host:port, with a port from 1 to 65535"
+                )
+        return servers
+
+    @field_validator(*_FILES)
+    @classmethod
+    def _check_file(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                raise ValueError(
+                    f"{str(file)!r} cannot be read: {error.strerror}; "
+                    "name a file that this user may read"
+                ) from error
+        return file
+
     @model_validator(mode="after")
     def _check_login(self) -> Self:
         for name in _SECRETS:
@@ -108,6 +147,10 @@ class KafkaSettings(BaseModel):
     def _need_secret(self, name: str) -> None:
         if getattr(self, name) is None and getattr(self, f"{name}_file") is None:
             raise ValueError(f"{self.sasl_mechanism} needs {name} or {name}_file")
+
+
+def _split(servers: str) -> list[str]:
+    return [server.strip() for server in servers.split(",") if server.strip()]
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no types
@@ -141,9 +184,8 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
     Raises SettingsError where a file with a secret cannot be read.
     """
-    servers = [server.strip() for server in settings.bootstrap_servers.split(",")]
     options: dict[str, Any] = {
-        "bootstrap_servers": [server for server in servers if server],
+        "bootstrap_servers": _split(settings.bootstrap_servers),
         "client_id": settings.client_id,
         "request_timeout_ms": settings.request_timeout // _MILLISECOND,
         "bootstrap_timeout_ms": settings.bootstrap_timeout // _MILLISECOND,

@@ -21,6 +21,7 @@ from streamdrift.config.mistakes import Mistake, Shape, dotted, explain
 from streamdrift.config.settings import Settings
 from streamdrift.decoders import DECODERS
 from streamdrift.decoders.mapping import MappingSettings
+from streamdrift.durations import WRITTEN
 from streamdrift.errors import SettingsError
 from streamdrift.model import ModelSettings
 
@@ -43,10 +44,10 @@ def load_settings(
     for layer in layers:
         values = merge(values, layer.values)
     mistakes = [Mistake(key, message) for layer in layers for key, message in layer.mistakes]
-    settings, errors = _validated(values, layers)
+    settings, errors, values = _validated(values, layers)
     mistakes += explain(errors, _shape())
-    if settings is not None:
-        mistakes += [*_overlay_mistakes(settings), *_source_mistakes(settings)]
+    mistakes += _overlay_mistakes(values, mistakes)
+    mistakes += _source_mistakes(values)
     if settings is None or mistakes:
         raise SettingsError(
             _report(mistakes, layers),
@@ -57,8 +58,8 @@ def load_settings(
 
 def _validated(
     values: dict[str, object], layers: Sequence[Layer]
-) -> tuple[Settings | None, list[ErrorDetails]]:
-    """Return the settings, or pydantic's errors.
+) -> tuple[Settings | None, list[ErrorDetails], dict[str, object]]:
+    """Return the settings, or pydantic's errors; and the values they were made from.
 
     A password of digits in an environment variable reads as a number in YAML: where text is
     wanted, and only there, the variable's own text is taken.
@@ -66,7 +67,7 @@ def _validated(
     texts = {key: text for layer in layers for key, text in layer.texts.items()}
     for _ in range(2):
         try:
-            return Settings.model_validate(values), []
+            return Settings.model_validate(values, context=WRITTEN), [], values
         except ValidationError as error:
             errors = error.errors(include_url=False)
         untyped = [
@@ -78,7 +79,7 @@ def _validated(
             values = merge(values, _nested(key, texts[key]))
         if not untyped:
             break
-    return None, errors
+    return None, errors, values
 
 
 def _wants_text(error: ErrorDetails) -> bool:
@@ -92,8 +93,21 @@ def _nested(key: Key, value: object) -> dict[str, object]:
     return value
 
 
-def _overlay_mistakes(settings: Settings) -> Iterator[Mistake]:
-    """Yield what is wrong only once entries of `models` lie over one another."""
+def _overlay_mistakes(values: Mapping[str, object], found: Sequence[Mistake]) -> Iterator[Mistake]:
+    """Yield what is wrong only once entries of `models` lie over one another.
+
+    Entries in which mistakes were `found` are left out.
+    """
+    wrong = {mistake.key[:2] for mistake in found}
+    right = {
+        name: entry
+        for name, entry in _mapping(values.get("models")).items()
+        if ("models", name) not in wrong
+    }
+    try:
+        settings = Settings.model_validate({"models": right}, context=WRITTEN)
+    except ValidationError:
+        return  # A mistake of all entries, such as a name that is none: it was found.
     for name in settings.models:
         try:
             settings.model(name)
@@ -101,22 +115,29 @@ def _overlay_mistakes(settings: Settings) -> Iterator[Mistake]:
             yield from _below(("models", name), error, ModelSettings)
 
 
-def _source_mistakes(settings: Settings) -> Iterator[Mistake]:
-    """Yield what is wrong with formats and mappings: sources do not know the decoders."""
-    source = settings.source
-    places: list[tuple[Key, str | None, Mapping[str, Any] | None]] = [
-        (("source",), source.format, source.mapping)
-    ]
-    for place, topic in enumerate(source.predictions):
-        places.append((("source", "predictions", place), topic.format, topic.mapping))
-    for key, format_, mapping in places:
-        if format_ is not None and format_ not in DECODERS:
+def _source_mistakes(values: Mapping[str, object]) -> Iterator[Mistake]:
+    """Yield what is wrong with formats and mappings: sources do not know the decoders.
+
+    What is no text or no mapping at all was found before.
+    """
+    source = _mapping(values.get("source"))
+    places: list[tuple[Key, Mapping[str, object]]] = [(("source",), source)]
+    topics = source.get("predictions")
+    for place, topic in enumerate(topics if isinstance(topics, list) else ()):
+        places.append((("source", "predictions", place), _mapping(topic)))
+    for key, section in places:
+        format_ = section.get("format")
+        if isinstance(format_, str) and format_ not in DECODERS:
             known = ", ".join(sorted(DECODERS))
             yield Mistake((*key, "format"), f"must be one of: {known}; not {format_!r}")
         try:
-            MappingSettings.model_validate(mapping or {})
+            MappingSettings.model_validate(_mapping(section.get("mapping")))
         except ValidationError as error:
             yield from _below((*key, "mapping"), error, MappingSettings)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _below(key: Key, error: ValidationError, section: type[BaseModel]) -> list[Mistake]:

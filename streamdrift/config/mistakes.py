@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from streamdrift.config.layers import Key
@@ -56,7 +57,7 @@ def dotted(key: Key) -> str:
 
 def secret(name: str) -> bool:
     """Tell whether a setting of this name holds something nobody should read over a shoulder."""
-    return _SECRET.search(name) is not None and not name.endswith("_file")
+    return _SECRET.search(name) is not None and not name.endswith("file")
 
 
 class Shape:
@@ -172,7 +173,7 @@ def _message(error: ErrorDetails, key: Key, around: Sequence[Any], shape: Shape)
     else:
         message = _PLAIN.get(error["type"]) or _SUBJECT.sub("must ", error["msg"])
     given = error["input"]
-    if error["type"] == "missing" or isinstance(given, Mapping | list | tuple):
+    if error["type"] == "missing" or isinstance(given, Mapping | list | tuple | BaseModel):
         return message
     if any(secret(str(segment)) for segment in key):
         return f"{message} (the value is hidden)"

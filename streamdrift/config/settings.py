@@ -3,7 +3,7 @@
 import fnmatch
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import yaml
@@ -12,6 +12,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,6 +30,7 @@ from streamdrift.state import StateSettings
 
 EVERY_MODEL = "*"
 _NAME = r"^[a-zA-Z0-9._-]{1,80}$"
+_OWN_TOPICS = ("source.dead_letters", "alerts.topic", "state.topic", "state.journal")
 
 
 class HttpSettings(BaseModel):
@@ -60,7 +63,7 @@ class TopicsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    create: bool = Field(True, description="Whether missing topics are created at start.")
+    create: StrictBool = Field(True, description="Whether missing topics are created at start.")
 
 
 class Settings(BaseModel):
@@ -80,7 +83,9 @@ class Settings(BaseModel):
     )
     kafka: KafkaSettings = Field(KafkaSettings(), description="The connection to the broker.")
     source: SourceSettings = Field(SourceSettings(), description="The topics read, and how.")
-    alerts: AlertsSettings = Field(AlertsSettings(), description="Where alerts go.")
+    alerts: AlertsSettings = Field(
+        AlertsSettings(), validate_default=True, description="Where alerts go."
+    )
     models: Mapping[str, ModelSettings] = Field(
         default_factory=dict,
         description="What is watched, by model name or pattern; all entries lie over `*`.",
@@ -88,7 +93,9 @@ class Settings(BaseModel):
     ordering: OrderingSettings = Field(
         OrderingSettings(), description="How partitions become one ordered stream."
     )
-    state: StateSettings = Field(StateSettings(), description="What is remembered, and where.")
+    state: StateSettings = Field(
+        StateSettings(), validate_default=True, description="What is remembered, and where."
+    )
     mode: Literal["standalone", "distributed"] = Field(
         "standalone", description="One process that reads every partition, or several workers."
     )
@@ -123,12 +130,32 @@ class Settings(BaseModel):
         }
         return merge(named, values)
 
+    @field_validator("source", "alerts", "state")
+    @classmethod
+    def _check_topics(cls, section: BaseModel, info: ValidationInfo) -> BaseModel:
+        """Refuse a topic of this section that is an input, or has another use already."""
+        known = {**info.data, str(info.field_name): section}
+        inputs = known["source"].predictions if "source" in known else ()
+        uses = {entry.name: f"source.predictions[{at}]" for at, entry in enumerate(inputs)}
+        for key, topic in _own_topics(known):
+            if topic in uses and key.startswith(f"{info.field_name}."):
+                raise ValueError(
+                    f"{key} is the topic {topic!r}, and so is {uses[topic]}: "
+                    "give one of them another name"
+                )
+            uses[topic] = key
+        return section
+
     @field_validator("mode")
     @classmethod
     def _refuse_distributed(cls, mode: str) -> str:
         if mode == "distributed":
             raise ValueError("`distributed` is not available in this version: use `standalone`")
         return mode
+
+    def own_topics(self) -> Mapping[str, str]:
+        """Return the topics the deployment writes to, by the key that names each."""
+        return dict(_own_topics(dict(self)))
 
     def model(self, name: str) -> ModelSettings:
         """Return a model's settings: `*`, then matching patterns, then its own entry.
@@ -165,6 +192,14 @@ class Settings(BaseModel):
     def text(self) -> str:
         """Return the settings as YAML, secrets hidden."""
         return yaml.safe_dump(self.shown(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _own_topics(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield key and name of the topics that the `sections` at hand let the deployment write to."""
+    for key in _OWN_TOPICS:
+        section, _, name = key.partition(".")
+        if section in sections:
+            yield key, getattr(sections[section], name)
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -7,9 +7,10 @@ is listed in `SPECIFICATIONS`; a snapshot holds these attributes of each slot's 
 # ruff: noqa: SLF001 - river offers no access to its detectors' state but their attributes
 
 import importlib
+import inspect
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
@@ -21,6 +22,13 @@ from streamdrift.records import Floats, Ints, State, StateValue
 
 RECENT = 100
 """Values that count as "after" where a detector does not say how many it compared."""
+
+_TRIAL = 300
+_LONGEST_TRIAL = 100_000
+"""Values on which settings are tried, and how many more there may be to fill a window."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Its multiples, taken modulo 1, are spread evenly: numbers as if drawn by chance."""
+_ONE_SLOT = np.zeros(1, dtype=np.int64)
 
 Reading = Callable[[Any], tuple[float, float]]
 
@@ -174,24 +182,75 @@ class RiverSettings(BaseModel):
                 f"such detector. Choose one of {', '.join(SPECIFICATIONS)}; ADWIN and "
                 "Page-Hinkley have the kinds adwin and page_hinkley."
             )
+        misfits = "; ".join(_misfits(self))
+        if misfits:
+            raise ValueError(f"parameters of {self.name}: {misfits}")
         try:
-            _make(self)
-        except TypeError as error:
-            raise ValueError(f"parameters of {self.name}: {error}") from error
+            _try(self)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise ValueError(f"parameters of {self.name}: it fails on trial: {error}") from error
         return self
+
+
+def _class(name: str) -> Any:
+    # River brings SciPy, 80 MB and half a second: only who names one of its detectors pays.
+    binary = SPECIFICATIONS[name].binary
+    return getattr(importlib.import_module("river.drift.binary" if binary else "river.drift"), name)
 
 
 def _make(settings: RiverSettings) -> Any:
     """Build a detector; one that draws random numbers gets the seed 0 unless told another."""
-    specification = SPECIFICATIONS[settings.name]
     parameters = dict(settings.parameters)
-    if specification.seeded and parameters.get("seed") is None:
+    if SPECIFICATIONS[settings.name].seeded and parameters.get("seed") is None:
         parameters["seed"] = 0
-    # River brings SciPy, 80 MB and half a second: only who names one of its detectors pays.
-    module = importlib.import_module(
-        "river.drift.binary" if specification.binary else "river.drift"
-    )
-    return getattr(module, settings.name)(**parameters)
+    return _class(settings.name)(**parameters)
+
+
+def _misfits(settings: RiverSettings) -> Iterator[str]:
+    """Yield which parameters are unknown, or of another type than the constructor's default."""
+    known = inspect.signature(_class(settings.name)).parameters
+    for name, value in settings.parameters.items():
+        if name not in known:
+            yield f"{name} is none of {', '.join(known)}"
+            continue
+        default = known[name].default
+        if isinstance(default, bool):
+            fits, wanted = isinstance(value, bool), "true or false"
+        elif isinstance(default, float):
+            fits = type(value) in (int, float) and math.isfinite(cast("float", value))
+            wanted = "a finite number"
+        else:
+            # What has no default is a whole number, too, where it is given.
+            fits = type(value) is int or (default is None and value is None)
+            wanted = "a whole number"
+        if not fits:
+            yield f"{name} must be {wanted}, not {value!r}"
+
+
+def _try(settings: RiverSettings) -> None:
+    """Raise what a detector of these settings raises on values that change again and again.
+
+    Some parameters fail only once a window is full, or near an alarm.
+    """
+    numbers = [
+        value
+        for name, value in settings.parameters.items()
+        if type(value) is int and name != "seed"
+    ]
+    ordinal = np.arange(_TRIAL + min(max(numbers, default=0), _LONGEST_TRIAL))
+    share = np.where(ordinal // 50 % 2, 0.8, 0.2)
+    values = (ordinal * _GOLDEN % 1 < share).astype(np.float64)
+    if not settings.binary:
+        values += ordinal * _GOLDEN % 1
+    bank, start = RiverBank(settings, np.ones(1)), 0
+    while start < len(values):
+        block = values[None, start : start + 25]
+        alarm = int(bank.update(block, _ONE_SLOT, _ONE_SLOT)[0])
+        bank.readings()
+        if alarm < block.shape[1]:
+            bank.evidence(0)
+            bank.reset(0)
+        start += alarm + 1
 
 
 def _write(detector: Any, specification: Specification) -> State:

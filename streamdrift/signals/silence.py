@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.records import (
@@ -29,7 +29,7 @@ class SilenceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = Field(True, description="Whether silence is watched.")
+    enabled: StrictBool = Field(True, description="Whether silence is watched.")
     at_least: Duration = Field(60 * SECOND, description="No shorter pause is reported.")
     factor: float = Field(
         10.0, gt=1, description="Times the longest pause of the last 8,192 events."

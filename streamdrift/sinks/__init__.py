@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from streamdrift.outbox import Outbox
 from streamdrift.records import Alert
@@ -45,7 +45,9 @@ class AlertsSettings(BaseModel):
     file: Path | None = Field(
         None, description="File the alerts are appended to as well, one JSON object a line."
     )
-    stdout: bool = Field(False, description="Whether alerts are printed as well, as in the file.")
+    stdout: StrictBool = Field(
+        False, description="Whether alerts are printed as well, as in the file."
+    )
 
 
 def _kafka(settings: AlertsSettings, deployment: str, outbox: Outbox | None) -> Sink | None:

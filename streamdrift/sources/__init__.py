@@ -89,9 +89,9 @@ class TopicSettings(BaseModel):
         return self
 
     def matches(self, topic: str) -> bool:
-        """Return whether `topic` is meant."""
+        """Return whether `topic` is meant; a pattern never means Kafka's own topics (`__...`)."""
         if self.pattern is not None:
-            return re.fullmatch(self.pattern, topic) is not None
+            return not topic.startswith("__") and re.fullmatch(self.pattern, topic) is not None
         return topic == self.name
 
 
@@ -127,6 +127,19 @@ class SourceSettings(BaseModel):
     partition_fetch_max_bytes: int = Field(
         4 << 20, ge=1 << 10, description="Most bytes of one partition in one fetch."
     )
+
+    @field_validator("predictions")
+    @classmethod
+    def _check_repeats(cls, topics: tuple[TopicSettings, ...]) -> tuple[TopicSettings, ...]:
+        places: dict[tuple[str | None, str | None], int] = {}
+        for place, entry in enumerate(topics):
+            first = places.setdefault((entry.name, entry.pattern), place)
+            if first != place:
+                raise ValueError(
+                    f"[{first}] and [{place}] are both {(entry.name or entry.pattern)!r}: "
+                    "leave one of them out"
+                )
+        return topics
 
     @field_validator("start", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """Which of the wanted topics exist, with how many partitions: looked up beside the loop."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from kafka import KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError, NoError, for_code
@@ -14,6 +14,9 @@ from streamdrift.sources import TopicSettings
 class Discovery:
     """Looks up topics and partitions every `interval` seconds, on a thread of its own.
 
+    No pattern matches a topic of `own`, those the deployment writes to: reading its own dead
+    letters would make a new one of each.
+
     A look-up waits for the broker, at worst for the request's time limit, and the source's
     poll must not. `known` is the last answer; `identities` tells a topic from one made anew
     under its name, where the broker can (Kafka 2.8 and later); `reachable` tells whether the
@@ -21,9 +24,14 @@ class Discovery:
     """
 
     def __init__(
-        self, connection: KafkaSettings, topics: Sequence[TopicSettings], interval: float
+        self,
+        connection: KafkaSettings,
+        topics: Sequence[TopicSettings],
+        interval: float,
+        own: Collection[str] = (),
     ) -> None:
         self._topics = topics
+        self._own = frozenset(own)
         self._interval = interval
         self._stopped = False
         self._wake = threading.Event()
@@ -74,9 +82,9 @@ class Discovery:
         return frozenset(found)
 
     def _wants(self, name: str, internal: bool) -> bool:
+        closed = internal or name in self._own
         return any(
-            topic.matches(name) and (topic.name is not None or not internal)
-            for topic in self._topics
+            topic.matches(name) and (topic.name is not None or not closed) for topic in self._topics
         )
 
     def look_now(self) -> None:

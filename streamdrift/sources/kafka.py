@@ -42,9 +42,10 @@ class KafkaSource:
     """Reads topics from stored positions, or from `settings.start` where there are none.
 
     A partition without a position of a topic that has some, and any partition or topic that
-    appears while running, is read from its beginning. With `fast`, record batches are walked
-    by a compiled kernel; else, or where the client's inside is not as expected (then a
-    notice says so), its public `poll` is used.
+    appears while running, is read from its beginning. No pattern matches a topic of `own`,
+    those the deployment writes to. With `fast`, record batches are walked by a compiled
+    kernel; else, or where the client's inside is not as expected (then a notice says so),
+    its public `poll` is used.
 
     Raises ConnectionsError where no broker answers, or a right is missing.
     """
@@ -55,6 +56,7 @@ class KafkaSource:
         settings: SourceSettings,
         positions: Mapping[Partition, int] = _NO_POSITIONS,
         *,
+        own: Collection[str] = (),
         fast: bool = True,
     ) -> None:
         self._connection = connection
@@ -70,7 +72,7 @@ class KafkaSource:
         self._at_end: frozenset[Partition] = frozenset()
         self.connected = True
         interval = settings.discovery_interval / SECOND
-        self._discovery = Discovery(connection, settings.predictions, interval)
+        self._discovery = Discovery(connection, settings.predictions, interval, own)
         try:
             self._consumer = make_consumer(
                 connection,

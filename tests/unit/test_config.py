@@ -1,16 +1,18 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from streamdrift.config import Settings, load_settings, settings_schema
+from streamdrift.config import settings as config_settings
 from streamdrift.config.layers import parse_file, read_assignments, read_environment
 from streamdrift.durations import SECOND
 from streamdrift.errors import SettingsError
+from streamdrift.model import ModelSettings
 
 Load = Callable[..., Settings]
 Report = Callable[..., str]
@@ -79,6 +81,22 @@ def test_assigned_values_are_typed_as_in_yaml(load: Load) -> None:
     assert settings.topics.create is False
     assert [topic.name or topic.pattern for topic in settings.source.predictions] == ["a", "b.*"]
     assert settings.http.address() is None
+
+
+@pytest.mark.parametrize("number", ["5", "5.5", "true", "-1", "'7'"])
+@pytest.mark.parametrize("key", ["commit_interval", "models.*.reference.span"])
+def test_a_duration_needs_its_unit(mistakes: Report, key: str, number: str) -> None:
+    message = mistakes(assignments=[f"{key}={number}"])
+    assert message.startswith(f"{key} (--set")
+    assert "is no duration: write a number and us, ms, s, m, h, d or w" in message
+
+
+def test_a_duration_of_nothing_needs_no_unit(load: Load) -> None:
+    assert load(assignments=["models.a.reference.span=0"]).model("a").reference.span == 0
+
+
+def test_microseconds_are_durations_in_code() -> None:
+    assert Settings.model_validate({"commit_interval": 5 * SECOND}).commit_interval == 5 * SECOND
 
 
 def test_text_stays_text_where_text_is_wanted(load: Load) -> None:
@@ -330,6 +348,116 @@ def test_topics_bear_the_name_of_the_deployment(load: Load) -> None:
     assert named.state.journal == "a.journal"
     assert named.source.dead_letters == "a.dead-letters"
     assert load(assignments=["name=a", "alerts.topic=b"]).alerts.topic == "b"
+
+
+def test_mistakes_of_every_kind_are_reported_at_once(mistakes: Report) -> None:
+    message = mistakes("""\
+commit_interval: soon
+source:
+  format: xml
+  mapping:
+    features: inputs
+    foo: /x
+    model: {headr: a}
+  fetch_max_bytes: few
+models:
+  "*": {detectors: [{kind: adwin, delta: 2}]}
+  a: {reference: {events: 100}}
+  b: {reference: {events: none}}
+""")
+    lines = message.splitlines()[1:]
+    found = {line.split(" (")[0].strip(): line.split("): ")[0].rpartition(":")[2] for line in lines}
+    assert found == {
+        "commit_interval": "1",
+        "source.format": "3",
+        "source.mapping.features": "5",
+        "source.mapping.foo": "6",
+        "source.mapping.model.headr": "7",
+        "source.fetch_max_bytes": "8",
+        "models.*.detectors[0].delta": "10",
+        "models.b.reference.events": "12",
+    }
+
+
+class _Ordered(ModelSettings):
+    """Demands something of two keys, as no section does so far."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.incidents.critical_effect < self.incidents.warning_effect:
+            raise ValueError("critical below warning")
+        return self
+
+
+def test_entries_that_clash_are_found_beside_other_mistakes(
+    mistakes: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_settings, "ModelSettings", _Ordered)
+    message = mistakes("""\
+commit_interval: soon
+models:
+  a*: {incidents: {critical_effect: 0.5}}
+  ab: {incidents: {warning_effect: 0.8}}
+  ac: {incidents: {warning_effect: 0.8, gather: soon}}
+""")
+    assert "models.ab (" in message
+    assert "critical below warning" in message
+    assert [line.split(" (")[0].strip() for line in message.splitlines()[1:]] == [
+        "models.ac.incidents.gather",
+        "commit_interval",
+        "models.ab",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("kafka.bootstrap_servers=host:99999", "'host:99999' is no broker: write host:port"),
+        ("kafka.ssl_keyfile=/nowhere/a", "'/nowhere/a' cannot be read: No such file"),
+        ("topics.create='yes'", "must be true or false, not 'yes'"),
+        ("topics.create=1", "must be true or false, not 1"),
+        ("alerts.stdout=on", "must be true or false, not 'on'"),
+        ("models.*.silence.enabled=off", "must be true or false, not 'off'"),
+        ("source.predictions=[a, b, a]", "[0] and [2] are both 'a': leave one of them out"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(
+    mistakes: Report, assignment: str, message: str
+) -> None:
+    report = mistakes(assignments=[assignment])
+    key = assignment.partition("=")[0]
+    assert report.startswith(f"{key} (--set {key}): ")
+    assert message in report
+    assert "hidden" not in report
+
+
+@pytest.mark.parametrize(
+    ("assignments", "place", "keys"),
+    [
+        (["alerts.topic=predictions"], "alerts (--set", "alerts.topic source.predictions[0]"),
+        (
+            ["source.predictions=[{pattern: a}, b]", "source.dead_letters=b"],
+            "source (--set",
+            "source.dead_letters source.predictions[1]",
+        ),
+        (["state.topic=x", "state.journal=x"], "state (--set", "state.journal state.topic"),
+        (["name=a", "alerts.topic=a.dead-letters"], "alerts", "alerts.topic source.dead_letters"),
+        (["source.dead_letters=streamdrift.state"], "state:", "state.topic source.dead_letters"),
+        (["source.predictions=[streamdrift.alerts]"], "alerts:", "alerts.topic source.predictions"),
+    ],
+)
+def test_no_topic_has_two_uses(
+    mistakes: Report, assignments: list[str], place: str, keys: str
+) -> None:
+    message = mistakes(assignments=[*assignments, "commit_interval=soon"])
+    (line,) = [line for line in message.splitlines() if "is the topic" in line]
+    assert line.strip().startswith(place)
+    assert all(key in line for key in keys.split())
+    assert line.endswith("give one of them another name")
+
+
+def test_a_pattern_may_span_the_deployments_topics(load: Load) -> None:
+    assert load(assignments=["source.predictions=[{pattern: .*}]"]).source.predictions
 
 
 def test_mistakes_in_mappings_and_formats_are_placed(mistakes: Report) -> None:

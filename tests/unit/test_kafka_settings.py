@@ -18,6 +18,7 @@ LOGIN: dict[str, Any] = {
 
 
 def test_security_options_pass_through(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
     settings = KafkaSettings(
         bootstrap_servers="a:1, b:2",
         sasl_plain_password="hidden",
@@ -64,13 +65,43 @@ def test_a_renewed_token_is_taken_up(tmp_path: Path) -> None:
         ({"security_protocol": "SASL_SSL"}, "sasl_mechanism"),
         ({"sasl_mechanism": "PLAIN"}, "security_protocol"),
         (LOGIN, "sasl_plain_password"),
-        ({**LOGIN, "sasl_plain_password": "x", "sasl_plain_password_file": "y"}, "not both"),
+        ({**LOGIN, "sasl_plain_password": "x", "sasl_plain_password_file": __file__}, "not both"),
         ({"group_id": "x"}, "group_id"),
+        ({"ssl_check_hostname": "no"}, "ssl_check_hostname"),
     ],
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         KafkaSettings(**options)
+
+
+@pytest.mark.parametrize(
+    "servers",
+    ["host:99999", "host:0", "a:1, b:x", "a:", ":9092", "", " , ", "a:1 b:2", "[::1:9092"],
+)
+def test_servers_have_hosts_and_ports(servers: str) -> None:
+    with pytest.raises(ValidationError, match="is no broker: write host:port"):
+        KafkaSettings(bootstrap_servers=servers)
+
+
+@pytest.mark.parametrize(
+    "servers", ["host", "a-1.b_c:1,10.0.0.1:65535,", "[::1]:9092", "PLAINTEXT://a:9092"]
+)
+def test_servers_may_be_written_as_the_client_reads_them(servers: str) -> None:
+    assert KafkaSettings(bootstrap_servers=servers).bootstrap_servers == servers
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"),
+        *("ssl_password_file", "sasl_plain_password_file", "sasl_oauth_token_file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_mistake(name: str, tmp_path: Path) -> None:
+    for file, problem in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ValidationError, match=f"{file}' cannot be read: {problem}"):
+            KafkaSettings.model_validate({name: str(file)})
 
 
 def test_nobody_there() -> None:

@@ -1,5 +1,6 @@
 """River's detectors by name: the same alarms, and a state that can be written out."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,47 @@ def test_wrong_parameters_are_refused_at_once() -> None:
         RiverSettings(name="KSWIN", parameters={"window": 3, "nonsense": 1})
     with pytest.raises(ValidationError, match="Alpha must be between 0 and 1"):
         RiverSettings(name="KSWIN", parameters={"alpha": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("DDM", {"warm_start": "30"}, "warm_start must be a whole number, not '30'"),
+        ("DDM", {"drift_threshold": "x"}, "drift_threshold must be a finite number, not 'x'"),
+        ("DDM", {"drift_threshold": math.nan}, "drift_threshold must be a finite number, not nan"),
+        ("DDM", {"start": 1, "stop": 2}, "start is none of warm_start, .*; stop is none of"),
+        ("KSWIN", {"stat_size": 30.5}, "stat_size must be a whole number, not 30.5"),
+        ("KSWIN", {"window": "abc"}, "window must be a whole number"),
+        ("KSWIN", {"seed": True}, "seed must be a whole number, not True"),
+        ("KSWIN", {"window_size": 5_000, "stat_size": 3_000}, "fails on trial: Sample larger"),
+        ("HDDMA", {"drift_confidence": "a"}, "drift_confidence must be a finite number, not 'a'"),
+        ("HDDMA", {"drift_confidence": 0}, "fails on trial: float division by zero"),
+        ("HDDMA", {"warning_confidence": 0}, "fails on trial: float division by zero"),
+        ("HDDMA", {"two_sided_test": 1}, "two_sided_test must be true or false, not 1"),
+        ("HDDMW", {"drift_confidence": 1}, "fails on trial"),
+        ("FHDDM", {"sliding_window_size": 0}, "fails on trial"),
+        ("FHDDM", {"short_window_size": 200}, "fails on trial"),
+        ("FHDDM", {"confidence_level": 1}, "fails on trial"),
+    ],
+)
+def test_what_would_fail_on_events_is_refused(
+    name: str, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"parameters of {name}: .*{message}"):
+        RiverSettings(name=name, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("KSWIN", {"seed": 10**12, "alpha": 1}),
+        ("KSWIN", {"window_size": 20_000, "seed": None}),
+        ("DDM", {"warm_start": 10**9}),
+        ("FHDDM", {"short_window_size": None}),
+    ],
+)
+def test_unusual_parameters_are_accepted(name: str, parameters: dict[str, Any]) -> None:
+    assert RiverSettings(name=name, parameters=parameters).parameters == parameters
 
 
 def test_settings_say_which_take_zero_and_one_only() -> None:

@@ -1,11 +1,18 @@
-"""Source settings, and the source that tests use."""
+"""Source settings, which topics they mean, and the source that tests use."""
+
+from collections.abc import Iterator, Sequence
 
 import pytest
+from kafka.errors import NoError
 from kafka.net import transport
 from pydantic import ValidationError
 
+from streamdrift import assembly
+from streamdrift.config import Settings
+from streamdrift.kafka import KafkaSettings
 from streamdrift.records import Partition
-from streamdrift.sources import Source, SourceSettings
+from streamdrift.sources import Source, SourceSettings, discovery
+from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.fetching import enlarge_socket_reads
 from streamdrift.sources.memory import MemorySource
 from streamdrift.sources.packing import Record, pack
@@ -38,6 +45,8 @@ def test_topics_by_name_or_pattern() -> None:
         {"predictions": [{}]},
         {"predictions": [{"name": "a", "pattern": "b"}]},
         {"predictions": [{"pattern": "("}]},
+        {"predictions": ["a", {"name": "a", "format": "json"}]},
+        {"predictions": [{"pattern": "a"}, {"pattern": "a"}]},
         {"start": "yesterday"},
         {"start": "2026-01-01T00:00:00"},
     ],
@@ -45,6 +54,48 @@ def test_topics_by_name_or_pattern() -> None:
 def test_mistakes_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SourceSettings.model_validate(settings)
+
+
+class _Admin:
+    """Knows topics of one partition each, and describes them as a broker does."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def describe_topics(self, wanted: Sequence[str] | None) -> Iterator[dict[str, object]]:
+        for name in self._names if wanted is None else wanted:
+            yield {
+                "name": name,
+                "error_code": NoError.errno,
+                "is_internal": name == "__consumer_offsets",
+                "partitions": [{"partition_index": 0}],
+            }
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_pattern_matches_no_topic_of_the_deployments_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.model_validate(
+        {"name": "a", "source": {"predictions": [{"pattern": ".*"}]}, "alerts": {"topic": "told"}}
+    )
+    own = settings.own_topics().values()
+    assert set(own) == {"told", "a.dead-letters", "a.state", "a.journal"}
+    names = ["events", "b.dead-letters", *own, "__consumer_offsets", "__transaction_state", "_x"]
+    monkeypatch.setattr(discovery, "make_admin", lambda _: _Admin(names))
+    found = Discovery(KafkaSettings(), settings.source.predictions, 60, own)
+    found.close()
+    assert {partition.topic for partition in found.known} == {"events", "b.dead-letters", "_x"}
+
+
+def test_the_service_tells_its_source_which_topics_are_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(assembly, "KafkaSource", lambda *_, own: given.extend(own))
+    settings = Settings.model_validate({"name": "a"})
+    assembly._source_opener(settings)({})
+    assert given == ["a.dead-letters", "a.alerts", "a.state", "a.journal"]
 
 
 def test_memory_source_keeps_the_protocol() -> None:
