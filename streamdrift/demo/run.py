@@ -109,7 +109,14 @@ def _topics(settings: Settings) -> Iterator[None]:
     """Make the demo's topics, and remove them whatever happens."""
     needs = [
         TopicNeed(settings.source.predictions[0].name or "", "events", (Right.READ,), PARTITIONS),
-        TopicNeed(settings.alerts.topic, "alerts", (Right.WRITE,), partitions=1),
+        TopicNeed(
+            settings.alerts.topic,
+            "alerts",
+            (Right.WRITE,),
+            partitions=1,
+            # Delays are measured on the clock of this machine, whatever the broker's habit.
+            configs={"message.timestamp.type": "CreateTime"},
+        ),
     ]
     ensure_topics(settings.kafka, needs, create=True)
     try:
