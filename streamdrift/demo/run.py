@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -16,15 +16,16 @@ from rich.live import Live
 from streamdrift.assembly import make_pipeline, open_session, service_settings
 from streamdrift.config import Settings
 from streamdrift.demo.broker import embedded_broker
+from streamdrift.demo.ending import ended_by_signals
 from streamdrift.demo.injections import Injection, schedule
 from streamdrift.demo.producer import PARTITIONS, Plan, producing
 from streamdrift.demo.scorer import AlertReader, Published, Score, moment, score
-from streamdrift.demo.screen import Picture, closing, draw, injection_line, plain_line
+from streamdrift.demo.screen import Picture, draw, injection_line, plain_line, print_result
 from streamdrift.demo.settings import demo_settings, rate
 from streamdrift.demo.traffic import expected_events
 from streamdrift.demo.warmup import compile_kernels
 from streamdrift.durations import SECOND
-from streamdrift.kafka import make_admin
+from streamdrift.kafka import connection_errors, make_admin
 from streamdrift.logs import set_up_logs
 from streamdrift.metrics import Metrics
 from streamdrift.records import SignalKind
@@ -76,13 +77,15 @@ class _Run:
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; return 0 where all was found and nothing else, 1 where not.
 
-    Raises ConnectionsError where no broker can be had.
+    Raises ConnectionsError where no broker can be had, and SystemExit when a signal asks for
+    an end: by then the broker is stopped, and the topics are removed.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PAGE)
     set_up_logs("error")
     with ExitStack() as stack:
+        stack.enter_context(ended_by_signals())
         servers = options.bootstrap_servers
         if servers is None:
             console.print("starting an embedded broker")
@@ -118,16 +121,14 @@ def _topics(settings: Settings) -> Iterator[None]:
             configs={"message.timestamp.type": "CreateTime"},
         ),
     ]
-    ensure_topics(settings.kafka, needs, create=True)
+    admin = make_admin(settings.kafka)
     try:
+        ensure_topics(settings.kafka, needs, create=True)
         yield
     finally:
-        admin = make_admin(settings.kafka)
-        try:
+        with closing(admin), connection_errors(settings.kafka, "remove the demo's topics"):
             mine = [topic for topic in admin.list_topics() if topic.startswith(settings.name)]
             admin.delete_topics(mine)
-        finally:
-            admin.close()
 
 
 @contextmanager
@@ -148,14 +149,15 @@ def _serving(settings: Settings, metrics: Metrics) -> Iterator[None]:
             failures.append(error)
 
     thread = threading.Thread(target=serve, name="service")
-    thread.start()
     try:
+        thread.start()
         while not service.ready and thread.is_alive():
             time.sleep(0.05)
         yield
     finally:
         service.stop()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
     if failures:
         raise failures[0]
 
@@ -233,7 +235,7 @@ def _picture(run: _Run) -> Picture:
 
 def _report(run: _Run, result: Score) -> None:
     delays = [_events_until(run, verdict.injection, verdict.alert) for verdict in result.verdicts]
-    closing(run.console, result, delays, run.metrics.events())
+    print_result(run.console, result, delays, run.metrics.events())
     if run.options.json_file is not None:
         document = {
             "injections": [
