@@ -5,17 +5,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-import orjson
 from rich.console import Console
 from rich.live import Live
 
 from streamdrift.assembly import make_pipeline, open_session, service_settings
 from streamdrift.config import Settings
 from streamdrift.demo.broker import embedded_broker
+from streamdrift.demo.document import document, opened, save
 from streamdrift.demo.ending import ended_by_signals
 from streamdrift.demo.injections import Injection, schedule
 from streamdrift.demo.producer import PARTITIONS, Plan, producing
@@ -77,13 +78,25 @@ class _Run:
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; return 0 where all was found and nothing else, 1 where not.
 
-    Raises ConnectionsError where no broker can be had, and SystemExit when a signal asks for
+    Raises OutputError where the JSON file cannot be written, before anything is started;
+    ConnectionsError where no broker can be had; and SystemExit when a signal asks for
     an end: by then the broker is stopped, and the topics are removed.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PAGE)
     set_up_logs("error")
+    with ExitStack() as output:
+        # Before the minute that a file that cannot be written would make vain.
+        file = output.enter_context(opened(options.json_file)) if options.json_file else None
+        run = _run_to_the_end(options, console)
+        result = run.score()
+        _report(run, result, file)
+    return 0 if result.perfect else 1
+
+
+def _run_to_the_end(options: DemoOptions, console: Console) -> _Run:
+    """Set everything up, watch the demo to its end, and take everything down."""
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals())
         servers = options.bootstrap_servers
@@ -102,9 +115,7 @@ def run_demo(options: DemoOptions) -> int:
         injections = schedule(options.seconds) if options.injections else ()
         run = _Run(options, console, settings, injections, metrics, reader)
         _watch(run)
-    result = run.score()
-    _report(run, result)
-    return 0 if result.perfect else 1
+    return run
 
 
 @contextmanager
@@ -233,31 +244,11 @@ def _picture(run: _Run) -> Picture:
     )
 
 
-def _report(run: _Run, result: Score) -> None:
+def _report(run: _Run, result: Score, file: FileIO | None) -> None:
     delays = [_events_until(run, verdict.injection, verdict.alert) for verdict in result.verdicts]
     print_result(run.console, result, delays, run.metrics.events())
-    if run.options.json_file is not None:
-        document = {
-            "injections": [
-                {
-                    "name": verdict.injection.name,
-                    "model": verdict.injection.model,
-                    "signals": [
-                        {"column": touched.column, "kind": touched.kind.value}
-                        for touched in verdict.injection.touched
-                    ],
-                    "injected_at": verdict.injection.begin,
-                    "found": verdict.found,
-                    "delay_events": delay,
-                    "delay_seconds": verdict.delay_seconds,
-                    "alert_id": verdict.alert.event["id"] if verdict.alert else None,
-                }
-                for verdict, delay in zip(result.verdicts, delays, strict=True)
-            ],
-            "false_alarms": [alert.event for alert in result.false_alarms],
-            "alerts": [alert.event for alert in run.alerts],
-        }
-        run.options.json_file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    if file is not None:
+        save(file, document(result, delays, run.alerts, run.epoch))
 
 
 def _events_until(run: _Run, injection: Injection, alert: Published | None) -> int | None:

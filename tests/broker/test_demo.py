@@ -17,12 +17,13 @@ def test_demo_finds_all_it_injects_and_cleans_up(embedded: str, tmp_path: Path) 
     options = DemoOptions(seconds=30, plain=True, bootstrap_servers=embedded, json_file=file)
     assert run_demo(options) == 0
     result = json.loads(file.read_bytes())
-    assert set(result) == {"injections", "false_alarms", "alerts"}
+    assert set(result) == {"started_at", "injections", "false_alarms", "alerts"}
     assert len(result["injections"]) == 10
-    ids = {alert["id"] for alert in result["alerts"]}
+    alerts = {alert["id"]: alert for alert in result["alerts"]}
     for injection in result["injections"]:
         assert injection["found"]
-        assert injection["alert_id"] in ids
+        told = alerts[injection["alert_id"]]
+        assert result["started_at"] < injection["injected_at"] <= told["time"]
         assert 0 <= injection["delay_seconds"] < 5
     assert _demo_topics(embedded) == []
 
