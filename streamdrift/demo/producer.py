@@ -53,7 +53,9 @@ def _produce(plan: Plan, ready: "multiprocessing.SimpleQueue[int]") -> None:
     ]
     epoch = time.time_ns() // 1_000 + int(_SETTLE * SECOND)
     ready.put(epoch)
-    while True:
+    parent = multiprocessing.parent_process()
+    # Whoever was killed cannot end this process: it must notice by itself.
+    while parent is not None and parent.is_alive():
         time.sleep(_TURN)
         moment = (time.time_ns() / 1_000 - epoch) / SECOND
         if moment <= 0:

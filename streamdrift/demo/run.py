@@ -3,29 +3,31 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-import orjson
 from rich.console import Console
 from rich.live import Live
 
 from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.demo.broker import embedded_broker
+from streamdrift.demo.document import document, opened, save
+from streamdrift.demo.ending import ended_by_signals
 from streamdrift.demo.injections import Injection, schedule
 from streamdrift.demo.producer import PARTITIONS, Plan, producing
 from streamdrift.demo.scorer import AlertReader, Published, Score, moment, score
-from streamdrift.demo.screen import Picture, closing, draw, injection_line, plain_line
+from streamdrift.demo.screen import Picture, draw, injection_line, plain_line, print_result
 from streamdrift.demo.settings import demo_settings, rate
 from streamdrift.demo.traffic import expected_events
 from streamdrift.demo.warmup import compile_kernels
 from streamdrift.deployment import Deployment
 from streamdrift.durations import SECOND
-from streamdrift.kafka import make_admin
+from streamdrift.kafka import connection_errors, make_admin
 from streamdrift.logs import set_up_logs
 from streamdrift.metrics import Metrics
 from streamdrift.records import SignalKind
@@ -77,13 +79,27 @@ class _Run:
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; return 0 where all was found and nothing else, 1 where not.
 
-    Raises ConnectionsError where no broker can be had.
+    Raises OutputError where the JSON file cannot be written, before anything is started;
+    ConnectionsError where no broker can be had; and SystemExit when a signal asks for
+    an end: by then the broker is stopped, and the topics are removed.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PAGE)
     set_up_logs("error")
+    with ExitStack() as output:
+        # Before the minute that a file that cannot be written would make vain.
+        file = output.enter_context(opened(options.json_file)) if options.json_file else None
+        run = _run_to_the_end(options, console)
+        result = run.score()
+        _report(run, result, file)
+    return 0 if result.perfect else 1
+
+
+def _run_to_the_end(options: DemoOptions, console: Console) -> _Run:
+    """Set everything up, watch the demo to its end, and take everything down."""
     with ExitStack() as stack:
+        stack.enter_context(ended_by_signals())
         servers = options.bootstrap_servers
         if servers is None:
             console.print("starting an embedded broker")
@@ -100,9 +116,7 @@ def run_demo(options: DemoOptions) -> int:
         injections = schedule(options.seconds) if options.injections else ()
         run = _Run(options, console, settings, injections, metrics, reader)
         _watch(run)
-    result = run.score()
-    _report(run, result)
-    return 0 if result.perfect else 1
+    return run
 
 
 @contextmanager
@@ -110,18 +124,23 @@ def _topics(settings: Settings) -> Iterator[None]:
     """Make the demo's topics, and remove them whatever happens."""
     needs = [
         TopicNeed(settings.source.predictions[0].name or "", "events", (Right.READ,), PARTITIONS),
-        TopicNeed(settings.alerts.topic, "alerts", (Right.WRITE,), partitions=1),
+        TopicNeed(
+            settings.alerts.topic,
+            "alerts",
+            (Right.WRITE,),
+            partitions=1,
+            # Delays are measured on the clock of this machine, whatever the broker's habit.
+            configs={"message.timestamp.type": "CreateTime"},
+        ),
     ]
-    ensure_topics(settings.kafka, needs, create=True)
+    admin = make_admin(settings.kafka)
     try:
+        ensure_topics(settings.kafka, needs, create=True)
         yield
     finally:
-        admin = make_admin(settings.kafka)
-        try:
+        with closing(admin), connection_errors(settings.kafka, "remove the demo's topics"):
             mine = [topic for topic in admin.list_topics() if topic.startswith(settings.name)]
             admin.delete_topics(mine)
-        finally:
-            admin.close()
 
 
 @contextmanager
@@ -142,14 +161,15 @@ def _serving(settings: Settings, metrics: Metrics) -> Iterator[None]:
             failures.append(error)
 
     thread = threading.Thread(target=serve, name="service")
-    thread.start()
     try:
+        thread.start()
         while not service.ready and thread.is_alive():
             time.sleep(0.05)
         yield
     finally:
         service.stop()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
     if failures:
         raise failures[0]
 
@@ -225,31 +245,11 @@ def _picture(run: _Run) -> Picture:
     )
 
 
-def _report(run: _Run, result: Score) -> None:
+def _report(run: _Run, result: Score, file: FileIO | None) -> None:
     delays = [_events_until(run, verdict.injection, verdict.alert) for verdict in result.verdicts]
-    closing(run.console, result, delays, run.metrics.events())
-    if run.options.json_file is not None:
-        document = {
-            "injections": [
-                {
-                    "name": verdict.injection.name,
-                    "model": verdict.injection.model,
-                    "signals": [
-                        {"column": touched.column, "kind": touched.kind.value}
-                        for touched in verdict.injection.touched
-                    ],
-                    "injected_at": verdict.injection.begin,
-                    "found": verdict.found,
-                    "delay_events": delay,
-                    "delay_seconds": verdict.delay_seconds,
-                    "alert_id": verdict.alert.event["id"] if verdict.alert else None,
-                }
-                for verdict, delay in zip(result.verdicts, delays, strict=True)
-            ],
-            "false_alarms": [alert.event for alert in result.false_alarms],
-            "alerts": [alert.event for alert in run.alerts],
-        }
-        run.options.json_file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    print_result(run.console, result, delays, run.metrics.events())
+    if file is not None:
+        save(file, document(result, delays, run.alerts, run.epoch))
 
 
 def _events_until(run: _Run, injection: Injection, alert: Published | None) -> int | None:

@@ -55,9 +55,11 @@ def score(injections: Sequence[Injection], alerts: Sequence[Published], epoch: i
     """Judge the alerts of a demo that began at `epoch` (microseconds).
 
     An injection is found by an alert that names its model and its first signal, by column
-    and kind, with a time after it began and before the next on that model. An `opened` is a
-    false alarm, and so is a signal that joins, where no injection that is in effect or
-    recovering touches it.
+    and kind, tells of a time after it began and before the next on that model, and was
+    published in that time too: no slack, as a record's time is when it was handed to the
+    broker, on the clock that times the injections. An `opened` is a false alarm, and so is a
+    signal that joins, where no injection that is in effect or recovering at the alert's own
+    time touches it: late is missed, not false.
     """
     verdicts = tuple(_judge(injection, alerts, epoch) for injection in injections)
     false = tuple(
@@ -70,8 +72,13 @@ def score(injections: Sequence[Injection], alerts: Sequence[Published], epoch: i
 
 def _judge(injection: Injection, alerts: Sequence[Published], epoch: int) -> Verdict:
     for alert in alerts:
-        if _within(injection, alert, epoch) and injection.touched[0] in _new(alert.event):
-            delay = (alert.at - epoch) / SECOND - injection.begin
+        published = (alert.at - epoch) / SECOND
+        if (
+            _within(injection, alert, epoch)
+            and published < injection.over
+            and injection.touched[0] in _new(alert.event)
+        ):
+            delay = published - injection.begin
             return Verdict(injection, alert, max(0.0, delay))
     return Verdict(injection, None, None)
 

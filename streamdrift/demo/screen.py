@@ -158,7 +158,7 @@ def _word(alert: Published) -> str:
     return str(alert.event["type"]).split(".")[-2]
 
 
-def closing(console: Console, score: Score, delays: Sequence[int | None], events: int) -> None:
+def print_result(console: Console, score: Score, delays: Sequence[int | None], events: int) -> None:
     """Print each injection's verdict with the alert's own sentence, and the false alarms."""
     if score.verdicts:
         table = Table(box=box.SIMPLE_HEAD, expand=True, title=None)

@@ -13,7 +13,14 @@ _SPREAD = Touched("amount", SignalKind.SPREAD)
 _INJECTION = Injection("shift", "fraud", (_AMOUNT, _SPREAD), begin=10.0, end=14.0, over=20.0)
 
 
-def _alert(at: float, *signals: Touched, kind: str = "opened", model: str = "fraud") -> Published:
+def _alert(
+    at: float,
+    *signals: Touched,
+    kind: str = "opened",
+    model: str = "fraud",
+    after: float = 1.0,
+) -> Published:
+    """Return an alert of the time `at`, published `after` seconds later."""
     data: dict[str, Any] = {
         "signals": [
             {"name": f"{column} ({kind})", "column": column, "kind": kind.value}
@@ -29,7 +36,7 @@ def _alert(at: float, *signals: Touched, kind: str = "opened", model: str = "fra
         "time": rfc3339(time),
         "data": data,
     }
-    return Published(time + 1_000_000, event)
+    return Published(time + int(after * 1e6), event)
 
 
 def test_alert_that_names_the_first_signal_in_time_is_a_find() -> None:
@@ -46,11 +53,20 @@ def test_alert_that_names_the_first_signal_in_time_is_a_find() -> None:
         _alert(11.0, _SPREAD),
         _alert(9.0, _AMOUNT),
         _alert(21.0, _AMOUNT),
+        _alert(11.0, _AMOUNT, after=9.0),
         _alert(11.0, _AMOUNT, model="other"),
         _alert(11.0, _AMOUNT, kind="resolved"),
         _alert(11.0, Touched("amount", SignalKind.MISSING)),
     ],
-    ids=["another signal", "too early", "too late", "another model", "a resolution", "a kind"],
+    ids=[
+        "another signal",
+        "too early",
+        "too late",
+        "published too late",
+        "another model",
+        "a resolution",
+        "a kind",
+    ],
 )
 def test_other_alerts_find_nothing(alert: Published) -> None:
     assert not score([_INJECTION], [alert], _EPOCH).verdicts[0].found
@@ -61,6 +77,7 @@ def test_other_alerts_find_nothing(alert: Published) -> None:
     [
         (_alert(11.0, _AMOUNT, _SPREAD), False),
         (_alert(16.0, _SPREAD), False),
+        (_alert(11.0, _AMOUNT, after=50.0), False),
         (_alert(9.0, _AMOUNT), True),
         (_alert(11.0, _AMOUNT, Touched("age", SignalKind.VALUE)), True),
         (_alert(11.0, Touched("age", SignalKind.VALUE), _SPREAD, kind="updated"), False),
