@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
-from streamdrift.errors import InputError, OutputError
+from streamdrift.errors import InputError
 from streamdrift.kafka import Outbox
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Floor
 from streamdrift.replay import Publish, Tally, history, replay, summarize
-from streamdrift.sinks.file import StreamSink
+from streamdrift.sinks.file import StreamSink, written_anew
 from streamdrift.sources import TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
 from streamdrift.sources.kafka import KafkaSource
@@ -86,7 +86,7 @@ class _Replayed(NamedTuple):
 def run_replay(options: ReplayOptions, settings: Settings) -> None:
     """Replay what the options name; raise InputError where it cannot be read."""
     start = time.perf_counter()
-    with _output(options.alerts) as stream:
+    with _output(options) as stream:
         sink = StreamSink(stream, settings.name)
 
         def publish(alerts: Sequence[Alert]) -> None:
@@ -103,19 +103,18 @@ def run_replay(options: ReplayOptions, settings: Settings) -> None:
 
 
 @contextmanager
-def _output(path: Path | None) -> Iterator[BinaryIO]:
-    """Open where alerts go: a file, written anew, or stdout."""
-    if path is None:
+def _output(options: ReplayOptions) -> Iterator[BinaryIO]:
+    """Open where alerts go: a file, written anew where the replay succeeds, or stdout."""
+    if options.alerts is None:
         yield sys.stdout.buffer
         return
-    try:
-        stream = path.open("wb")
-    except OSError as error:
-        raise OutputError(
-            f"alerts cannot be written to {path}: {error.strerror}",
-            hint="name a file in an existing folder that you may write to",
-        ) from error
-    with stream:
+    source = Path(options.source)
+    if source.exists() and options.alerts.exists() and source.samefile(options.alerts):
+        raise InputError(
+            f"--alerts {options.alerts} is the file that is replayed",
+            hint="name another file: alerts would take the place of the events",
+        )
+    with written_anew(options.alerts) as stream:
         yield stream
 
 

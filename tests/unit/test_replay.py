@@ -264,6 +264,26 @@ def test_a_file_that_cannot_be_written_is_named(replay_file: ReplayFile, tmp_pat
         replay_file("a.jsonl", "{}\n", alerts=tmp_path / "none" / "alerts.jsonl")
 
 
+@pytest.mark.parametrize("given", ["none.jsonl", "empty.jsonl"])
+def test_alerts_of_before_outlive_a_replay_that_fails(tmp_path: Path, given: str) -> None:
+    target = tmp_path / "alerts.jsonl"
+    target.write_text("old\n")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(InputError, match=given):
+        run_replay(ReplayOptions(str(tmp_path / given), target, None, None, False), settings())
+    assert target.read_text() == "old\n"
+
+
+def test_alerts_never_take_the_place_of_the_events(replay_file: ReplayFile, tmp_path: Path) -> None:
+    text = json.dumps(next(events(1)))
+    path = tmp_path / "self.jsonl"
+    (tmp_path / "link").symlink_to(path)
+    for alerts in (path, tmp_path / "link"):
+        with pytest.raises(InputError, match="is the file that is replayed"):
+            replay_file("self.jsonl", text, alerts=alerts)
+        assert path.read_text() == text
+
+
 def test_options_for_files_are_refused_for_topics() -> None:
     options = ReplayOptions("kafka://t", None, "m", None, False)
     with pytest.raises(InputError, match="--model is for files"):
