@@ -1,6 +1,5 @@
 """JSON events, in any shape that a mapping describes."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +20,7 @@ from streamdrift.decoders.mapping import (
     parse_pointer,
 )
 from streamdrift.decoders.times import INVALID, read_times
+from streamdrift.documents import parse
 from streamdrift.headers import decode_headers
 from streamdrift.records import Batch, Codes, DeadLetter, Decoded, Ints, Messages
 
@@ -255,14 +255,9 @@ def _parse_value(value: bytes) -> tuple[object, str | None, str]:
     if not value.strip():
         return None, "empty", ""
     try:
-        return orjson.loads(value), None, ""
-    except orjson.JSONDecodeError as error:
-        fault = str(error)
-    # NaN and Infinity are no JSON, nor are numbers beyond 64 bits to orjson, but common.
-    try:
-        return json.loads(value), None, ""
-    except (ValueError, RecursionError):
-        return None, "invalid_json", fault
+        return parse(value), None, ""
+    except ValueError as error:
+        return None, "invalid_json", str(error)
 
 
 def _choose(events: _Events, places: Sequence[int] | None) -> _Events:

@@ -16,8 +16,9 @@ from streamdrift.config import Settings, load_settings
 from streamdrift.errors import InputError, OutputError
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Partition
-from streamdrift.replay import Tally, history, replay, summarize
+from streamdrift.replay import Tally, history, replay
 from streamdrift.sources.memory import MemorySource
+from streamdrift.summary import summarize
 
 ReplayFile = Callable[..., tuple[list[Any], str]]
 START = 1_767_225_600
@@ -99,7 +100,7 @@ def test_a_stream_that_does_not_drift_raises_nothing() -> None:
 
 def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
     tally, _, pipeline = replayed(groups(events(2_000), 500))
-    text = "\n".join(summarize(tally, pipeline.monitor, 2.0))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 2.0))
     assert "fraud 3: " in text
     assert "signals watched from event 501 on" in text
     assert "not watched, as identifier: user" in text
@@ -110,7 +111,7 @@ def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
 
 def test_the_summary_says_which_setting_lowers_the_reference() -> None:
     tally, _, pipeline = replayed(groups(events(450), 100))
-    text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
     assert "fraud 3: not watched: 450 events are too few for a reference of 500" in text
     assert "--set 'models.*.reference.events=150'" in text
 
@@ -118,13 +119,15 @@ def test_the_summary_says_which_setting_lowers_the_reference() -> None:
 def test_the_summary_names_a_span_that_is_not_reached() -> None:
     pipeline = make_pipeline(settings("models.*.reference.span=30d"))
     tally, _, _ = replayed(groups(events(800), 100), pipeline)
-    assert "models.*.reference.span" in "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    assert "models.*.reference.span" in "\n".join(
+        summarize(tally, pipeline.monitor, settings().model, 1.0)
+    )
 
 
 def test_the_summary_shows_the_first_message_of_each_reason_that_could_not_be_used() -> None:
     rows: list[dict[str, Any] | bytes] = [*events(20), b"{broken", b"[", *events(3)]
     tally, _, pipeline = replayed([group(rows)])
-    text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
     assert "2 messages or events not used: 2 invalid_json" in text
     assert "the first invalid_json: offset 20:" in text
 
@@ -132,7 +135,10 @@ def test_the_summary_shows_the_first_message_of_each_reason_that_could_not_be_us
 def test_nothing_at_all_is_said_too() -> None:
     tally, alerts, pipeline = replayed([])
     assert alerts == []
-    assert summarize(tally, pipeline.monitor, 0.0)[0] == "no events: nothing was watched"
+    assert (
+        summarize(tally, pipeline.monitor, settings().model, 0.0)[0]
+        == "no events: nothing was watched"
+    )
 
 
 def test_the_history_of_partitions_of_unequal_length_is_one_ordered_stream() -> None:
