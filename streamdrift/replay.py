@@ -1,15 +1,13 @@
 """History through the service's own pipeline: faster than real time, without side effects."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamdrift.monitor import Monitor
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Alert, DeadLetter, Decoded, Messages, Notice, Partition, WarmUp
-from streamdrift.signals.roles import UNWATCHED
+from streamdrift.records import Alert, DeadLetter, Decoded, Messages, Notice, Partition
 from streamdrift.sources import Source
 
 _POLL_SECONDS = 0.5
@@ -30,14 +28,27 @@ class Tally:
     examples: list[DeadLetter] = field(default_factory=list)
     """The first dead letter of each reason, of a few reasons."""
     notices: list[Notice] = field(default_factory=list)
+    tombstones: int = 0
+    """Messages without a value: no events, and no faults."""
+    dropped_fields: int = 0
 
     def read(self, decoded: Decoded) -> None:
         """Count what was decoded."""
         self.events += sum(len(batch) for batch in decoded.batches)
+        self.tombstones += decoded.tombstones
+        self.dropped_fields += decoded.dropped_fields
         for letter in decoded.dead_letters:
             if letter.reason not in self.dead_letters and len(self.examples) < _EXAMPLES:
                 self.examples.append(letter)
             self.dead_letters[letter.reason] += 1
+
+    def reasons(self) -> str:
+        """Return how many messages or events could not be used, by reason."""
+        return ", ".join(f"{count:,} {why}" for why, count in self.dead_letters.most_common())
+
+    def first_of_each(self) -> list[str]:
+        """Return what was wrong with the first of each reason."""
+        return [f"{each.reason}: offset {each.offset}: {each.detail}" for each in self.examples]
 
 
 def replay(
@@ -128,59 +139,4 @@ def _before(messages: Messages, until: int) -> Messages:
         header_start=messages.header_start[:end],
         header_length=messages.header_length[:end],
         next_offset=int(messages.offset[end]),
-    )
-
-
-def summarize(tally: Tally, monitor: Monitor, seconds: float) -> list[str]:
-    """Return the lines that say what was watched, what was not and why, and what came of it."""
-    lines = [line for version in _versions(monitor) for line in version]
-    if not lines:
-        lines.append("no events: nothing was watched")
-    rate = f" ({tally.events / seconds:,.0f} a second)" if seconds > 0 else ""
-    lines.append(f"{tally.events:,} events in {seconds:.1f} s{rate}")
-    alerts = ", ".join(f"{count} {name}" for name, count in sorted(tally.alerts.items()))
-    lines.append(f"{tally.alerts.total()} alerts" + (f": {alerts}" if alerts else ""))
-    if tally.dead_letters:
-        reasons = ", ".join(f"{count:,} {why}" for why, count in tally.dead_letters.most_common())
-        lines.append(f"{tally.dead_letters.total():,} messages or events not used: {reasons}")
-        lines += [
-            f"  the first {letter.reason}: offset {letter.offset}: {letter.detail}"
-            for letter in tally.examples
-        ]
-    return lines
-
-
-def _versions(monitor: Monitor) -> Iterator[list[str]]:
-    warm_ups: Mapping[tuple[str, str], WarmUp] = {
-        (each.model, each.version): each for each in monitor.warm_ups()
-    }
-    for version in monitor.versions():
-        name = f"{version.model} {version.version}".strip()
-        warm_up = warm_ups[version.model, version.version]
-        if not warm_up.complete:
-            yield [_not_enough(name, warm_up)]
-            continue
-        kinds = Counter(signal.kind.value for signal in version.signals)
-        counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        lines = [
-            f"{name}: {len(version.signals)} signals watched from event {warm_up.events + 1:,} on"
-            + (f": {counted}" if counted else "")
-        ]
-        for role in sorted(UNWATCHED):
-            names = [key.name for key, each in version.roles.items() if each is role]
-            if names:
-                lines.append(f"  not watched, as {role.value}: {', '.join(names)}")
-        yield lines
-
-
-def _not_enough(name: str, warm_up: WarmUp) -> str:
-    setting = "models.*.reference.events"
-    if warm_up.events >= warm_up.wanted:
-        return (
-            f"{name}: not watched: its {warm_up.events:,} events do not span the time of "
-            "models.*.reference.span yet: lower that"
-        )
-    return (
-        f"{name}: not watched: {warm_up.events:,} events are too few for a reference of "
-        f"{warm_up.wanted:,}: lower it with --set '{setting}={max(100, warm_up.events // 3)}'"
     )

@@ -16,16 +16,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
-from streamdrift.errors import InputError, OutputError
+from streamdrift.errors import InputError
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Floor
-from streamdrift.replay import Publish, Tally, history, replay, summarize
-from streamdrift.sinks.file import StreamSink
+from streamdrift.replay import Publish, Tally, history, replay
+from streamdrift.sinks.file import StreamSink, written_anew
 from streamdrift.sources import TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
 from streamdrift.sources.kafka import KafkaSource
+from streamdrift.sources.layout import Layout
 from streamdrift.state.journal import read_journal
 from streamdrift.state.kafka import KafkaLog
+from streamdrift.summary import clock_lines, summarize
+from streamdrift.time_order import Sorting, in_time_order, plausible
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class _Replayed(NamedTuple):
 def run_replay(options: ReplayOptions, settings: Settings) -> None:
     """Replay what the options name; raise InputError where it cannot be read."""
     start = time.perf_counter()
-    with _output(options.alerts) as stream:
+    with _output(options) as stream:
         sink = StreamSink(stream, settings.name)
 
         def publish(alerts: Sequence[Alert]) -> None:
@@ -97,24 +100,24 @@ def run_replay(options: ReplayOptions, settings: Settings) -> None:
         else:
             replayed = _replay_file(options, settings, publish)
     seconds = time.perf_counter() - start
-    for line in [*summarize(replayed.tally, replayed.monitor, seconds), *replayed.remarks]:
+    lines = summarize(replayed.tally, replayed.monitor, settings.model, seconds)
+    for line in [*lines, *replayed.remarks]:
         typer.echo(line, err=True)
 
 
 @contextmanager
-def _output(path: Path | None) -> Iterator[BinaryIO]:
-    """Open where alerts go: a file, written anew, or stdout."""
-    if path is None:
+def _output(options: ReplayOptions) -> Iterator[BinaryIO]:
+    """Open where alerts go: a file, written anew where the replay succeeds, or stdout."""
+    if options.alerts is None:
         yield sys.stdout.buffer
         return
-    try:
-        stream = path.open("wb")
-    except OSError as error:
-        raise OutputError(
-            f"alerts cannot be written to {path}: {error.strerror}",
-            hint="name a file in an existing folder that you may write to",
-        ) from error
-    with stream:
+    source = Path(options.source)
+    if source.exists() and options.alerts.exists() and source.samefile(options.alerts):
+        raise InputError(
+            f"--alerts {options.alerts} is the file that is replayed",
+            hint="name another file: alerts would take the place of the events",
+        )
+    with written_anew(options.alerts) as stream:
         yield stream
 
 
@@ -122,21 +125,61 @@ def _replay_file(options: ReplayOptions, settings: Settings, publish: Publish) -
     if options.journal:
         raise InputError("--journal is for topics: a file has one partition and no verdicts")
     spacing = options.events_per_day or EVENTS_PER_DAY
-    file = open_file(options.source, model=options.model, events_per_day=spacing)
-    # What the settings say of the mapping goes before what the file's columns suggest.
-    mapping = {**(file.mapping or {}), **settings.source.mapping}
-    timed = file.timed or "time" in settings.source.mapping
-    pipeline = make_pipeline(settings, lambda _: make_decoder("json", mapping), timed=timed)
+    given = settings.source.mapping
+    file = open_file(options.source, model=options.model, events_per_day=spacing, mapping=given)
+    decoder = make_decoder("json", file.layout.mapping)
+    pipeline = make_pipeline(settings, timed=file.layout.time is not None)
     pipeline.ordering.assign([file.partition], believed=True)
+    parts = (plausible(messages, decoder.decode(messages)) for messages in file)
+    sorting = Sorting()
+    # A stream is taken as it came, as the service would; a table may be anyhow.
+    decoded = in_time_order(parts, sorting) if file.table else parts
     with _progress(options.source, lambda: (file.progress.done, file.progress.total)) as show:
-        tally = replay(file, pipeline, publish, show)
-    if timed:
-        return _Replayed(tally, pipeline.monitor)
-    remark = (
+        tally = replay(decoded, pipeline, publish, show)
+    if not tally.events:
+        raise _unusable(options.source, tally)
+    remarks = _remarks_on_time(file.layout, spacing)
+    if sorting.late:
+        remarks.append(
+            f"{sorting.late:,} of {sorting.events:,} rows are older than one before them: all were "
+            "sorted by time, and offsets count them as sorted"
+        )
+    hint = "sort the file by time, and replay it again"
+    remarks += clock_lines(pipeline.ordering.counts(), hint)
+    return _Replayed(tally, pipeline.monitor, tuple(remarks))
+
+
+_ADVICE = {
+    "invalid_json": "write one JSON object a line; a table must end in .csv or .parquet",
+    "invalid_time": "write times as 2026-01-31T12:00:00Z or as seconds since 1970, or do without "
+    "them with --set source.mapping.time=null",
+}
+"""What to do where no event could be used, by the commonest reason."""
+
+
+def _unusable(source: str, tally: Tally) -> InputError:
+    message = f"{source} has no event that can be used"
+    if not tally.dead_letters:
+        return InputError(message, hint="its rows are empty arrays: check what wrote them")
+    ((reason, _),) = tally.dead_letters.most_common(1)
+    first = "".join(f"\nthe first {line}" for line in tally.first_of_each())
+    advice = "say where an event's parts stand, as with --set source.mapping.features=/inputs"
+    return InputError(f"{message}: {tally.reasons()}{first}", hint=_ADVICE.get(reason, advice))
+
+
+def _remarks_on_time(layout: Layout, spacing: float) -> list[str]:
+    remarks = [
+        f"the column {name} is not taken as the time, as it holds none (RFC 3339, or a number "
+        "since the epoch, from 2000 on)"
+        for name in layout.passed_over
+    ]
+    if layout.time is not None:
+        return [*remarks, f"the time of the events is {layout.time}"]
+    made_up = (
         f"the rows have no time: they are taken as {spacing:,.0f} events a day "
         "(--events-per-day), and silence is not watched"
     )
-    return _Replayed(tally, pipeline.monitor, (remark,))
+    return [*remarks, made_up]
 
 
 def _replay_topic(options: ReplayOptions, settings: Settings, publish: Publish) -> _Replayed:
@@ -169,7 +212,11 @@ def _replay_topic(options: ReplayOptions, settings: Settings, publish: Publish) 
             )
         given = history(source, pipeline, settings.ordering.max_pending, wanted.until)
         with _progress(options.source, _read_of(source)) as show:
-            return _Replayed(replay(given, pipeline, publish, show), pipeline.monitor)
+            tally = replay(given, pipeline, publish, show)
+        tally.notices += source.notices()
+        hint = "their producers' clocks differ, or they were held up"
+        remarks = clock_lines(pipeline.ordering.counts(), hint)
+        return _Replayed(tally, pipeline.monitor, tuple(remarks))
     finally:
         source.close()
 

@@ -1,8 +1,6 @@
 """JSON events, in any shape that a mapping describes."""
 
-import json
 import math
-import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +22,7 @@ from streamdrift.decoders.mapping import (
     parse_pointer,
 )
 from streamdrift.decoders.times import INVALID, read_times, record_times
+from streamdrift.documents import HalfPairError, parse
 from streamdrift.headers import decode_headers
 from streamdrift.records import Batch, Codes, ColumnKey, DeadLetter, Decoded, Ints, Messages
 
@@ -45,10 +44,6 @@ _HINTS = {
 }
 """Every reason for a dead letter, and what it says to the operator."""
 
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
-)
-"""An escape in a JSON text, or a surrogate pair of two; group 1 where it is only half of one."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel = 3
@@ -284,17 +279,11 @@ def _parse_value(value: bytes) -> tuple[object, str | None, str]:
     if not value.strip():
         return None, "empty", ""
     try:
-        return orjson.loads(value), None, ""
-    except orjson.JSONDecodeError as error:
-        fault = str(error)
-    # NaN and Infinity are no JSON, nor are numbers beyond 64 bits to orjson, but common.
-    try:
-        text = value.decode("utf-8-sig")
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return None, "invalid_json", fault
-    half = next((escape[0] for escape in _ESCAPE.finditer(text) if escape[1]), None)
-    return (document, None, "") if half is None else (None, "invalid_text", f"found {half}")
+        return parse(value), None, ""
+    except HalfPairError as error:
+        return None, "invalid_text", str(error)
+    except ValueError as error:
+        return None, "invalid_json", str(error)
 
 
 def _choose(events: _Events, places: Sequence[int] | None) -> _Events:

@@ -1,7 +1,10 @@
 """Alerts as JSON Lines: to a file, or to a stream such as the terminal."""
 
+import errno
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +48,41 @@ class StreamSink:
 
     def close(self) -> None:
         """Leave the stream open: it is not this sink's."""
+
+
+@contextmanager
+def written_anew(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for the block to write; it takes the place of `path` when the block ends.
+
+    Where the block fails, what was at `path` stays. What is no plain file (a pipe, a
+    device) is written to at once. Raises OutputError where that cannot be done.
+    """
+    target = path.resolve()
+    plain = target.is_file() or not target.exists()
+    beside = target.with_name(f".{target.name}.{os.getpid()}") if plain else target
+    try:
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        stream = beside.open("wb")
+    except OSError as error:
+        raise _failure(str(path), error) from error
+    try:
+        with stream:
+            yield stream
+        if plain:
+            _put_in_place(beside, target)
+    finally:
+        if plain:
+            beside.unlink(missing_ok=True)
+
+
+def _put_in_place(beside: Path, target: Path) -> None:
+    try:
+        if target.exists():
+            shutil.copymode(target, beside)
+        beside.replace(target)
+    except OSError as error:
+        raise _failure(str(target), error) from error
 
 
 class FileSink:

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from streamdrift.errors import OutputError
-from streamdrift.sinks.file import FileSink, StreamSink
+from streamdrift.sinks.file import FileSink, StreamSink, written_anew
 from tests.alerts import make_alert
 
 
@@ -83,3 +83,34 @@ def test_a_stream_that_nobody_reads_is_an_output_error() -> None:
         sink = StreamSink(cast(BinaryIO, stream), "streamdrift")
         with pytest.raises(OutputError, match="the output"):
             sink.write([make_alert(1)])
+
+
+def test_a_file_written_anew_keeps_what_it_had_until_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text("old")
+    path.chmod(0o600)
+    with written_anew(path) as stream:
+        stream.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ZeroDivisionError), written_anew(path) as stream:
+        stream.write(b"half" * (1 // 0))
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_one_when_its_file_is_written_anew(tmp_path: Path) -> None:
+    target, link = tmp_path / "alerts.jsonl", tmp_path / "latest"
+    target.write_text("old")
+    link.symlink_to(target)
+    with written_anew(link) as stream:
+        stream.write(b"new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_device_is_written_to_at_once() -> None:
+    with written_anew(Path(os.devnull)) as stream:
+        stream.write(b"new")
+    assert not Path(os.devnull).is_file()

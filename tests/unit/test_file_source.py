@@ -1,6 +1,8 @@
 import gzip
 import io
+import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError
-from streamdrift.records import Batch, Group, Kind
+from streamdrift.records import Batch, ColumnKey, Group, Kind
 from streamdrift.sources.file import CHUNK, open_file
 from tests.batches import START, feature
 from tests.messages import event
@@ -22,7 +24,7 @@ from tests.messages import event
 
 def _batches(path: Path | str, **options: Any) -> list[Batch]:
     source = open_file(str(path), **options)
-    decoder = make_decoder("json", source.mapping or {})
+    decoder = make_decoder("json", source.layout.mapping)
     decoded = [decoder.decode(chunk) for chunk in source]
     assert all(part.dead_letters == () for part in decoded)
     return [batch for part in decoded for batch in part.batches]
@@ -43,7 +45,7 @@ def _outputs(batch: Batch) -> set[str]:
 
 def test_events_as_the_service_reads_them_are_left_alone(tmp_path: Path) -> None:
     path = _write(tmp_path / "day.jsonl", event() + b"\n\n" + event(model="other") + b"\n")
-    assert open_file(str(path)).mapping is None
+    assert open_file(str(path)).layout.mapping == {"time": "/timestamp"}
     assert [batch.model for batch in _batches(path)] == ["fraud", "other"]
 
 
@@ -77,6 +79,93 @@ def test_csv_cells_are_typed_one_by_one(tmp_path: Path) -> None:
     assert "label" in _outputs(batch)
 
 
+def test_names_in_csv_stay_as_they_are_written(tmp_path: Path) -> None:
+    text = "model,version,user_id,label,zip\nm,3.10,7,1,90210\nm,3.1,8,none,01005\n"
+    batches = _batches(_write(tmp_path / "churn.csv", text))
+    assert [batch.version for batch in batches] == ["3.10", "3.1"]
+    strings = [
+        [batch.columns[key].strings for key in (feature("user_id"), feature("zip"))]
+        for batch in batches
+    ]
+    assert strings == [[("7",), ("90210",)], [("8",), ("01005",)]]
+    labels = [batch.columns[ColumnKey(Group.OUTPUT, "label")].strings for batch in batches]
+    assert labels == [("1",), ("none",)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_is_separated_by_what_separates_its_header(tmp_path: Path, delimiter: str) -> None:
+    lines = delimiter.join(["amount", "country"]), delimiter.join(["1.5", "DE"])
+    (batch,) = _batches(_write(tmp_path / "a.csv", "\n".join(lines)))
+    assert _features(batch) == {"amount", "country"}
+    assert batch.columns[feature("amount")].numbers.tolist() == [1.5]
+
+
+def test_csv_with_a_header_in_quotes_is_separated_by_commas(tmp_path: Path) -> None:
+    (batch,) = _batches(_write(tmp_path / "a.csv", '"a;b;c",d\n1,2\n'))
+    assert _features(batch) == {"a;b;c", "d"}
+
+
+def test_a_missing_value_written_as_nan_hides_no_event(tmp_path: Path) -> None:
+    row = {**json.loads(event()), "features": {"age": float("nan"), "big": 1 << 70}}
+    lines = _batches(_write(tmp_path / "a.jsonl", json.dumps(row) + "\n"))
+    array = _batches(_write(tmp_path / "a.json", json.dumps([row])))
+    for (batch,) in (lines, array):
+        assert batch.model == "fraud"
+        assert _features(batch) == {"age", "big"}
+        assert batch.columns[feature("age")].kinds.tolist() == [Kind.NULL]
+        assert batch.columns[feature("big")].numbers.tolist() == [float(1 << 70)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("timestamp", "2026-01-01T00:00:00Z"),
+        ("Timestamp", 1_767_225_600),
+        ("TIME", 1_767_225_600_000),
+        ("datetime", "1767225600000000"),
+        ("Date", "2026-01-01"),
+    ],
+)
+def test_a_column_named_like_a_time_is_the_time_where_it_holds_times(
+    tmp_path: Path, name: str, cell: object
+) -> None:
+    path = _write(tmp_path / "a.jsonl", json.dumps({name: cell, "age": 1}))
+    assert open_file(str(path)).layout.time == name
+    (batch,) = _batches(path)
+    assert batch.time.tolist() == [START]
+    assert _features(batch) == {"age"}
+
+
+@pytest.mark.parametrize("cell", [0.5, 86_400, 1e21, "monday", "12:30", True, [1], -1e9])
+def test_a_column_named_like_a_time_is_a_feature_where_it_holds_none(
+    tmp_path: Path, cell: object
+) -> None:
+    path = _write(tmp_path / "a.jsonl", json.dumps({"time": cell, "age": 1}))
+    layout = open_file(str(path)).layout
+    assert (layout.time, layout.passed_over) == (None, ("time",))
+    (batch,) = _batches(path)
+    assert _features(batch) == {"age", "time"}
+
+
+def test_the_likeliest_column_that_holds_times_is_the_time(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.csv", "time,Date\n0.5,2026-01-01\n")
+    assert open_file(str(path)).layout.time == "Date"
+    (batch,) = _batches(path)
+    assert _features(batch) == {"time"}
+
+
+def test_dates_that_cannot_be_read_are_meant_as_the_time_all_the_same(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.csv", "time,a\n01/02/2026 10:00,1\n")
+    assert open_file(str(path)).layout.time == "time"
+
+
+def test_what_a_mapping_says_of_the_time_goes_before_its_name(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.csv", "time,at\n2026-01-01,2026-01-02\n")
+    assert open_file(str(path), mapping={"time": "/at"}).layout.time == "at"
+    layout = open_file(str(path), mapping={"time": None}).layout
+    assert (layout.time, layout.passed_over) == (None, ())
+
+
 def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     table = pa.table(
         {
@@ -105,11 +194,11 @@ def test_parts_that_no_row_has_are_not_watched(tmp_path: Path) -> None:
 
 def test_rows_without_time_are_spaced_and_said_to_be(tmp_path: Path) -> None:
     path = _write(tmp_path / "churn.csv", "age\n1\n2\n3\n")
-    assert not open_file(str(path)).timed
+    assert open_file(str(path)).layout.time is None
     (batch,) = _batches(path, events_per_day=24)
     assert np.diff(batch.time).tolist() == [3_600_000_000] * 2
     timed = _write(tmp_path / "timed.csv", "age,time\n1,2026-01-01\n")
-    assert open_file(str(timed)).timed
+    assert open_file(str(timed)).layout.time == "time"
     (batch,) = _batches(timed)
     assert _features(batch) == {"age"}
     assert batch.time[0] == START
@@ -136,8 +225,12 @@ def test_large_files_come_in_chunks_with_progress(tmp_path: Path) -> None:
     assert source.progress.done == source.progress.total == len(lines)
 
 
-def test_stdin_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"age": 3}\n')))
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_stdin_is_json_lines(
+    monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    stream = io.BufferedReader(io.BytesIO(pack(b'{"age": 3}\n')))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
     (batch,) = _batches("-")
     assert batch.model == "stdin"
 
@@ -159,6 +252,8 @@ def test_stdin_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a.jsonl.gz", gzip.compress(b'{"age": 1}\n' * 9_999)[:-20], "no whole gzip file"),
         ("a.xlsx", "x", "cannot be read"),
         ("a.parquet.gz", "x", "cannot be read"),
+        ("a.csv", b"\x00\xff\x80", "line 1"),
+        ("a.parquet", "", "no Parquet file"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_file_and_place(
@@ -173,6 +268,20 @@ def test_what_cannot_be_read_is_said_with_file_and_place(
 def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         open_file(str(tmp_path / "none.csv"))
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match="is a folder"):
-        open_file(str(tmp_path / "folder.csv"))
+    for name in ("folder.csv", "folder"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(InputError, match="is a folder"):
+            open_file(str(tmp_path / name))
+
+
+def test_a_file_without_rights_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    path = _write(tmp_path / "a.csv", "age\n1\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match="may not be read") as caught:
+        open_file(str(path))
+    assert caught.value.hint

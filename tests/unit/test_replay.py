@@ -13,11 +13,15 @@ import pytest
 from streamdrift.assembly import make_pipeline
 from streamdrift.commands.replay import ReplayOptions, TopicRange, parse_topic, run_replay
 from streamdrift.config import Settings, load_settings
+from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Alert, Messages, Partition
-from streamdrift.replay import Tally, history, replay, summarize
+from streamdrift.records import Alert, Messages, Notice, Partition
+from streamdrift.replay import Tally, history, replay
 from streamdrift.sources.memory import MemorySource
+from streamdrift.summary import summarize
+from streamdrift.time_order import Sorting, in_time_order
+from tests.batches import feature
 
 ReplayFile = Callable[..., tuple[list[Any], str]]
 START = 1_767_225_600
@@ -99,7 +103,7 @@ def test_a_stream_that_does_not_drift_raises_nothing() -> None:
 
 def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
     tally, _, pipeline = replayed(groups(events(2_000), 500))
-    text = "\n".join(summarize(tally, pipeline.monitor, 2.0))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 2.0))
     assert "fraud 3: " in text
     assert "signals watched from event 501 on" in text
     assert "not watched, as identifier: user" in text
@@ -110,7 +114,7 @@ def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
 
 def test_the_summary_says_which_setting_lowers_the_reference() -> None:
     tally, _, pipeline = replayed(groups(events(450), 100))
-    text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
     assert "fraud 3: not watched: 450 events are too few for a reference of 500" in text
     assert "--set 'models.*.reference.events=150'" in text
 
@@ -118,21 +122,81 @@ def test_the_summary_says_which_setting_lowers_the_reference() -> None:
 def test_the_summary_names_a_span_that_is_not_reached() -> None:
     pipeline = make_pipeline(settings("models.*.reference.span=30d"))
     tally, _, _ = replayed(groups(events(800), 100), pipeline)
-    assert "models.*.reference.span" in "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    assert "models.*.reference.span" in "\n".join(
+        summarize(tally, pipeline.monitor, settings().model, 1.0)
+    )
 
 
 def test_the_summary_shows_the_first_message_of_each_reason_that_could_not_be_used() -> None:
     rows: list[dict[str, Any] | bytes] = [*events(20), b"{broken", b"[", *events(3)]
     tally, _, pipeline = replayed([group(rows)])
-    text = "\n".join(summarize(tally, pipeline.monitor, 1.0))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
     assert "2 messages or events not used: 2 invalid_json" in text
     assert "the first invalid_json: offset 20:" in text
+
+
+def test_the_summary_says_truly_why_a_column_is_not_watched() -> None:
+    rows = [{**row, "features": {**row["features"], "tags": ["x"], "z": 1}} for row in events(600)]
+    chosen = settings("models.*.ignore=[amount]", "models.*.roles.z=ignored")
+    pipeline = make_pipeline(chosen)
+    tally, _, _ = replayed(groups(rows, 100), pipeline)
+    text = "\n".join(summarize(tally, pipeline.monitor, chosen.model, 1.0))
+    assert "not watched, as models.*.ignore says: amount" in text
+    assert "not watched, as models.*.roles says: z" in text
+    assert "not watched, as neither number, text nor truth value: tags" in text
+    assert "as ignored" not in text
+
+
+def test_the_summary_names_the_columns_beyond_the_limit() -> None:
+    chosen = settings("models.*.max_columns=2")
+    pipeline = make_pipeline(chosen)
+    tally, _, _ = replayed(groups(events(600), 100), pipeline)
+    text = "\n".join(summarize(tally, pipeline.monitor, chosen.model, 1.0))
+    assert "not watched, beyond models.*.max_columns of 2: " in text
+
+
+def test_the_summary_prints_the_notices() -> None:
+    rows = list(events(900))
+    rows[700]["features"]["late_one"] = 1
+    tally, _, pipeline = replayed(groups(rows, 100))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
+    assert (
+        "fraud 3: columns appeared (columns: late_one; effect: not watched until a new reference)"
+        in text
+    )
+    assert "reference complete" not in text
+
+
+def test_the_summary_limits_the_notices() -> None:
+    tally = Tally(notices=[Notice("odd", "m", str(i), {}) for i in range(12)])
+    text = "\n".join(summarize(tally, make_pipeline(settings()).monitor, settings().model, 1.0))
+    assert "m 9: odd\nand 2 notices more" in text
+
+
+def test_the_summary_names_versions_that_were_forgotten() -> None:
+    rows = list(events(1_200))
+    for row in rows[600:]:
+        row["version"] = "4"
+        row["timestamp"] += 30 * 86_400
+    tally, _, pipeline = replayed(groups(rows, 100))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
+    assert "fraud 3: sent nothing for models.*.retire_after, and were forgotten" in text
+
+
+def test_the_summary_counts_fields_beyond_the_limit_of_an_event() -> None:
+    rows = [{"model": "m", "features": {f"f{i}": i for i in range(1_003)}}]
+    tally, _, pipeline = replayed([group(rows)])
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
+    assert "3 fields of events with too many were not watched" in text
 
 
 def test_nothing_at_all_is_said_too() -> None:
     tally, alerts, pipeline = replayed([])
     assert alerts == []
-    assert summarize(tally, pipeline.monitor, 0.0)[0] == "no events: nothing was watched"
+    assert (
+        summarize(tally, pipeline.monitor, settings().model, 0.0)[0]
+        == "no events: nothing was watched"
+    )
 
 
 def test_the_history_of_partitions_of_unequal_length_is_one_ordered_stream() -> None:
@@ -262,6 +326,131 @@ def test_alerts_can_go_to_a_file_which_is_written_anew(
 def test_a_file_that_cannot_be_written_is_named(replay_file: ReplayFile, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         replay_file("a.jsonl", "{}\n", alerts=tmp_path / "none" / "alerts.jsonl")
+
+
+@pytest.mark.parametrize("given", ["none.jsonl", "empty.jsonl"])
+def test_alerts_of_before_outlive_a_replay_that_fails(tmp_path: Path, given: str) -> None:
+    target = tmp_path / "alerts.jsonl"
+    target.write_text("old\n")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(InputError, match=given):
+        run_replay(ReplayOptions(str(tmp_path / given), target, None, None, False), settings())
+    assert target.read_text() == "old\n"
+
+
+def test_alerts_never_take_the_place_of_the_events(replay_file: ReplayFile, tmp_path: Path) -> None:
+    text = json.dumps(next(events(1)))
+    path = tmp_path / "self.jsonl"
+    (tmp_path / "link").symlink_to(path)
+    for alerts in (path, tmp_path / "link"):
+        with pytest.raises(InputError, match="is the file that is replayed"):
+            replay_file("self.jsonl", text, alerts=alerts)
+        assert path.read_text() == text
+
+
+def table(count: int, shift_at: int, step: int = 1) -> list[str]:
+    draw = random.Random(5)
+    return [
+        f"{START + i * step},{draw.gauss(3 if i >= shift_at else 0, 1):.4f}" for i in range(count)
+    ]
+
+
+def test_a_table_that_is_newest_first_is_sorted_by_time(replay_file: ReplayFile) -> None:
+    rows = table(3_000, shift_at=1_500)
+    expected, err = replay_file("fraud.csv", "time,a\n" + "\n".join(rows), *SMALL)
+    assert "older than" not in err
+    alerts, err = replay_file("fraud.csv", "time,a\n" + "\n".join(rows[::-1]), *SMALL)
+    assert alerts == expected
+    assert alerts[0]["time"].startswith("2026-01-01T00:2")
+    assert "2,999 of 3,000 rows are older than one before them: all were sorted" in err
+
+
+def test_events_that_are_newest_first_are_counted_with_advice(replay_file: ReplayFile) -> None:
+    rows = [json.dumps(row) for row in events(600)]
+    _, err = replay_file("fraud.jsonl", "\n".join(rows[::-1]), *SMALL)
+    assert "599 events are older than one before them, and took its time: sort the file" in err
+
+
+def test_sorting_keeps_rows_of_one_time_and_dead_letters(replay_file: ReplayFile) -> None:
+    rows = [f"{row},fraud" for row in table(1_000, shift_at=1_000)]
+    rows[3] = f"{START},1.0,{'x' * 9_999}"
+    _, err = replay_file("m.csv", "time,a,model\n" + "\n".join(rows[::-1]), *SMALL)
+    assert "999 events in" in err
+    assert "1 messages or events not used: 1 invalid_name" in err
+
+
+def test_only_tables_that_can_be_held_are_sorted() -> None:
+    decoder = make_decoder("json", {})
+    parts = [decoder.decode(part) for part in groups(list(events(100))[::-1], 30)]
+    sorting = Sorting()
+    assert list(in_time_order(parts, sorting, limit=99)) == parts
+    assert sorting == Sorting()
+    (whole,) = in_time_order(parts, sorting, limit=100)
+    assert sorting == Sorting(late=99, events=100)
+    (batch,) = whole.batches
+    assert batch.offset.tolist() == list(range(100))
+    assert (np.diff(batch.time) > 0).all()
+    assert whole.next_offset == 100
+
+
+def test_events_of_one_time_stay_in_their_order_when_sorted() -> None:
+    rows = [{**row, "timestamp": START - i // 10} for i, row in enumerate(events(40))]
+    (whole,) = in_time_order([make_decoder("json", {}).decode(group(rows))], Sorting())
+    (batch,) = whole.batches
+    turns = batch.columns[feature("turn")].numbers.astype(int).tolist()
+    assert turns == [*range(30, 40), *range(20, 30), *range(10, 20), *range(10)]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1e21, "lies beyond the year 2200"),
+        (7_258_118_400, "lies beyond the year 2200"),
+        (None, "has no time"),
+    ],
+)
+def test_one_wrong_clock_does_not_date_the_events_after_it(
+    replay_file: ReplayFile, value: object, said: str
+) -> None:
+    rows = list(events(3_000, shift_at=1_500))
+    rows[5]["timestamp"] = value
+    alerts, err = replay_file("fraud.jsonl", "\n".join(map(json.dumps, rows)), *SMALL)
+    assert alerts[0]["time"].startswith("2026-01-01T00:2")
+    assert "1 messages or events not used: 1 invalid_time" in err
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said", "advice"),
+    [
+        ("a.csv", "time,a\n" + "01/02/2026 10:00,1\n" * 30, "30 invalid_time", "mapping.time=null"),
+        ("a.jsonl", "age,city\n3,Bonn\n", "2 invalid_json", "must end in .csv"),
+        ("a.jsonl", "\x00\x01\x02", "1 invalid_json", "one JSON object a line"),
+        ("a.jsonl", '{"model": null}\n', "1 no_model", "source.mapping"),
+        ("a.jsonl", "[]\n", "has no event that can be used", "empty arrays"),
+    ],
+)
+def test_a_file_without_a_usable_event_is_an_error_with_advice(
+    replay_file: ReplayFile, name: str, text: str, said: str, advice: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        replay_file(name, text)
+    assert advice in (caught.value.hint or "")
+
+
+def test_rows_are_read_without_the_times_that_cannot_be(replay_file: ReplayFile) -> None:
+    text = "time,a\n" + "01/02/2026 10:00,1\n" * 30
+    _, err = replay_file("a.csv", text, "source.mapping.time=null")
+    assert "30 events in" in err
+    assert "the rows have no time" in err
+
+
+def test_the_column_of_the_time_is_said(replay_file: ReplayFile) -> None:
+    _, err = replay_file("a.csv", "time,Date\n0.5,2026-01-01\n")
+    assert "the time of the events is Date" in err
+    _, err = replay_file("a.csv", "time,a\n0.5,1\n")
+    assert "the column time is not taken as the time, as it holds none" in err
+    assert "the rows have no time" in err
 
 
 def test_options_for_files_are_refused_for_topics() -> None:

@@ -7,7 +7,7 @@ from kafka.errors import NoError
 from kafka.net import transport
 from pydantic import ValidationError
 
-from streamdrift import assembly
+from streamdrift import deployment
 from streamdrift.config import Settings
 from streamdrift.kafka import KafkaSettings
 from streamdrift.records import Partition
@@ -92,9 +92,9 @@ def test_the_service_tells_its_source_which_topics_are_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: list[object] = []
-    monkeypatch.setattr(assembly, "KafkaSource", lambda *_, own: given.extend(own))
+    monkeypatch.setattr(deployment, "KafkaSource", lambda *_, own: given.extend(own))
     settings = Settings.model_validate({"name": "a"})
-    assembly._source_opener(settings)({})
+    deployment.Deployment(settings)._open_source({})
     assert given == ["a.dead-letters", "a.alerts", "a.state", "a.journal"]
 
 
