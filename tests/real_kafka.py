@@ -26,18 +26,18 @@ class UnavailableError(Exception):
     """This machine cannot run the broker; the message says what is missing."""
 
 
-def missing_part() -> str | None:
+def _missing_part() -> str | None:
     """Return what this machine lacks to run the broker, as far as it can be seen at once."""
     if shutil.which("java") is None:
-        return "Java is missing: install a JRE, 17 or newer (default-jre-headless)"
+        return "no Java: install a JRE, 17 or newer"
     if not (JARS / "complete").exists() and shutil.which("mvn") is None:
-        return "Maven is missing: install it (maven) to fetch Apache Kafka's jars"
+        return "no Maven: install it (maven) to fetch Apache Kafka's jars"
     return None
 
 
 def fetch_jars() -> Path:
     """Return the folder of the broker's jars, fetched once with Maven."""
-    missing = missing_part()
+    missing = _missing_part()
     if missing is not None:
         raise UnavailableError(missing)
     if (JARS / "complete").exists():

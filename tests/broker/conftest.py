@@ -3,31 +3,16 @@
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings
-from tests.real_kafka import RealKafka, UnavailableError, missing_part, running_in_ci
+from tests.real_kafka import RealKafka, UnavailableError, running_in_ci
 from tests.topic_maker import TopicMaker
 
 EXISTING = "STREAMDRIFT_TEST_BOOTSTRAP"
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a real Kafka with one line a file, where it cannot run at all."""
-    missing = missing_part()
-    if missing is None or running_in_ci() or EXISTING in os.environ:
-        return
-    for item in items:
-        wanted = {*getattr(item, "fixturenames", ())}
-        callspec = getattr(item, "callspec", None)
-        wanted |= {str(value) for value in callspec.params.values()} if callspec else set()
-        if item.path.is_relative_to(HERE) and wanted & {"kafka", "real_kafka"}:
-            item.add_marker(pytest.mark.skip(reason=f"no real Kafka: {missing}"))
 
 
 def unavailable(reason: str) -> None:
@@ -45,7 +30,7 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     try:
         node = RealKafka(tmp_path_factory.mktemp("kafka"))
     except UnavailableError as error:
-        unavailable(f"no real Kafka: {error}")
+        unavailable(f"{error} (the tests on Apache Kafka need it)")
     node.start()
     yield node
     node.stop()

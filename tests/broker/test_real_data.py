@@ -1,22 +1,16 @@
 """Recorded streams through brokers and the running service give the stored alerts."""
 
-import threading
-import time
+import signal
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
-from kafka.structs import TopicPartition
 
-from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.commands.replay import ReplayOptions, run_replay
-from streamdrift.config import Settings
-from streamdrift.deployment import Deployment
-from streamdrift.kafka import KafkaSettings, make_consumer, make_producer
-from streamdrift.metrics import Metrics
-from streamdrift.service import Service
+from streamdrift.kafka import KafkaSettings, make_producer
+from tests.deployment import deployment, read_alerts, running, serve, wait_until
 from tests.golden.prediction_events import (
     RECORDINGS,
     Recording,
@@ -25,21 +19,7 @@ from tests.golden.prediction_events import (
 )
 from tests.topic_maker import TopicMaker
 
-_PATIENCE = 90.0
 _INSECTS = next(each for each in RECORDINGS if each.name == "insects_gradual")
-
-
-def _settings(connection: KafkaSettings, name: str, reference: int) -> Settings:
-    return Settings.model_validate(
-        {
-            "name": name,
-            "kafka": connection,
-            "source": {"predictions": [f"{name}-predictions"]},
-            "ordering": {"idle_after": "1s"},
-            "models": {"*": {"reference": {"events": reference}}},
-            "http": {"bind": None},
-        }
-    )
 
 
 def _produce(
@@ -64,117 +44,103 @@ def _produce_unequally(connection: KafkaSettings, topic: str, events: Sequence[b
     producer.close(timeout=5)
 
 
-def _serve(settings: Settings, events: int, alerts: int) -> list[dict[str, Any]]:
-    """Run the service until it has read so many events and so many alerts are out."""
-    metrics = Metrics()
-    service = Service(
-        service_settings(settings),
-        Deployment(settings).open_session,
-        lambda: make_pipeline(settings),
-        metrics,
-    )
-    thread = threading.Thread(target=service.run)
-    thread.start()
-    deadline = time.monotonic() + _PATIENCE
-    found: list[dict[str, Any]] = []
-    while time.monotonic() < deadline and (metrics.events() < events or len(found) < alerts):
-        time.sleep(0.5)
-        found = _read_alerts(settings) if metrics.events() >= events else []
-    service.stop()
-    thread.join(timeout=30)
-    assert not thread.is_alive()
-    return _read_alerts(settings)
-
-
-def _read_alerts(settings: Settings) -> list[dict[str, Any]]:
-    """Return the alerts of the topic, each once, in the order of their due times."""
-    consumer = make_consumer(settings.kafka)
-    try:
-        topic = settings.alerts.topic
-        keys = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(keys)
-        ends = consumer.end_offsets(keys)
-        for key in keys:
-            consumer.seek(key, 0)
-        alerts: dict[str, dict[str, Any]] = {}
-        while any(consumer.position(key) < ends[key] for key in keys):
-            for records in consumer.poll(timeout_ms=500).values():
-                for record in records:
-                    alert = orjson.loads(record.value)
-                    alerts.setdefault(alert["id"], alert)
-    finally:
-        consumer.close(autocommit=False)
-    return list(alerts.values())
-
-
-@pytest.mark.parametrize("partitions", [1, 2, 5])
-def test_service_publishes_the_stored_alerts(
-    connection: KafkaSettings, name: str, make_topic: TopicMaker, partitions: int
-) -> None:
-    settings = _settings(connection, name, _INSECTS.reference)
-    topic = make_topic(connection, f"{name}-predictions", partitions)
-    events = list(_INSECTS.events())
-    _produce(connection, topic, events, partitions)
-    expected = read_expected(_INSECTS)
-    alerts = _serve(settings, len(events), len(expected))
-    # Without an end of input, an alert of the very last event may still be waited for.
-    assert without_offsets(alerts) == without_offsets(expected)
-
-
 each_recording = pytest.mark.parametrize(
     "recording", RECORDINGS, ids=lambda recording: recording.name
 )
 
 
 @each_recording
-def test_replay_prints_the_stored_alerts(
+@pytest.mark.parametrize(
+    ("bootstrap", "partitions"),
+    [("kafka", 1), ("kafka", 2), ("kafka", 5), ("embedded", 2)],
+    indirect=["bootstrap"],
+)
+def test_run_and_replay_give_the_stored_alerts(
     connection: KafkaSettings,
     name: str,
     make_topic: TopicMaker,
+    partitions: int,
     recording: Recording,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    settings = _settings(connection, name, recording.reference)
-    topic = make_topic(connection, f"{name}-predictions", 2)
-    _produce(connection, topic, list(recording.events()), 2)
+    settings = deployment(connection, name, recording.reference)
+    topic = make_topic(connection, f"{name}-predictions", partitions)
+    events = list(recording.events())
+    _produce(connection, topic, events, partitions)
+    expected = read_expected(recording)
+    served = serve(settings, len(events), len(expected))
+    assert without_offsets(served) == without_offsets(expected)
     capfd.readouterr()
     run_replay(ReplayOptions(f"kafka://{topic}", None, None, None, False), settings)
-    alerts = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert without_offsets(alerts) == without_offsets(read_expected(recording))
+    replayed = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+    # The same topic: here also the offsets are the same.
+    assert replayed == served
+
+
+def test_run_stopped_and_restarted_publishes_the_stored_alerts(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    settings = deployment(connection, name, _INSECTS.reference)
+    topic = make_topic(connection, f"{name}-predictions", 1)
+    events = list(_INSECTS.events())
+    middle = 2 * len(events) // 3
+    _produce(connection, topic, events[:middle], 1)
+    serve(settings, middle, 0)
+    _produce(connection, topic, events[middle:], 1)
+    expected = read_expected(_INSECTS)
+    alerts = serve(settings, len(events) - middle, len(expected))
+    assert without_offsets(alerts) == without_offsets(expected)
 
 
 @each_recording
-def test_run_cut_in_two_publishes_the_stored_alerts(
-    connection: KafkaSettings, name: str, make_topic: TopicMaker, recording: Recording
+def test_run_killed_and_restarted_publishes_the_stored_alerts(
+    kafka_connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    recording: Recording,
+    tmp_path: Path,
 ) -> None:
-    settings = _settings(connection, name, recording.reference)
-    topic = make_topic(connection, f"{name}-predictions", 1)
+    """The process dies while it reads, between the commits it makes after every fetch."""
+    topic = make_topic(kafka_connection, f"{name}-predictions", 2)
+    small = 100_000
+    source = {"predictions": [topic], "fetch_max_bytes": small, "partition_fetch_max_bytes": small}
+    slowly = {"source": source, "commit_interval": "10ms"}
+    settings = deployment(kafka_connection, name, recording.reference, slowly)
     events = list(recording.events())
-    middle = 2 * len(events) // 3
-    _produce(connection, topic, events[:middle], 1)
-    _serve(settings, middle, 0)
-    _produce(connection, topic, events[middle:], 1)
     expected = read_expected(recording)
-    alerts = _serve(settings, len(events) - middle, len(expected))
-    assert without_offsets(alerts) == without_offsets(expected)
+    # What is left for the second life holds alerts in any case, however late the kill is.
+    rest = 4 * len(events) // 5
+    _produce(kafka_connection, topic, events[:rest], 2)
+    with running(settings, tmp_path) as process:
+        assert wait_until(lambda: bool(read_alerts(settings)))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert 0 < len(read_alerts(settings)) < len(expected)
+    _produce(kafka_connection, topic, events[rest:], 2)
+    with running(deployment(kafka_connection, name, recording.reference), tmp_path) as process:
+        wait_until(lambda: len(read_alerts(settings)) >= len(expected))
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    assert "state restored" in (tmp_path / "streamdrift.log").read_text()
+    assert without_offsets(read_alerts(settings)) == without_offsets(expected)
 
 
 def test_backlog_of_unequal_partitions_raises_what_the_stream_does(
     connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
-    settings = _settings(connection, name, _INSECTS.reference)
+    settings = deployment(connection, name, _INSECTS.reference)
     topic = make_topic(connection, f"{name}-predictions", 3)
     events = list(_INSECTS.events())
     _produce_unequally(connection, topic, events)
     expected = read_expected(_INSECTS)
-    alerts = _serve(settings, len(events), len(expected))
+    alerts = serve(settings, len(events), len(expected))
     assert without_offsets(alerts) == without_offsets(expected)
 
 
 def test_backlog_of_unequal_partitions_raises_nothing(
     connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
-    settings = _settings(connection, name, 2_000)
+    settings = deployment(connection, name, 2_000)
     topic = make_topic(connection, f"{name}-predictions", 3)
     random = np.random.default_rng(4)
     events = [
@@ -188,4 +154,4 @@ def test_backlog_of_unequal_partitions_raises_nothing(
         for number, value in enumerate(random.normal(size=20_000).tolist())
     ]
     _produce_unequally(connection, topic, events)
-    assert _serve(settings, len(events), 0) == []
+    assert serve(settings, len(events), 0) == []

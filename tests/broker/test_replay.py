@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +11,13 @@ import pytest
 from streamdrift.commands.check import run_check
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings, load_settings
+from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, InputError
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka import KafkaSettings, make_producer
 from streamdrift.outbox import Outbox
+from streamdrift.times import rfc3339
+from tests.deployment import read_alerts, serving, wait_until
+from tests.golden.prediction_events import without_offsets
 from tests.topic_maker import TopicMaker
 
 START = 1_767_225_600
@@ -30,25 +36,42 @@ def settings(connection: KafkaSettings, name: str) -> Settings:
 
 @pytest.fixture
 def topic(connection: KafkaSettings, name: str, make_topic: TopicMaker) -> str:
-    draw = random.Random(5)
     make_topic(connection, name, partitions=2)
-    outbox = Outbox(connection)
-    for i in range(3_000):
-        event = {
-            "model": "fraud",
-            "timestamp": START + i,
-            "features": {"amount": draw.gauss(3 if i >= 1_500 else 0, 1)},
-        }
-        outbox.send(name, json.dumps(event).encode(), partition=i % 2)
-    outbox.flush(30)
-    outbox.close()
+    produce(connection, name, dict(enumerate(shifted(3_000))), partitions=2)
     return name
 
 
+def shifted(count: int) -> list[bytes]:
+    """Return events a second apart, whose feature moves by 3 sd in the middle."""
+    draw = random.Random(5)
+    return [
+        json.dumps(
+            {
+                "model": "fraud",
+                "timestamp": START + i,
+                "features": {"amount": draw.gauss(3 if i >= count // 2 else 0, 1)},
+            }
+        ).encode()
+        for i in range(count)
+    ]
+
+
+def produce(
+    connection: KafkaSettings, topic: str, events: Mapping[int, bytes], partitions: int
+) -> None:
+    """Write events by their number, which chooses their partition."""
+    outbox = Outbox(connection)
+    for number, event in events.items():
+        outbox.send(topic, event, partition=number % partitions)
+    outbox.flush(30)
+    outbox.close()
+
+
 def replay(
-    source: str, settings: Settings, capfd: pytest.CaptureFixture[str]
+    source: str, settings: Settings, capfd: pytest.CaptureFixture[str], *, journal: bool = False
 ) -> tuple[list[Any], str]:
-    run_replay(ReplayOptions(source, None, None, None, False), settings)
+    capfd.readouterr()
+    run_replay(ReplayOptions(source, None, None, None, journal), settings)
     out, err = capfd.readouterr()
     return [json.loads(line) for line in out.splitlines()], err
 
@@ -61,6 +84,57 @@ def test_the_history_of_a_topic_gives_the_alerts_of_its_events(
     assert set(alerts[0]["data"]["signals"][0]["onset"]["offsets"]) == {topic}
     assert "3,000 events" in err
     assert replay(f"kafka://{topic}", settings, capfd)[0] == alerts
+
+
+@pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)  # The other finds none by time.
+def test_from_and_to_choose_by_the_time_of_the_records(
+    connection: KafkaSettings,
+    settings: Settings,
+    name: str,
+    make_topic: TopicMaker,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """The records were written a day after their events: those times must not count."""
+    make_topic(connection, name, partitions=2)
+    events = shifted(3_000)
+    producer = make_producer(connection)
+    for i, event in enumerate(events):
+        written = (START + 86_400 + i) * 1_000
+        producer.send(name, event, partition=i % 2, timestamp_ms=written)
+    producer.flush(timeout=30)
+    producer.close(timeout=5)
+    first, last = rfc3339((START + 86_400 + 500) * SECOND), "2026-01-02T01:40:00%2B01:00"
+    alerts, err = replay(f"kafka://{name}?from={first}&to={last}", settings, capfd)
+    assert "1,900 events" in err
+    part = tmp_path / "part.jsonl"
+    part.write_bytes(b"\n".join(events[500:2_400]))
+    assert alerts
+    assert without_offsets(alerts) == without_offsets(replay(str(part), settings, capfd)[0])
+
+
+def test_the_journal_gives_the_order_the_deployment_saw(
+    connection: KafkaSettings,
+    settings: Settings,
+    name: str,
+    make_topic: TopicMaker,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A partition that wakes with older events than were released: they count as later."""
+    make_topic(connection, name, partitions=3)
+    changed = {"ordering": settings.ordering.model_copy(update={"idle_after": SECOND // 2})}
+    settings = settings.model_copy(update=changed)
+    events = shifted(6_000)
+    late = {i for i in range(1_500, len(events)) if i % 3 == 2}
+    with serving(settings) as metrics:
+        for part in (set(range(len(events))) - late, late):
+            produce(connection, name, {i: events[i] for i in sorted(part)}, partitions=3)
+            # The drift is seen only when the third partition is idle and holds nobody back.
+            assert wait_until(lambda: len(read_alerts(settings)) > 0)
+        assert wait_until(lambda: metrics.events() == len(events))
+    served = read_alerts(settings)
+    assert replay(f"kafka://{name}", settings, capfd, journal=True)[0] == served
+    assert replay(f"kafka://{name}", settings, capfd)[0] != served
 
 
 def test_a_topic_that_does_not_exist_is_named(
