@@ -97,8 +97,8 @@ def replay(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A file (.jsonl, .csv, .parquet, also .gz), `-` for JSON Lines on stdin, or "
-            "kafka://TOPIC[?from=TIME&to=TIME].",
+            help="A file (.jsonl, .json or .csv, also with .gz, or .parquet), `-` for JSON Lines "
+            "on stdin, or kafka://TOPIC[?from=TIME&to=TIME].",
         ),
     ],
     alerts: Annotated[
@@ -122,7 +122,8 @@ def replay(
     """Find the drift in history, faster than real time and without side effects.
 
     A file needs neither settings nor a broker: columns named like an event's fields are
-    those, the others are features.
+    those, the others are features. A topic's `from` and `to` are times of the Kafka records,
+    not of the events in them.
     """
     from streamdrift.commands.replay import ReplayOptions, run_replay
     from streamdrift.config import load_settings

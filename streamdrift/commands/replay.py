@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError
 from streamdrift.monitor import Monitor
-from streamdrift.records import Alert, Floor
+from streamdrift.records import Alert, Floor, Partition
 from streamdrift.replay import Publish, Tally, history, replay
 from streamdrift.sinks.file import StreamSink, written_anew
-from streamdrift.sources import TopicSettings, start_time
+from streamdrift.sources import SourceSettings, TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.sources.layout import Layout
@@ -29,6 +29,11 @@ from streamdrift.state.journal import read_journal
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.summary import clock_lines, summarize
 from streamdrift.time_order import Sorting, in_time_order, plausible
+from streamdrift.times import rfc3339
+
+_FAR = 1 << 60
+"""A time (us) after any record."""
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ def _replay_file(options: ReplayOptions, settings: Settings, publish: Publish) -
     with _progress(options.source, lambda: (file.progress.done, file.progress.total)) as show:
         tally = replay(decoded, pipeline, publish, show)
     if not tally.events:
-        raise _unusable(options.source, tally)
+        raise _unusable(options.source, tally, _ADVICE)
     remarks = _remarks_on_time(file.layout, spacing)
     if sorting.late:
         remarks.append(
@@ -154,17 +159,17 @@ _ADVICE = {
     "invalid_time": "write times as 2026-01-31T12:00:00Z or as seconds since 1970, or do without "
     "them with --set source.mapping.time=null",
 }
-"""What to do where no event could be used, by the commonest reason."""
+"""What to do where no event of a file could be used, by the commonest reason."""
 
 
-def _unusable(source: str, tally: Tally) -> InputError:
+def _unusable(source: str, tally: Tally, advice: Mapping[str, str]) -> InputError:
     message = f"{source} has no event that can be used"
     if not tally.dead_letters:
         return InputError(message, hint="its rows are empty arrays: check what wrote them")
     ((reason, _),) = tally.dead_letters.most_common(1)
     first = "".join(f"\nthe first {line}" for line in tally.first_of_each())
-    advice = "say where an event's parts stand, as with --set source.mapping.features=/inputs"
-    return InputError(f"{message}: {tally.reasons()}{first}", hint=_ADVICE.get(reason, advice))
+    otherwise = "say where an event's parts stand, as with --set source.mapping.features=/inputs"
+    return InputError(f"{message}: {tally.reasons()}{first}", hint=advice.get(reason, otherwise))
 
 
 def _remarks_on_time(layout: Layout, spacing: float) -> list[str]:
@@ -214,11 +219,50 @@ def _replay_topic(options: ReplayOptions, settings: Settings, publish: Publish) 
         with _progress(options.source, _read_of(source)) as show:
             tally = replay(given, pipeline, publish, show)
         tally.notices += source.notices()
+        if not (tally.events or tally.dead_letters or tally.tombstones) and (
+            wanted.start != "earliest" or wanted.until is not None
+        ):
+            raise _nothing_between(options.source, settings, source)
+        if not tally.events and tally.dead_letters:
+            raise _unusable(options.source, tally, {})
         hint = "their producers' clocks differ, or they were held up"
         remarks = clock_lines(pipeline.ordering.counts(), hint)
         return _Replayed(tally, pipeline.monitor, tuple(remarks))
     finally:
         source.close()
+
+
+def _nothing_between(name: str, settings: Settings, source: KafkaSource) -> InputError:
+    """Return what to say where no record lies in the range that was asked for."""
+    ends = {key: max(0, end - 1) for key, end in source.offsets_at(_FAR).items()}
+    earliest = settings.source.model_copy(update={"start": "earliest"})
+    times = [*_first_times(settings, earliest, {}), *_first_times(settings, earliest, ends)]
+    if not times:
+        return InputError(f"{name}: the topic holds no records", hint="check that it is the one")
+    return InputError(
+        f"{name}: no record lies in this range: the topic's records are of {rfc3339(min(times))} "
+        f"to {rfc3339(max(times))}",
+        hint="from and to are times of the Kafka records, not of the events in them",
+    )
+
+
+def _first_times(
+    settings: Settings, source_settings: SourceSettings, positions: Mapping[Partition, int]
+) -> list[int]:
+    """Return the time of each partition's first record from `positions` on."""
+    source = KafkaSource(settings.kafka, source_settings, positions)
+    times: list[int] = []
+    try:
+        unread = set(source.partitions())
+        while unread:
+            for messages in source.poll(_POLL_SECONDS):
+                if len(messages) and messages.partition in unread:
+                    unread.remove(messages.partition)
+                    times.append(int(messages.time[0]))
+            unread -= source.at_end()
+    finally:
+        source.close()
+    return times
 
 
 def _floors(settings: Settings) -> Sequence[Floor]:

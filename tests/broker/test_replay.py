@@ -2,7 +2,9 @@
 
 import json
 import random
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,48 @@ def test_the_journal_gives_the_order_the_deployment_saw(
     served = read_alerts(settings)
     assert replay(f"kafka://{name}", settings, capfd, journal=True)[0] == served
     assert replay(f"kafka://{name}", settings, capfd)[0] != served
+
+
+# The embedded broker does not look up offsets by time.
+@pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)
+def test_a_range_without_records_is_told_with_the_range_there_is(
+    settings: Settings, topic: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = datetime.now(UTC) - timedelta(hours=1)
+    for part in ("to=2020-01-01T00:00:00Z", "from=2199-01-01T00:00:00Z"):
+        with pytest.raises(InputError, match="no record lies in this range") as caught:
+            replay(f"kafka://{topic}?{part}", settings, capfd)
+        first, last = re.findall(r"\d{4}-\S+Z", str(caught.value))[-2:]
+        assert before < datetime.fromisoformat(first) <= datetime.fromisoformat(last)
+        assert datetime.fromisoformat(last) < before + timedelta(hours=2)
+
+
+def test_a_topic_without_records_is_told_to_be_empty(
+    settings: Settings,
+    connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    make_topic(connection, name, partitions=2)
+    with pytest.raises(InputError, match="holds no records"):
+        replay(f"kafka://{name}?to=2020-01-01T00:00:00Z", settings, capfd)
+
+
+def test_a_topic_without_a_usable_event_is_an_error(
+    settings: Settings,
+    connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    make_topic(connection, name, partitions=1)
+    outbox = Outbox(connection)
+    outbox.send(name, b'{"inputs": {}}', partition=0)
+    outbox.flush(30)
+    outbox.close()
+    with pytest.raises(InputError, match="no event that can be used: 1 no_model"):
+        replay(f"kafka://{name}", settings, capfd)
 
 
 def test_a_topic_that_does_not_exist_is_named(

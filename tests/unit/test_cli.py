@@ -43,6 +43,11 @@ def test_every_command_has_help(call: Call, command: str) -> None:
     assert "Usage" in out
 
 
+def test_the_help_of_replay_says_what_a_range_of_a_topic_means(call: Call) -> None:
+    _, out, _ = call("replay", "--help")
+    assert "times of the Kafka records" in " ".join(out.split())
+
+
 def test_the_help_waits_for_no_heavy_import() -> None:
     program = (
         "import sys, streamdrift.__main__ as m\n"
@@ -95,6 +100,14 @@ def test_an_unknown_option_is_refused(call: Call) -> None:
     code, _, err = call("replay", "--modle", "x", "file.csv")
     assert code == 2
     assert "No such option" in err
+
+
+def test_a_file_that_cannot_be_replayed_ends_with_its_own_code(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time,a\n01/02/2026 10:00,1\n")
+    code, out, err = call("replay", tmp_path / "a.csv")
+    assert (code, out) == (3, "")
+    assert "1 invalid_time\nthe first invalid_time: offset 0: " in err
+    assert "hint: write times as 2026-01-31T12:00:00Z" in err
 
 
 def test_check_reads_the_settings_before_it_connects(call: Call) -> None:
