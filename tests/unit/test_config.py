@@ -481,6 +481,30 @@ models:
 
 
 @pytest.mark.parametrize(
+    ("mapping", "place", "message"),
+    [
+        ("time: {topic: true}", "time.topic", "write a text, or a mapping with header"),
+        ("time: {constant: a}", "time.constant", "write a text, or a mapping with header"),
+        ("time: now", "time", "'now' is no JSON Pointer"),
+        ("model: {topic: false}", "model.topic", "must be True, not False"),
+        (
+            "model: {header: a, key: true}",
+            "model.header",
+            "give only one of: constant, header, key, topic",
+        ),
+    ],
+)
+def test_a_wrong_place_is_told_which_are_allowed(
+    mistakes: Report, mapping: str, place: str, message: str
+) -> None:
+    report = mistakes(f"source: {{mapping: {{{mapping}}}}}\n")
+    lines = [line for line in report.splitlines() if f"source.mapping.{place} (" in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "did you mean" not in report
+
+
+@pytest.mark.parametrize(
     ("assignment", "message"),
     [
         ("kafka.bootstrap_servers=host:99999", "'host:99999' is no broker: write host:port"),
