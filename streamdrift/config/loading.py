@@ -168,15 +168,19 @@ def _origin(key: Key, layers: Sequence[Layer]) -> str | None:
 
 def settings_schema() -> dict[str, Any]:
     """Return the JSON schema of the settings file, for editors and for `explain`."""
-    schema = Settings.model_json_schema()
+    # As settings are shown, which differs in the defaults alone: those of durations are texts.
+    schema = Settings.model_json_schema(mode="serialization")
     mapping = MappingSettings.model_json_schema()
     definitions = schema["$defs"]
     definitions |= mapping.pop("$defs", {})
     definitions["MappingSettings"] = mapping
     for section in ("SourceSettings", "TopicSettings"):
         place = definitions[section]["properties"]["mapping"]
+        reference: dict[str, Any] = {"$ref": "#/$defs/MappingSettings"}
+        if "anyOf" in place:
+            reference = {"anyOf": [reference, {"type": "null"}]}
         definitions[section]["properties"]["mapping"] = {
-            "$ref": "#/$defs/MappingSettings",
+            **reference,
             "description": place["description"],
         }
     topics = definitions["SourceSettings"]["properties"]["predictions"]

@@ -26,6 +26,7 @@ _PLAIN = {
 }
 """What some of pydantic's errors mean to somebody who writes YAML."""
 _NEAR = 0.6
+_ONE_OF = "give only one of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +154,19 @@ def explain(errors: Sequence[ErrorDetails], shape: Shape) -> list[Mistake]:
 
 
 def _telling(messages: Sequence[str]) -> Sequence[str]:
-    """Leave out that a value is of another type than some branch of a union wants.
+    """Leave out that a value is of another type, or a key of another branch, than one wants.
 
-    Where a branch accepts the type and says what is wrong, that is what was meant.
+    Where a branch accepts type and key and says what is wrong, that is what was meant.
     """
-    return [text for text in messages if not text.startswith("must be a ")] or messages
+    vague = ("must be a ", _ONE_OF)
+    return [text for text in messages if not text.startswith(vague)] or messages
 
 
 def _message(error: ErrorDetails, key: Key, around: Sequence[Any], shape: Shape) -> str:
     name = str(key[-1]) if key else ""
     if error["type"] == "extra_forbidden":
-        return _unknown(name, key, shape.names(around), shape)
+        texts = any(node.get("type") == "string" for node in around)
+        return _unknown(name, key, shape, shape.names(around), texts=texts)
     context = error.get("ctx", {})
     if error["type"] == "value_error":
         message = str(context.get("error", error["msg"]))
@@ -185,10 +188,15 @@ def _short(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
 
 
-def _unknown(name: str, key: Key, names: Sequence[str], shape: Shape) -> str:
+def _unknown(name: str, key: Key, shape: Shape, names: Sequence[str], *, texts: bool) -> str:
+    """Say what may stand instead of a key: one of `names`, or a text in place of the mapping."""
+    if name in names:
+        return f"{_ONE_OF}: {', '.join(names)}"
     near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
     if near:
         return f"unknown setting; did you mean `{near[0]}`?"
+    if texts:
+        return f"unknown here: write a text, or a mapping with {' or '.join(names)}"
     elsewhere = [other for other in shape.every_key() if other[-1] == name and other != key]
     if elsewhere:
         return f"unknown setting here; did you mean `{dotted(min(elsewhere, key=len))}`?"

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -325,6 +326,76 @@ def test_the_schema_describes_every_key() -> None:
     assert missing == []
 
 
+_TYPES: Mapping[str, Callable[[object], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: type(value) is int,
+    "number": lambda value: type(value) in (int, float),
+    "null": lambda value: value is None,
+}
+
+
+def _breaches(value: Any, node: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how a value breaches a schema, in as much of JSON Schema as the settings use."""
+    if "$ref" in node:
+        yield from _breaches(value, root["$defs"][node["$ref"].rsplit("/", 1)[1]], root)
+    for union in {"anyOf", "oneOf"} & node.keys():
+        found = [[*_breaches(value, branch, root)] for branch in node[union]]
+        if all(found):
+            yield f"{value!r} fits no branch: {found}"
+    if "type" in node and not _TYPES[node["type"]](value):
+        yield f"{value!r} is no {node['type']}"
+        return
+    if value not in node.get("enum", [value]) or value != node.get("const", value):
+        yield f"{value!r} is not allowed"
+    if "pattern" in node and not re.search(node["pattern"], value):
+        yield f"{value!r} does not match"
+    if isinstance(value, dict) and {"properties", "additionalProperties"} & node.keys():
+        properties, others = node.get("properties", {}), node.get("additionalProperties", True)
+        yield from (f"{key} is missing" for key in node.get("required", ()) if key not in value)
+        for key, item in value.items():
+            if key not in properties and others is False:
+                yield f"{key} is unknown"
+            elif key in properties or isinstance(others, Mapping):
+                below = properties.get(key, others)
+                yield from (f"{key}: {text}" for text in _breaches(item, below, root))
+    for item in value if isinstance(value, list) else ():
+        yield from _breaches(item, node.get("items", {}), root)
+
+
+def test_what_is_shown_keeps_to_the_schema(load: Load) -> None:
+    settings = load("""\
+kafka: {security_protocol: SASL_SSL, sasl_mechanism: PLAIN, sasl_plain_username: a,
+        sasl_plain_password: b}
+source: {predictions: [a, {pattern: b, mapping: {model: {header: c}, time: null}}]}
+http: {bind: null}
+models:
+  a: {detectors: [{kind: adwin}, {kind: river, name: DDM, parameters: {warm_start: 5}}]}
+""")
+    schema = settings_schema()
+    for shown in (load(), settings):
+        assert [*_breaches(yaml.safe_load(shown.text()), schema, schema)] == []
+    assert [*_breaches({"commit_interval": 5, "nam": "a"}, schema, schema)] == [
+        "commit_interval: 5 is no string",
+        "nam is unknown",
+    ]
+
+
+def test_the_schemas_defaults_keep_to_it() -> None:
+    schema = settings_schema()
+    breaches = [
+        f"{name}: {text}"
+        for section in (schema, *schema["$defs"].values())
+        for name, node in section.get("properties", {}).items()
+        if "default" in node
+        for text in _breaches(node["default"], node, schema)
+    ]
+    assert breaches == []
+    assert schema["properties"]["commit_interval"]["default"] == "1s"
+
+
 def test_every_section_is_frozen_and_forbids_what_it_does_not_know() -> None:
     for field in Settings.model_fields.values():
         section = field.annotation
@@ -404,6 +475,30 @@ models:
         "commit_interval",
         "models.ab",
     ]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "place", "message"),
+    [
+        ("time: {topic: true}", "time.topic", "write a text, or a mapping with header"),
+        ("time: {constant: a}", "time.constant", "write a text, or a mapping with header"),
+        ("time: now", "time", "'now' is no JSON Pointer"),
+        ("model: {topic: false}", "model.topic", "must be True, not False"),
+        (
+            "model: {header: a, key: true}",
+            "model.header",
+            "give only one of: constant, header, key, topic",
+        ),
+    ],
+)
+def test_a_wrong_place_is_told_which_are_allowed(
+    mistakes: Report, mapping: str, place: str, message: str
+) -> None:
+    report = mistakes(f"source: {{mapping: {{{mapping}}}}}\n")
+    lines = [line for line in report.splitlines() if f"source.mapping.{place} (" in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "did you mean" not in report
 
 
 @pytest.mark.parametrize(
