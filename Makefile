@@ -1,4 +1,5 @@
-# Everything here needs python3 (3.11 or newer, with venv) and nothing else; it works in .venv.
+# All targets work in .venv, made by the first of them; that takes python3 (3.11 or newer, with
+# venv) and nothing else. Apache Kafka, for `test` and `bench`, takes Java 17 and Maven.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,11 +12,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
 help:
 	@echo "make demo    watch streamdrift find injected drift (DEMO_ARGS=\"--plain --seed 7\")"
-	@echo "make test    lint, types, import contracts, and all tests"
+	@echo "make test    lint, types, import contracts, and all tests (those on Apache Kafka take Java and"
+	@echo "             Maven: without these they are skipped, and the closing summary says so)"
 	@echo "make lint    the checks of make test that run nothing"
 	@echo "make format  format the code and mend what ruff can mend"
-	@echo "make bench   throughput against a hand-written loop (BENCH_ARGS=\"--events 1000000\")"
-	@echo "make clean   remove .venv and all caches"
+	@echo "make bench   throughput against a hand-written loop (BENCH_ARGS=\"--events 1000000\"; takes"
+	@echo "             Java and Maven)"
+	@echo "make clean   remove .venv, all caches, and Apache Kafka as fetched for the tests"
 
 demo: $(VENV)/.runtime
 	@$(BIN)/streamdrift demo $(DEMO_ARGS)
@@ -63,5 +66,5 @@ $(VENV)/.development: $(VENV)/.runtime
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find streamdrift tests loadtest -name __pycache__ -type d -prune -exec rm -rf {} +
