@@ -75,16 +75,16 @@ def _versions(monitor: Monitor, settings_of: SettingsOf) -> Iterator[list[str]]:
 
 def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple[str, str]]:
     """Yield each column of the reference that is not watched, and why."""
-    for place, key in enumerate(sorted(version.roles)):
+    for key in sorted(version.roles):
         role = version.roles[key]
         if role not in UNWATCHED:
             continue
         if key.name in settings.ignore:
             yield key.name, "as models.*.ignore says"
+        elif role is Role.OVER:
+            yield key.name, f"beyond models.*.max_columns of {settings.max_columns:,}"
         elif role is not Role.IGNORED:
             yield key.name, f"as {role.value}"
-        elif place >= settings.max_columns:
-            yield key.name, f"beyond models.*.max_columns of {settings.max_columns:,}"
         elif key.name in settings.roles:
             yield key.name, "as models.*.roles says"
         else:

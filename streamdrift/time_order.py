@@ -14,7 +14,6 @@ MAX_SORTED = 500_000
 
 _LATEST = 7_258_118_400_000_000
 """2200-01-01T00:00:00Z: a later time is a mistake, and would date all that follows."""
-_EARLIEST = -(2**61)
 _CHUNK = 4_096
 
 
@@ -27,15 +26,11 @@ class Sorting:
 
 
 def plausible(messages: Messages, decoded: Decoded) -> Decoded:
-    """Return what was decoded of a file, an event with an impossible time as a dead letter.
-
-    That is a time of the year 2200 or later, or none at all in a file whose events have
-    times (the message's own is then far below any other).
-    """
+    """Return what was decoded of a file, events of the year 2200 or later as dead letters."""
     batches = []
     letters = list(decoded.dead_letters)
     for batch in decoded.batches:
-        good = (batch.time < _LATEST) & (batch.time > _EARLIEST)
+        good = batch.time < _LATEST
         if good.all():
             batches.append(batch)
             continue
@@ -51,12 +46,9 @@ def plausible(messages: Messages, decoded: Decoded) -> Decoded:
 
 def _letter(messages: Messages, batch: Batch, row: int) -> DeadLetter:
     time, offset = int(batch.time[row]), int(batch.offset[row])
-    detail = f"the event's time, {rfc3339(time)} or later, lies beyond the year 2200"
-    if time <= _EARLIEST:
-        detail = "the event has no time, and others of the file have one"
     return DeadLetter(
         reason="invalid_time",
-        detail=detail,
+        detail=f"the event's time, {rfc3339(time)} or later, lies beyond the year 2200",
         partition=messages.partition,
         offset=offset,
         index=int(batch.index[row]),

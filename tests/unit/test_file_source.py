@@ -51,7 +51,10 @@ def test_events_as_the_service_reads_them_are_left_alone(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json", ".jsonl.gz"])
 def test_flat_lines_are_features_and_the_stem_is_the_model(tmp_path: Path, suffix: str) -> None:
-    lines = b'{"age": 3, "score": 0.5, "timestamp": 1767225600}\n{"age": null}\n'
+    lines = (
+        b'{"age": 3, "score": 0.5, "timestamp": 1767225600}\n'
+        b'{"age": null, "timestamp": 1767225601}\n'
+    )
     content = gzip.compress(lines) if suffix.endswith(".gz") else lines
     (batch,) = _batches(_write(tmp_path / f"churn{suffix}", content))
     assert (batch.model, batch.version) == ("churn", "")
