@@ -61,5 +61,11 @@ def _produce(plan: Plan, ready: "multiprocessing.SimpleQueue[int]") -> None:
         if moment <= 0:
             continue
         for model in traffic:
-            for place, value in enumerate(model.until(moment, epoch)):
-                producer.send(plan.topic, value, partition=place % PARTITIONS)
+            for partition, values in enumerate(dealt(model.until(moment, epoch))):
+                for value in values:
+                    producer.send(plan.topic, value, partition=partition)
+
+
+def dealt(values: list[bytes]) -> list[list[bytes]]:
+    """Return what each partition gets of a model's events: they take turns."""
+    return [values[number::PARTITIONS] for number in range(PARTITIONS)]

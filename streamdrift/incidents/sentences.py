@@ -23,6 +23,8 @@ _RATES: Mapping[SignalKind, str] = {
     SignalKind.NULL_OUTPUT: "null outputs",
     SignalKind.FAILED: "failed calls",
 }
+_REFERENCE_RANK = 0.5
+"""Mean rank of a reference's values within it."""
 _OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED})
 """Rates of the version's calls, not of a column's cells."""
 
@@ -71,12 +73,14 @@ def describe(signal: Signal, change: Change) -> str:
         return f"{_RATES[signal.kind]} {_percent(before.mean)} -> {_percent(after.mean)}"
     if signal.kind is SignalKind.UNSEEN:
         return _describe_unseen(before, after)
+    if signal.kind is SignalKind.SILENCE:
+        return f"longest usual gap {_number(before.mean)} s, now over {_number(after.mean)} s"
+    if _began_elsewhere(before, after):
+        return _describe_rank(before, after)
     if signal.kind is SignalKind.CATEGORY:
         return _describe_shares(before, after)
     if signal.kind is SignalKind.SPREAD:
         return _describe_spread(before, after)
-    if signal.kind is SignalKind.SILENCE:
-        return f"longest usual gap {_number(before.mean)} s, now over {_number(after.mean)} s"
     return _describe_median(_MEDIANS.get(signal.kind, "median"), before, after)
 
 
@@ -127,6 +131,16 @@ def _names(steps: Sequence[Step]) -> str:
 
 def _where(signal: Signal) -> str:
     return "" if signal.segment is None else f" where {signal.segment}"
+
+
+def _began_elsewhere(before: Summary, after: Summary) -> bool:
+    """Tell whether a ranked signal's change did not begin near its reference.
+
+    Means, and the effect, are of what the detector compared; quantiles and shares before the
+    change are the reference's. A detector that starts anew amid a change compares that with
+    what follows: the two then differ, and may even move in opposite directions.
+    """
+    return abs(before.mean - _REFERENCE_RANK) > abs(after.mean - before.mean) / 2
 
 
 def _describe_median(words: str, before: Summary, after: Summary) -> str:

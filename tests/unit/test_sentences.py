@@ -57,6 +57,17 @@ def test_an_effect_that_is_no_number_is_left_out() -> None:
     assert opened_sentence([step]) == "amount of fraud/3 changed: median 12.5 -> 40.1"
 
 
+@pytest.mark.parametrize("kind", [SignalKind.VALUE, SignalKind.SPREAD, SignalKind.CATEGORY])
+def test_a_change_that_began_elsewhere_is_not_told_as_one_of_the_reference(
+    kind: SignalKind,
+) -> None:
+    """A detector that began anew amid a change sees its end: down, to where all was before."""
+    before = Summary(0.87, {"0.05": 6.6, "0.5": 10.83, "0.95": 16.3}, {"van": 0.5})
+    after = Summary(0.52, {"0.05": 6.9, "0.5": 11.15, "0.95": 16.9}, {"van": 0.52})
+    change = make_change(-1.2, before, after)
+    assert describe(make_signal(kind=kind), change) == "mean rank in the reference 0.87 -> 0.52"
+
+
 def test_an_update() -> None:
     steps = [changed(NOON), changed(NOON, make_signal(1, "age"))]
     assert updated_sentence(steps, "critical") == (
