@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -18,8 +18,8 @@ from streamdrift.commit import (
     commit_at_least_once,
     commit_exactly_once,
 )
-from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, StateError
+from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Messages, Notice, Partition, State, WarmUp
@@ -37,8 +37,6 @@ _CHECK_EVERY = 5.0
 _HUNG = 120.0
 """Seconds without a turn after which the loop is said to hang."""
 _GOOD_NEWS = frozenset({"broker back", "partition found"})
-_LAPSE = 5.0
-"""Seconds between two turns after which nothing is concluded from what came before."""
 _log = structlog.get_logger("streamdrift")
 
 
@@ -90,17 +88,6 @@ class MachineClock:
 
     def now(self) -> int:
         return time.time_ns() // 1_000
-
-
-@dataclass(slots=True)
-class _Quiet:
-    """Since when partitions have brought nothing, and which were called idle."""
-
-    since: dict[Partition, float] = field(default_factory=dict)
-    idle: set[Partition] = field(default_factory=set)
-    read_at: float = 0.0
-    looked_at: float = 0.0
-    ticked_at: float = 0.0
 
 
 class Service:
@@ -255,7 +242,7 @@ class _Loop:
         self._step = step
         self._outgoing = outgoing
         self._places = Places(session.store, session.sinks, session.letters)
-        self._quiet = _Quiet(read_at=clock.monotonic(), looked_at=clock.monotonic())
+        self._idleness = Idleness(settings.idle_after, clock.monotonic())
         self._unsaved = False
         self._paused: set[Partition] = set()
         self._quarters: dict[tuple[str, str], int] = {}
@@ -326,39 +313,15 @@ class _Loop:
             self._metrics.connected(self._connected)
 
     def _judge_idle(self, shown: Collection[Partition]) -> None:
-        """Call partitions idle that are at their end for long; tick where all are.
-
-        `shown` have brought events just now. Messages of which none could be decoded count
-        for nothing here: else they would hold all other partitions, and hide a silence.
-        """
-        now, quiet = self._clock.monotonic(), self._quiet
-        partitions, at_end = self._source.partitions(), self._source.at_end()
-        if now - quiet.looked_at > _LAPSE:
-            # The process was stopped for a while: what the source says is as old.
-            at_end = frozenset()
-        quiet.looked_at = now
-        if not at_end >= set(partitions):
-            # Only while all that is written is also read is a pause one of the models.
-            quiet.read_at = now
-        for partition in shown:
-            quiet.since[partition] = quiet.read_at = now
-            quiet.idle.discard(partition)
-        for partition in partitions:
-            if partition not in at_end:
-                quiet.since[partition] = now
-            elif (now - quiet.since.setdefault(partition, now)) * SECOND >= (
-                self._settings.idle_after
-            ):
-                if partition not in quiet.idle:
-                    self._pipeline.idle(partition)
-                quiet.idle.add(partition)
-        for partition in self._pipeline.ordering.pending().keys() - set(partitions) - quiet.idle:
-            # It was read before a restart, and no setting names its topic any more.
+        """Let idle partitions hold nobody back, and time go on where all are."""
+        partitions = self._source.partitions()
+        left = self._pipeline.ordering.pending().keys() - set(partitions)
+        now, at_end = self._clock.monotonic(), self._source.at_end()
+        verdict = self._idleness.judge(Look(now, partitions, at_end, shown, left))
+        for partition in verdict.idle:
             self._pipeline.idle(partition)
-            quiet.idle.add(partition)
-        if partitions and quiet.idle >= set(partitions) and now >= quiet.ticked_at + _SHOW_EVERY:
-            quiet.ticked_at = now
-            self._pipeline.tick_after(int((now - quiet.read_at) * SECOND))
+        if verdict.silent_for is not None:
+            self._pipeline.tick_after(verdict.silent_for)
 
     def _observe(self) -> None:
         observation = self._timed("observe", self._pipeline.release)
