@@ -88,7 +88,7 @@ def test_the_history_of_a_topic_gives_the_alerts_of_its_events(
     assert replay(f"kafka://{topic}", settings, capfd)[0] == alerts
 
 
-@pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)  # The other finds none by time.
+@pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)  # The other answers with 0.
 def test_from_and_to_choose_by_the_time_of_the_records(
     connection: KafkaSettings,
     settings: Settings,
