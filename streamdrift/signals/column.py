@@ -121,7 +121,8 @@ class ColumnSignals:
         measure = self._measure_of(kind)
         if measure is None or (is_rate(kind) and kind is not SignalKind.UNSEEN):
             return Summary(before), Summary(after)
-        old, new = measure.before(), measure.after(row, back)
+        new = measure.after(row, back)
+        old = measure.before(new.shares)
         return (
             Summary(before, old.quantiles, old.shares),
             Summary(after, new.quantiles, new.shares),

@@ -1,6 +1,6 @@
 """The measures of a column: numbers or levels derived from its cells, ranked by a reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -34,8 +34,8 @@ class Measure(Protocol):
         """Return the values behind the last `fill`, float64[n], NaN where there was none."""
         ...
 
-    def before(self) -> Summary:
-        """Describe the reference."""
+    def before(self, named: Iterable[str] = ()) -> Summary:
+        """Describe the reference; of its levels, those of `named` in any case."""
         ...
 
     def after(self, row: int, back: int) -> Summary:
@@ -123,7 +123,7 @@ class Ranked:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self) -> Summary:
+    def before(self, named: Iterable[str] = ()) -> Summary:
         quantiles = {f"{p:g}": self._cells.quantile(p) for p in _PROBABILITIES}
         return Summary(0.5, quantiles=quantiles if len(self._cells.edges) else {})
 
@@ -282,9 +282,11 @@ class Categories:
         """The rate at which levels outside the reference are expected."""
         return self._levels.unseen
 
-    def before(self) -> Summary:
-        names = self._levels.names[:_SHOWN_LEVELS]
-        shares = {name: self._levels.share(level) for level, name in enumerate(names)}
+    def before(self, named: Iterable[str] = ()) -> Summary:
+        names, known = self._levels.names, len(self._levels.names)
+        places = (self._places.get(name, known) for name in named)
+        shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
+        shares = {names[place]: self._levels.share(place) for place in shown if place < known}
         return Summary(0.5, shares=shares)
 
     def after(self, row: int, back: int) -> Summary:

@@ -147,6 +147,19 @@ def test_new_category_is_named_in_the_summary() -> None:
     assert after.shares["kiosk"] == 0.5
 
 
+def test_rare_category_of_the_reference_is_no_new_one() -> None:
+    names = ["a", "b", "c", "d", "e", "rare"]
+    signals = _learn(
+        [name for count, name in enumerate(reversed(names)) for _ in range(count + 1)],
+        Role.CATEGORY,
+    )
+    _fill(signals, ["rare"] * 10 + ["kiosk"] * 10)
+    before, after = signals.describe(SignalKind.UNSEEN, 0.0, 0.5, row=19, back=20)
+    assert {"rare", "kiosk"} <= after.shares.keys()
+    assert before.shares["rare"] == pytest.approx(1 / 21, abs=0.02)
+    assert "kiosk" not in before.shares
+
+
 @pytest.mark.parametrize(
     ("cells", "role", "kind"),
     [(_NUMBERS, Role.NUMERIC, SignalKind.VALUE), (_CATEGORIES, Role.CATEGORY, SignalKind.UNSEEN)],
