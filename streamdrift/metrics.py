@@ -37,6 +37,8 @@ class Metrics:
         self._declare_counters(self.registry)
         self._declare_gauges(self.registry)
         self._declare_histograms(self.registry)
+        self.max_series = max_series
+        """Readings, and model versions, that are shown at most."""
         self._shown = _Shown(max_series)
         self.registry.register(self._shown)
 
@@ -46,6 +48,12 @@ class Metrics:
         )
         self._events = Counter(
             "streamdrift_events", "Events decoded from messages.", ["topic"], registry=registry
+        )
+        self._dropped_fields = Counter(
+            "streamdrift_dropped_fields",
+            "Fields of events beyond the number that is read.",
+            ["topic"],
+            registry=registry,
         )
         self._dead_letters = Counter(
             "streamdrift_dead_letters",
@@ -109,8 +117,9 @@ class Metrics:
             buckets=_COMMITS,
         )
 
-    def read(self, topic: str, messages: int, events: int) -> None:
+    def read(self, topic: str, messages: int, events: int, dropped_fields: int = 0) -> None:
         """Count what a batch of messages held."""
+        self._dropped_fields.labels(topic).inc(dropped_fields)
         self._messages.labels(topic).inc(messages)
         self._events.labels(topic).inc(events)
 
@@ -161,12 +170,17 @@ class Metrics:
     def watched(
         self,
         readings: Sequence[SignalReading],
+        left_out: int,
         warm_ups: Sequence[WarmUp],
         incidents: Mapping[tuple[str, str], int],
         unwatched: int,
     ) -> None:
-        """Record the monitor's numbers; replaces what was there."""
+        """Record the monitor's numbers; replaces what was there.
+
+        `readings` are `max_series` at most, `left_out` is the number of the others.
+        """
         self._shown.unwatched = unwatched
+        self._shown.left_out = left_out
         self._shown.readings = tuple(readings)
         self._shown.warm_ups = tuple(warm_ups)
         self._shown.incidents = dict(incidents)
@@ -216,6 +230,7 @@ class _Shown(Collector):
         self.lag: Mapping[Partition, int] = {}
         self.displaced: Mapping[str, int] = {}
         self.unwatched = 0
+        self.left_out = 0
 
     def collect(self) -> Iterator[Metric]:
         yield from self._signals()
@@ -243,10 +258,6 @@ class _Shown(Collector):
         )
 
     def _signals(self) -> Iterator[Metric]:
-        # In this order, and not by strength, the choice of series stays the same over time.
-        readings = sorted(
-            self.readings, key=lambda each: (each.model, each.version, each.signal.ordinal)
-        )
         labels = ["model", "version", "signal", "detector"]
         statistic = GaugeMetricFamily(
             "streamdrift_signal_statistic", "A detector's statistic for a signal.", labels=labels
@@ -261,7 +272,7 @@ class _Shown(Collector):
             "1 from a signal's change to its return or acceptance.",
             labels=labels,
         )
-        for reading in readings[: self._max_series]:
+        for reading in self.readings:
             values = [reading.model, reading.version, reading.signal.name, reading.detector]
             statistic.add_metric(values, reading.statistic)
             threshold.add_metric(values, reading.threshold)
@@ -270,7 +281,7 @@ class _Shown(Collector):
         yield GaugeMetricFamily(
             "streamdrift_signals_left_out",
             "Readings of signals not shown, as there are too many.",
-            value=max(0, len(readings) - self._max_series),
+            value=self.left_out,
         )
 
     def _models(self) -> Iterator[Metric]:

@@ -214,6 +214,11 @@ class ModelVersion:
         """Return every detector's statistic and threshold."""
         return self._watching.readings() if self._watching else []
 
+    @property
+    def reading_count(self) -> int:
+        """How many readings there are."""
+        return self._watching.reading_count if self._watching else 0
+
     def warm_up(self) -> WarmUp:
         """Return how far the reference is."""
         collected = self._collector.events if self._collector else self._settings.reference.events

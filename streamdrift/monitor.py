@@ -117,9 +117,19 @@ class Monitor:
         past = [key for key, version in self._versions.items() if watermark > version.retires_at]
         return [step for key in past for step in self._versions.pop(key).retire()]
 
-    def readings(self) -> list[SignalReading]:
-        """Return every signal's statistic and threshold, per detector."""
-        return [reading for version in self._versions.values() for reading in version.readings()]
+    def readings(self, limit: int) -> tuple[list[SignalReading], int]:
+        """Return the statistic and threshold of `limit` signals per detector at most.
+
+        Beside them, how many are left out. Which are chosen changes only when versions
+        appear or go: by model, version and ordinal.
+        """
+        readings: list[SignalReading] = []
+        there = 0
+        for key in sorted(self._versions):
+            there += self._versions[key].reading_count
+            if len(readings) < limit:
+                readings += self._versions[key].readings()
+        return readings[:limit], max(0, there - limit)
 
     def warm_ups(self) -> list[WarmUp]:
         """Return how far each version's reference is."""

@@ -245,6 +245,8 @@ class _Loop:
         self._idleness = Idleness(settings.idle_after, clock.monotonic())
         self._unsaved = False
         self._paused: set[Partition] = set()
+        self._dropping: set[str] = set()
+        """Topics of which it was said that fields are dropped."""
         self._quarters: dict[tuple[str, str], int] = {}
         self._connected: bool | None = None
         self._shown_at = float("-inf")
@@ -295,13 +297,19 @@ class _Loop:
             events = sum(len(batch) for batch in decoded.batches)
             if events:
                 shown.add(group.partition)
-            self._metrics.read(group.partition.topic, len(group), events)
+            self._metrics.read(group.partition.topic, len(group), events, decoded.dropped_fields)
+            self._tell_dropped(group.partition.topic, decoded.dropped_fields)
             for letter in decoded.dead_letters:
                 self._metrics.dead_letter(letter.reason)
             self._outgoing.add(letters=decoded.dead_letters)
         if messages:
             self._metrics.spent("decode", self._clock.monotonic() - start)
         return shown
+
+    def _tell_dropped(self, topic: str, fields: int) -> None:
+        if fields and topic not in self._dropping:
+            self._dropping.add(topic)
+            _log.warning("events with too many fields: some are not watched", topic=topic)
 
     def _watch_source(self) -> None:
         self._pipeline.ordering.assign(self._source.partitions())
@@ -389,8 +397,9 @@ class _Loop:
             self._pipeline.watermark, self._source.lag(), pending, ordering.counts()
         )
         warm_ups = monitor.warm_ups()
+        readings, left_out = monitor.readings(self._metrics.max_series)
         self._metrics.watched(
-            monitor.readings(), warm_ups, monitor.open_incidents(), monitor.unwatched
+            readings, left_out, warm_ups, monitor.open_incidents(), monitor.unwatched
         )
         self._tell_progress(warm_ups)
 

@@ -170,6 +170,11 @@ class Watch:
         self.held[signal] = False
         self._reset(signal)
 
+    @property
+    def reading_count(self) -> int:
+        """How many readings there are."""
+        return sum(len(signals) for _, signals in self._banks)
+
     def readings(self) -> list[tuple[int, str, float, float]]:
         """Return (signal, detector, statistic, threshold) of every signal and detector."""
         readings = []

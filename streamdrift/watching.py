@@ -218,6 +218,11 @@ class Watching:
             for ordinal in sorted(self._since)
         ]
 
+    @property
+    def reading_count(self) -> int:
+        """How many readings there are."""
+        return self._watch.reading_count
+
     def readings(self) -> list[SignalReading]:
         """Return every detector's statistic and threshold."""
         return [

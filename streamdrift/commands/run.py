@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -20,6 +21,8 @@ from streamdrift.metrics import Metrics
 from streamdrift.service import Service
 from streamdrift.web.server import TEXT, Answer, Handler, serve
 
+_ONE_WISH = 0.5
+"""Seconds within which a second signal is the first one once more."""
 _log = structlog.get_logger("streamdrift")
 
 
@@ -80,13 +83,17 @@ def _answer(good: bool) -> Answer:
 @contextmanager
 def stopped_by_signals(service: Service, timeout: float) -> Iterator[None]:
     """Let the first signal ask the service to leave, and the second, or time, make it."""
-    asked = threading.Event()
+    asked_at: float | None = None
     timers: list[threading.Timer] = []
 
     def leave(number: int, _: FrameType | None) -> None:
-        if asked.is_set():
-            os._exit(128 + number)
-        asked.set()
+        nonlocal asked_at
+        if asked_at is not None:
+            # Some senders signal the process and its group: that is one wish, not two.
+            if time.monotonic() - asked_at > _ONE_WISH:
+                os._exit(128 + number)
+            return
+        asked_at = time.monotonic()
         service.stop()
         if service.connecting:
             raise SystemExit(0)  # There is nothing to commit, and no telling how long it takes.

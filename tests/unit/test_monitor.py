@@ -71,13 +71,15 @@ def test_warm_up_tells_how_far_a_reference_is() -> None:
     _observe(monitor, cut(_stream(), 0, 400), [])
     (warm_up,) = monitor.warm_ups()
     assert (warm_up.events, warm_up.wanted, warm_up.complete) == (400, 1_000, False)
-    assert monitor.readings() == []
+    assert monitor.readings(99) == ([], 0)
 
 
 def test_readings_name_every_signal_and_detector() -> None:
     monitor = _monitor()
     _observe(monitor, _stream(drift=False), [])
-    readings = monitor.readings()
+    readings, left_out = monitor.readings(99)
+    assert left_out == 0
+    assert monitor.readings(3) == (readings[:3], len(readings) - 3)
     assert {reading.detector for reading in readings} == {"adwin", "page_hinkley"}
     assert {reading.signal.name for reading in readings} == {
         "amount",

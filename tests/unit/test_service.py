@@ -247,6 +247,49 @@ def test_lost_connection_is_followed_by_a_recovery_with_the_same_alerts() -> Non
     ]
 
 
+def test_while_the_connection_is_lost_the_service_is_not_ready_but_well() -> None:
+    world = _World(_drifting())
+    world.sink.fails = 3
+    service = world.service(turns=40)
+    seen: list[tuple[bool, bool]] = []
+
+    class Waiting(_Impatient):
+        def wait(self, timeout: float | None = None) -> bool:
+            seen.append((service.ready, service.healthy))
+            return super().wait(timeout)
+
+    service._stopping = Waiting()
+    service.run()
+    assert seen == [(False, True)] * 3
+    assert not service.ready
+
+
+def test_loop_that_hangs_is_not_well() -> None:
+    world = _World(_drifting())
+    service = world.service(turns=20)
+    service.run()
+    assert service.healthy
+    clock = service._clock
+    assert isinstance(clock, _Clock)
+    clock.seconds += 1_000
+    assert not service.healthy
+
+
+def test_last_commit_that_fails_is_an_error() -> None:
+    world = _World(_drifting())
+    service = world.service(turns=3)
+    service.stop()
+    service._stopping = _Impatient()
+
+    def refuse() -> None:
+        if service._stopping.is_set():
+            raise ConnectionsError("the broker went away")
+
+    world.check_owner = refuse
+    with pytest.raises(ConnectionsError):
+        service.run()
+
+
 def test_connection_that_never_stood_is_an_error() -> None:
     @contextmanager
     def refuse() -> Iterator[Session]:
