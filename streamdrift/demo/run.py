@@ -200,7 +200,7 @@ def _show_live(run: _Run) -> Iterator[Refresh]:
             yield refresh
         return
     with Live(console=run.console, screen=True, auto_refresh=False) as live:
-        yield lambda: live.update(draw(_picture(run), run.console.height), refresh=True)
+        yield lambda: live.update(draw(_picture(run), *run.console.size), refresh=True)
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def _show_plain(run: _Run) -> Iterator[Refresh]:
         for alert in run.alerts:
             if alert.event["id"] not in told:
                 told.add(alert.event["id"])
-                run.console.print(plain_line(moment(alert, run.epoch), alert), soft_wrap=True)
+                run.console.print(plain_line(alert, run.epoch), soft_wrap=True)
 
     yield refresh
 
@@ -224,16 +224,17 @@ def _show_plain(run: _Run) -> Iterator[Refresh]:
 def _picture(run: _Run) -> Picture:
     result = run.score()
     (first, before), (last, after) = run.rates[0], run.rates[-1]
-    incidents: dict[str, str] = {}
+    incidents: dict[str, Published] = {}
     for alert in run.alerts:
         data = alert.event["data"]
         if alert.event["type"].endswith(".resolved.v1"):
             incidents.pop(data["incident"], None)
         else:
-            incidents.setdefault(data["incident"], data["summary"])
+            incidents.setdefault(data["incident"], alert)
     return Picture(
         seconds=run.seconds(),
         length=run.options.seconds,
+        epoch=run.epoch,
         events=after,
         events_per_second=(after - before) / max(last - first, 0.1),
         readings=run.metrics.readings,
