@@ -89,6 +89,11 @@ class Metrics:
             "1 while the brokers answer, 0 while they are waited for.",
             registry=registry,
         )
+        self._blocked = Gauge(
+            "streamdrift_blocked_partitions",
+            "Partitions whose next messages belong to a transaction that has not ended.",
+            registry=registry,
+        )
         self._watermark = Gauge(
             "streamdrift_watermark_timestamp_seconds",
             "Event time up to which everything is observed.",
@@ -150,6 +155,10 @@ class Metrics:
         if not answering:
             self._disconnects.inc()
         self._connected.set(answering)
+
+    def blocked(self, partitions: int) -> None:
+        """Record in how many partitions an open transaction hides what comes next."""
+        self._blocked.set(partitions)
 
     def position(
         self,

@@ -396,6 +396,7 @@ class _Loop:
         self._metrics.position(
             self._pipeline.watermark, self._source.lag(), pending, ordering.counts()
         )
+        self._metrics.blocked(len(self._source.blocked()))
         warm_ups = monitor.warm_ups()
         readings, left_out = monitor.readings(self._metrics.max_series)
         self._metrics.watched(

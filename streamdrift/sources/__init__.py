@@ -46,6 +46,10 @@ class Source(Protocol):
         """Return how many offsets each partition is behind its log's end, where known."""
         ...
 
+    def blocked(self) -> frozenset[Partition]:
+        """Return the partitions in which an open transaction hides what comes next."""
+        ...
+
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should know that happened since the last call."""
         ...

@@ -19,6 +19,7 @@ from streamdrift.kafka import KafkaSettings, connection_errors, connections_erro
 from streamdrift.records import Messages, Notice, Partition
 from streamdrift.sources import SourceSettings, notice, start_time
 from streamdrift.sources.batches import CorruptBatchError
+from streamdrift.sources.blocked import Blocked
 from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.fetching import (
     as_records,
@@ -70,6 +71,7 @@ class KafkaSource:
         self._stored = positions
         self._damaged: dict[tuple[Partition, int], int] = {}
         self._at_end: frozenset[Partition] = frozenset()
+        self._blocked = Blocked()
         self.connected = True
         interval = settings.discovery_interval / SECOND
         self._discovery = Discovery(connection, settings.predictions, interval, own)
@@ -273,6 +275,10 @@ class KafkaSource:
                 lag[partition] = max(0, end - offset)
         return lag
 
+    def blocked(self) -> frozenset[Partition]:
+        """Return the partitions in which an open transaction hides what comes next."""
+        return self._blocked.partitions
+
     def notices(self) -> tuple[Notice, ...]:
         """Return what happened since the last call: lost offsets, a broker away, a new topic."""
         notices, self._notices = tuple(self._notices), []
@@ -305,6 +311,17 @@ class KafkaSource:
         self.connected = connected
         lag = self.lag() if connected else {}
         self._at_end = frozenset(key for key in answered if lag.get(key) == 0)
+        standing = {key: self._next[key] for key in answered if lag.get(key, 0) > 0}
+        for partition in sorted(self._blocked.look(standing, now)):
+            self._notices.append(
+                notice(
+                    "open transaction",
+                    topic=partition.topic,
+                    partition=partition.number,
+                    offset=self._next[partition],
+                    effect="what is behind it waits until its producer or the broker ends it",
+                )
+            )
 
     def _mend(self, error: KafkaError) -> None:
         """Decide how to go on after the client raised `error`, or raise ConnectionsError."""

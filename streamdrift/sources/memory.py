@@ -92,6 +92,10 @@ class MemorySource:
         """Hand out `partitions` again."""
         self._paused.difference_update(partitions)
 
+    def blocked(self) -> frozenset[Partition]:
+        """Return none: there are no transactions."""
+        return frozenset()
+
     def lag(self) -> Mapping[Partition, int]:
         """Return how many messages of each partition are still to be handed out."""
         lag = dict.fromkeys(self._partitions, 0)

@@ -12,7 +12,7 @@ from streamdrift.errors import ConnectionsError
 from streamdrift.headers import decode_headers
 from streamdrift.kafka import KafkaSettings, make_admin, make_producer
 from streamdrift.records import Messages, Partition
-from streamdrift.sources import SourceSettings, fetching
+from streamdrift.sources import SourceSettings, blocked, fetching
 from streamdrift.sources.kafka import KafkaSource
 from tests.real_kafka import PASSWORD, USER, RealKafka
 from tests.topic_maker import TopicMaker
@@ -174,6 +174,38 @@ def test_aborted_transactions_are_skipped(
     values = [content[2] for content in fast[partition][0]]
     assert values == [b"%d-%d" % (round_, i) for round_ in (0, 2, 4) for i in range(50)]
     assert fast[partition][1] == 306  # the markers count
+
+
+def test_open_transaction_is_said_and_waited_for(
+    kafka_connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    open_source: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blocked, "PATIENCE", 1.0)
+    make_topic(kafka_connection, name)
+    left = make_producer(kafka_connection, transactional_id=name)
+    left.init_transactions()
+    left.begin_transaction()
+    left.send(name, value=b"open", partition=0)
+    left.flush()
+    produce(kafka_connection, name, [b"behind it"])
+    source, partition = open_source(kafka_connection, reading(name)), Partition(name, 0)
+    deadline = time.monotonic() + 20
+    while source.blocked() != {partition}:
+        assert source.poll(0.2) == []
+        assert time.monotonic() < deadline
+    assert [(each.event, each.fields["offset"]) for each in source.notices()] == [
+        ("open transaction", 0)
+    ]
+    assert source.at_end() == frozenset()
+    left.commit_transaction()
+    left.close()
+    (found, _) = read(source, 2)[partition]
+    assert [content[2] for content in found] == [b"open", b"behind it"]
+    assert source.blocked() == frozenset()
+    assert source.notices() == ()
 
 
 def test_log_append_time(

@@ -98,6 +98,9 @@ class _Source:
 
     def resume(self, partitions: object) -> None: ...
 
+    def blocked(self) -> frozenset[Partition]:
+        return frozenset()
+
     def lag(self) -> Mapping[Partition, int]:
         return {}
 
