@@ -20,6 +20,7 @@ class Ownership:
         self._epoch: int | None = None
         self._read_to: int | None = None
         """Offset in the journal; None before the first claim, when there is nothing to lose."""
+        self._replaced_by: str | None = None
 
     @property
     def _key(self) -> str:
@@ -33,7 +34,10 @@ class Ownership:
         log.append(self._journal, self._key, value)
 
     def check(self, log: Log) -> None:
-        """Raise FencedError where another process claimed the deployment after this one."""
+        """Raise FencedError where another process claimed the deployment after this one.
+
+        From then on every call does.
+        """
         if self._read_to is None:
             return
         for entry in log.read(self._journal, self._read_to):
@@ -44,7 +48,10 @@ class Ownership:
             if owner == self._owner:
                 self._epoch = entry.offset
             elif self._epoch is not None:
-                raise FencedError(
-                    f"another process ({owner}) has taken over the deployment {self._deployment!r}",
-                    "stop one of the two, or give it another name with --set name=...",
-                )
+                self._replaced_by = owner
+        if self._replaced_by is not None:
+            raise FencedError(
+                f"another process ({self._replaced_by}) has taken over the deployment "
+                f"{self._deployment!r}",
+                "stop one of the two, or give it another name with --set name=...",
+            )
