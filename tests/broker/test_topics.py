@@ -1,5 +1,6 @@
 """Topics made or named, and what the sinks write to them."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -35,7 +36,17 @@ def test_missing_topics_are_made(
     make_topic.made(connection, alerts.name, state.name)
     assert [report.partitions for report in reports] == [2, 1]
     assert reports[1].cleanup_policy in ("compact", None)
-    assert ensure_topics(connection, [alerts, state], create=False) == reports
+    assert [report.created for report in reports] == [True, True]
+    again = tuple(replace(report, created=False) for report in reports)
+    assert ensure_topics(connection, [alerts, state], create=False) == again
+
+
+def test_state_must_be_in_one_partition(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    make_topic(connection, name, 2)
+    with pytest.raises(ConnectionsError, match="has 2 partitions and needs 1"):
+        ensure_topics(connection, [TopicNeed(name, "journal", (), partitions=1)], create=True)
 
 
 def test_a_state_topic_must_be_compacted(
