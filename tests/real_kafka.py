@@ -71,7 +71,8 @@ class RealKafka:
         properties = _properties(folder, port, sasl, controller) | dict(options or {})
         self._properties = folder / "server.properties"
         self._properties.write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A dash at its beginning would make an option of it.
+        cluster = base64.b64encode(uuid.uuid4().bytes, altchars=b"__").decode().rstrip("=")
         arguments = ["format", "-t", cluster, "-c", str(self._properties)]
         subprocess.run(
             self._java("kafka.tools.StorageTool", arguments), check=True, capture_output=True
