@@ -66,6 +66,7 @@ class KafkaSource:
         self._next: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._gone: set[str] = set()
+        self._missing: set[str] = set()
         self._identities: dict[str, object] = {}
         self._doubts: dict[Partition, frozenset[Partition]] = {}
         self._stored = positions
@@ -188,7 +189,9 @@ class KafkaSource:
             )
 
     def _note_vanished(self, topics: set[str]) -> None:
-        vanished = {partition.topic for partition in self._next} - topics - self._gone
+        missing = {partition.topic for partition in self._next} - topics - self._gone
+        # A broker that has just started may not know all topics yet: two look-ups must agree.
+        vanished, self._missing = missing & self._missing, missing
         identities = self._discovery.identities
         anew = {
             topic
@@ -244,8 +247,8 @@ class KafkaSource:
                 yield pack(partition, as_records(records), after)
 
     def partitions(self) -> Sequence[Partition]:
-        """Return all partitions that are read now, sorted."""
-        return sorted(self._next)
+        """Return all partitions that are read now, sorted: those of deleted topics are not."""
+        return sorted(key for key in self._next if key.topic not in self._gone)
 
     def at_end(self) -> frozenset[Partition]:
         """Return the partitions read to their end of which a broker said so lately.

@@ -381,6 +381,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(
     while "topic missing" not in notices and time.monotonic() < deadline:
         assert source.poll(0.2) == []
         notices += [notice.event for notice in source.notices()]
+    assert source.partitions() == []
     make_topic(kafka_connection, name)
     produce(kafka_connection, name, [b"new"] * 3)
     admin.close()
