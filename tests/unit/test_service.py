@@ -79,7 +79,7 @@ class _World:
         self.groups, self.partitions = groups, partitions
         self.sources: list[MemorySource] = []
         self.sessions = 0
-        self.fingerprint = {"models.*": "one"}
+        self.fingerprint = {"source.mapping": "one"}
         self.max_pending = 100_000
         self.check_owner: Callable[[], None] = lambda: None
 
@@ -349,8 +349,8 @@ def test_nothing_new_writes_nothing() -> None:
 def test_changed_settings_are_named() -> None:
     world = _World(_drifting())
     world.service(turns=5).run()
-    world.fingerprint = {"models.*": "two", "source.format": "json"}
-    with pytest.raises(StateError, match=r"models\.\*: one -> two; source\.format: unset -> json"):
+    world.fingerprint = {"source.mapping": "two", "source.format": "json"}
+    with pytest.raises(StateError, match=r"format: unset -> json; source\.mapping: one -> two"):
         world.service(turns=5).run()
 
 
