@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Mapping
 from typing import get_args
 
 import numpy as np
@@ -301,7 +302,7 @@ def _restored(
     before: ModelVersion, changes: Mapping[str, object]
 ) -> tuple[ModelVersion, list[Notice]]:
     """Return the version under changed settings, and what its restore tells."""
-    values = before._settings.model_dump(exclude_unset=True) | changes
+    values = before._settings.model_dump(exclude_unset=True) | dict(changes)
     after = ModelVersion("fraud", "3", ModelSettings.model_validate(values))
     return after, after.restore(before.snapshot())
 
@@ -415,7 +416,11 @@ def test_a_new_version_of_the_model_goes_by_the_terms_of_now() -> None:
 @pytest.mark.parametrize("events", [500, 800, 2_000])
 def test_terms_take_effect_at_once_while_the_reference_is_collected(events: int) -> None:
     before = _half_way(700)
-    changes: dict[str, object] = {"ignore": ["channel"], "reference": {"events": events}, "detectors": []}
+    changes: dict[str, object] = {
+        "ignore": ["channel"],
+        "reference": {"events": events},
+        "detectors": [],
+    }
     parts, notices = _restored(before, changes)
     whole, _ = _restored(before, changes)
     assert notices == []
