@@ -69,7 +69,7 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def fingerprint(settings: Settings) -> Mapping[str, str]:
     """Return what must stay as it is while state is kept, as a text by settings key.
 
-    A model's labels, incidents and silence may change at any time; what it watches may not.
+    That is how the input is read. What a model version watches is in its own snapshot.
     """
     texts = {
         "source.format": settings.source.format,
@@ -80,31 +80,6 @@ def fingerprint(settings: Settings) -> Mapping[str, str]:
         if own:
             key = f"source.predictions.{topic.name or topic.pattern}"
             texts[key] = json.dumps(own, sort_keys=True)
-    general = _watched(settings, "*")
-    texts |= {f"models.*.{key}": text for key, text in general.items()}
-    for name in settings.models:
-        mine = _watched(settings, name)
-        # What a model has in common with all others is not said twice.
-        changed = {key for key in {*mine, *general} if mine.get(key) != general.get(key)}
-        texts |= {f"models.{name}.{key}": mine.get(key, "unset") for key in sorted(changed)}
-    return texts
-
-
-_LOOSE = {"labels", "incidents", "silence", "hold", "private", "retire_after"}
-
-
-def _watched(settings: Settings, model: str) -> Mapping[str, str]:
-    """Return the settings of a model that its state depends on, as texts by dotted key."""
-    texts: dict[str, str] = {}
-
-    def spread(values: Mapping[str, object], prefix: str) -> None:
-        for key, value in values.items():
-            if isinstance(value, Mapping):
-                spread(value, f"{prefix}{key}.")
-            else:
-                texts[prefix + key] = json.dumps(value, sort_keys=True)
-
-    spread(settings.model(model).model_dump(mode="json", exclude=_LOOSE), "")
     return texts
 
 

@@ -30,6 +30,7 @@ from streamdrift.signals.fitting import fits
 from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.signals.silence import SilenceSettings
+from streamdrift.terms import KEYS, Terms, flat_terms, waiting_terms
 from streamdrift.watch import HoldSettings
 from streamdrift.watching import Watching, WatchSettings, seed_of
 
@@ -90,6 +91,10 @@ class ModelSettings(BaseModel):
         names = setting_names(key)
         return next((Role(self.roles[name]) for name in names if name in self.roles), None)
 
+    def terms(self) -> Terms:
+        """Return what decides once, with the reference, what is watched."""
+        return flat_terms(self.model_dump(mode="json", include=set(KEYS)))
+
     def of_watching(self) -> WatchSettings:
         """Return what a watched version needs to know."""
         return WatchSettings(
@@ -112,6 +117,10 @@ class ModelVersion:
         """Columns the reference lacks, in the order of the events that show them."""
         self._told = 0
         """How many of the unknown columns are told."""
+        self._terms: Terms = {}
+        """What the reference was learned under; none while it is collected."""
+        self._waiting: Terms = {}
+        """What waits for the next reference, as it was told last."""
 
     def observe(self, batch: Batch) -> tuple[list[Step], list[Notice]]:
         """Take the version's next events, in order."""
@@ -133,6 +142,7 @@ class ModelVersion:
 
     def _complete(self, collector: Collector) -> list[Notice]:
         self._collector = None
+        self._terms = self._settings.terms()
         seed = seed_of(self.model, self.version)
         learned = learn_columns(collector.rows(), self._settings, seed)
         columns, roles = learned.columns, learned.roles
@@ -239,12 +249,14 @@ class ModelVersion:
             "last_at": self.last_at,
             "unknown": [[key.group.value, key.name] for key in self._unknown],
             "told": self._told,
+            "terms": self._terms,
+            "waiting": self._waiting,
             "collector": self._collector.snapshot() if self._collector else None,
             "watching": self._watching.snapshot() if self._watching else None,
         }
 
-    def restore(self, state: Mapping[str, object]) -> None:
-        """Take over what `snapshot` returned."""
+    def restore(self, state: Mapping[str, object]) -> list[Notice]:
+        """Take over what `snapshot` returned; tell what other settings than then change."""
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
         told = state["told"]
         assert isinstance(events, int)
@@ -257,11 +269,27 @@ class ModelVersion:
         if isinstance(collector, Mapping):
             self._collector = Collector(self._settings.reference)
             self._collector.restore(collector)
-        if isinstance(watching, Mapping):
-            self._collector = None
-            self._watching = Watching.restore(
-                self.model, self.version, self._settings.of_watching(), watching
-            )
+        if not isinstance(watching, Mapping):
+            return []
+        self._collector = None
+        self._watching, restarted = Watching.restore(
+            self.model, self.version, self._settings.of_watching(), watching
+        )
+        terms, waiting = state["terms"], state["waiting"]
+        assert isinstance(terms, Mapping)
+        self._terms = terms
+        self._waiting = waiting_terms(terms, self._settings.terms(), self._watching.roles)
+        notices: list[Notice] = []
+        if restarted:
+            fields: dict[str, object] = {
+                "signals": [signal.name for signal in restarted],
+                "effect": "their detectors start afresh",
+            }
+            notices.append(self._notice("detectors changed", fields))
+        if self._waiting and self._waiting != waiting:
+            fields = {"settings": self._waiting, "effect": "takes effect with the next reference"}
+            notices.append(self._notice("settings wait", fields))
+        return notices
 
 
 def _first_shown(batch: Batch, keys: Iterable[ColumnKey]) -> Iterator[tuple[int, ColumnKey]]:

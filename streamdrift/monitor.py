@@ -155,24 +155,26 @@ class Monitor:
             "unwatched": self.unwatched,
         }
 
-    def restore(self, state: Mapping[str, object]) -> None:
-        """Take over what `snapshot` returned; the settings must be the same."""
+    def restore(self, state: Mapping[str, object]) -> list[Notice]:
+        """Take over what `snapshot` returned; tell what other settings than then change."""
         versions, silences, incidents = state["versions"], state["silences"], state["incidents"]
         unwatched = state["unwatched"]
         assert isinstance(versions, Sequence)
         assert isinstance(silences, Sequence)
         assert isinstance(incidents, Mapping)
         assert isinstance(unwatched, int)
+        notices: list[Notice] = []
         for snapshot in versions:
             model, name = snapshot["model"], snapshot["version"]
             version = ModelVersion(model, name, self._settings_of(model))
-            version.restore(snapshot)
+            notices += version.restore(snapshot)
             self._versions[model, name] = version
         for model, snapshot in silences:
             self._silences[model] = Silence(model, self._settings_of(model).silence)
             self._silences[model].restore(snapshot)
         self._incidents.restore(incidents)
         self.unwatched = unwatched
+        return notices
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from streamdrift.decoders import Decoder
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering
-from streamdrift.records import Decoded, Messages, Observation, Partition, Released, State
+from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
 from streamdrift.trees import integer, tree
 
 NO_TIME = -(2**63)
@@ -81,8 +81,11 @@ class Pipeline:
             "last_event_at": self.last_event_at,
         }
 
-    def restore(self, state: State) -> None:
-        """Take over what `snapshot` returned, before anything was fed."""
+    def restore(self, state: State) -> list[Notice]:
+        """Take over what `snapshot` returned, before anything was fed.
+
+        Return what is to be told where the settings are others than those of the snapshot.
+        """
         self.ordering.restore(tree(state, "ordering"))
-        self.monitor.restore(tree(state, "monitor"))
         self.last_event_at = integer(state, "last_event_at")
+        return self.monitor.restore(tree(state, "monitor"))

@@ -65,7 +65,7 @@ class ServiceSettings:
     idle_after: int
     max_pending: int
     fingerprint: Mapping[str, str]
-    """What must not change while state is kept: a text by settings key."""
+    """How the input is read, which must not change while state is kept: a text by key."""
 
 
 class Clock(Protocol):
@@ -198,10 +198,12 @@ class Service:
             return {}, stored.published
         state = decode(stored.snapshot)
         self._check_fingerprint(tree(state, "settings"))
-        self.pipeline.restore(tree(state, "pipeline"))
+        notices = self.pipeline.restore(tree(state, "pipeline"))
         self.pipeline.ordering.foresee(stored.floors)
         positions = self.pipeline.ordering.positions()
         _log.info("state restored", bytes=len(stored.snapshot), partitions=len(positions))
+        for notice in notices:
+            _tell(notice)
         return positions, stored.published
 
     def _check_fingerprint(self, stored: State) -> None:

@@ -5,7 +5,8 @@ are reset and see nothing until the signal is back at its reference or what it b
 accepted as the new one. So one change makes one step, however long it lasts.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from streamdrift.detectors import Bank, DetectorSettings, Evidence, make_bank
 from streamdrift.durations import Duration
 from streamdrift.kernels import kernel
 from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.trees import array, text, tree, trees
 
 RETURN_BLOCK = 500
 """Own values of a held signal between two looks at its return."""
@@ -56,6 +58,7 @@ class Sign(NamedTuple):
 
 
 class _BankOf(NamedTuple):
+    settings: DetectorSettings
     bank: Bank
     signals: Ints
 
@@ -77,7 +80,7 @@ class Watch:
         self._banks: list[_BankOf] = []
         for kind in kinds:
             signals = np.array([s for s in range(count) if kind in detectors[s]], dtype=np.int64)
-            self._banks.append(_BankOf(make_bank(kind, scale[signals]), signals))
+            self._banks.append(_BankOf(kind, make_bank(kind, scale[signals]), signals))
         self._mean = mean.copy()
         self._scale = scale.copy()
         self.held: Bools = np.zeros(count, dtype=np.bool_)
@@ -117,7 +120,7 @@ class Watch:
                 raised[signal] = entry
         start[~self.held] = size
         for signal in sorted(raised):
-            bank, signals = raised[signal]
+            _, bank, signals = raised[signal]
             slot = int(np.searchsorted(signals, signal))
             evidence = bank.evidence(slot)
             signs.append(
@@ -136,7 +139,7 @@ class Watch:
         self._reset(signal)
 
     def _reset(self, signal: int) -> None:
-        for bank, signals in self._banks:
+        for _, bank, signals in self._banks:
             slot = int(np.searchsorted(signals, signal))
             if slot < len(signals) and signals[slot] == signal:
                 bank.reset(slot, float(self._scale[signal]))
@@ -173,12 +176,12 @@ class Watch:
     @property
     def reading_count(self) -> int:
         """How many readings there are."""
-        return sum(len(signals) for _, signals in self._banks)
+        return sum(len(signals) for _, _, signals in self._banks)
 
     def readings(self) -> list[tuple[int, str, float, float]]:
         """Return (signal, detector, statistic, threshold) of every signal and detector."""
         readings = []
-        for bank, signals in self._banks:
+        for _, bank, signals in self._banks:
             statistics, thresholds = bank.readings()
             for slot, signal in enumerate(signals):
                 readings.append(
@@ -189,7 +192,10 @@ class Watch:
     def snapshot(self) -> State:
         """Return the detectors' state and the hold's."""
         return {
-            "banks": [entry.bank.snapshot() for entry in self._banks],
+            "banks": [
+                {"detector": _told(kind), "signals": signals.copy(), "slots": bank.snapshot()}
+                for kind, bank, signals in self._banks
+            ],
             "mean": self._mean.copy(),
             "scale": self._scale.copy(),
             "held": self.held.copy(),
@@ -199,12 +205,23 @@ class Watch:
             "ring": self._ring.copy(),
         }
 
-    def restore(self, state: Mapping[str, object]) -> None:
-        """Take over what `snapshot` returned; the detectors must be the same."""
-        banks = state["banks"]
-        assert isinstance(banks, Sequence)
-        for entry, snapshot in zip(self._banks, banks, strict=True):
-            entry.bank.restore(snapshot)
+    def restore(self, state: State) -> list[int]:
+        """Take over what `snapshot` returned; return the signals that had other detectors.
+
+        All detectors of these start afresh. Their hold, and all of the other signals, go on.
+        """
+        count = len(self.held)
+        stored = [
+            (text(each, "detector"), array(each, "signals").astype(np.int64), tree(each, "slots"))
+            for each in trees(state, "banks")
+        ]
+        had = _by_signal(count, ((told, signals) for told, signals, _ in stored))
+        have = _by_signal(count, ((_told(kind), signals) for kind, _, signals in self._banks))
+        kept = np.array([old == new for old, new in zip(had, have, strict=True)], dtype=np.bool_)
+        ours = {_told(entry.settings): entry for entry in self._banks}
+        for told, signals, slots in stored:
+            if told in ours:
+                _take_over(ours[told], slots, signals, kept)
         self._mean = np.array(state["mean"])
         self._scale = np.array(state["scale"])
         self.held = np.array(state["held"], dtype=np.bool_)
@@ -212,6 +229,32 @@ class Watch:
         self._seen = np.array(state["seen"])
         self._sum = np.array(state["sum"])
         self._ring = np.array(state["ring"])
+        return np.flatnonzero(~kept).tolist()
+
+
+def _told(settings: DetectorSettings) -> str:
+    """Return a detector's settings with every parameter, also those that have their defaults.
+
+    So a default that another release changes is a change.
+    """
+    return json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+
+
+def _by_signal(count: int, detectors: Iterable[tuple[str, Ints]]) -> list[set[str]]:
+    """Return each signal's detectors."""
+    chosen: list[set[str]] = [set() for _ in range(count)]
+    for told, signals in detectors:
+        for signal in signals.tolist():
+            chosen[signal].add(told)
+    return chosen
+
+
+def _take_over(entry: _BankOf, slots: State, stored: Ints, kept: Bools) -> None:
+    """Put the slots of `kept` signals into their state; `stored` are the signals of `slots`."""
+    # A kept signal had this detector, too, so it is among the stored ones.
+    staying = entry.signals[kept[entry.signals]]
+    theirs = np.searchsorted(stored, staying)
+    entry.bank.adopt(np.searchsorted(entry.signals, staying), slots, theirs)
 
 
 @kernel

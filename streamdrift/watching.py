@@ -255,8 +255,11 @@ class Watching:
     @classmethod
     def restore(
         cls, model: str, version: str, settings: WatchSettings, state: Mapping[str, object]
-    ) -> "Watching":
-        """Return what `snapshot` was taken of."""
+    ) -> tuple["Watching", Sequence[Signal]]:
+        """Return what `snapshot` was taken of, and the signals whose detectors start afresh.
+
+        These had other detectors than the settings give them now.
+        """
         columns, roles, since = state["columns"], state["roles"], state["since"]
         watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
         assert isinstance(columns, Sequence)
@@ -273,14 +276,14 @@ class Watching:
             [ColumnSignals.restore(column, seed) for column in columns],
             {ColumnKey(Group(group), name): Role(role) for group, name, role in roles},
         )
-        watching._watch.restore(watch)
+        restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal = ordinal
         for signal, changed_at, seen_at, values in since:
             thinned = Thinned(settings.room)
             thinned.restore(values)
             watching._since[signal] = _Since(changed_at, seen_at, 0, thinned)
-        return watching
+        return watching, [watching.signals[signal] for signal in restarted]
 
 
 def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSettings, ...]:

@@ -142,16 +142,26 @@ class AdwinBank:
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same settings and number of slots."""
-        arrays = cast("Mapping[str, NDArray[np.generic]]", state)
-        counts = arrays["counts"]
         self._counts[:] = 0
-        self._counts[:, : counts.shape[1]] = counts
-        self._heads[:] = 0
-        used = self._used()
-        self._totals[used] = arrays["totals"]
-        self._variances[used] = arrays["variances"]
-        self._moments[:] = arrays["moments"]
-        self._ticks[:] = arrays["ticks"]
+        everything = np.arange(len(self._counts))
+        self.adopt(everything, state, everything)
+
+    def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
+        """Take over the windows of some slots; see `Bank`."""
+        arrays = cast("Mapping[str, NDArray[np.generic]]", state)
+        counts = arrays["counts"].astype(np.int64)
+        # Buckets lie one slot after the other.
+        owner = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
+        taken = np.isin(owner, theirs)
+        self._counts[slots, : counts.shape[1]] = counts[theirs]
+        self._heads[slots] = 0
+        slot, level, place = self._used()
+        ours = np.isin(slot, slots)
+        used = slot[ours], level[ours], place[ours]
+        self._totals[used] = arrays["totals"][taken]
+        self._variances[used] = arrays["variances"][taken]
+        self._moments[slots] = arrays["moments"][theirs]
+        self._ticks[slots] = arrays["ticks"][theirs]
 
     def _used(self) -> tuple[Ints, Ints, Ints]:
         """Return slot, level and place of every bucket in use, in order of age per level."""

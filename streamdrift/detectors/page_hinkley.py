@@ -288,7 +288,12 @@ class PageHinkleyBank:
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same settings and number of slots."""
-        self._sums[:] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"]
+        everything = np.arange(len(self._sums))
+        self.adopt(everything, state, everything)
+
+    def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
+        """Take over the sums of some slots; see `Bank`."""
+        self._sums[slots] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"][theirs]
 
 
 class PageHinkley:

@@ -396,12 +396,17 @@ class RiverBank:
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same settings and number of slots."""
+        everything = np.arange(len(self._detectors))
+        self.adopt(everything, state, everything)
+
+    def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
+        """Take over the detectors of some slots; see `Bank`."""
         detectors = cast("Sequence[Mapping[str, Any]]", state["detectors"])
-        for slot, (stored, past) in enumerate(
-            zip(detectors, cast("Sequence[Mapping[str, Any]]", state["past"]), strict=True)
-        ):
+        pasts = cast("Sequence[Mapping[str, Any]]", state["past"])
+        for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
             self.reset(slot)
-            _read(self._detectors[slot], self._specification, stored)
+            _read(self._detectors[slot], self._specification, detectors[its])
+            past = pasts[its]
             self._past[slot].count = past["count"]
             self._past[slot].total = past["total"]
             self._past[slot].latest.extend(past["latest"].tolist())

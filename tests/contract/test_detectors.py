@@ -140,6 +140,33 @@ def test_a_restored_bank_goes_on_bit_by_bit(one: DetectorSettings, seed: int, cu
 
 
 @every_detector
+def test_a_bank_adopts_single_slots_of_another_one(one: DetectorSettings) -> None:
+    values = signals(3, 400)
+    whole = new_bank(one)
+    consume(whole, np.ascontiguousarray(values[:, :200]))
+    stored = whole.snapshot()
+    part = new_bank(one)
+    part.adopt(np.array([0, 2]), stored, np.array([0, 2]))
+    rest = np.ascontiguousarray(values[:, 200:])
+    kept = [alarm for alarm in consume(whole, rest) if alarm[0] != 1]
+    found = consume(part, rest)
+    assert [alarm for alarm in found if alarm[0] != 1] == kept
+    anew = [alarm for alarm in consume(new_bank(one), rest) if alarm[0] == 1]
+    assert [alarm for alarm in found if alarm[0] == 1] == anew
+
+
+@every_detector
+def test_a_slot_is_adopted_into_another_place(one: DetectorSettings) -> None:
+    values = signals(3, 400)
+    whole = new_bank(one)
+    consume(whole, np.ascontiguousarray(values[:, :200]))
+    single = make_bank(one, np.array([0.1]))
+    single.adopt(np.array([0]), whole.snapshot(), np.array([2]))
+    for alone, all_of_them in zip(single.readings(), whole.readings(), strict=True):
+        assert alone.tolist() == all_of_them[2:].tolist()
+
+
+@every_detector
 def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> None:
     holes = signals(1, 1_000, holes=0.3)
     bank = new_bank(one)

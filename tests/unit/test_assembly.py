@@ -19,30 +19,31 @@ def _changed(**values: Any) -> dict[str, str]:
     "values",
     [
         {"models": {"fraud": {"labels": {"owner": "me"}}}},
+        {"models": {"fraud": {"ignore": ["x"], "detectors": []}}},
+        {"models": {"*": {"reference": {"events": 500}}, "newcomer": {"roles": {"x": "text"}}}},
         {"models": {"*": {"silence": {"enabled": False}}, "fraud": {}, "other": {}}},
         {"commit_interval": "5s"},
         {"alerts": {"stdout": True}},
     ],
 )
-def test_what_state_does_not_depend_on_may_change(values: dict[str, Any]) -> None:
+def test_what_does_not_decide_how_input_is_read_may_change(values: dict[str, Any]) -> None:
     assert _changed(**values) == {}
 
 
 @pytest.mark.parametrize(
     ("values", "key", "text"),
     [
-        ({"models": {"*": {"reference": {"events": 500}}}}, "models.*.reference.events", "500"),
-        (
-            {"models": {"fraud": {"reference": {"events": 500}}}},
-            "models.fraud.reference.events",
-            "500",
-        ),
-        ({"models": {"fraud": {"detectors": []}}}, "models.fraud.detectors", "[]"),
-        ({"models": {"fraud": {"roles": {"x": "text"}}}}, "models.fraud.roles.x", '"text"'),
         ({"source": {"mapping": {"features": "/x"}}}, "source.mapping", '{"features": "/x"}'),
+        (
+            {"source": {"predictions": [{"name": "a", "mapping": {"features": "/x"}}]}},
+            "source.predictions.a",
+            '{"mapping": {"features": "/x"}}',
+        ),
     ],
 )
-def test_what_state_depends_on_is_named(values: dict[str, Any], key: str, text: str) -> None:
+def test_how_input_is_read_is_named_where_it_changes(
+    values: dict[str, Any], key: str, text: str
+) -> None:
     assert _changed(**values)[key] == text
 
 

@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Mapping
 from typing import get_args
 
 import numpy as np
@@ -12,6 +13,7 @@ from streamdrift.model import ModelSettings, ModelVersion, RoleName
 from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
+from streamdrift.state import encode
 from streamdrift.watch import HoldSettings
 from tests.batches import SECOND, batch, column, feature
 
@@ -294,3 +296,138 @@ def test_batch_survives_its_state() -> None:
     np.testing.assert_equal(to_state(from_state(to_state(joined))), to_state(joined))
     assert joined.columns[feature("x")].strings == ("a", "c")
     assert joined.columns[feature("z")].kinds.tolist() == [0, 0, 0, 0, 0, 5, 5]
+
+
+def _restored(
+    before: ModelVersion, changes: Mapping[str, object]
+) -> tuple[ModelVersion, list[Notice]]:
+    """Return the version under changed settings, and what its restore tells."""
+    values = before._settings.model_dump(exclude_unset=True) | dict(changes)
+    after = ModelVersion("fraud", "3", ModelSettings.model_validate(values))
+    return after, after.restore(before.snapshot())
+
+
+def _half_way(stop: int = 3_000) -> ModelVersion:
+    version = ModelVersion("fraud", "3", _SETTINGS)
+    _observe(version, cut(_stream(), 0, stop), [])
+    return version
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"hold": {"accept_events": 200}},
+        {"incidents": {"gather": "5m"}},
+        {"silence": {"enabled": False}},
+        {"labels": {"owner": "me"}},
+        {"private": ["amount"]},
+        {"retire_after": "1d"},
+        # What the version has no column for, and a limit that is not reached, before or now.
+        {"ignore": ["unknown"], "roles": {"unknown": "text"}, "max_columns": 2},
+        # A signal there is not, and the default written out.
+        {"signals": {"unknown": []}, "detectors": [{"kind": "adwin"}, {"kind": "page_hinkley"}]},
+    ],
+)
+def test_settings_that_keep_the_state_are_not_told(changes: dict[str, object]) -> None:
+    before = _half_way()
+    after, notices = _restored(before, changes)
+    assert notices == []
+    assert encode(after.snapshot()) == encode(before.snapshot())
+
+
+def test_detectors_of_one_signal_start_afresh_and_the_other_signals_go_on() -> None:
+    before = _half_way()
+    after, notices = _restored(before, {"signals": {"amount (spread)": [{"kind": "adwin"}]}})
+    (notice,) = notices
+    assert (notice.event, notice.model, notice.version) == ("detectors changed", "fraud", "3")
+    assert notice.fields["signals"] == ["amount (spread)"]
+    rest = cut(_stream(), 3_000, 9_000)
+    expected = [each for each in _observe(before, rest, []) if each.signal.name == "amount"]
+    found = [each for each in _observe(after, rest, [700]) if each.signal.name == "amount"]
+    assert len(expected) == 2
+    assert found == expected
+    again, notices = _restored(after, {})
+    assert notices == []
+    assert encode(again.snapshot()) == encode(after.snapshot())
+
+
+def test_a_change_of_all_detectors_keeps_the_reference_and_what_is_held() -> None:
+    before = _half_way(5_000)
+    after, (notice,) = _restored(before, {"detectors": [{"kind": "page_hinkley"}]})
+    assert notice.fields["signals"] == [signal.name for signal in before.signals]
+    rest = cut(_stream(), 5_000, 9_000)
+    found = [(step.kind, step.signal, step.time) for step in _observe(after, rest, [])]
+    assert (StepKind.RETURNED, "amount") in [(kind, signal.name) for kind, signal, _ in found]
+    expected = _observe(before, rest, [])
+    assert found == [(step.kind, step.signal, step.time) for step in expected]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ignore": ["amount", "unknown"]}, {"ignore.amount": "unset -> true"}),
+        ({"roles": {"user (feature)": "text"}}, {"roles.user (feature)": 'unset -> "text"'}),
+        ({"max_columns": 1}, {"max_columns": "1000 -> 1"}),
+        (
+            {"reference": {"events": 1_000, "span": "1d"}},
+            {"reference.span": '"0s" -> "1d"'},
+        ),
+    ],
+)
+def test_terms_of_the_reference_wait_for_the_next_one(
+    changes: dict[str, object], told: dict[str, str]
+) -> None:
+    before = _half_way()
+    after, (notice,) = _restored(before, changes)
+    assert notice.event == "settings wait"
+    assert notice.fields == {"settings": told, "effect": "takes effect with the next reference"}
+    rest = cut(_stream(), 3_000, 9_000)
+    assert _observe(after, rest, []) == _observe(before, rest, [])
+
+
+def test_what_waits_is_told_once_and_what_is_changed_back_waits_no_more() -> None:
+    before = _half_way()
+    changed, notices = _restored(before, {"ignore": ["amount"]})
+    assert len(notices) == 1
+    again, notices = _restored(changed, {})
+    assert notices == []
+    assert encode(again.snapshot()) == encode(changed.snapshot())
+    back, notices = _restored(again, {"ignore": []})
+    assert notices == []
+    assert encode(back.snapshot()) == encode(before.snapshot())
+
+
+def test_a_limit_that_is_raised_waits_where_columns_are_over_it() -> None:
+    narrow = ModelVersion("fraud", "3", _SETTINGS.model_copy(update={"max_columns": 1}))
+    _observe(narrow, cut(_stream(), 0, 3_000), [])
+    _, (notice,) = _restored(narrow, {"max_columns": 2})
+    assert notice.fields["settings"] == {"max_columns": "1 -> 2"}
+
+
+def test_a_new_version_of_the_model_goes_by_the_terms_of_now() -> None:
+    before = _half_way()
+    after, _ = _restored(before, {"ignore": ["amount"]})
+    newer = ModelVersion("fraud", "4", after._settings)
+    _observe(newer, cut(_stream(), 0, 3_000), [])
+    assert {signal.column for signal in newer.signals} == {feature("channel")}
+
+
+@pytest.mark.parametrize("events", [500, 800, 2_000])
+def test_terms_take_effect_at_once_while_the_reference_is_collected(events: int) -> None:
+    before = _half_way(700)
+    changes: dict[str, object] = {
+        "ignore": ["channel"],
+        "reference": {"events": events},
+        "detectors": [],
+    }
+    parts, notices = _restored(before, changes)
+    whole, _ = _restored(before, changes)
+    assert notices == []
+    rest = cut(_stream(), 700, 3_000)
+    for version, cuts in ((whole, []), (parts, [1, 7, 1_500])):
+        assert _observe(version, rest, cuts) == []
+        assert {signal.column for signal in version.signals} == {feature("amount")}
+        assert version.readings() == []
+    assert encode(parts.snapshot()) == encode(whole.snapshot())
+    assert _restored(whole, {})[1] == []

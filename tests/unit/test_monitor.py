@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.columns import cut
+from streamdrift.config import Settings
 from streamdrift.model import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Batch, ColumnKey, Group, Notice, Released
@@ -177,6 +179,36 @@ def test_names_from_outside_may_be_anything(name: str) -> None:
         np.testing.assert_equal(restored.snapshot(), monitor.snapshot())
         monitor = restored
     assert [alert.model for alert in alerts][:1] == [name]
+
+
+def _of_models(models: dict[str, Any]) -> Monitor:
+    return Monitor(Settings.model_validate({"models": models}).model)
+
+
+def test_settings_of_a_newcomer_keep_all_state() -> None:
+    every = {"reference": {"events": 1_000}}
+    before = _of_models({"*": every})
+    _observe(before, cut(_stream(), 0, 4_000), [])
+    after = _of_models({"*": every, "newcomer": {"ignore": ["amount"], "detectors": []}})
+    assert after.restore(decode(encode(before.snapshot()))) == []
+    assert encode(after.snapshot()) == encode(before.snapshot())
+    rest = cut(_stream(), 4_000, 6_000)
+    assert _observe(after, rest, []) == _observe(before, rest, [])
+    assert _observe(after, _stream(model="newcomer"), []) == []
+
+
+def test_detectors_of_one_model_leave_the_others_alone() -> None:
+    every = {"reference": {"events": 1_000}}
+    before = _of_models({"*": every})
+    after = _of_models({"*": every, "churn": {"detectors": [{"kind": "page_hinkley"}]}})
+    for model in ("churn", "fraud"):
+        _observe(before, cut(_stream(model=model), 0, 2_500), [])
+    (notice,) = after.restore(before.snapshot())
+    assert (notice.event, notice.model) == ("detectors changed", "churn")
+    rest = cut(_stream(), 2_500, 6_000)
+    found = _observe(after, rest, [])
+    assert [alert.type for alert in found][:1] == ["opened"]
+    assert found == _observe(before, rest, [])
 
 
 @settings(max_examples=10, deadline=None)

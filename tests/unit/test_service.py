@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import ConnectionsError, FencedError, StateError
@@ -79,7 +80,8 @@ class _World:
         self.groups, self.partitions = groups, partitions
         self.sources: list[MemorySource] = []
         self.sessions = 0
-        self.fingerprint = {"models.*": "one"}
+        self.fingerprint = {"source.mapping": "one"}
+        self.make_pipeline: Callable[[], Pipeline] = _pipeline
         self.max_pending = 100_000
         self.check_owner: Callable[[], None] = lambda: None
 
@@ -99,7 +101,7 @@ class _World:
             return source
 
         settings = ServiceSettings(1.0, 1e9, 2_000_000, self.max_pending, self.fingerprint)
-        service = Service(settings, open_session, _pipeline, self.metrics, _Clock())
+        service = Service(settings, open_session, self.make_pipeline, self.metrics, _Clock())
         service._stopping = _Impatient()
         return service
 
@@ -123,9 +125,9 @@ class _Stopping(MemorySource):
         return super().poll(timeout)
 
 
-def _pipeline() -> Pipeline:
+def _pipeline(**changes: Any) -> Pipeline:
     settings = ModelSettings(
-        reference=ReferenceSettings(events=600), silence=SilenceSettings(events=500)
+        reference=ReferenceSettings(events=600), silence=SilenceSettings(events=500), **changes
     )
     decoder = make_decoder("json", {})
     return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings))
@@ -349,9 +351,24 @@ def test_nothing_new_writes_nothing() -> None:
 def test_changed_settings_are_named() -> None:
     world = _World(_drifting())
     world.service(turns=5).run()
-    world.fingerprint = {"models.*": "two", "source.format": "json"}
-    with pytest.raises(StateError, match=r"models\.\*: one -> two; source\.format: unset -> json"):
+    world.fingerprint = {"source.mapping": "two", "source.format": "json"}
+    with pytest.raises(StateError, match=r"format: unset -> json; source\.mapping: one -> two"):
         world.service(turns=5).run()
+
+
+def test_what_changed_settings_of_a_model_do_is_logged_at_the_start() -> None:
+    world = _World(_drifting())
+    world.service(turns=5).run()
+    world.make_pipeline = lambda: _pipeline(signals={"x (spread)": ()}, ignore=("x",))
+    with capture_logs() as logs:
+        world.service(turns=10).run()
+    told = {entry["event"]: entry for entry in logs}
+    assert list(told)[:3] == ["state restored", "detectors changed", "settings wait"]
+    assert told["detectors changed"]["signals"] == ["x (spread)"]
+    assert told["settings wait"]["settings"] == {"ignore.x": "unset -> true"}
+    with capture_logs() as logs:
+        world.service(turns=5).run()
+    assert not {"detectors changed", "settings wait"} & {entry["event"] for entry in logs}
 
 
 def test_service_that_was_replaced_is_fenced() -> None:
