@@ -71,7 +71,7 @@ class Outgoing:
     def add(self, alerts: Sequence[Alert] = (), letters: Sequence[DeadLetter] = ()) -> None:
         """Take what came out of the pipeline."""
         known = self._published
-        self.alerts += [each for each in alerts if each.number > known.alerts.get(each.model, 0)]
+        self.alerts += [each for each in alerts if each.id not in known.alerts]
         self.letters += [
             each for each in letters if each.offset > known.letters.get(each.partition, -1)
         ]
@@ -79,7 +79,7 @@ class Outgoing:
     def marks(self) -> Published:
         """Return what will have been published with all this."""
         return Published(
-            {alert.model: alert.number for alert in self.alerts},
+            frozenset(alert.id for alert in self.alerts),
             {letter.partition: letter.offset for letter in self.letters},
         )
 
@@ -158,8 +158,8 @@ def commit_exactly_once(
     1. Guard the order: what idle and new partitions bring later must not sort in before
        events that have led to an alert. That makes floors.
     2. Begin a transaction.
-    3. Write alerts, each with its model's number, and dead letters; to the journal the
-       floors, and up to where alerts and letters are published by this.
+    3. Write alerts and dead letters; to the journal the floors, and which alerts, and up
+       to where letters, are published by this.
     4. Where a `snapshot` is due, write its chunks and its manifest.
     5. Wait until every single record is acknowledged: the client would commit without one
        that it gave up. Sinks outside of Kafka have theirs from here on, and may get them

@@ -17,11 +17,12 @@ from streamdrift.state.log import Log
 class Published:
     """What has been published, and never is again.
 
-    `alerts` has by model the number of its last alert, `letters` by partition the offset of
+    `alerts` are ids, and not numbers: under settings that changed meanwhile other alerts
+    bear the same numbers, and are none of these. `letters` has by partition the offset of
     the last message of which dead letters were written.
     """
 
-    alerts: Mapping[str, int] = field(default_factory=dict)
+    alerts: frozenset[str] = frozenset()
     letters: Mapping[Partition, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -29,7 +30,7 @@ class Published:
 
     def and_then(self, later: "Published") -> "Published":
         """Return what has been published after `later` as well."""
-        return Published({**self.alerts, **later.alerts}, {**self.letters, **later.letters})
+        return Published(self.alerts | later.alerts, {**self.letters, **later.letters})
 
 
 class Journaled(NamedTuple):
@@ -49,7 +50,7 @@ def write_floors(log: Log, deployment: str, topic: str, floors: Sequence[Floor])
 def write_published(log: Log, deployment: str, topic: str, published: Published) -> None:
     """Append to the journal what is published by the same transaction."""
     value = {
-        "alerts": published.alerts,
+        "alerts": sorted(published.alerts),
         "letters": [[*partition, offset] for partition, offset in published.letters.items()],
     }
     log.append(topic, f"{deployment}/published", json.dumps(value).encode())
@@ -73,5 +74,5 @@ def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journ
         if entry.key == f"{deployment}/published" and entry.value is not None:
             value = json.loads(entry.value)
             letters = {Partition(name, number): last for name, number, last in value["letters"]}
-            published = published.and_then(Published(value["alerts"], letters))
+            published = published.and_then(Published(frozenset(value["alerts"]), letters))
     return Journaled(tuple(floors), published)
