@@ -12,6 +12,8 @@ from streamdrift.state.log import Entry
 
 _LOOK_UP_MS = 10_000
 _POLL_MS = 1_000
+_FETCH_WAIT_MS = 100
+"""How long a broker waits for news before it says that there is none."""
 _PATIENCE = 30
 """Polls in a row without a record after which a read is given up."""
 
@@ -22,7 +24,7 @@ class KafkaLog:
     def __init__(self, connection: KafkaSettings) -> None:
         self._connection = connection
         self._outbox: Outbox | None = None
-        self._consumer: KafkaConsumer = make_consumer(connection)
+        self._consumer: KafkaConsumer = make_consumer(connection, fetch_max_wait_ms=_FETCH_WAIT_MS)
 
     def write_to(self, outbox: Outbox) -> None:
         """Append through `outbox`, which others may share, from now on."""
@@ -66,6 +68,28 @@ class KafkaLog:
         partition = TopicPartition(topic, 0)
         with connection_errors(self._connection, f"read the topic {topic}"):
             return int(self._consumer.end_offsets([partition], timeout_ms=_LOOK_UP_MS)[partition])
+
+    def settle(self, topic: str) -> None:
+        """Return when no transaction is open in the topic, which would hide later records.
+
+        Of another deployment's that was killed, if the topic is shared: the broker ends it
+        after TRANSACTION_SECONDS. Raises ConnectionsError where one stays open.
+        """
+        partition = TopicPartition(topic, 0)
+        end = self.end(topic)
+        with connection_errors(self._connection, f"read the topic {topic}"):
+            self._consumer.assign([partition])
+            self._consumer.seek(partition, end)
+            for _ in range(_PATIENCE):
+                self._consumer.poll(timeout_ms=_POLL_MS)
+                highwater = self._consumer.highwater(partition)
+                position = self._consumer.position(partition, timeout_ms=_LOOK_UP_MS)
+                if highwater is not None and position >= highwater:
+                    return
+        raise ConnectionsError(
+            f"a transaction stays open in the topic {topic}: what is behind it cannot be read",
+            "end the producer that holds it, or wait for the broker to end it",
+        )
 
     def close(self) -> None:
         """Close the reader; the outbox belongs to who made it."""

@@ -31,6 +31,10 @@ class Log(Protocol):
         """Return the offset the next record will have."""
         ...
 
+    def settle(self, topic: str) -> None:
+        """Return when no transaction is open in the topic, which would hide later records."""
+        ...
+
 
 class MemoryLog:
     """Public fake: keeps records in memory, those not flushed apart.
@@ -73,3 +77,6 @@ class MemoryLog:
 
     def end(self, topic: str) -> int:
         return len(self.records.get(topic, []))
+
+    def settle(self, topic: str) -> None:
+        """Do nothing: one transaction is open at most, and not while this is called."""

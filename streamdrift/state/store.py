@@ -62,6 +62,8 @@ class TopicStore:
 
         Raises StateError where there was a snapshot and no whole one is left.
         """
+        for topic in (self._topic, self._journal):
+            self._log.settle(topic)
         records: dict[str, bytes] = {}
         for entry in self._log.read(self._topic, 0):
             if entry.key.startswith(self._prefix):

@@ -20,6 +20,8 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.kafka import KafkaSettings, make_admin, make_consumer
 from streamdrift.outbox import Outbox, TransactionalOutbox
+from streamdrift.state import TopicStore
+from streamdrift.state.kafka import KafkaLog
 from tests.topic_maker import TopicMaker
 
 Alerts = dict[str, list[dict[str, Any]]]
@@ -250,6 +252,29 @@ def test_a_transaction_without_one_of_its_records_is_not_committed(
     outbox.close()
     TransactionalOutbox(kafka_connection, name).close()
     assert _records(kafka_connection, name) == []
+
+
+def test_state_is_not_read_past_an_open_transaction(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    """A deployment that shares the topics was killed in one: all that is behind it counts."""
+    make_topic(kafka_connection, name)
+    make_topic(kafka_connection, f"{name}-journal")
+    killed, ours = (TransactionalOutbox(kafka_connection, f"{name}-{i}") for i in range(2))
+    log = KafkaLog(kafka_connection)
+    log.write_to(ours)
+    store = TopicStore(log, name, name, f"{name}-journal")
+    killed.begin()
+    killed.send(name, b"chunk", key=b"other/slot/0/0", partition=0)
+    killed.flush()
+    ours.begin()
+    store.save(b"snapshot")
+    ours.commit(name, {})
+    killed.close()
+    again = TopicStore(log, name, name, f"{name}-journal")
+    assert again.load().snapshot == b"snapshot"
+    log.close()
+    ours.close()
 
 
 class _Failed:
