@@ -16,6 +16,7 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
+Ids = NDArray[np.uint64]
 
 StateValue = (
     None
@@ -153,7 +154,8 @@ class Batch:
     """Events of one model version as columns.
 
     `partition` int32[n] is a place in `partitions`. `offset` int64[n] and `index` int32[n]
-    say which event of which message. `time` int64[n]: from the decoder the mapped time, or
+    say which event of which message. `ids` uint64[n] are hashes of the events' ids, 0 where
+    an event has none. `time` int64[n]: from the decoder the mapped time, or
     the record's; behind the ordering the order key, which never falls. A column that an
     event lacks is ABSENT there; a column no event of the batch has is not in `columns`.
     """
@@ -164,6 +166,7 @@ class Batch:
     partition: Codes
     offset: Ints
     index: Codes
+    ids: Ids
     time: Ints
     columns: Mapping[ColumnKey, Column]
 
