@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
@@ -26,6 +26,7 @@ from streamdrift.records import (
 )
 from streamdrift.signals.collector import Collector, ReferenceSettings
 from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.duplicates import DuplicateSettings, RecentIds, with_flags
 from streamdrift.signals.fitting import fits
 from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
@@ -78,7 +79,23 @@ class ModelSettings(BaseModel):
         7 * 24 * 3_600_000_000,
         description="Event time after which a version that sends nothing is forgotten.",
     )
+    duplicates: DuplicateSettings = Field(
+        DuplicateSettings(), description="Which events count as repeated ones, by their ids."
+    )
+    deduplicate: StrictBool = Field(
+        False,
+        description="Drop repeated events: they count in the signal `duplicates` and in nothing "
+        "else.",
+    )
     labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
+
+    @model_validator(mode="after")
+    def _can_deduplicate(self) -> "ModelSettings":
+        if self.deduplicate and not self.duplicates.window:
+            raise ValueError(
+                "deduplicate needs a window of ids: set duplicates.window above 0, or leave it out"
+            )
+        return self
 
     def detectors_of(self, names: Sequence[str]) -> tuple[DetectorSettings, ...]:
         """Return the detectors of a signal by its names: the first that is set decides."""
@@ -106,6 +123,7 @@ class ModelVersion:
         self.events = 0
         self.last_at = 0
         self._settings = settings
+        self._recent = RecentIds(settings.duplicates.window)
         self._collector: Collector | None = Collector(settings.reference)
         self._watching: Watching | None = None
         self._unknown: list[ColumnKey] = []
@@ -119,6 +137,7 @@ class ModelVersion:
         notices: list[Notice] = []
         self.events += len(batch)
         self.last_at = int(batch.time[-1])
+        batch = with_flags(batch, self._recent.observe(batch.ids))
         if self._collector is not None:
             needed = self._collector.add(batch)
             if needed is None:
@@ -239,6 +258,7 @@ class ModelVersion:
             "last_at": self.last_at,
             "unknown": [[key.group.value, key.name] for key in self._unknown],
             "told": self._told,
+            "recent": self._recent.snapshot(),
             "collector": self._collector.snapshot() if self._collector else None,
             "watching": self._watching.snapshot() if self._watching else None,
         }
@@ -246,11 +266,13 @@ class ModelVersion:
     def restore(self, state: Mapping[str, object]) -> None:
         """Take over what `snapshot` returned."""
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
-        told = state["told"]
+        told, recent = state["told"], state["recent"]
         assert isinstance(events, int)
         assert isinstance(last_at, int)
         assert isinstance(unknown, Sequence)
         assert isinstance(told, int)
+        assert isinstance(recent, Mapping)
+        self._recent.restore(recent)
         self.events, self.last_at, self._told = events, last_at, told
         self._unknown = [ColumnKey(Group(group), name) for group, name in unknown]
         collector, watching = state["collector"], state["watching"]

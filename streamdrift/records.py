@@ -109,6 +109,8 @@ class Group(StrEnum):
     FEATURE = "feature"
     OUTPUT = "output"
     METRIC = "metric"
+    TRAFFIC = "traffic"
+    """What an event is among those before it."""
 
 
 class ColumnKey(NamedTuple):
@@ -116,7 +118,8 @@ class ColumnKey(NamedTuple):
 
     Outputs have fixed names: `score`, `label`, `value` (a prediction that is a number) and
     `null` (BOOLEAN: the prediction was absent or null). Metrics are `latency_ms`, `failed`
-    (BOOLEAN) and whatever else the mapping names.
+    (BOOLEAN) and whatever else the mapping names. Traffic is `duplicates` (BOOLEAN),
+    which no decoder gives: it follows from the ids of the events before.
     """
 
     group: Group
@@ -236,6 +239,7 @@ class SignalKind(StrEnum):
     RATE = "rate"
     NULL_OUTPUT = "null_output"
     FAILED = "failed"
+    DUPLICATES = "duplicates"
     SILENCE = "silence"
 
 

@@ -19,6 +19,7 @@ from streamdrift.records import (
     State,
     Summary,
 )
+from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
 from streamdrift.signals.measures import Categories, Measure, Ranked
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
@@ -26,6 +27,7 @@ from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 _RATE_KINDS = {
     ColumnKey(Group.OUTPUT, "null"): SignalKind.NULL_OUTPUT,
     ColumnKey(Group.METRIC, "failed"): SignalKind.FAILED,
+    DUPLICATES: SignalKind.DUPLICATES,
 }
 _QUALITY = frozenset(
     {
@@ -35,6 +37,7 @@ _QUALITY = frozenset(
         SignalKind.EMPTY,
         SignalKind.NULL_OUTPUT,
         SignalKind.FAILED,
+        SignalKind.DUPLICATES,
     }
 )
 
@@ -259,6 +262,7 @@ _PRESENCE = (
     SignalKind.RATE,
     SignalKind.NULL_OUTPUT,
     SignalKind.FAILED,
+    SignalKind.DUPLICATES,
 )
 
 
