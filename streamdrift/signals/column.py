@@ -109,6 +109,10 @@ class ColumnSignals:
             return rate, (rate * (1 - rate)) ** 0.5
         return 0.5, 12**-0.5
 
+    def expect_rate(self, kind: SignalKind, ones: int, events: int) -> None:
+        """Take the rate of a signal of 0s and 1s under the reference from a count."""
+        self._rates[kind] = _smoothed(ones, events)
+
     def alert_kind(self, kind: SignalKind) -> AlertKind:
         """Return what kind of trouble a change of the signal is."""
         if kind in _QUALITY:
@@ -195,7 +199,11 @@ def is_rate(kind: SignalKind) -> bool:
 def _smoothed_rate(flags: Floats) -> float:
     """Return the share of ones with half a one and half a zero added (Krichevsky, Trofimov)."""
     flags = flags[~np.isnan(flags)]
-    return float((flags.sum() + 0.5) / (len(flags) + 1))
+    return _smoothed(float(flags.sum()), len(flags))
+
+
+def _smoothed(ones: float, events: int) -> float:
+    return (ones + 0.5) / (events + 1)
 
 
 def _presence_kinds(key: ColumnKey, role: Role) -> tuple[SignalKind, ...]:

@@ -104,14 +104,20 @@ def with_flags(batch: Batch, flags: Floats) -> Batch:
     return replace(batch, columns={**batch.columns, DUPLICATES: Column(kinds, flags)})
 
 
+def only_flags(batch: Batch) -> Batch:
+    """Return the batch without all other columns."""
+    there = batch.columns.get(DUPLICATES)
+    return replace(batch, columns={} if there is None else {DUPLICATES: there})
+
+
 @kernel
-def _home(key: np.uint64, table: Codes) -> int:
+def _home(key: np.uint64, table: Codes) -> np.int64:
     """Return where in the table an id would best stand."""
     return np.int64(key & np.uint64(len(table) - 1))
 
 
 @kernel
-def _find(key: np.uint64, ring: Ids, table: Codes) -> int:
+def _find(key: np.uint64, ring: Ids, table: Codes) -> np.int64:
     """Return the slot of the table that holds an id, or the empty one where it would go."""
     slot = _home(key, table)
     while table[slot] >= 0 and ring[table[slot]] != key:

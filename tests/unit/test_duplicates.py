@@ -1,20 +1,31 @@
 """The window of event ids, and the signal of repeated events."""
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from streamdrift.columns import cut, take
+from streamdrift.decoders import MappingSettings
+from streamdrift.decoders.json import JsonDecoder
 from streamdrift.detectors import AdwinSettings, PageHinkleySettings
 from streamdrift.model import ModelSettings, ModelVersion
-from streamdrift.records import AlertKind, Batch, SignalKind, StepKind
+from streamdrift.monitor import Monitor
+from streamdrift.ordering import Ordering, OrderingSettings
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import AlertKind, Batch, Notice, Partition, Released, SignalKind, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings, RecentIds
 from streamdrift.state.codec import decode, encode
-from tests.batches import batch
+from tests.batches import batch, feature
+from tests.messages import event, messages
 
 
 def _flags(window: int, ids: Sequence[int]) -> list[float]:
@@ -65,7 +76,7 @@ def test_a_large_window_lets_go_of_the_oldest() -> None:
     random = np.random.default_rng(1)
     ids = random.integers(1, 3_000, 50_000)
     recent = RecentIds(1_000)
-    flags = np.concatenate([recent.observe(each) for each in np.split(_as_ids(ids), 50)])
+    flags = np.concatenate([recent.observe(each) for each in np.split(_as_ids(ids.tolist()), 50)])
     np.testing.assert_array_equal(flags, _flags(1_000, ids.tolist()))
     assert 0.1 < flags.mean() < 0.9
 
@@ -101,7 +112,7 @@ def _burst(size: int = 4_000, start: int = 2_000, stop: int = 3_000) -> list[int
 
 def test_a_burst_of_repeats_is_a_change() -> None:
     version = ModelVersion("m", "1", _SETTINGS)
-    steps, _ = version.observe(_events(_burst()))
+    steps = version.observe(_events(_burst())).steps
     (change,) = [step for step in steps if step.kind is StepKind.CHANGED]
     assert change.signal.name == "duplicates"
     assert (change.signal.kind, change.signal.alert_kind) == (
@@ -120,7 +131,7 @@ def test_only_a_reference_with_ids_has_the_signal() -> None:
         version.observe(_events(ids))
         assert sorted(signal.name for signal in version.signals) == sorted(names)
     late = ModelVersion("m", "1", _SETTINGS)
-    _, notices = late.observe(_events([0] * 1_500 + list(range(1, 501))))
+    notices = late.observe(_events([0] * 1_500 + list(range(1, 501)))).notices
     assert "duplicates" not in [signal.name for signal in late.signals]
     (notice,) = [notice for notice in notices if notice.event == "columns appeared"]
     assert notice.fields["columns"] == ["duplicates"]
@@ -140,3 +151,117 @@ def test_it_can_be_ignored_and_turned_off() -> None:
         version = ModelVersion("m", "1", _SETTINGS.model_copy(update=changed))
         version.observe(_events(_burst()))
         assert "duplicates" not in [signal.name for signal in version.signals]
+
+
+_DROPPING = _SETTINGS.model_copy(update={"deduplicate": True})
+
+
+def _kept(ids: Sequence[int]) -> Any:
+    return np.flatnonzero(np.array(_flags(8_192, ids)) != 1)
+
+
+def _drifting(ids: Sequence[int]) -> Batch:
+    values = np.random.default_rng(7).normal(size=len(ids))
+    values[len(ids) * 3 // 4 :] += 3
+    return batch({"x": values.tolist()}, ids=ids)
+
+
+def test_dropped_repeats_are_seen_by_their_own_signal_alone() -> None:
+    whole = _drifting(_burst())
+    dropping, clean = ModelVersion("m", "1", _DROPPING), ModelVersion("m", "1", _SETTINGS)
+    observed = dropping.observe(whole)
+    expected = clean.observe(take(whole, _kept(_burst())))
+    steps = [each for each in observed.steps if each.signal.name != "duplicates"]
+    assert steps == expected.steps
+    assert {"x"} <= {each.signal.name for each in steps}
+    assert dropping.events == clean.events == len(observed.kept) == 3_500
+    assert dropping.signals == clean.signals
+    (change,) = [
+        each
+        for each in observed.steps
+        if each.signal.name == "duplicates" and each.kind is StepKind.CHANGED
+    ]
+    assert change.change is not None
+    assert change.change.after.mean > 0.3
+
+
+def test_usual_repeats_are_the_reference_of_dropping_too() -> None:
+    ids = np.arange(1, 6_001)
+    ids[2::3] = ids[1::3]
+    for chosen in (_SETTINGS, _DROPPING):
+        observed = ModelVersion("m", "1", chosen).observe(_events(ids.tolist()))
+        assert observed.steps == []
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(0, 4_000), max_size=6), st.booleans())
+def test_dropping_does_not_depend_on_the_cut(cuts: list[int], dropping: bool) -> None:
+    chosen = _DROPPING if dropping else _SETTINGS
+    stream = _drifting([1, 1, 1, *_burst()[3:998], 998, 998, 998, *_burst()[1_001:]])
+    whole, parts = ModelVersion("m", "1", chosen), ModelVersion("m", "1", chosen)
+    expected = whole.observe(stream).steps
+    steps = []
+    bounds = sorted({0, *cuts, len(stream)})
+    for start, stop in itertools.pairwise(bounds):
+        steps += parts.observe(cut(stream, start, stop)).steps
+        restored = ModelVersion("m", "1", chosen)
+        restored.restore(decode(encode(parts.snapshot())))
+        assert restored.signals == parts.signals
+        parts = restored
+    by_place = attrgetter("time", "signal.ordinal")
+    assert sorted(steps, key=by_place) == sorted(expected, key=by_place)
+    assert encode(parts.snapshot()) == encode(whole.snapshot())
+
+
+def test_dropped_repeats_are_counted_and_told_once() -> None:
+    monitor = Monitor(lambda _: _DROPPING)
+    ids = [*range(1, 101), *range(51, 101), 0, 0]
+    notices: list[Notice] = []
+    for start in (0, 120):
+        part = cut(_events(ids), start, start + 120 if start == 0 else len(ids))
+        notices += monitor.observe(Released((part,), int(part.time[-1]))).notices
+    assert [each.event for each in notices].count("repeated events are dropped") == 1
+    assert monitor.dropped == {"fraud": 50}
+    assert monitor.versions()[0].events == 102
+    restored = Monitor(lambda _: _DROPPING)
+    restored.restore(decode(encode(monitor.snapshot())))
+    assert restored.dropped == {"fraud": 50}
+
+
+def test_nothing_but_repeats_is_silence_where_they_are_dropped() -> None:
+    ids = [*range(1, 1_201), *[1_200] * 200]
+    made = _events(ids)
+    for chosen, silent in ((_SETTINGS, False), (_DROPPING, True)):
+        settings_of = {"fraud": chosen}
+        found = Monitor(settings_of.__getitem__).drain(Released((made,), int(made.time[-1])))
+        kinds = {alert.data["kind"] for alert in found.alerts}
+        assert ("volume" in kinds) is silent
+
+
+def test_which_event_is_the_repeat_does_not_depend_on_the_partitions() -> None:
+    random = np.random.default_rng(3)
+    ids = random.integers(1, 200, 600).tolist()
+    kept = []
+    for partitions in (1, 3):
+        monitor = Monitor(lambda _: _DROPPING)
+        pipeline = Pipeline(
+            lambda _: JsonDecoder(MappingSettings()), Ordering(OrderingSettings()), monitor
+        )
+        names = [Partition("t", number) for number in range(partitions)]
+        pipeline.ordering.assign(names)
+        for number, name in enumerate(names):
+            values = [
+                event(event_id=ids[i], features={"x": i}, timestamp=1_767_225_600 + i)
+                for i in range(number, len(ids), partitions)
+            ]
+            pipeline.feed(messages(values, partition=name))
+        pipeline.drain()
+        (version,) = monitor.versions()
+        assert version._collector is not None
+        kept.append(version._collector.rows().columns[feature("x")].numbers.tolist())
+    assert kept[0] == kept[1] == _kept(ids).tolist()
+
+
+def test_dropping_needs_a_window() -> None:
+    with pytest.raises(ValidationError, match=r"set duplicates\.window above 0"):
+        ModelSettings.model_validate({"deduplicate": True, "duplicates": {"window": 0}})
