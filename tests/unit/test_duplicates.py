@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from streamdrift import monitor as monitor_module
 from streamdrift.columns import cut, take
 from streamdrift.decoders import MappingSettings
 from streamdrift.decoders.json import JsonDecoder
@@ -24,7 +25,7 @@ from streamdrift.records import AlertKind, Batch, Notice, Partition, Released, S
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings, RecentIds
 from streamdrift.state.codec import decode, encode
-from tests.batches import batch, feature
+from tests.batches import START, batch, feature
 from tests.messages import event, messages
 
 
@@ -189,8 +190,11 @@ def test_usual_repeats_are_the_reference_of_dropping_too() -> None:
     ids = np.arange(1, 6_001)
     ids[2::3] = ids[1::3]
     for chosen in (_SETTINGS, _DROPPING):
-        observed = ModelVersion("m", "1", chosen).observe(_events(ids.tolist()))
-        assert observed.steps == []
+        version = ModelVersion("m", "1", chosen)
+        assert version.observe(_events(ids.tolist())).steps == []
+        snapshot: Any = version.snapshot()
+        watched = snapshot["repeats"] or snapshot["watching"]
+        assert watched["columns"][-1]["rates"]["duplicates"] == pytest.approx(1 / 3, abs=0.01)
 
 
 @settings(deadline=None, max_examples=20)
@@ -226,6 +230,22 @@ def test_dropped_repeats_are_counted_and_told_once() -> None:
     restored = Monitor(lambda _: _DROPPING)
     restored.restore(decode(encode(monitor.snapshot())))
     assert restored.dropped == {"fraud": 50}
+
+
+def test_models_whose_dropped_events_are_counted_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(monitor_module, "MAX_VERSIONS", 1)
+    monitor = Monitor(lambda _: _DROPPING)
+    notices: list[Notice] = []
+    for place, model in enumerate(("a", "b", "c")):
+        times = [START + place * 2 * _DROPPING.retire_after] * 3
+        made = batch({"x": [1.0] * 3}, model=model, ids=[1, 1, 1], times=times)
+        # The watermark forgets the version before the next model comes.
+        late = times[0] + _DROPPING.retire_after + 1
+        notices += monitor.observe(Released((made,), late)).notices
+    assert monitor.dropped == {"a": 2, "": 4}
+    assert [each.model for each in notices if "dropped" in each.event] == ["a"]
 
 
 def test_nothing_but_repeats_is_silence_where_they_are_dropped() -> None:

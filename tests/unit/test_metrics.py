@@ -72,6 +72,14 @@ def test_the_number_of_series_is_bounded_and_the_rest_counted() -> None:
     assert sample(metrics, "streamdrift_signals_left_out") == 15
 
 
+def test_dropped_repeats_are_counted_by_model(metrics: Metrics) -> None:
+    metrics.watched([], 0, [], {}, 0, {"fraud": 7})
+    assert sample(metrics, "streamdrift_duplicates_dropped_total", model="fraud") == 7
+    bounded = Metrics(CollectorRegistry(), max_series=10)
+    bounded.watched([], 0, [], {}, 0, {f"m{i}": 1 for i in range(25)})
+    assert bounded.exposition()[0].count(b"streamdrift_duplicates_dropped_total{") == 10
+
+
 def test_what_is_gone_disappears(metrics: Metrics) -> None:
     metrics.watched(
         [reading(0)], 0, [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1}, 0, {}
