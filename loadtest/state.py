@@ -34,6 +34,7 @@ def events(model: str, features: int, first: int) -> Batch:
         np.zeros(_EVENTS, dtype=np.int32),
         offsets,
         np.zeros(_EVENTS, dtype=np.int32),
+        np.zeros(_EVENTS, dtype=np.uint64),
         _START + offsets * 1_000,
         {
             ColumnKey(Group.FEATURE, f"n{place:02}"): Column(kinds, random.normal(size=_EVENTS))

@@ -39,6 +39,7 @@ def _index(batch: Batch, rows: slice | Ints) -> Batch:
         partition=batch.partition[rows],
         offset=batch.offset[rows],
         index=batch.index[rows],
+        ids=batch.ids[rows],
         time=batch.time[rows],
         columns={key: _index_column(column, rows) for key, column in batch.columns.items()},
     )
@@ -74,6 +75,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         partition=np.concatenate([_renumber(batch, partitions) for batch in batches]),
         offset=np.concatenate([batch.offset for batch in batches]),
         index=np.concatenate([batch.index for batch in batches]),
+        ids=np.concatenate([batch.ids for batch in batches]),
         time=np.concatenate([batch.time for batch in batches]),
         columns={key: _join_column(key, batches) for key in keys},
     )
@@ -151,6 +153,7 @@ def canonical(batch: Batch) -> Batch:
         partition=mapped[batch.partition],
         offset=batch.offset,
         index=batch.index,
+        ids=batch.ids,
         time=batch.time,
         columns={key: column for key, column in columns.items() if column.kinds.any()},
     )
@@ -188,6 +191,7 @@ def to_state(batch: Batch) -> State:
         "partition": batch.partition,
         "offset": batch.offset,
         "index": batch.index,
+        "ids": batch.ids,
         "time": batch.time,
         "columns": [
             {
@@ -215,6 +219,7 @@ def from_state(state: Any) -> Batch:
         partition=np.asarray(state["partition"]),
         offset=np.asarray(state["offset"]),
         index=np.asarray(state["index"]),
+        ids=np.asarray(state["ids"]),
         time=np.asarray(state["time"]),
         columns={
             ColumnKey(Group(column["group"]), column["name"]): Column(

@@ -6,6 +6,8 @@ and its value, all numbers as zigzag varints; a length of -1 is a null value.
 
 from collections.abc import Sequence
 
+from streamdrift.records import Messages
+
 Header = tuple[str, bytes | None]
 
 
@@ -45,6 +47,14 @@ def decode_headers(section: bytes) -> list[Header]:
     if position != len(section):
         raise ValueError(f"{len(section) - position} bytes follow the last header")
     return headers
+
+
+def header_value(messages: Messages, row: int, name: str) -> bytes | None:
+    """Return the value of a message's first header of that name that has one."""
+    length = max(0, int(messages.header_length[row]))
+    start = int(messages.header_start[row])
+    headers = decode_headers(messages.data[start : start + length].tobytes())
+    return next((value for key, value in headers if key == name and value is not None), None)
 
 
 def _encode_varint(number: int) -> bytes:

@@ -18,7 +18,7 @@ def kernel(function: Function) -> Function:
 
 
 @kernel
-def hash64(seed: int, ordinal: int) -> np.uint64:
+def hash64(seed: int | np.uint64, ordinal: int) -> np.uint64:
     """Return 64 well-mixed bits as a function of both arguments.
 
     The finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number

@@ -183,11 +183,14 @@ class Metrics:
         warm_ups: Sequence[WarmUp],
         incidents: Mapping[tuple[str, str], int],
         unwatched: int,
+        dropped: Mapping[str, int],
     ) -> None:
         """Record the monitor's numbers; replaces what was there.
 
-        `readings` are `max_series` at most, `left_out` is the number of the others.
+        `readings` are `max_series` at most, `left_out` is the number of the others; `dropped`
+        counts repeated events by model.
         """
+        self._shown.dropped = dict(dropped)
         self._shown.unwatched = unwatched
         self._shown.left_out = left_out
         self._shown.readings = tuple(readings)
@@ -239,6 +242,7 @@ class _Shown(Collector):
         self.lag: Mapping[Partition, int] = {}
         self.displaced: Mapping[str, int] = {}
         self.unwatched = 0
+        self.dropped: Mapping[str, int] = {}
         self.left_out = 0
 
     def collect(self) -> Iterator[Metric]:
@@ -265,6 +269,14 @@ class _Shown(Collector):
             "Events of model versions beyond the limit of those watched at once.",
             value=self.unwatched,
         )
+        dropped = CounterMetricFamily(
+            "streamdrift_duplicates_dropped",
+            "Repeated events that were dropped, as deduplicate says.",
+            labels=["model"],
+        )
+        for model, events in sorted(self.dropped.items())[: self._max_series]:
+            dropped.add_metric([model], events)
+        yield dropped
 
     def _signals(self) -> Iterator[Metric]:
         labels = ["model", "version", "signal", "detector"]

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from streamdrift.columns import cut
+from streamdrift.columns import cut, take
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
 from streamdrift.durations import Duration
 from streamdrift.incidents.settings import IncidentSettings
@@ -19,6 +21,7 @@ from streamdrift.records import (
     Kind,
     Notice,
     Signal,
+    SignalKind,
     SignalReading,
     State,
     Step,
@@ -26,13 +29,26 @@ from streamdrift.records import (
 )
 from streamdrift.signals.collector import Collector, ReferenceSettings
 from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.duplicates import (
+    DUPLICATES,
+    DuplicateSettings,
+    RecentIds,
+    only_flags,
+    with_flags,
+)
 from streamdrift.signals.fitting import fits
 from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.terms import KEYS, Terms, flat_terms, waiting_terms
 from streamdrift.watch import HoldSettings
-from streamdrift.watching import Watching, WatchSettings, seed_of
+from streamdrift.watching import (
+    Watching,
+    WatchSettings,
+    restore_columns,
+    seed_of,
+    signals_of,
+)
 
 RoleName = Literal[
     "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
@@ -79,7 +95,23 @@ class ModelSettings(BaseModel):
         7 * 24 * 3_600_000_000,
         description="Event time after which a version that sends nothing is forgotten.",
     )
+    duplicates: DuplicateSettings = Field(
+        DuplicateSettings(), description="Which events count as repeated ones, by their ids."
+    )
+    deduplicate: StrictBool = Field(
+        False,
+        description="Drop repeated events: they count in the signal `duplicates` and in nothing "
+        "else.",
+    )
     labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
+
+    @model_validator(mode="after")
+    def _can_deduplicate(self) -> "ModelSettings":
+        if self.deduplicate and not self.duplicates.window:
+            raise ValueError(
+                "deduplicate needs a window of ids: set duplicates.window above 0, or leave it out"
+            )
+        return self
 
     def detectors_of(self, names: Sequence[str]) -> tuple[DetectorSettings, ...]:
         """Return the detectors of a signal by its names: the first that is set decides."""
@@ -102,8 +134,21 @@ class ModelSettings(BaseModel):
         )
 
 
+class Observed(NamedTuple):
+    """What a model version made of its next events."""
+
+    steps: list[Step]
+    notices: list[Notice]
+    kept: Batch
+    """The events without those that were dropped as repeats."""
+
+
 class ModelVersion:
-    """The monitor of one model version: collects a reference, then watches."""
+    """The monitor of one model version: collects a reference, then watches.
+
+    Where repeats are dropped, their signal is watched apart from all others, which then see
+    the same as if the events had never been repeated.
+    """
 
     def __init__(self, model: str, version: str, settings: ModelSettings) -> None:
         self.model = model
@@ -111,8 +156,15 @@ class ModelVersion:
         self.events = 0
         self.last_at = 0
         self._settings = settings
+        self._recent = RecentIds(settings.duplicates.window)
         self._collector: Collector | None = Collector(settings.reference)
+        self._with_id = 0
+        """Events of the reference that have an id, dropped ones included."""
+        self._repeated = 0
+        """Those of them that are repeats."""
         self._watching: Watching | None = None
+        self._repeats: Watching | None = None
+        """The signal of repeats, where they are dropped."""
         self._unknown: list[ColumnKey] = []
         """Columns the reference lacks, in the order of the events that show them."""
         self._told = 0
@@ -122,23 +174,38 @@ class ModelVersion:
         self._waiting: Terms = {}
         """What waits for the next reference, as it was told last."""
 
-    def observe(self, batch: Batch) -> tuple[list[Step], list[Notice]]:
+    def observe(self, batch: Batch) -> Observed:
         """Take the version's next events, in order."""
-        steps: list[Step] = []
-        notices: list[Notice] = []
-        self.events += len(batch)
         self.last_at = int(batch.time[-1])
+        flags = self._recent.observe(batch.ids)
+        batch = with_flags(batch, flags)
+        kept, rows = batch, np.arange(len(batch))
+        if self._settings.deduplicate and (flags == 1).any():
+            rows = np.flatnonzero(flags != 1)
+            kept = take(batch, rows)
+        self.events += len(kept)
+        observed = Observed([], [], kept)
+        needed: int | None = 0
+        begin = 0
         if self._collector is not None:
-            needed = self._collector.add(batch)
-            if needed is None:
-                return steps, notices
-            notices += self._complete(self._collector)
-            batch = cut(batch, needed, len(batch))
+            needed = self._collector.add(kept) if len(kept) else None
+            begin = len(batch) if needed is None else int(rows[needed - 1]) + 1
+            self._with_id += int((~np.isnan(flags[:begin])).sum())
+            self._repeated += int((flags[:begin] == 1).sum())
+            if needed is not None:
+                observed.notices.extend(self._complete(self._collector))
+        if needed is not None:
+            self._watch(cut(kept, needed, len(kept)), cut(batch, begin, len(batch)), observed)
+        return observed
+
+    def _watch(self, kept: Batch, whole: Batch, observed: Observed) -> None:
+        """Watch events past the reference, with and without those that are dropped."""
         assert self._watching is not None
-        if len(batch):
-            notices += self._notice_new(batch)
-            steps = self._watching.observe(batch)
-        return steps, notices
+        if len(kept):
+            observed.notices.extend(self._notice_new(kept))
+            observed.steps.extend(self._watching.observe(kept))
+        if self._repeats is not None and len(whole):
+            observed.steps.extend(self._repeats.observe(only_flags(whole)))
 
     def _complete(self, collector: Collector) -> list[Notice]:
         self._collector = None
@@ -146,8 +213,7 @@ class ModelVersion:
         seed = seed_of(self.model, self.version)
         learned = learn_columns(collector.rows(), self._settings, seed)
         columns, roles = learned.columns, learned.roles
-        settings = self._settings.of_watching()
-        self._watching = Watching(self.model, self.version, settings, columns, roles)
+        self._arm(columns, roles)
         names = dict(zip(roles, column_names(tuple(roles)), strict=True))
         unwatched = {
             names[key]: role.value
@@ -158,7 +224,7 @@ class ModelVersion:
         fields: dict[str, object] = {
             "events": collector.events,
             "columns": len(columns),
-            "signals": len(self._watching.signals),
+            "signals": len(self.signals),
             "unwatched": unwatched,
         }
         if over:
@@ -175,6 +241,17 @@ class ModelVersion:
                 self._notice("roles without a column", {"columns": unused, "effect": effect})
             )
         return notices
+
+    def _arm(self, columns: Sequence[ColumnSignals], roles: Mapping[ColumnKey, Role]) -> None:
+        """Begin to watch the columns, which are in the order of their keys."""
+        watch = partial(Watching, self.model, self.version, self._settings.of_watching())
+        signals = signals_of(columns)
+        if not self._settings.deduplicate or not columns or columns[-1].key != DUPLICATES:
+            self._watching = watch(columns, roles, signals)
+            return
+        columns[-1].expect_rate(SignalKind.DUPLICATES, self._repeated, self._with_id)
+        self._watching = watch(columns[:-1], roles, signals[:-1])
+        self._repeats = watch(columns[-1:], {}, signals[-1:])
 
     def _notice(self, event: str, fields: Mapping[str, object]) -> Notice:
         return Notice(event, self.model, self.version, fields)
@@ -208,12 +285,16 @@ class ModelVersion:
 
     def retire(self) -> list[Step]:
         """Return the last steps of a version that is forgotten."""
-        return self._watching.retire(self.retires_at) if self._watching else []
+        return [step for each in self._watched for step in each.retire(self.retires_at)]
+
+    @property
+    def _watched(self) -> list[Watching]:
+        return [each for each in (self._watching, self._repeats) if each is not None]
 
     @property
     def signals(self) -> Sequence[Signal]:
         """The signals that are watched; none before the reference is complete."""
-        return self._watching.signals if self._watching else ()
+        return [signal for each in self._watched for signal in each.signals]
 
     @property
     def roles(self) -> Mapping[ColumnKey, Role]:
@@ -222,12 +303,12 @@ class ModelVersion:
 
     def readings(self) -> list[SignalReading]:
         """Return every detector's statistic and threshold."""
-        return self._watching.readings() if self._watching else []
+        return [reading for each in self._watched for reading in each.readings()]
 
     @property
     def reading_count(self) -> int:
         """How many readings there are."""
-        return self._watching.reading_count if self._watching else 0
+        return sum(each.reading_count for each in self._watched)
 
     def warm_up(self) -> WarmUp:
         """Return how far the reference is."""
@@ -251,30 +332,39 @@ class ModelVersion:
             "told": self._told,
             "terms": self._terms,
             "waiting": self._waiting,
+            "recent": self._recent.snapshot(),
+            "reference_ids": [self._with_id, self._repeated],
             "collector": self._collector.snapshot() if self._collector else None,
             "watching": self._watching.snapshot() if self._watching else None,
+            "repeats": self._repeats.snapshot() if self._repeats else None,
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
         """Take over what `snapshot` returned; tell what other settings than then change."""
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
-        told = state["told"]
+        told, recent, counts = state["told"], state["recent"], state["reference_ids"]
         assert isinstance(events, int)
         assert isinstance(last_at, int)
         assert isinstance(unknown, Sequence)
         assert isinstance(told, int)
+        assert isinstance(recent, Mapping)
+        assert isinstance(counts, Sequence)
+        self._recent.restore(recent)
+        self._with_id, self._repeated = counts
         self.events, self.last_at, self._told = events, last_at, told
         self._unknown = [ColumnKey(Group(group), name) for group, name in unknown]
-        collector, watching = state["collector"], state["watching"]
+        collector = state["collector"]
         if isinstance(collector, Mapping):
             self._collector = Collector(self._settings.reference)
             self._collector.restore(collector)
+        watching, repeats = state["watching"], state["repeats"]
         if not isinstance(watching, Mapping):
             return []
         self._collector = None
-        self._watching, restarted = Watching.restore(
-            self.model, self.version, self._settings.of_watching(), watching
+        restarted = self._restore_watched(
+            watching, repeats if isinstance(repeats, Mapping) else None
         )
+        assert self._watching is not None
         terms, waiting = state["terms"], state["waiting"]
         assert isinstance(terms, Mapping)
         self._terms = terms
@@ -290,6 +380,22 @@ class ModelVersion:
             fields = {"settings": self._waiting, "effect": "takes effect with the next reference"}
             notices.append(self._notice("settings wait", fields))
         return notices
+
+    def _restore_watched(
+        self, watching: Mapping[str, object], repeats: Mapping[str, object] | None
+    ) -> list[Signal]:
+        """Restore what is watched; return the signals whose detectors start afresh."""
+        names = (self.model, self.version)
+        restored = partial(Watching.restore, *names, self._settings.of_watching())
+        columns = restore_columns(*names, watching)
+        apart = [] if repeats is None else restore_columns(*names, repeats)
+        signals = signals_of([*columns, *apart])
+        end = len(signals) - len(apart)
+        self._watching, restarted = restored(columns, signals[:end], watching)
+        if repeats is None:
+            return [*restarted]
+        self._repeats, more = restored(apart, signals[end:], repeats)
+        return [*restarted, *more]
 
 
 def _first_shown(batch: Batch, keys: Iterable[ColumnKey]) -> Iterator[tuple[int, ColumnKey]]:

@@ -40,16 +40,18 @@ class Monitor:
         )
         self.unwatched = 0
         """Events not watched because MAX_VERSIONS was reached."""
+        self._dropped: dict[str, int] = {}
 
     def observe(self, released: Released) -> Observation:
         """Take the next events, up to a watermark; return what is to be told of them."""
         steps: list[Step] = []
         notices: list[Notice] = []
+        kept: list[Batch] = []
         for batch in released.batches:
             for part in self._lives(batch):
-                self._observe_version(part, steps, notices)
+                kept.append(self._observe_version(part, steps, notices))
         if self._timed:
-            steps += self._observe_silence(released)
+            steps += self._observe_silence([part for part in kept if len(part)], released.watermark)
         steps += self._retire(released.watermark)
         steps.sort(key=_order)
         return Observation(self._incidents.observe(steps, released.watermark), tuple(notices))
@@ -73,7 +75,8 @@ class Monitor:
             for start, stop in zip(starts, [*starts[1:], len(batch)], strict=True)
         ]
 
-    def _observe_version(self, batch: Batch, steps: list[Step], notices: list[Notice]) -> None:
+    def _observe_version(self, batch: Batch, steps: list[Step], notices: list[Notice]) -> Batch:
+        """Show a version its events; return those that were not dropped as repeats."""
         key = (batch.model, batch.version)
         version = self._versions.get(key)
         settings = self._settings_of(batch.model)
@@ -86,18 +89,40 @@ class Monitor:
                     fields = {"limit": MAX_VERSIONS, "effect": "further versions are not watched"}
                     notices.append(Notice("too many model versions", *key, fields))
                 self.unwatched += len(batch)
-                return
+                return batch
             version = self._versions[key] = ModelVersion(*key, settings)
             notices.append(
                 Notice("model version appeared", *key, {"reference": settings.reference.events})
             )
-        new_steps, new_notices = version.observe(batch)
-        steps += new_steps
-        notices += new_notices
+        observed = version.observe(batch)
+        steps += observed.steps
+        notices += observed.notices
+        if len(observed.kept) < len(batch):
+            self._count_dropped(batch, len(batch) - len(observed.kept), notices)
+        return observed.kept
 
-    def _observe_silence(self, released: Released) -> list[Step]:
+    def _count_dropped(self, batch: Batch, events: int, notices: list[Notice]) -> None:
+        """Count repeats by model, and tell of a model's first; beyond the limit as of no model."""
+        name = batch.model
+        if name not in self._dropped:
+            if len(self._dropped) < MAX_VERSIONS:
+                fields = {
+                    "setting": "deduplicate",
+                    "metric": "streamdrift_duplicates_dropped_total",
+                }
+                notices.append(Notice("repeated events are dropped", name, batch.version, fields))
+            else:
+                name = ""
+        self._dropped[name] = self._dropped.get(name, 0) + events
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many repeated events were dropped since the beginning, by model."""
+        return dict(self._dropped)
+
+    def _observe_silence(self, kept: Sequence[Batch], watermark: int) -> list[Step]:
         times: dict[str, list[Batch]] = {}
-        for batch in released.batches:
+        for batch in kept:
             times.setdefault(batch.model, []).append(batch)
         steps: list[Step] = []
         for model, batches in times.items():
@@ -110,7 +135,7 @@ class Monitor:
                 merged.sort()
             steps += self._silences[model].observe(merged)
         for model in sorted(self._silences):
-            steps += self._silences[model].advance(released.watermark)
+            steps += self._silences[model].advance(watermark)
         return steps
 
     def _retire(self, watermark: int) -> list[Step]:
@@ -153,16 +178,18 @@ class Monitor:
             ],
             "incidents": self._incidents.snapshot(),
             "unwatched": self.unwatched,
+            "dropped": [[model, self._dropped[model]] for model in sorted(self._dropped)],
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
         """Take over what `snapshot` returned; tell what other settings than then change."""
         versions, silences, incidents = state["versions"], state["silences"], state["incidents"]
-        unwatched = state["unwatched"]
+        unwatched, dropped = state["unwatched"], state["dropped"]
         assert isinstance(versions, Sequence)
         assert isinstance(silences, Sequence)
         assert isinstance(incidents, Mapping)
         assert isinstance(unwatched, int)
+        assert isinstance(dropped, Sequence)
         notices: list[Notice] = []
         for snapshot in versions:
             model, name = snapshot["model"], snapshot["version"]
@@ -174,6 +201,7 @@ class Monitor:
             self._silences[model].restore(snapshot)
         self._incidents.restore(incidents)
         self.unwatched = unwatched
+        self._dropped = dict(dropped)
         return notices
 
 

@@ -16,6 +16,7 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
+Ids = NDArray[np.uint64]
 
 StateValue = (
     None
@@ -108,6 +109,8 @@ class Group(StrEnum):
     FEATURE = "feature"
     OUTPUT = "output"
     METRIC = "metric"
+    TRAFFIC = "traffic"
+    """What an event is among those before it."""
 
 
 class ColumnKey(NamedTuple):
@@ -115,7 +118,8 @@ class ColumnKey(NamedTuple):
 
     Outputs have fixed names: `score`, `label`, `value` (a prediction that is a number) and
     `null` (BOOLEAN: the prediction was absent or null). Metrics are `latency_ms`, `failed`
-    (BOOLEAN) and whatever else the mapping names.
+    (BOOLEAN) and whatever else the mapping names. Traffic is `duplicates` (BOOLEAN),
+    which no decoder gives: it follows from the ids of the events before.
     """
 
     group: Group
@@ -153,7 +157,8 @@ class Batch:
     """Events of one model version as columns.
 
     `partition` int32[n] is a place in `partitions`. `offset` int64[n] and `index` int32[n]
-    say which event of which message. `time` int64[n]: from the decoder the mapped time, or
+    say which event of which message. `ids` uint64[n] are hashes of the events' ids, 0 where
+    an event has none. `time` int64[n]: from the decoder the mapped time, or
     the record's; behind the ordering the order key, which never falls. A column that an
     event lacks is ABSENT there; a column no event of the batch has is not in `columns`.
     """
@@ -164,6 +169,7 @@ class Batch:
     partition: Codes
     offset: Ints
     index: Codes
+    ids: Ids
     time: Ints
     columns: Mapping[ColumnKey, Column]
 
@@ -233,6 +239,7 @@ class SignalKind(StrEnum):
     RATE = "rate"
     NULL_OUTPUT = "null_output"
     FAILED = "failed"
+    DUPLICATES = "duplicates"
     SILENCE = "silence"
 
 

@@ -402,7 +402,12 @@ class _Loop:
         warm_ups = monitor.warm_ups()
         readings, left_out = monitor.readings(self._metrics.max_series)
         self._metrics.watched(
-            readings, left_out, warm_ups, monitor.open_incidents(), monitor.unwatched
+            readings,
+            left_out,
+            warm_ups,
+            monitor.open_incidents(),
+            monitor.unwatched,
+            monitor.dropped,
         )
         self._tell_progress(warm_ups)
 

@@ -26,6 +26,8 @@ def summarize(tally: Tally, monitor: Monitor, settings_of: SettingsOf, seconds: 
     lines += _notices(tally)
     if tally.dropped_fields:
         lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
+    if dropped := sum(monitor.dropped.values()):
+        lines.append(f"{dropped:,} repeated events were dropped (deduplicate)")
     rate = f" ({tally.events / seconds:,.0f} a second)" if seconds > 0 else ""
     lines.append(f"{tally.events:,} events in {seconds:.1f} s{rate}")
     alerts = ", ".join(f"{count} {name}" for name, count in sorted(tally.alerts.items()))

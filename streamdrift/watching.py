@@ -57,8 +57,21 @@ class _Since:
     values: Thinned
 
 
+def signals_of(columns: Sequence[ColumnSignals]) -> tuple[Signal, ...]:
+    """Return the signals of all columns of a model version, in their order."""
+    names = signal_names((column.key, column.kinds) for column in columns)
+    places = [(column, kind) for column in columns for kind in column.kinds]
+    return tuple(
+        Signal(ordinal, name, column.key, kind, column.alert_kind(kind))
+        for ordinal, (name, (column, kind)) in enumerate(zip(names, places, strict=True))
+    )
+
+
 class Watching:
-    """The signals of one model version, their detectors, and where they are in the stream."""
+    """The signals of one model version, their detectors, and where they are in the stream.
+
+    `signals` are those of `columns`, as `signals_of` gave them for all of the version's.
+    """
 
     def __init__(
         self,
@@ -67,6 +80,7 @@ class Watching:
         settings: WatchSettings,
         columns: Sequence[ColumnSignals],
         roles: Mapping[ColumnKey, Role],
+        signals: Sequence[Signal],
     ) -> None:
         self._model = model
         self._version = version
@@ -76,11 +90,7 @@ class Watching:
         self._places: list[tuple[ColumnSignals, SignalKind]] = [
             (column, kind) for column in columns for kind in column.kinds
         ]
-        names = signal_names((column.key, column.kinds) for column in columns)
-        self.signals = tuple(
-            Signal(ordinal, name, column.key, kind, column.alert_kind(kind))
-            for ordinal, (name, (column, kind)) in enumerate(zip(names, self._places, strict=True))
-        )
+        self.signals = tuple(signals)
         moments = np.array([column.expectation(kind) for column, kind in self._places])
         moments = moments.reshape(-1, 2)
         self._watch = Watch(
@@ -254,28 +264,27 @@ class Watching:
 
     @classmethod
     def restore(
-        cls, model: str, version: str, settings: WatchSettings, state: Mapping[str, object]
+        cls,
+        model: str,
+        version: str,
+        settings: WatchSettings,
+        columns: Sequence[ColumnSignals],
+        signals: Sequence[Signal],
+        state: Mapping[str, object],
     ) -> tuple["Watching", Sequence[Signal]]:
-        """Return what `snapshot` was taken of, and the signals whose detectors start afresh.
+        """Return what `snapshot` was taken of, with the columns that `restore_columns` gave.
 
-        These had other detectors than the settings give them now.
+        Beside it, the signals whose detectors start afresh: the settings give them others.
         """
-        columns, roles, since = state["columns"], state["roles"], state["since"]
+        roles, since = state["roles"], state["since"]
         watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
-        assert isinstance(columns, Sequence)
         assert isinstance(roles, Sequence)
         assert isinstance(since, Sequence)
         assert isinstance(watch, Mapping)
         assert isinstance(marks, Mapping)
         assert isinstance(ordinal, int)
-        seed = seed_of(model, version)
-        watching = cls(
-            model,
-            version,
-            settings,
-            [ColumnSignals.restore(column, seed) for column in columns],
-            {ColumnKey(Group(group), name): Role(role) for group, name, role in roles},
-        )
+        named = {ColumnKey(Group(group), name): Role(role) for group, name, role in roles}
+        watching = cls(model, version, settings, columns, named, signals)
         restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal = ordinal
@@ -284,6 +293,14 @@ class Watching:
             thinned.restore(values)
             watching._since[signal] = _Since(changed_at, seen_at, 0, thinned)
         return watching, [watching.signals[signal] for signal in restarted]
+
+
+def restore_columns(model: str, version: str, state: Mapping[str, object]) -> list[ColumnSignals]:
+    """Return the columns of a snapshot of `Watching`."""
+    columns = state["columns"]
+    assert isinstance(columns, Sequence)
+    seed = seed_of(model, version)
+    return [ColumnSignals.restore(column, seed) for column in columns]
 
 
 def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSettings, ...]:

@@ -61,6 +61,7 @@ def batch(
     step: int = SECOND,
     times: Sequence[int] | None = None,
     partition: Partition = PREDICTIONS,
+    ids: Sequence[int] | None = None,
 ) -> Batch:
     """Return a batch of features; event i has offset `first + i` and time START + that * step."""
     made: dict[ColumnKey, Column] = {
@@ -78,6 +79,7 @@ def batch(
         partition=np.zeros(size, dtype=np.int32),
         offset=offset,
         index=np.zeros(size, dtype=np.int32),
+        ids=np.array([0] * size if ids is None else ids, dtype=np.uint64),
         time=START + offset * step if times is None else np.array(times, dtype=np.int64),
         columns=made,
     )

@@ -8,6 +8,7 @@ import orjson
 
 from streamdrift.decoders.cells import MAX_DEPTH
 from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
+from streamdrift.decoders.ids import hash_places, hash_values
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -27,7 +28,7 @@ from streamdrift.decoders.template import (
     read_alike,
 )
 from streamdrift.decoders.times import INVALID, parse_texts, read_numbers, record_times
-from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ints, Kind, Messages
+from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ids, Ints, Kind, Messages
 
 FEWEST = 64
 """Messages for which making a template is worth it."""
@@ -54,6 +55,7 @@ class _Plan:
     prediction: int | None = None
     time: int | None = None
     failed: int | None = None
+    id: int | None = None
 
 
 class AlikeReader:
@@ -73,6 +75,7 @@ class AlikeReader:
         self._prediction = _steps(mapping.prediction)
         self._time = _steps(mapping.time if isinstance(mapping.time, str) else None)
         self._failed = _steps(mapping.failed)
+        self._id = _steps(mapping.id if isinstance(mapping.id, str) else None)
         outputs = {"score": mapping.score, "label": mapping.label}
         metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
         self._named = {
@@ -85,6 +88,8 @@ class AlikeReader:
 
     def _is_hidden(self, fixed: Steps) -> bool:
         """Tell whether a fixed value, which templates hide, counts also as something else."""
+        if fixed == self._id:
+            return True
         if any(_clash(fixed, each) for each in (*self._named.values(), self._time, self._failed)):
             return True
         for root in (self._features, self._prediction):
@@ -159,6 +164,8 @@ class AlikeReader:
                 plan.time = place
             if path == self._failed:
                 plan.failed = place
+            if path == self._id:
+                plan.id = place
             keys = [key for key, steps in self._named.items() if path == steps]
             if path == self._prediction:
                 plan.prediction = place
@@ -210,10 +217,22 @@ class AlikeReader:
             partition=np.zeros(len(fitting), dtype=np.int32),
             offset=messages.offset[fitting],
             index=np.zeros(len(fitting), dtype=np.int32),
+            ids=self._ids(values, plan.id, messages, fitting),
             time=times,
             columns=self._columns(values, plan, messages),
         )
         return batch, np.sort(left)
+
+    def _ids(self, values: Values, place: int | None, messages: Messages, rows: Ints) -> Ids:
+        if not isinstance(self._mapping.id, str):
+            indices = np.zeros(len(rows), dtype=np.int32)
+            return hash_places(self._mapping.id, messages, rows, indices)
+        if place is None:
+            return np.zeros(len(rows), dtype=np.uint64)
+        bits = values.numbers[place].view(np.uint64)
+        return hash_values(
+            messages.data, values.kinds[place], bits, values.start[place], values.length[place]
+        )
 
     def _columns(self, values: Values, plan: _Plan, messages: Messages) -> dict[ColumnKey, Column]:
         columns: dict[ColumnKey, Column] = {}

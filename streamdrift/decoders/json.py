@@ -11,6 +11,7 @@ import orjson
 from streamdrift.columns import join, take
 from streamdrift.decoders.alike import MAX_MESSAGE_BYTES, MAX_NAME, AlikeReader
 from streamdrift.decoders.fields import MAX_NAMES, Fields, gather
+from streamdrift.decoders.ids import hash_cells, hash_places
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -23,8 +24,8 @@ from streamdrift.decoders.mapping import (
 )
 from streamdrift.decoders.times import INVALID, read_times, record_times
 from streamdrift.documents import HalfPairError, parse
-from streamdrift.headers import decode_headers
-from streamdrift.records import Batch, Codes, ColumnKey, DeadLetter, Decoded, Ints, Messages
+from streamdrift.headers import header_value
+from streamdrift.records import Batch, Codes, ColumnKey, DeadLetter, Decoded, Ids, Ints, Messages
 
 _HINTS = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
@@ -142,7 +143,15 @@ class JsonDecoder:
                 _span(messages, messages.key_start, messages.key_length, row) for row in events.rows
             ]
         assert isinstance(place, HeaderPlace)
-        return [_header(messages, row, place.header) for row in events.rows]
+        values = (header_value(messages, row, place.header) for row in events.rows)
+        return [None if value is None else value.decode(errors="replace") for value in values]
+
+    def _ids(self, messages: Messages, events: _Events, rows: Ints) -> Ids:
+        place = self._mapping.id
+        if isinstance(place, str):
+            return hash_cells(gather(events.documents, parse_pointer(place)))
+        indices = np.array(events.indices, dtype=np.int32)
+        return hash_places(place, messages, rows, indices)
 
     def _batch(
         self,
@@ -188,6 +197,7 @@ class JsonDecoder:
                 partition=np.zeros(len(rows), dtype=np.int32),
                 offset=messages.offset[rows],
                 index=np.array(chosen.indices, dtype=np.int32),
+                ids=self._ids(messages, chosen, rows),
                 time=times,
                 columns=columns,
             ),
@@ -326,16 +336,6 @@ def _span(messages: Messages, starts: Ints, lengths: Ints, row: int) -> str | No
         return None
     data = messages.data[starts[row] : starts[row] + lengths[row]]
     return data.tobytes().decode(errors="replace")
-
-
-def _header(messages: Messages, row: int, name: str) -> str | None:
-    length = max(0, int(messages.header_length[row]))
-    start = int(messages.header_start[row])
-    section = messages.data[start : start + length].tobytes()
-    for key, value in decode_headers(section):
-        if key == name and value is not None:
-            return value.decode(errors="replace")
-    return None
 
 
 def _reject(events: _Events, messages: Messages, place: int, reason: str, detail: str) -> None:

@@ -109,7 +109,10 @@ class MappingSettings(BaseModel):
 
     model: Place = Field("/model", description="The model's name.")
     version: Place | None = Field("/version", description="The model's version.")
-    id: Place | None = Field("/event_id", description="The event's id.")
+    id: Place | None = Field(
+        "/event_id",
+        description="The event's id, a text or a number, by which repeated ones are known.",
+    )
     time: Pointer | HeaderPlace | None = Field(
         "/timestamp", description="The event's time; without one the record's counts."
     )

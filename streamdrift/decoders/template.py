@@ -115,8 +115,8 @@ class _Maker:
 class Values:
     """The values of n events at a template's k places.
 
-    `kinds` uint8[k, n] and `numbers` float64[k, n] as in a column; a string's bytes are
-    `start` and `length`, int64[k, n].
+    `kinds` uint8[k, n] and `numbers` float64[k, n] as in a column; the bytes of a string (in
+    its quotes) or of a number are `start` and `length`, int64[k, n].
     """
 
     kinds: NDArray[np.uint8]
@@ -278,8 +278,8 @@ def _read(
     kinds: NDArray[np.uint8],
     numbers: Floats,
     bits: NDArray[np.uint64],
-    string_start: Ints,
-    string_length: Ints,
+    span_start: Ints,
+    span_length: Ints,
     fits: Bools,
 ) -> int:
     places = len(ends) - 1
@@ -303,8 +303,8 @@ def _read(
                 text = at + 1
                 at = _string(data, text, end)
                 kinds[place, found] = 4
-                string_start[place, found] = text
-                string_length[place, found] = at - text
+                span_start[place, found] = text
+                span_length[place, found] = at - text
                 at = at + 1 if at >= 0 else -1
             elif lead == 110:
                 at = _word(data, at, end, 108, 4)
@@ -318,7 +318,9 @@ def _read(
                 kinds[place, found] = 3
                 numbers[place, found] = 0.0
             else:
+                span_start[place, found] = at
                 at = _number(data, at, end, bits, place, found)
+                span_length[place, found] = at - span_start[place, found]
                 kinds[place, found] = 2
             if at < 0:
                 break

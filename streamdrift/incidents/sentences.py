@@ -22,10 +22,11 @@ _RATES: Mapping[SignalKind, str] = {
     SignalKind.RATE: "true",
     SignalKind.NULL_OUTPUT: "null outputs",
     SignalKind.FAILED: "failed calls",
+    SignalKind.DUPLICATES: "repeated events",
 }
 _REFERENCE_RANK = 0.5
 """Mean rank of a reference's values within it."""
-_OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED})
+_OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED, SignalKind.DUPLICATES})
 """Rates of the version's calls, not of a column's cells."""
 
 _LONGEST_NAME = 200

@@ -14,6 +14,7 @@ TROUBLES = frozenset(
         SignalKind.EMPTY,
         SignalKind.NULL_OUTPUT,
         SignalKind.FAILED,
+        SignalKind.DUPLICATES,
     }
 )
 """Signals that are the rate of something unwanted."""

@@ -19,6 +19,7 @@ from streamdrift.records import (
     State,
     Summary,
 )
+from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
 from streamdrift.signals.measures import Categories, Measure, Ranked
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
@@ -26,6 +27,7 @@ from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 _RATE_KINDS = {
     ColumnKey(Group.OUTPUT, "null"): SignalKind.NULL_OUTPUT,
     ColumnKey(Group.METRIC, "failed"): SignalKind.FAILED,
+    DUPLICATES: SignalKind.DUPLICATES,
 }
 _QUALITY = frozenset(
     {
@@ -35,6 +37,7 @@ _QUALITY = frozenset(
         SignalKind.EMPTY,
         SignalKind.NULL_OUTPUT,
         SignalKind.FAILED,
+        SignalKind.DUPLICATES,
     }
 )
 
@@ -105,6 +108,10 @@ class ColumnSignals:
         if rate is not None:
             return rate, (rate * (1 - rate)) ** 0.5
         return 0.5, 12**-0.5
+
+    def expect_rate(self, kind: SignalKind, ones: int, events: int) -> None:
+        """Take the rate of a signal of 0s and 1s under the reference from a count."""
+        self._rates[kind] = _smoothed(ones, events)
 
     def alert_kind(self, kind: SignalKind) -> AlertKind:
         """Return what kind of trouble a change of the signal is."""
@@ -192,7 +199,11 @@ def is_rate(kind: SignalKind) -> bool:
 def _smoothed_rate(flags: Floats) -> float:
     """Return the share of ones with half a one and half a zero added (Krichevsky, Trofimov)."""
     flags = flags[~np.isnan(flags)]
-    return float((flags.sum() + 0.5) / (len(flags) + 1))
+    return _smoothed(float(flags.sum()), len(flags))
+
+
+def _smoothed(ones: float, events: int) -> float:
+    return (ones + 0.5) / (events + 1)
 
 
 def _presence_kinds(key: ColumnKey, role: Role) -> tuple[SignalKind, ...]:
@@ -259,6 +270,7 @@ _PRESENCE = (
     SignalKind.RATE,
     SignalKind.NULL_OUTPUT,
     SignalKind.FAILED,
+    SignalKind.DUPLICATES,
 )
 
 

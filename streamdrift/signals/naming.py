@@ -1,7 +1,7 @@
 """What people call the signals of a model version, and how settings name its columns.
 
 A signal is called after its column: `amount`, `amount (spread)`. Where a feature, an output
-or a metric have one name, those of the output and the metric get their group: `score
+or a metric have one name, those that are no feature get their group: `score
 (output)`, `score (output) (type break)`. A column's group is added to its name, again if
 need be, wherever a signal of another column is called the same: no two signals of a version
 share a name.
@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 
 from streamdrift.records import ColumnKey, Group, SignalKind
 
-_BARE = frozenset({SignalKind.VALUE, SignalKind.RATE, SignalKind.NULL_OUTPUT, SignalKind.FAILED})
-_OF_CALLS = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED})
+_OF_CALLS = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED, SignalKind.DUPLICATES})
 """Signals called after their kind, as the column's name alone says little."""
+_BARE = frozenset({SignalKind.VALUE, SignalKind.RATE}) | _OF_CALLS
 
 Kinds = Sequence[SignalKind]
 

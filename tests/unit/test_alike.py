@@ -64,6 +64,7 @@ def test_like_events_are_all_read_fast() -> None:
         '{"model":"m","features":{"y":1},"error":%s}',
         '{"model":"m","features":{"y":1},"timestamp":%s}',
         '{"model":"m","features":%s}',
+        '{"model":"m","features":{"y":1},"event_id":%s}',
         '{"model":"m","prediction":1,"features":{"a":{"b":{"c":{"d":%s}}}}}',
         '{"model":"m","version":%s,"features":{"x":1}}',
         '{"model":%s,"features":{"x":1}}',
@@ -115,6 +116,13 @@ def test_every_value_at_every_place_is_read_alike(text: str) -> None:
         '{"code":"a"}',
         '"\x01"',
         "9007199254740993",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "17.0",
+        '"17"',
+        '"a text of more than eight bytes"',
         "0.30000000000000004",
     ]
     made = [(text % value).encode() for value in values]
@@ -170,6 +178,17 @@ def test_odd_messages_are_left_to_the_general_reader(values: list[bytes | None])
         {"score": "/prediction/version", "label": "/prediction/score"},
         {"metrics": {"version": "/prediction/version"}, "latency_ms": "/prediction/score"},
         {"failed": "/version", "time": "/version"},
+        {"id": "/model"},
+        {"id": "/version"},
+        {"id": "/features/amount"},
+        {"id": "/prediction"},
+        {"id": "/timestamp"},
+        {"id": ""},
+        {"id": None},
+        {"id": {"key": True}},
+        {"id": {"header": "id"}},
+        {"id": {"constant": "c"}},
+        {"id": {"topic": True}},
     ],
 )
 def test_every_mapping_is_followed_alike(mapping: dict[str, Any]) -> None:
@@ -248,6 +267,7 @@ _DOCUMENTS = st.fixed_dictionaries(
     optional={
         "version": st.sampled_from(["1", "2"]) | _LEAF,
         "timestamp": _LEAF,
+        "event_id": _LEAF,
         "features": _FIELDS,
         "prediction": _LEAF | _FIELDS,
         "latency_ms": _LEAF,

@@ -56,7 +56,7 @@ def test_a_clock_behind_the_events_gives_no_negative_latency(metrics: Metrics) -
 
 
 def test_signals_have_statistic_and_threshold(metrics: Metrics) -> None:
-    metrics.watched([reading(0), reading(1)], 0, [], {}, 0)
+    metrics.watched([reading(0), reading(1)], 0, [], {}, 0, {})
     labels = {"model": "fraud", "version": "3", "signal": "x1", "detector": "adwin"}
     assert sample(metrics, "streamdrift_signal_statistic", **labels) == 1.5
     assert sample(metrics, "streamdrift_signal_threshold", **labels) == 4.0
@@ -66,15 +66,25 @@ def test_signals_have_statistic_and_threshold(metrics: Metrics) -> None:
 def test_the_number_of_series_is_bounded_and_the_rest_counted() -> None:
     metrics = Metrics(CollectorRegistry(), max_series=10)
     warm_ups = [WarmUp(f"m{i:02}", "1", 1, 2, False) for i in range(25)]
-    metrics.watched([reading(ordinal) for ordinal in range(10)], 15, warm_ups, {}, 0)
+    metrics.watched([reading(ordinal) for ordinal in range(10)], 15, warm_ups, {}, 0, {})
     body, _ = metrics.exposition()
     assert body.count(b"streamdrift_warm_up_ratio{") == 10
     assert sample(metrics, "streamdrift_signals_left_out") == 15
 
 
+def test_dropped_repeats_are_counted_by_model(metrics: Metrics) -> None:
+    metrics.watched([], 0, [], {}, 0, {"fraud": 7})
+    assert sample(metrics, "streamdrift_duplicates_dropped_total", model="fraud") == 7
+    bounded = Metrics(CollectorRegistry(), max_series=10)
+    bounded.watched([], 0, [], {}, 0, {f"m{i}": 1 for i in range(25)})
+    assert bounded.exposition()[0].count(b"streamdrift_duplicates_dropped_total{") == 10
+
+
 def test_what_is_gone_disappears(metrics: Metrics) -> None:
-    metrics.watched([reading(0)], 0, [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1}, 0)
-    metrics.watched([], 0, [], {}, 0)
+    metrics.watched(
+        [reading(0)], 0, [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1}, 0, {}
+    )
+    metrics.watched([], 0, [], {}, 0, {})
     body, _ = metrics.exposition()
     assert b'model="fraud"' not in body
 
@@ -91,7 +101,7 @@ def test_what_is_gone_disappears(metrics: Metrics) -> None:
 def test_warm_up_is_complete_only_when_it_is(
     metrics: Metrics, warm_up: WarmUp, ratio: float
 ) -> None:
-    metrics.watched([], 0, [warm_up], {}, 0)
+    metrics.watched([], 0, [warm_up], {}, 0, {})
     assert sample(metrics, "streamdrift_warm_up_ratio", model="m", version="1") == ratio
 
 
@@ -114,7 +124,7 @@ def test_positions_and_state(metrics: Metrics) -> None:
 
 def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) -> None:
     metrics.read("t", 1, 1)
-    metrics.watched([reading(0)], 0, [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1}, 0)
+    metrics.watched([reading(0)], 0, [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1}, 0, {})
     body, content_type = metrics.exposition()
     assert content_type.startswith("text/plain; version=0.0.4")
     families = list(text_string_to_metric_families(body.decode()))

@@ -62,6 +62,7 @@ def decoded(
                 partition=np.zeros(n, dtype=np.int32),
                 offset=np.array([event.offset for event in chosen], dtype=np.int64),
                 index=np.array([event.place for event in chosen], dtype=np.int32),
+                ids=np.array([event.offset for event in chosen], dtype=np.uint64),
                 time=np.array([event.time for event in chosen], dtype=np.int64),
                 columns={VALUE: Column(np.full(n, Kind.NUMBER, dtype=np.uint8), values)},
             )
