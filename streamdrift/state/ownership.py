@@ -1,9 +1,32 @@
 """To which process a deployment belongs: to the one whose claim is the last."""
 
 import json
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from streamdrift.errors import FencedError
 from streamdrift.state.log import Log
+
+
+_CLAIM = "claim"
+
+
+class Claim(NamedTuple):
+    """A claim as it stands in the journal."""
+
+    epoch: int
+    """Its offset."""
+    owner: str
+
+
+def last_claims(log: Log, journal: str) -> Mapping[str, Claim]:
+    """Return the last claim to each deployment of a journal, by the deployment's name."""
+    claims = {}
+    for entry in log.read(journal, 0):
+        deployment, _, kind = entry.key.partition("/")
+        if kind == _CLAIM and entry.value is not None:
+            claims[deployment] = Claim(entry.offset, json.loads(entry.value)["owner"])
+    return claims
 
 
 class Ownership:
@@ -24,7 +47,7 @@ class Ownership:
 
     @property
     def _key(self) -> str:
-        return f"{self._deployment}/claim"
+        return f"{self._deployment}/{_CLAIM}"
 
     def claim(self, log: Log) -> None:
         """Write a claim. It must be durable before `check` is called."""

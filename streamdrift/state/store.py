@@ -15,6 +15,7 @@ from crc32c import crc32c
 from streamdrift.errors import StateError
 from streamdrift.records import Floor
 from streamdrift.state.journal import (
+    Journaled,
     Published,
     read_journal,
     write_floors,
@@ -35,7 +36,18 @@ class Stored(NamedTuple):
     published: Published
 
 
-class _Manifest(NamedTuple):
+class Saved(NamedTuple):
+    """A whole snapshot, as it lies in the topic."""
+
+    snapshot: bytes
+    sequence: int
+    journal: int
+    """Offset in the journal up to which floors are in the snapshot."""
+
+
+class Manifest(NamedTuple):
+    """What was written when a snapshot was whole."""
+
     slot: int
     sequence: int
     chunks: int
@@ -43,6 +55,26 @@ class _Manifest(NamedTuple):
     checksum: int
     journal: int
     """Offset in the journal up to which floors are in the snapshot."""
+
+
+def read_manifest(value: bytes, topic: str) -> Manifest:
+    """Return the manifest that stands in a record of `topic`.
+
+    Raises StateError where it is of another format, or no manifest at all.
+    """
+    try:
+        fields = json.loads(value)
+        if fields.pop("format") != _FORMAT:
+            raise StateError(
+                f"the state in the topic {topic} was written by another version",
+                "run that version, or start with --reset-state to begin anew",
+            )
+        return Manifest(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(
+            f"a manifest in the topic {topic} cannot be read: {error}",
+            "check that nobody else writes to it; start with --reset-state to begin anew",
+        ) from error
 
 
 class TopicStore:
@@ -62,6 +94,38 @@ class TopicStore:
 
         Raises StateError where there was a snapshot and no whole one is left.
         """
+        saved = self.last()
+        if saved is None:
+            return Stored(None, *self.since(0))
+        return Stored(saved.snapshot, *self.since(saved.journal))
+
+    def last(self) -> Saved | None:
+        """Return the last whole snapshot, None where none was ever written.
+
+        Raises StateError where there was one and none is left.
+        """
+        records = self._records()
+        manifests = [
+            read_manifest(records[key], self._topic)
+            for slot in (0, 1)
+            if (key := self._manifest(slot)) in records
+        ]
+        manifests.sort(key=lambda manifest: -manifest.sequence)
+        for manifest in manifests:
+            snapshot = self._assemble(manifest, records)
+            if snapshot is not None:
+                self._sequence, self._slot = manifests[0].sequence, 1 - manifest.slot
+                return Saved(snapshot, manifest.sequence, manifest.journal)
+        if manifests:
+            raise StateError(
+                f"no whole snapshot is left in the topic {self._topic}",
+                "check that its cleanup.policy is compact and nobody else writes to it; "
+                "start with --reset-state to begin anew",
+            )
+        return None
+
+    def _records(self) -> dict[str, bytes]:
+        """Return the values of the deployment's records, by key."""
         records: dict[str, bytes] = {}
         for entry in self._log.read(self._topic, 0):
             if entry.key.startswith(self._prefix):
@@ -69,44 +133,13 @@ class TopicStore:
                     records.pop(entry.key, None)
                 else:
                     records[entry.key] = entry.value
-        manifests = [
-            self._manifest(records[key])
-            for slot in (0, 1)
-            if (key := f"{self._prefix}manifest/{slot}") in records
-        ]
-        manifests.sort(key=lambda manifest: -manifest.sequence)
-        for manifest in manifests:
-            snapshot = self._assemble(manifest, records)
-            if snapshot is not None:
-                self._sequence, self._slot = manifests[0].sequence, 1 - manifest.slot
-                return Stored(snapshot, *self._journaled(manifest.journal))
-        if manifests:
-            raise StateError(
-                f"no whole snapshot is left in the topic {self._topic}",
-                "check that its cleanup.policy is compact and nobody else writes to it; "
-                "start with --reset-state to begin anew",
-            )
-        return Stored(None, *self._journaled(0))
+        return records
 
-    def _journaled(self, start: int) -> tuple[tuple[Floor, ...], Published]:
+    def since(self, start: int) -> Journaled:
+        """Return what was journaled from offset `start` on."""
         return read_journal(self._log, self._deployment, self._journal, start)
 
-    def _manifest(self, value: bytes) -> _Manifest:
-        try:
-            fields = json.loads(value)
-            if fields.pop("format") != _FORMAT:
-                raise StateError(
-                    f"the state in the topic {self._topic} was written by another version",
-                    "run that version, or start with --reset-state to begin anew",
-                )
-            return _Manifest(**fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(
-                f"a manifest in the topic {self._topic} cannot be read: {error}",
-                "check that nobody else writes to it; start with --reset-state to begin anew",
-            ) from error
-
-    def _assemble(self, manifest: _Manifest, records: dict[str, bytes]) -> bytes | None:
+    def _assemble(self, manifest: Manifest, records: dict[str, bytes]) -> bytes | None:
         chunks = [
             records.get(self._chunk(manifest.slot, place)) for place in range(manifest.chunks)
         ]
@@ -114,6 +147,9 @@ class TopicStore:
         if len(whole) != manifest.size or crc32c(whole) != manifest.checksum:
             return None
         return whole
+
+    def _manifest(self, slot: int) -> str:
+        return f"{self._prefix}manifest/{slot}"
 
     def _chunk(self, slot: int, place: int) -> str:
         return f"{self._prefix}slot/{slot}/{place}"
@@ -128,13 +164,21 @@ class TopicStore:
         """Return when what was appended is durable; raise ConnectionsError else."""
         self._log.flush()
 
-    def save(self, snapshot: bytes, reached: Callable[[str], None] = lambda _: None) -> None:
+    def save(
+        self,
+        snapshot: bytes,
+        reached: Callable[[str], None] = lambda _: None,
+        *,
+        journal: int | None = None,
+    ) -> None:
         """Write a snapshot; it is durable, and the one to be loaded, when this returns.
 
         In a transaction it is so once that is committed. `reached` is told of each step,
-        for fault tests.
+        for fault tests. What was journaled from offset `journal` on (by default: from now
+        on) is not in the snapshot.
         """
-        journal = self._log.end(self._journal)
+        if journal is None:
+            journal = self._log.end(self._journal)
         pieces = range(0, len(snapshot), CHUNK_BYTES)
         for place, start in enumerate(pieces):
             chunk = snapshot[start : start + CHUNK_BYTES]
@@ -142,7 +186,7 @@ class TopicStore:
             reached("chunk written")
         self._log.flush()
         reached("chunks durable")
-        manifest = _Manifest(
+        manifest = Manifest(
             slot=self._slot,
             sequence=self._sequence + 1,
             chunks=len(pieces),
@@ -151,16 +195,40 @@ class TopicStore:
             journal=journal,
         )
         value = json.dumps({"format": _FORMAT, **manifest._asdict()}).encode()
-        self._log.append(self._topic, f"{self._prefix}manifest/{self._slot}", value)
+        self._log.append(self._topic, self._manifest(self._slot), value)
         reached("manifest written")
         self._log.flush()
         self._sequence, self._slot = manifest.sequence, 1 - self._slot
         reached("manifest durable")
 
+    def replace(self, snapshot: bytes, since: Journaled, journal: int | None = None) -> None:
+        """Put a snapshot in the place of everything that is stored.
+
+        It is of this deployment's own life, of which the journal has the rest from offset
+        `journal` on; or, where that is None, of another: then the journal begins anew with
+        `since`. What is stored may be damaged. Without a transaction, whoever dies amid
+        this leaves either snapshot to be loaded.
+        """
+        old = self._records()
+        try:
+            self.last()
+        except StateError:
+            self._sequence, self._slot = 0, 0  # All of what cannot be read goes.
+        slot = self._slot
+        if journal is None:
+            journal = self._log.end(self._journal)
+            write_reset(self._log, self._deployment, self._journal)
+            self.journal(since.floors, since.published)
+        self.save(snapshot, journal=journal)
+        pieces = range(-(-len(snapshot) // CHUNK_BYTES))
+        kept = {self._manifest(slot), *(self._chunk(slot, place) for place in pieces)}
+        for key in old.keys() - kept:
+            self._log.append(self._topic, key, None)
+        self._log.flush()
+
     def reset(self) -> None:
         """Forget the deployment's snapshots, and what its journal holds."""
-        for entry in list(self._log.read(self._topic, 0)):
-            if entry.key.startswith(self._prefix) and entry.value is not None:
-                self._log.append(self._topic, entry.key, None)
+        for key in self._records():
+            self._log.append(self._topic, key, None)
         write_reset(self._log, self._deployment, self._journal)
         self._log.flush()
