@@ -68,24 +68,15 @@ def take(log: Log, deployment: str, topic: str, journal: str) -> Archive | None:
     )
 
 
-def of_same_life(archive: Archive, log: Log, deployment: str, journal: str) -> bool:
-    """Tell whether a journal goes on where the archive was taken from it.
+def put(archive: Archive, store: TopicStore, *, force: bool) -> None:
+    """Put an archive into a deployment; it is there once `store` is flushed and committed.
 
-    If so, it knows better than the archive what was published since. It does not where it
-    is another cluster's or another deployment's, nor where the state was reset or replaced
-    meanwhile: then the alerts in it are not those that will come of the archive.
+    Raises StateError where the deployment has state already, unless `force`.
     """
-    claim = archive.claim
-    if claim is None or archive.deployment != deployment:
-        return False
-    known = False
-    for entry in log.read(journal, claim.epoch):
-        if entry.offset == claim.epoch and entry.value is not None:
-            owner = json.loads(entry.value).get("owner") if entry.value else None
-            known = entry.key == f"{deployment}/claim" and owner == claim.owner
-        if entry.offset >= archive.journal_end and entry.key == f"{deployment}/reset":
-            return False
-    return known
+    claim, same = archive.claim, archive.deployment == store.deployment
+    goes_on = same and claim is not None and store.goes_on(claim, archive.journal_end)
+    journal = archive.journal if goes_on else None
+    store.replace(archive.snapshot, archive.since, journal, force=force)
 
 
 def pack(archive: Archive) -> bytes:

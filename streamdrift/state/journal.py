@@ -13,6 +13,9 @@ from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
 
 
+RESET = "reset"
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What has been published, and never is again.
@@ -78,7 +81,7 @@ def write_published(log: Log, deployment: str, topic: str, published: Published)
 
 def write_reset(log: Log, deployment: str, topic: str) -> None:
     """Append to the journal that nothing before counts any more."""
-    log.append(topic, f"{deployment}/reset", b"{}")
+    log.append(topic, f"{deployment}/{RESET}", b"{}")
 
 
 def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journaled:
@@ -86,7 +89,7 @@ def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journ
     floors: list[Floor] = []
     published = Published()
     for entry in log.read(topic, start):
-        if entry.key == f"{deployment}/reset":
+        if entry.key == f"{deployment}/{RESET}":
             floors, published = [], Published()
         if entry.key == f"{deployment}/floor" and entry.value is not None:
             floors.append(read_floor(json.loads(entry.value)))

@@ -15,6 +15,7 @@ from crc32c import crc32c
 from streamdrift.errors import StateError
 from streamdrift.records import Floor
 from streamdrift.state.journal import (
+    RESET,
     Journaled,
     Published,
     read_journal,
@@ -23,6 +24,7 @@ from streamdrift.state.journal import (
     write_reset,
 )
 from streamdrift.state.log import Log
+from streamdrift.state.ownership import Claim, read_claim
 
 CHUNK_BYTES = 900_000
 _FORMAT = 1
@@ -82,7 +84,7 @@ class TopicStore:
 
     def __init__(self, log: Log, deployment: str, topic: str, journal: str) -> None:
         self._log = log
-        self._deployment = deployment
+        self.deployment = deployment
         self._prefix = f"{deployment}/"
         self._topic = topic
         self._journal = journal
@@ -104,7 +106,9 @@ class TopicStore:
 
         Raises StateError where there was one and none is left.
         """
-        records = self._records()
+        return self._find(self._records())
+
+    def _find(self, records: dict[str, bytes]) -> Saved | None:
         manifests = [
             read_manifest(records[key], self._topic)
             for slot in (0, 1)
@@ -137,7 +141,7 @@ class TopicStore:
 
     def since(self, start: int) -> Journaled:
         """Return what was journaled from offset `start` on."""
-        return read_journal(self._log, self._deployment, self._journal, start)
+        return read_journal(self._log, self.deployment, self._journal, start)
 
     def _assemble(self, manifest: Manifest, records: dict[str, bytes]) -> bytes | None:
         chunks = [
@@ -154,11 +158,25 @@ class TopicStore:
     def _chunk(self, slot: int, place: int) -> str:
         return f"{self._prefix}slot/{slot}/{place}"
 
+    def goes_on(self, claim: Claim, end: int) -> bool:
+        """Tell whether the journal goes on where it once ended at `end`, after `claim`.
+
+        It does not where it is another cluster's or was made anew, nor where the state was
+        reset or replaced meanwhile: then what it says is published is of another life.
+        """
+        known = False
+        for entry in self._log.read(self._journal, claim.epoch):
+            if entry.offset == claim.epoch:
+                known = read_claim(entry, self.deployment) == claim
+            if entry.offset >= end and entry.key == f"{self.deployment}/{RESET}":
+                return False
+        return known
+
     def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
         """Append floors, and what is published with them; durable from the next flush on."""
-        write_floors(self._log, self._deployment, self._journal, floors)
+        write_floors(self._log, self.deployment, self._journal, floors)
         if published:
-            write_published(self._log, self._deployment, self._journal, published)
+            write_published(self._log, self.deployment, self._journal, published)
 
     def flush(self) -> None:
         """Return when what was appended is durable; raise ConnectionsError else."""
@@ -201,23 +219,30 @@ class TopicStore:
         self._sequence, self._slot = manifest.sequence, 1 - self._slot
         reached("manifest durable")
 
-    def replace(self, snapshot: bytes, since: Journaled, journal: int | None = None) -> None:
+    def replace(
+        self, snapshot: bytes, since: Journaled, journal: int | None = None, *, force: bool
+    ) -> None:
         """Put a snapshot in the place of everything that is stored.
 
         It is of this deployment's own life, of which the journal has the rest from offset
         `journal` on; or, where that is None, of another: then the journal begins anew with
-        `since`. What is stored may be damaged. Without a transaction, whoever dies amid
-        this leaves either snapshot to be loaded.
+        `since`. Without a transaction, whoever dies amid this leaves either snapshot to be
+        loaded. Raises StateError where anything is stored, whole or not, unless `force`.
         """
         old = self._records()
+        if not force and (old or self.since(0) != Journaled()):
+            raise StateError(
+                f"the deployment {self.deployment!r} has state already",
+                "export it if it is still needed, then import with --force",
+            )
         try:
-            self.last()
+            self._find(old)
         except StateError:
             self._sequence, self._slot = 0, 0  # All of what cannot be read goes.
         slot = self._slot
         if journal is None:
             journal = self._log.end(self._journal)
-            write_reset(self._log, self._deployment, self._journal)
+            write_reset(self._log, self.deployment, self._journal)
             self.journal(since.floors, since.published)
         self.save(snapshot, journal=journal)
         pieces = range(-(-len(snapshot) // CHUNK_BYTES))
@@ -230,5 +255,5 @@ class TopicStore:
         """Forget the deployment's snapshots, and what its journal holds."""
         for key in self._records():
             self._log.append(self._topic, key, None)
-        write_reset(self._log, self._deployment, self._journal)
+        write_reset(self._log, self.deployment, self._journal)
         self._log.flush()
