@@ -104,7 +104,7 @@ def _version(state: State) -> VersionOverview:
         watching = tree(state, "watching")
         names = _names(trees(watching, "columns"), seed_of(model, version))
         flags = array(tree(watching, "watch"), "held").astype(np.bool_)
-        held = tuple(names[place] for place in np.flatnonzero(flags))
+        held = tuple(names[place] for place in np.flatnonzero(flags).tolist())
     return VersionOverview(
         model,
         version,

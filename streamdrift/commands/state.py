@@ -1,4 +1,4 @@
-"""`streamdrift state`: what is remembered, for operators: listed, shown, kept, put back, forgotten."""
+"""`streamdrift state`: what is remembered, for operators: listed, shown, kept, put back."""
 
 import json
 import sys
@@ -37,7 +37,6 @@ from streamdrift.state.journal import Journaled
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.log import Log
 from streamdrift.state.ownership import last_claims
-from streamdrift.times import rfc3339
 from streamdrift.topics import Right, TopicNeed, inspect_topics
 from streamdrift.trees import tree
 

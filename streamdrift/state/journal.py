@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
 
-
 RESET = "reset"
 
 

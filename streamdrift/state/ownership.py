@@ -7,7 +7,6 @@ from typing import NamedTuple
 from streamdrift.errors import FencedError
 from streamdrift.state.log import Entry, Log
 
-
 _CLAIM = "claim"
 
 
