@@ -199,6 +199,17 @@ def test_after_a_reset_the_journal_says_nothing_of_the_archives_alerts() -> None
     assert exported.store(log).load().published == _SINCE.published
 
 
+def test_after_another_life_was_put_in_the_journal_says_nothing_of_the_first() -> None:
+    log = MemoryLog()
+    exported.fill(log)
+    archive = take(log, "one", "state", "journal")
+    assert archive is not None
+    _put(log, replace(_SMALL, deployment="two"), force=True)
+    _publish(log, 9)
+    _put(log, archive, force=True)
+    assert exported.store(log).load().published == _SINCE.published
+
+
 def test_another_clusters_journal_says_nothing_either() -> None:
     log = MemoryLog()
     exported.fill(log, owner="elsewhere/2")
