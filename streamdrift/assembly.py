@@ -48,21 +48,19 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
         *(TopicNeed(name, "prediction events", read) for name in inputs),
         TopicNeed(settings.alerts.topic, "alerts", write),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
-        TopicNeed(
-            settings.state.topic,
-            "state",
-            (*read, *write),
-            partitions=1,
-            configs={"cleanup.policy": "compact"},
-        ),
-        TopicNeed(
-            settings.state.journal,
-            "journal",
-            (*read, *write),
-            partitions=1,
-            # Needed as long as the inputs can be read again: nobody else knows how long.
-            configs={"cleanup.policy": "delete", "retention.ms": "-1"},
-        ),
+        *state_needs(settings),
+    )
+
+
+def state_needs(settings: Settings) -> tuple[TopicNeed, TopicNeed]:
+    """Return the topics that hold the deployment's state: snapshots and journal."""
+    rights = (Right.READ, Right.WRITE)
+    compacted = {"cleanup.policy": "compact"}
+    # Needed as long as the inputs can be read again: nobody else knows how long.
+    kept = {"cleanup.policy": "delete", "retention.ms": "-1"}
+    return (
+        TopicNeed(settings.state.topic, "state", rights, partitions=1, configs=compacted),
+        TopicNeed(settings.state.journal, "journal", rights, partitions=1, configs=kept),
     )
 
 

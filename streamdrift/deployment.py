@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
 
-from streamdrift.assembly import topic_needs
+from streamdrift.assembly import state_needs, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.outbox import Outbox, TransactionalOutbox
@@ -17,13 +18,23 @@ from streamdrift.sinks.dead_letters import DeadLetters
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import Right, TopicReport, ensure_topics
+from streamdrift.topics import Right, TopicNeed, TopicReport, ensure_topics
 
 _log = structlog.get_logger("streamdrift")
 
 
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """What a process reads and writes the state with."""
+
+    log: KafkaLog
+    outbox: Outbox
+    transaction: TransactionalOutbox | None
+    """The outbox once more, where the brokers have transactions."""
+
+
 class Deployment:
-    """Opens the sessions of one process, one after the other."""
+    """Opens the sessions of one process, one after the other, or changes the state for it."""
 
     def __init__(self, settings: Settings, *, reset: bool = False) -> None:
         self._settings = settings
@@ -39,10 +50,37 @@ class Deployment:
         The first session forgets the stored snapshots where that was asked for. Raises
         FencedError where another process has taken over the deployment.
         """
+        with self._connect(topic_needs(self._settings)) as connection, ExitStack() as stack:
+            self._claim(connection, TopicStore.reset if self._reset else _nothing)
+            self._reset = False
+            yield self._session(stack, connection)
+
+    def change_state(self, change: Callable[[TopicStore], None]) -> None:
+        """Claim the deployment, and let `change` write to its store.
+
+        On brokers with transactions claim and change become visible together; where `change`
+        raises, neither does. Elsewhere the claim comes first. Either way a process that runs
+        the deployment is fenced once this returns. Raises FencedError where another takes it
+        over meanwhile.
+        """
+        try:
+            with self._connect(state_needs(self._settings)) as connection:
+                self._claim(connection, change)
+                if connection.transaction is None:
+                    self._ownership.check(connection.log)
+        except ConnectionsError as error:
+            if not isinstance(error.__cause__, FencedError):
+                raise
+            raise FencedError(
+                f"the deployment {self._settings.name!r} was taken over before its state was "
+                "changed, or the change took too long: nothing is changed",
+                "stop the process that runs it, then do this again",
+            ) from error
+
+    @contextmanager
+    def _connect(self, needs: Sequence[TopicNeed]) -> Iterator[_Connection]:
         settings = self._settings
-        _tell_created(
-            ensure_topics(settings.kafka, topic_needs(settings), create=settings.topics.create)
-        )
+        _tell_created(ensure_topics(settings.kafka, needs, create=settings.topics.create))
         with ExitStack() as stack:
             log = stack.enter_context(closing(KafkaLog(settings.kafka)))
             # Before this process's producer fences that of one that has taken over.
@@ -52,8 +90,7 @@ class Deployment:
             stack.enter_context(closing(outbox))
             log.write_to(outbox)
             try:
-                self._claim(log, transaction)
-                yield self._session(stack, log, outbox, transaction)
+                yield _Connection(log, outbox, transaction)
             except FencedError as error:
                 # By another process, or by the broker as a transaction took too long.
                 self._ownership.check(log)
@@ -82,34 +119,30 @@ class Deployment:
         _log.info("guarantee", alerts="exactly once" if works else "at least once")
         return works
 
-    def _claim(self, log: KafkaLog, transaction: TransactionalOutbox | None) -> None:
-        """Make this process the deployment's owner, and forget its state where asked to."""
+    def _claim(self, connection: _Connection, change: Callable[[TopicStore], None]) -> None:
+        """Make this process the deployment's owner, and let `change` write with that."""
+        log, transaction = connection.log, connection.transaction
         if transaction is not None:
             # The one that took over may have been fenced by this process's producer just now:
             # then it goes on, as its claim is the last.
             self._ownership.check(log)
             transaction.begin()
         self._ownership.claim(log)
-        store = self._store(log)
-        if self._reset:
-            store.reset()
+        if transaction is None:
+            # Nobody else may write any more when the change looks at what there is.
+            log.flush()
+        change(self._store(log))
         log.flush()
         if transaction is not None:
             transaction.commit(self._settings.name, {})
-        self._reset = False
 
     def _store(self, log: KafkaLog) -> TopicStore:
         settings = self._settings
         return TopicStore(log, settings.name, settings.state.topic, settings.state.journal)
 
-    def _session(
-        self,
-        stack: ExitStack,
-        log: KafkaLog,
-        outbox: Outbox,
-        transaction: TransactionalOutbox | None,
-    ) -> Session:
+    def _session(self, stack: ExitStack, connection: _Connection) -> Session:
         settings = self._settings
+        log, outbox, transaction = connection.log, connection.outbox, connection.transaction
         sinks = make_sinks(settings.alerts, settings.name, outbox)
         for sink in sinks:
             stack.enter_context(closing(sink))
@@ -127,6 +160,10 @@ class Deployment:
         settings = self._settings
         own = settings.own_topics().values()
         return KafkaSource(settings.kafka, settings.source, positions, own=own)
+
+
+def _nothing(_: TopicStore) -> None:
+    """Leave the state as it is."""
 
 
 def _tell_created(topics: Sequence[TopicReport]) -> None:

@@ -90,6 +90,15 @@ class MachineClock:
         return time.time_ns() // 1_000
 
 
+def changed_settings(stored: State, ours: Mapping[str, str]) -> list[str]:
+    """Return `key: stored -> ours` for each setting in which two fingerprints differ."""
+    return [
+        f"{key}: {text(stored, key) if key in stored else 'unset'} -> {ours.get(key, 'unset')}"
+        for key in sorted({*stored, *ours})
+        if stored.get(key) != ours.get(key)
+    ]
+
+
 class Service:
     """Reads, observes, publishes and commits until it is stopped.
 
@@ -207,12 +216,7 @@ class Service:
         return positions, stored.published
 
     def _check_fingerprint(self, stored: State) -> None:
-        ours = self._settings.fingerprint
-        changed = [
-            f"{key}: {text(stored, key) if key in stored else 'unset'} -> {ours.get(key, 'unset')}"
-            for key in sorted({*stored, *ours})
-            if stored.get(key) != ours.get(key)
-        ]
+        changed = changed_settings(stored, self._settings.fingerprint)
         if changed:
             raise StateError(
                 "the settings changed so that the stored state does not fit: " + "; ".join(changed),

@@ -7,10 +7,12 @@ before. (`NAME/claim` is of `ownership`.)
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
+
+RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +38,50 @@ class Published:
 class Journaled(NamedTuple):
     """What stands in the journal from some offset on."""
 
-    floors: tuple[Floor, ...]
-    published: Published
+    floors: tuple[Floor, ...] = ()
+    published: Published = Published()
+
+
+def floor_value(floor: Floor) -> list[str | int]:
+    """Return a floor as JSON has it."""
+    return [*floor.partition, floor.offset, floor.key]
+
+
+def read_floor(value: Any) -> Floor:
+    """Return the floor that `floor_value` wrote."""
+    name, number, offset, key = value
+    return Floor(Partition(name, number), offset, key)
+
+
+def published_value(published: Published) -> dict[str, Any]:
+    """Return what is published as JSON has it."""
+    return {
+        "alerts": sorted(published.alerts),
+        "letters": [[*partition, offset] for partition, offset in published.letters.items()],
+    }
+
+
+def read_published(value: Any) -> Published:
+    """Return what `published_value` wrote."""
+    letters = {Partition(name, number): last for name, number, last in value["letters"]}
+    return Published(frozenset(value["alerts"]), letters)
 
 
 def write_floors(log: Log, deployment: str, topic: str, floors: Sequence[Floor]) -> None:
     """Append floors to the journal."""
     for floor in floors:
-        value = [floor.partition.topic, floor.partition.number, floor.offset, floor.key]
-        log.append(topic, f"{deployment}/floor", json.dumps(value).encode())
+        log.append(topic, f"{deployment}/floor", json.dumps(floor_value(floor)).encode())
 
 
 def write_published(log: Log, deployment: str, topic: str, published: Published) -> None:
     """Append to the journal what is published by the same transaction."""
-    value = {
-        "alerts": sorted(published.alerts),
-        "letters": [[*partition, offset] for partition, offset in published.letters.items()],
-    }
-    log.append(topic, f"{deployment}/published", json.dumps(value).encode())
+    value = json.dumps(published_value(published)).encode()
+    log.append(topic, f"{deployment}/published", value)
 
 
 def write_reset(log: Log, deployment: str, topic: str) -> None:
     """Append to the journal that nothing before counts any more."""
-    log.append(topic, f"{deployment}/reset", b"{}")
+    log.append(topic, f"{deployment}/{RESET}", b"{}")
 
 
 def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journaled:
@@ -66,13 +89,10 @@ def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journ
     floors: list[Floor] = []
     published = Published()
     for entry in log.read(topic, start):
-        if entry.key == f"{deployment}/reset":
+        if entry.key == f"{deployment}/{RESET}":
             floors, published = [], Published()
         if entry.key == f"{deployment}/floor" and entry.value is not None:
-            name, number, offset, key = json.loads(entry.value)
-            floors.append(Floor(Partition(name, number), offset, key))
+            floors.append(read_floor(json.loads(entry.value)))
         if entry.key == f"{deployment}/published" and entry.value is not None:
-            value = json.loads(entry.value)
-            letters = {Partition(name, number): last for name, number, last in value["letters"]}
-            published = published.and_then(Published(frozenset(value["alerts"]), letters))
+            published = published.and_then(read_published(json.loads(entry.value)))
     return Journaled(tuple(floors), published)

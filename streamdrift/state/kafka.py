@@ -62,7 +62,9 @@ class KafkaLog:
                 )
             for record in records:
                 key = (record.key or b"").decode(errors="replace")
-                yield Entry(record.offset, key, record.value)
+                # Records of a topic without times have a negative one.
+                time = record.timestamp * 1_000 if record.timestamp >= 0 else None
+                yield Entry(record.offset, key, record.value, time)
 
     def end(self, topic: str) -> int:
         partition = TopicPartition(topic, 0)

@@ -10,6 +10,8 @@ class Entry(NamedTuple):
     offset: int
     key: str
     value: bytes | None
+    time: int | None = None
+    """When it was written, in microseconds since the epoch; None where the log does not say."""
 
 
 class Log(Protocol):

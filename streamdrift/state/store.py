@@ -15,6 +15,8 @@ from crc32c import crc32c
 from streamdrift.errors import StateError
 from streamdrift.records import Floor
 from streamdrift.state.journal import (
+    RESET,
+    Journaled,
     Published,
     read_journal,
     write_floors,
@@ -22,6 +24,7 @@ from streamdrift.state.journal import (
     write_reset,
 )
 from streamdrift.state.log import Log
+from streamdrift.state.ownership import Claim, read_claim
 
 CHUNK_BYTES = 900_000
 _FORMAT = 1
@@ -35,7 +38,18 @@ class Stored(NamedTuple):
     published: Published
 
 
-class _Manifest(NamedTuple):
+class Saved(NamedTuple):
+    """A whole snapshot, as it lies in the topic."""
+
+    snapshot: bytes
+    sequence: int
+    journal: int
+    """Offset in the journal up to which floors are in the snapshot."""
+
+
+class Manifest(NamedTuple):
+    """What was written when a snapshot was whole."""
+
     slot: int
     sequence: int
     chunks: int
@@ -45,12 +59,32 @@ class _Manifest(NamedTuple):
     """Offset in the journal up to which floors are in the snapshot."""
 
 
+def read_manifest(value: bytes, topic: str) -> Manifest:
+    """Return the manifest that stands in a record of `topic`.
+
+    Raises StateError where it is of another format, or no manifest at all.
+    """
+    try:
+        fields = json.loads(value)
+        if fields.pop("format") != _FORMAT:
+            raise StateError(
+                f"the state in the topic {topic} was written by another version",
+                "run that version, or start with --reset-state to begin anew",
+            )
+        return Manifest(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(
+            f"a manifest in the topic {topic} cannot be read: {error}",
+            "check that nobody else writes to it; start with --reset-state to begin anew",
+        ) from error
+
+
 class TopicStore:
     """The state of one deployment in two topics of a log."""
 
     def __init__(self, log: Log, deployment: str, topic: str, journal: str) -> None:
         self._log = log
-        self._deployment = deployment
+        self.deployment = deployment
         self._prefix = f"{deployment}/"
         self._topic = topic
         self._journal = journal
@@ -64,6 +98,40 @@ class TopicStore:
         """
         for topic in (self._topic, self._journal):
             self._log.settle(topic)
+        saved = self.last()
+        if saved is None:
+            return Stored(None, *self.since(0))
+        return Stored(saved.snapshot, *self.since(saved.journal))
+
+    def last(self) -> Saved | None:
+        """Return the last whole snapshot, None where none was ever written.
+
+        Raises StateError where there was one and none is left.
+        """
+        return self._find(self._records())
+
+    def _find(self, records: dict[str, bytes]) -> Saved | None:
+        manifests = [
+            read_manifest(records[key], self._topic)
+            for slot in (0, 1)
+            if (key := self._manifest(slot)) in records
+        ]
+        manifests.sort(key=lambda manifest: -manifest.sequence)
+        for manifest in manifests:
+            snapshot = self._assemble(manifest, records)
+            if snapshot is not None:
+                self._sequence, self._slot = manifests[0].sequence, 1 - manifest.slot
+                return Saved(snapshot, manifest.sequence, manifest.journal)
+        if manifests:
+            raise StateError(
+                f"no whole snapshot is left in the topic {self._topic}",
+                "check that its cleanup.policy is compact and nobody else writes to it; "
+                "start with --reset-state to begin anew",
+            )
+        return None
+
+    def _records(self) -> dict[str, bytes]:
+        """Return the values of the deployment's records, by key."""
         records: dict[str, bytes] = {}
         for entry in self._log.read(self._topic, 0):
             if entry.key.startswith(self._prefix):
@@ -71,44 +139,13 @@ class TopicStore:
                     records.pop(entry.key, None)
                 else:
                     records[entry.key] = entry.value
-        manifests = [
-            self._manifest(records[key])
-            for slot in (0, 1)
-            if (key := f"{self._prefix}manifest/{slot}") in records
-        ]
-        manifests.sort(key=lambda manifest: -manifest.sequence)
-        for manifest in manifests:
-            snapshot = self._assemble(manifest, records)
-            if snapshot is not None:
-                self._sequence, self._slot = manifests[0].sequence, 1 - manifest.slot
-                return Stored(snapshot, *self._journaled(manifest.journal))
-        if manifests:
-            raise StateError(
-                f"no whole snapshot is left in the topic {self._topic}",
-                "check that its cleanup.policy is compact and nobody else writes to it; "
-                "start with --reset-state to begin anew",
-            )
-        return Stored(None, *self._journaled(0))
+        return records
 
-    def _journaled(self, start: int) -> tuple[tuple[Floor, ...], Published]:
-        return read_journal(self._log, self._deployment, self._journal, start)
+    def since(self, start: int) -> Journaled:
+        """Return what was journaled from offset `start` on."""
+        return read_journal(self._log, self.deployment, self._journal, start)
 
-    def _manifest(self, value: bytes) -> _Manifest:
-        try:
-            fields = json.loads(value)
-            if fields.pop("format") != _FORMAT:
-                raise StateError(
-                    f"the state in the topic {self._topic} was written by another version",
-                    "run that version, or start with --reset-state to begin anew",
-                )
-            return _Manifest(**fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(
-                f"a manifest in the topic {self._topic} cannot be read: {error}",
-                "check that nobody else writes to it; start with --reset-state to begin anew",
-            ) from error
-
-    def _assemble(self, manifest: _Manifest, records: dict[str, bytes]) -> bytes | None:
+    def _assemble(self, manifest: Manifest, records: dict[str, bytes]) -> bytes | None:
         chunks = [
             records.get(self._chunk(manifest.slot, place)) for place in range(manifest.chunks)
         ]
@@ -117,26 +154,51 @@ class TopicStore:
             return None
         return whole
 
+    def _manifest(self, slot: int) -> str:
+        return f"{self._prefix}manifest/{slot}"
+
     def _chunk(self, slot: int, place: int) -> str:
         return f"{self._prefix}slot/{slot}/{place}"
 
+    def goes_on(self, claim: Claim, end: int) -> bool:
+        """Tell whether the journal goes on where it once ended at `end`, after `claim`.
+
+        It does not where it is another cluster's or was made anew, nor where the state was
+        reset or replaced meanwhile: then what it says is published is of another life.
+        """
+        known = False
+        for entry in self._log.read(self._journal, claim.epoch):
+            if entry.offset == claim.epoch:
+                known = read_claim(entry, self.deployment) == claim
+            if entry.offset >= end and entry.key == f"{self.deployment}/{RESET}":
+                return False
+        return known
+
     def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
         """Append floors, and what is published with them; durable from the next flush on."""
-        write_floors(self._log, self._deployment, self._journal, floors)
+        write_floors(self._log, self.deployment, self._journal, floors)
         if published:
-            write_published(self._log, self._deployment, self._journal, published)
+            write_published(self._log, self.deployment, self._journal, published)
 
     def flush(self) -> None:
         """Return when what was appended is durable; raise ConnectionsError else."""
         self._log.flush()
 
-    def save(self, snapshot: bytes, reached: Callable[[str], None] = lambda _: None) -> None:
+    def save(
+        self,
+        snapshot: bytes,
+        reached: Callable[[str], None] = lambda _: None,
+        *,
+        journal: int | None = None,
+    ) -> None:
         """Write a snapshot; it is durable, and the one to be loaded, when this returns.
 
         In a transaction it is so once that is committed. `reached` is told of each step,
-        for fault tests.
+        for fault tests. What was journaled from offset `journal` on (by default: from now
+        on) is not in the snapshot.
         """
-        journal = self._log.end(self._journal)
+        if journal is None:
+            journal = self._log.end(self._journal)
         pieces = range(0, len(snapshot), CHUNK_BYTES)
         for place, start in enumerate(pieces):
             chunk = snapshot[start : start + CHUNK_BYTES]
@@ -144,7 +206,7 @@ class TopicStore:
             reached("chunk written")
         self._log.flush()
         reached("chunks durable")
-        manifest = _Manifest(
+        manifest = Manifest(
             slot=self._slot,
             sequence=self._sequence + 1,
             chunks=len(pieces),
@@ -153,16 +215,47 @@ class TopicStore:
             journal=journal,
         )
         value = json.dumps({"format": _FORMAT, **manifest._asdict()}).encode()
-        self._log.append(self._topic, f"{self._prefix}manifest/{self._slot}", value)
+        self._log.append(self._topic, self._manifest(self._slot), value)
         reached("manifest written")
         self._log.flush()
         self._sequence, self._slot = manifest.sequence, 1 - self._slot
         reached("manifest durable")
 
+    def replace(
+        self, snapshot: bytes, since: Journaled, journal: int | None = None, *, force: bool
+    ) -> None:
+        """Put a snapshot in the place of everything that is stored.
+
+        It is of this deployment's own life, of which the journal has the rest from offset
+        `journal` on; or, where that is None, of another: then the journal begins anew with
+        `since`. Without a transaction, whoever dies amid this leaves either snapshot to be
+        loaded. Raises StateError where anything is stored, whole or not, unless `force`.
+        """
+        old = self._records()
+        if not force and (old or self.since(0) != Journaled()):
+            raise StateError(
+                f"the deployment {self.deployment!r} has state already",
+                "export it if it is still needed, then import with --force",
+            )
+        try:
+            self._find(old)
+        except StateError:
+            self._sequence, self._slot = 0, 0  # All of what cannot be read goes.
+        slot = self._slot
+        if journal is None:
+            journal = self._log.end(self._journal)
+            write_reset(self._log, self.deployment, self._journal)
+            self.journal(since.floors, since.published)
+        self.save(snapshot, journal=journal)
+        pieces = range(-(-len(snapshot) // CHUNK_BYTES))
+        kept = {self._manifest(slot), *(self._chunk(slot, place) for place in pieces)}
+        for key in old.keys() - kept:
+            self._log.append(self._topic, key, None)
+        self._log.flush()
+
     def reset(self) -> None:
         """Forget the deployment's snapshots, and what its journal holds."""
-        for entry in list(self._log.read(self._topic, 0)):
-            if entry.key.startswith(self._prefix) and entry.value is not None:
-                self._log.append(self._topic, entry.key, None)
-        write_reset(self._log, self._deployment, self._journal)
+        for key in self._records():
+            self._log.append(self._topic, key, None)
+        write_reset(self._log, self.deployment, self._journal)
         self._log.flush()

@@ -36,7 +36,7 @@ def test_without_a_command_the_help_is_shown(call: Call) -> None:
     assert "replay" in out + err
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "check", "settings", "demo"])
+@pytest.mark.parametrize("command", ["run", "replay", "check", "settings", "state", "demo"])
 def test_every_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")
     assert code == 0
@@ -46,6 +46,22 @@ def test_every_command_has_help(call: Call, command: str) -> None:
 def test_the_help_of_replay_says_what_a_range_of_a_topic_means(call: Call) -> None:
     _, out, _ = call("replay", "--help")
     assert "times of the Kafka records" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "export", "import", "reset"])
+def test_every_command_about_state_has_help(call: Call, command: str) -> None:
+    code, out, _ = call("state", command, "--help")
+    assert code == 0
+    assert f"state {command}" in out
+
+
+def test_a_file_that_is_no_exported_state_ends_with_its_own_code(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "x.sds").write_bytes(b"rubbish")
+    code, out, err = call("state", "show", tmp_path / "x.sds")
+    assert (code, out) == (3, "")
+    assert "x.sds is no exported state\nhint: " in err
 
 
 def test_the_help_waits_for_no_heavy_import() -> None:

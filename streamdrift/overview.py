@@ -1,0 +1,137 @@
+"""What a snapshot holds, for people who look at it: no settings are needed for that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamdrift.records import Partition, State
+from streamdrift.signals.column import ColumnSignals
+from streamdrift.signals.naming import signal_names
+from streamdrift.state import Published
+from streamdrift.trees import array, flag, integer, optional_integer, text, tree, trees
+from streamdrift.watching import seed_of
+
+
+@dataclass(frozen=True, slots=True)
+class VersionOverview:
+    """A model version. `last_at` is the time of its last event, in microseconds."""
+
+    model: str
+    version: str
+    events: int
+    last_at: int
+    complete: bool
+    """Whether the reference is; before that there are no signals."""
+    signals: int
+    held: tuple[str, ...]
+    """Signals that changed and are not back yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentOverview:
+    """An incident that is published as opened, and not resolved yet.
+
+    `version` is empty where it is the model's own silence; `signals` are those still changed.
+    """
+
+    id: str
+    model: str
+    version: str
+    kind: str
+    severity: str
+    opened_at: int
+    signals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a snapshot holds."""
+
+    fingerprint: Mapping[str, str]
+    """The settings it depends on, by key."""
+    positions: Mapping[Partition, int]
+    """The offset from which on each partition is read again."""
+    versions: tuple[VersionOverview, ...]
+    incidents: tuple[IncidentOverview, ...]
+    alerts: Mapping[str, int]
+    """The number of the last alert, by model."""
+    published_since: int
+    """Alerts published since: they come out once more, and are left out."""
+
+
+def overview(state: State, published: Published, model: str | None = None) -> Overview:
+    """Return what a decoded snapshot holds, of one model where that is given.
+
+    `published` is what was published since it. Raises StateError where the snapshot is not
+    as this version writes them.
+    """
+    pipeline = tree(state, "pipeline")
+    monitor = tree(pipeline, "monitor")
+    incidents = tree(monitor, "incidents")
+    told = {text(each, "model"): integer(each, "alerts") for each in trees(incidents, "told")}
+    return Overview(
+        {key: str(value) for key, value in sorted(tree(state, "settings").items())},
+        _positions(tree(pipeline, "ordering")),
+        tuple(
+            _version(each)
+            for each in trees(monitor, "versions")
+            if model in (None, text(each, "model"))
+        ),
+        tuple(
+            _incident(each)
+            for each in trees(incidents, "incidents")
+            if integer(each, "told") and model in (None, text(each, "model"))
+        ),
+        {name: told[name] for name in sorted(told) if model in (None, name)},
+        len(published.alerts),
+    )
+
+
+def _positions(ordering: State) -> Mapping[Partition, int]:
+    positions = {}
+    for lane in trees(ordering, "lanes"):
+        position = optional_integer(lane, "position")
+        if position is not None:
+            positions[Partition(text(lane, "topic"), integer(lane, "number"))] = position
+    return positions
+
+
+def _version(state: State) -> VersionOverview:
+    model, version = text(state, "model"), text(state, "version")
+    complete = state["watching"] is not None
+    names: Sequence[str] = ()
+    held: tuple[str, ...] = ()
+    if complete:
+        watching = tree(state, "watching")
+        names = _names(trees(watching, "columns"), seed_of(model, version))
+        flags = array(tree(watching, "watch"), "held").astype(np.bool_)
+        held = tuple(names[place] for place in np.flatnonzero(flags).tolist())
+    return VersionOverview(
+        model,
+        version,
+        integer(state, "events"),
+        integer(state, "last_at"),
+        complete,
+        len(names),
+        held,
+    )
+
+
+def _names(columns: Sequence[State], seed: str) -> Sequence[str]:
+    restored = [ColumnSignals.restore(column, seed) for column in columns]
+    return signal_names((column.key, column.kinds) for column in restored)
+
+
+def _incident(state: State) -> IncidentOverview:
+    steps = [tree(each, "step") for each in trees(state, "members") if flag(each, "active")]
+    signals = [tree(step, "signal") for step in steps]
+    return IncidentOverview(
+        text(state, "id"),
+        text(state, "model"),
+        text(state, "version"),
+        text(state, "kind"),
+        text(state, "severity"),
+        integer(state, "opened_at"),
+        tuple(text(signal, "name") for signal in signals),
+    )

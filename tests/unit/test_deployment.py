@@ -1,0 +1,112 @@
+"""How a process changes a deployment's state: under its claim, all at once or not at all."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from streamdrift import deployment
+from streamdrift.deployment import Deployment
+from streamdrift.errors import FencedError, StateError
+from streamdrift.records import Partition
+from streamdrift.state import Ownership, TopicStore
+from streamdrift.state.log import MemoryLog
+from tests import exported
+
+
+class _Log(MemoryLog):
+    def write_to(self, outbox: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Outbox:
+    """Commits what the log was given; with `late`, another process came before."""
+
+    def __init__(self, log: MemoryLog, late: Ownership | None) -> None:
+        self._log, self._late = log, late
+
+    def begin(self) -> None: ...
+
+    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        if self._late is not None:
+            self._log.crash(keep=False)
+            raise FencedError("fenced")
+        self._log.commit()
+
+    def close(self) -> None:
+        self._log.crash(keep=False)
+
+
+def _deployment(
+    monkeypatch: pytest.MonkeyPatch, log: MemoryLog, late: Ownership | None = None
+) -> Deployment:
+    monkeypatch.setattr(deployment, "ensure_topics", lambda *_, create: ())
+    monkeypatch.setattr(deployment, "KafkaLog", lambda _: log)
+    monkeypatch.setattr(deployment, "transactions_work", lambda *_: log.transactional)
+    monkeypatch.setattr(deployment, "TransactionalOutbox", lambda *_: _Outbox(log, late))
+    monkeypatch.setattr(deployment, "Outbox", lambda _: _Outbox(log, None))
+    return Deployment(exported.settings())
+
+
+def _running(log: MemoryLog) -> Ownership:
+    running = Ownership("one", "journal", "host/1")
+    running.claim(log)
+    log.commit()
+    running.check(log)
+    return running
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+def test_who_runs_it_is_fenced_by_the_change(
+    monkeypatch: pytest.MonkeyPatch, transactional: bool
+) -> None:
+    log = _Log(transactional=transactional)
+    running = _running(log)
+    _deployment(monkeypatch, log).change_state(lambda store: store.save(b"changed"))
+    assert exported.store(log).load().snapshot == b"changed"
+    with pytest.raises(FencedError):
+        running.check(log)
+
+
+def _refuse(_: TopicStore) -> None:
+    raise StateError("refused")
+
+
+def test_a_change_that_is_refused_leaves_who_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _Log(transactional=True)
+    running = _running(log)
+    with pytest.raises(StateError, match="refused"):
+        _deployment(monkeypatch, log).change_state(_refuse)
+    running.check(log)
+
+
+def test_without_transactions_the_claim_is_there_before_the_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = _Log()
+    running = _running(log)
+
+    def change(_: TopicStore) -> None:
+        with pytest.raises(FencedError):
+            running.check(log)
+
+    _deployment(monkeypatch, log).change_state(change)
+
+
+def test_who_comes_in_between_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _Log(transactional=True)
+    late = _deployment(monkeypatch, log, _running(log))
+    with pytest.raises(FencedError, match="nothing is changed") as caught:
+        late.change_state(lambda store: store.save(b"changed"))
+    assert "stop the process" in str(caught.value.hint)
+    assert exported.store(log).load().snapshot is None
+
+
+def test_without_transactions_a_later_claim_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _Log()
+
+    def change(_: TopicStore) -> None:
+        Ownership("one", "journal", "late/1").claim(log)
+
+    with pytest.raises(FencedError, match=r"\(late/1\) has taken over"):
+        _deployment(monkeypatch, log).change_state(change)
