@@ -202,7 +202,8 @@ _REPLICATED = {
 
 
 def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # A dash at its beginning would make an option of it.
+    return base64.b64encode(uuid.uuid4().bytes, altchars=b"__").decode().rstrip("=")
 
 
 def _behind_proxy(properties: Mapping[str, str], port: int, proxy_port: int) -> dict[str, str]:
