@@ -188,9 +188,7 @@ class Ordering:
         After a restore it is beyond `positions` where events were held.
         """
         return {
-            partition: lane.seen
-            for partition, lane in self._lanes.items()
-            if lane.seen is not None
+            partition: lane.seen for partition, lane in self._lanes.items() if lane.seen is not None
         }
 
     def snapshot(self) -> State:
