@@ -213,7 +213,11 @@ class Service:
         _log.info("state restored", bytes=len(stored.snapshot), partitions=len(positions))
         for notice in notices:
             _tell(notice)
-        return positions, stored.published
+        # Dead letters of what the snapshot had seen were published with it or before it, also
+        # of messages behind events it held: those are read again, and their marks are not.
+        seen = self.pipeline.ordering.seen()
+        known = Published(letters={key: offset - 1 for key, offset in seen.items()})
+        return positions, known.and_then(stored.published)
 
     def _check_fingerprint(self, stored: State) -> None:
         changed = changed_settings(stored, self._settings.fingerprint)

@@ -1,42 +1,49 @@
-"""The service as `streamdrift run` has it, that kills itself at a chosen step of its work.
+"""`streamdrift run`, that kills itself at a chosen step of its work.
 
-python -m tests.killable STEP key=value ...
+python -m tests.killable STEP:COMMITS key=value ...
+
+dies when it reaches the step, once so many commits are behind it.
 """
 
-import itertools
 import os
 import signal
 import sys
 
-from streamdrift.assembly import make_pipeline, service_settings
-from streamdrift.commands.run import stopped_by_signals
+from streamdrift.commands.run import run_service
 from streamdrift.config import load_settings
-from streamdrift.deployment import Deployment
 from streamdrift.errors import StreamdriftError
-from streamdrift.logs import set_up_logs
-from streamdrift.metrics import Metrics
-from streamdrift.service import Service
+
+STEPS = (
+    "loaded",
+    "guarded",
+    "begun",
+    "alerts written",
+    "letters written",
+    "journaled",
+    "chunk written",
+    "chunks durable",
+    "manifest written",
+    "manifest durable",
+    "acknowledged",
+    "committed",
+)
+"""All there are in a commit with a snapshot; the first is in the recovery."""
 
 
 def main() -> None:
-    at, settings = int(sys.argv[1]), load_settings(None, sys.argv[2:])
-    count = itertools.count(1)
+    at, _, commits = sys.argv[1].partition(":")
+    assert at in STEPS
+    left = int(commits)
 
     def step(name: str) -> None:
-        if next(count) == at:
+        nonlocal left
+        assert name in STEPS, f"{name} is missing in STEPS"
+        if name == at and left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
+        left -= name == "committed"
 
-    set_up_logs("info")
-    service = Service(
-        service_settings(settings),
-        Deployment(settings).open_session,
-        lambda: make_pipeline(settings),
-        Metrics(),
-        step=step,
-    )
     try:
-        with stopped_by_signals(service, 30):
-            service.run()
+        run_service(load_settings(None, sys.argv[2:]), "info", step=step)
     except StreamdriftError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)

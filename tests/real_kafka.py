@@ -8,7 +8,8 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -53,27 +54,46 @@ def fetch_jars() -> Path:
     return JARS
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A node's place in its cluster: its number, and the controllers' ports by number."""
+
+    number: int
+    controllers: Mapping[int, int]
+    cluster: str
+
+
 class RealKafka:
     """One node, broker and controller at once, with its data under `folder`.
 
     `bootstrap` is a plain listener; `sasl_bootstrap` asks for SASL PLAIN as `USER` with
-    `PASSWORD`. `options` lie over the server's properties.
+    `PASSWORD`; `hidden_port` is a plain one that tells clients to come to `proxy_port`, where
+    that is given. `options` lie over the server's properties. Without a `seat` the node is a
+    cluster of its own.
     """
 
-    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: Mapping[str, str] | None = None,
+        *,
+        proxy_port: int | None = None,
+        seat: Seat | None = None,
+    ) -> None:
         self._jars = fetch_jars()
         self._folder = folder
-        port, sasl, controller = _free_ports(3)
+        port, sasl, self.hidden_port, controller = free_ports(4)
+        seat = seat or Seat(1, {1: controller}, _cluster_id())
         self.bootstrap = f"127.0.0.1:{port}"
         self.sasl_bootstrap = f"127.0.0.1:{sasl}"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        properties = _properties(folder, port, sasl, controller) | dict(options or {})
+        properties = _properties(folder, port, sasl, seat) | dict(options or {})
+        if proxy_port is not None:
+            properties |= _behind_proxy(properties, self.hidden_port, proxy_port)
         self._properties = folder / "server.properties"
         self._properties.write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
-        # A dash at its beginning would make an option of it.
-        cluster = base64.b64encode(uuid.uuid4().bytes, altchars=b"__").decode().rstrip("=")
-        arguments = ["format", "-t", cluster, "-c", str(self._properties)]
+        arguments = ["format", "-t", seat.cluster, "-c", str(self._properties)]
         subprocess.run(
             self._java("kafka.tools.StorageTool", arguments), check=True, capture_output=True
         )
@@ -84,6 +104,11 @@ class RealKafka:
 
     def start(self) -> None:
         """Start the node and return when it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start the node without waiting for it: in a cluster it answers with the others."""
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._java("kafka.Kafka", [str(self._properties)]),
@@ -91,9 +116,12 @@ class RealKafka:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait(self) -> None:
+        """Return when the node answers; raise RuntimeError where it does not."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
+            if self._process is None or self._process.poll() is not None:
                 break
             with contextlib.suppress(KafkaError, OSError):
                 socket.create_connection(_address(self.bootstrap), timeout=0.2).close()
@@ -131,15 +159,74 @@ class RealKafka:
         segment.write_bytes(content)
 
 
-def _properties(folder: Path, port: int, sasl: int, controller: int) -> dict[str, str]:
+class KafkaCluster:
+    """Three nodes, of which any may be lost: all topics are on all, and two must have a record."""
+
+    def __init__(self, folder: Path) -> None:
+        numbers = (1, 2, 3)
+        controllers = dict(zip(numbers, free_ports(len(numbers)), strict=True))
+        cluster = _cluster_id()
+        self.nodes: Sequence[RealKafka] = [
+            RealKafka(folder / str(number), _REPLICATED, seat=Seat(number, controllers, cluster))
+            for number in numbers
+        ]
+
+    @property
+    def bootstrap(self) -> str:
+        """The plain listeners of all nodes."""
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    def start(self) -> None:
+        """Start all nodes and return when they answer."""
+        for node in self.nodes:
+            node.launch()
+        for node in self.nodes:
+            node.wait()
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End all nodes: in order, or as a crash would."""
+        for node in self.nodes:
+            node.stop(kill=kill)
+
+
+_REPLICATED = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    # A node that is gone is noticed after 3 s instead of 9.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+}
+
+
+def _cluster_id() -> str:
+    # A dash at its beginning would make an option of it.
+    return base64.b64encode(uuid.uuid4().bytes, altchars=b"__").decode().rstrip("=")
+
+
+def _behind_proxy(properties: Mapping[str, str], port: int, proxy_port: int) -> dict[str, str]:
+    """Return what adds a listener whose clients are told to come to another port."""
+    listeners, kinds = properties["listeners"], properties["listener.security.protocol.map"]
+    advertised = [each for each in listeners.split(",") if not each.startswith("CONTROLLER")]
+    return {
+        "listeners": f"{listeners},PROXIED://127.0.0.1:{port}",
+        "advertised.listeners": ",".join([*advertised, f"PROXIED://127.0.0.1:{proxy_port}"]),
+        "listener.security.protocol.map": f"{kinds},PROXIED:PLAINTEXT",
+    }
+
+
+def _properties(folder: Path, port: int, sasl: int, seat: Seat) -> dict[str, str]:
     login = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    voters = [f"{number}@127.0.0.1:{at}" for number, at in seat.controllers.items()]
     return {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "node.id": str(seat.number),
+        "controller.quorum.voters": ",".join(voters),
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},"
-        f"CONTROLLER://127.0.0.1:{controller}",
+        f"CONTROLLER://127.0.0.1:{seat.controllers[seat.number]}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,"
         "CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "PLAINTEXT",
@@ -166,7 +253,8 @@ def _properties(folder: Path, port: int, sasl: int, controller: int) -> dict[str
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback on which nobody listens now."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

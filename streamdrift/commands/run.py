@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -26,8 +26,17 @@ _ONE_WISH = 0.5
 _log = structlog.get_logger("streamdrift")
 
 
-def run_service(settings: Settings, log_level: Level, *, reset: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT; a second one leaves at once."""
+def run_service(
+    settings: Settings,
+    log_level: Level,
+    *,
+    reset: bool = False,
+    step: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one leaves at once.
+
+    `step` is told of every step of a commit, for fault tests.
+    """
     set_up_logs(log_level)
     metrics = Metrics()
     service = Service(
@@ -35,6 +44,7 @@ def run_service(settings: Settings, log_level: Level, *, reset: bool = False) ->
         Deployment(settings, reset=reset).open_session,
         lambda: make_pipeline(settings),
         metrics,
+        step=step,
     )
     with ExitStack() as stack:
         address = settings.http.address()

@@ -90,6 +90,11 @@ class Lane:
         """Where reading resumes from a snapshot of now; None before the first message."""
         return self._chunks[0].start if self._chunks else self.read_to
 
+    @property
+    def seen(self) -> int | None:
+        """The offset up to which it was ever read; None before the first message."""
+        return self._seen
+
     def _reading_again(self) -> bool:
         return self._seen is not None and (self.read_to or 0) < self._seen
 

@@ -182,6 +182,15 @@ class Ordering:
             if lane.read_to is not None
         }
 
+    def seen(self) -> Mapping[Partition, int]:
+        """Return the offset behind the last message each partition has shown in any life.
+
+        After a restore it is beyond `positions` where events were held.
+        """
+        return {
+            partition: lane.seen for partition, lane in self._lanes.items() if lane.seen is not None
+        }
+
     def snapshot(self) -> State:
         """Return the state without the events held, which are read again from `positions`."""
         return {

@@ -163,8 +163,10 @@ def _pipeline() -> Pipeline:
     return Pipeline(lambda _: decoder, ordering, Monitor(lambda _: settings))
 
 
-def _groups(*, late: bool) -> list[Messages]:
+def _groups(*, late: bool, rubbish: int = 100) -> list[Messages]:
     """Return 9,000 events on three partitions; 2 sd of shift from 3,000 to 5,000.
+
+    The one whose number is `rubbish` cannot be decoded.
 
     With `late`, the last partition's second half arrives after all the others' events.
     """
@@ -175,7 +177,7 @@ def _groups(*, late: bool) -> list[Messages]:
         json.dumps({"model": "m", "timestamp": 1_767_225_600 + i, "features": {"x": x}}).encode()
         for i, x in enumerate(numbers.tolist())
     ]
-    events[100] = b"rubbish"
+    events[rubbish] = b"rubbish"
     groups = []
     for first in range(0, 3_000, _GROUP):
         for number in range(_PARTITIONS):
@@ -353,3 +355,19 @@ def test_with_transactions_many_kills_in_a_row_change_nothing() -> None:
     _run(broker, _Killer(), idle_after=1e6, keep=False)
     assert _records(broker) == _records(calm)
     assert len(broker.letters) == 1
+
+
+def test_with_transactions_a_letter_from_among_events_that_wait_is_written_once() -> None:
+    """They are read again from a snapshot that comes after the letter."""
+
+    def broker() -> _Broker:
+        groups = _groups(late=True, rubbish=6_000)
+        return _Broker(groups, MemoryLog(transactional=True))
+
+    killer = _Killer()
+    _run(broker(), killer, idle_after=1e6, keep=True)
+    for at in range(1, killer.steps + 1):
+        killed = broker()
+        _run(killed, _Killer(at), idle_after=1e6, keep=False)
+        _run(killed, _Killer(), idle_after=1e6, keep=False)
+        assert [letter.offset for letter in killed.letters] == [2_000], f"killed at step {at}"

@@ -1,0 +1,211 @@
+"""What shows that a deployment's alerts are those of an undisturbed one."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import numpy as np
+from kafka.errors import RetriableError
+from kafka.structs import TopicPartition
+
+from streamdrift.kafka import KafkaSettings, make_admin, make_consumer
+from streamdrift.outbox import Outbox
+from tests.real_kafka import free_ports
+
+Alerts = Mapping[str, list[dict[str, Any]]]
+"""By model, in the order of the topic."""
+
+PARTITIONS = 3
+CYCLE = 2_000
+"""Events after which the same changes come again: whole cycles leave no incident open."""
+RUBBISH_EVERY = 1_000
+_BATCH = 1_000
+_GAP = range(600, 1_600)
+"""Of each cycle, where the last partition gets nothing."""
+
+
+def events(seed: int = 7) -> Iterator[tuple[int, bytes]]:
+    """Yield partition and value without end: two models that drift and return, and rubbish."""
+    generator = np.random.default_rng(seed)
+    count = 0
+    while True:
+        for number in generator.normal(size=_BATCH).tolist():
+            place = count % CYCLE
+            x = number + 2 * (count >= 2 * CYCLE and place < CYCLE // 3)
+            event = {
+                "model": f"m{count % 2}",
+                "timestamp": 1_767_225_600 + count,
+                "features": {"x": x},
+            }
+            rubbish = count % RUBBISH_EVERY == RUBBISH_EVERY // 2
+            partitions = PARTITIONS - (place in _GAP)
+            yield (count // 2) % partitions, b"rubbish" if rubbish else json.dumps(event).encode()
+            count += 1
+
+
+def produce(connection: KafkaSettings, topic: str, chosen: Iterable[tuple[int, bytes]]) -> None:
+    """Write events and return when they are acknowledged; raise ConnectionsError else."""
+    with closing(Outbox(connection)) as outbox:
+        for partition, value in chosen:
+            outbox.send(topic, value, partition=partition)
+        outbox.flush()
+
+
+def settings_of(servers: str, name: str, topic: str) -> list[str]:
+    """Return the settings of a deployment, as the command line has them."""
+    return [
+        f"name={name}",
+        f"kafka.bootstrap_servers={servers}",
+        f"source.predictions=[{topic}]",
+        "source.discovery_interval=2s",
+        "models.*.reference.events=500",
+        "ordering.idle_after=1s",
+        "commit_interval=100ms",
+    ]
+
+
+class Life:
+    """One process of a deployment.
+
+    What it says goes to a file, so that it never waits for a reader. `kill_at` is a step, and
+    the commits before it, as `tests.killable` has it.
+    """
+
+    def __init__(self, settings: list[str], kill_at: str | None = None) -> None:
+        (self._port,) = free_ports(1)
+        assignments = [*settings, f"http.bind=127.0.0.1:{self._port}"]
+        if kill_at is None:
+            options = [part for each in assignments for part in ("--set", each)]
+            command = ["-m", "streamdrift", "run", *options]
+        else:
+            command = ["-m", "tests.killable", kill_at, *assignments]
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
+        self.process = subprocess.Popen([sys.executable, *command], stderr=self._log)
+
+    def said(self) -> str:
+        """Return what it has logged so far."""
+        self._log.flush()
+        with open(f"/proc/self/fd/{self._log.fileno()}", "rb") as log:
+            return log.read().decode(errors="replace")
+
+    def metrics(self, timeout: float = 1.0) -> Mapping[str, float]:
+        """Return the sum of each metric over its series; nothing where it does not answer."""
+        try:
+            url = f"http://127.0.0.1:{self._port}/metrics"
+            with urllib.request.urlopen(url, timeout=timeout) as answer:
+                lines = answer.read().decode().splitlines()
+        except (urllib.error.URLError, OSError):
+            return {}
+        sums: dict[str, float] = {}
+        for line in lines:
+            if not line.startswith("#"):
+                series, _, value = line.rpartition(" ")
+                metric = series.partition("{")[0]
+                sums[metric] = sums.get(metric, 0.0) + float(value)
+        return sums
+
+    def wait_for(self, said: str, patience: float) -> None:
+        """Return when it has said something; raise AssertionError where it does not."""
+        deadline = time.monotonic() + patience
+        while said not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        """Kill it where it is still there."""
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+@contextmanager
+def started(settings: list[str], kill_at: str | None = None) -> Iterator[Life]:
+    """Run the service, that is killed at the end in any case."""
+    life = Life(settings, kill_at)
+    try:
+        yield life
+    finally:
+        life.end()
+
+
+def finish(life: Life, connection: KafkaSettings, name: str, topic: str, patience: float) -> None:
+    """Wait until all that was written is observed and committed, and stop the process."""
+    deadline = time.monotonic() + patience
+    while True:
+        seen = life.metrics()
+        waiting = seen.get("streamdrift_pending_events", -1)
+        # Brokers that have just come back may not be ready to tell.
+        with suppress(RetriableError):
+            if waiting == 0 and read_to(connection, name, topic) == ends(connection, topic):
+                break
+        assert life.process.poll() is None, life.said()
+        assert time.monotonic() < deadline, f"not all read: {waiting} wait\n{life.said()}"
+        time.sleep(0.5)
+    # The last alerts are made of what was let go last.
+    time.sleep(1.5)
+    life.process.terminate()
+    assert life.process.wait(timeout=30) == 0, life.said()
+
+
+def read_to(connection: KafkaSettings, name: str, topic: str) -> Mapping[int, int]:
+    """Return by partition how far a deployment has read a topic, as its group's offsets say."""
+    with closing(make_admin(connection)) as admin:
+        found = admin.list_group_offsets(name)[name]
+    return {key.partition: at.offset for key, at in found.items() if key.topic == topic}
+
+
+def ends(connection: KafkaSettings, topic: str) -> Mapping[int, int]:
+    """Return by partition where a topic ends."""
+    consumer = make_consumer(connection)
+    try:
+        keys = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        return {key.partition: end for key, end in consumer.end_offsets(keys).items()}
+    finally:
+        consumer.close(autocommit=False)
+
+
+def records(connection: KafkaSettings, topic: str) -> list[Any]:
+    """Return the committed records of a topic: key, headers and value, by partition in order."""
+    consumer = make_consumer(connection)
+    try:
+        keys = [
+            TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        if not keys:
+            return []
+        consumer.assign(keys)
+        last = consumer.end_offsets(keys)
+        found: dict[TopicPartition, list[Any]] = {key: [] for key in keys}
+        for key in keys:
+            consumer.seek(key, 0)
+        while any(consumer.position(key) < last[key] for key in keys):
+            for key, fetched in consumer.poll(timeout_ms=500).items():
+                found[key] += [(each.key, each.headers, each.value) for each in fetched]
+    finally:
+        consumer.close(autocommit=False)
+    return [record for key in keys for record in found[key]]
+
+
+def published(connection: KafkaSettings, name: str, topic: str) -> Alerts:
+    """Return the alerts of a deployment on a topic by model, in the order they stand in."""
+    alerts: dict[str, list[dict[str, Any]]] = {}
+    for key, _, value in records(connection, f"{name}.alerts"):
+        # Onsets name the topic, which may have another name in the undisturbed run.
+        alert = json.loads(value.replace(topic.encode(), b"topic"))
+        assert alert.pop("source") == name
+        alerts.setdefault(key.decode(), []).append(alert)
+    return alerts
+
+
+def letters(connection: KafkaSettings, name: str) -> list[tuple[int, int]]:
+    """Return partition and offset of what dead letters were written of, sorted."""
+    headers = [dict(each) for _, each, _ in records(connection, f"{name}.dead-letters")]
+    return sorted((int(each["partition"]), int(each["offset"])) for each in headers)
