@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kafka import KafkaProducer
@@ -20,6 +20,7 @@ FLUSH_SECONDS = 30.0
 """How long records may take to be acknowledged."""
 COMMIT_SECONDS = 20.0
 """How long a transaction may take to be committed."""
+_CLOSE_SECONDS = 5.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
 
@@ -67,7 +68,12 @@ class Outbox:
 
     def close(self) -> None:
         """Give up the connection, and what was not flushed."""
-        self._producer.close(timeout=0)
+        # While records wait, the client's own `close` raises, and leaves the sender at work.
+        sender = self._producer._sender  # noqa: SLF001
+        sender.force_close()
+        sender.join(_CLOSE_SECONDS)
+        with suppress(KafkaTimeoutError):
+            self._producer.close(timeout=0)
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:

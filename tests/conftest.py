@@ -1,10 +1,19 @@
-"""What all tests share: what was skipped is said in one line a reason."""
+"""What all tests share: the log is as new for each; skips are told in one line a reason."""
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _log_as_by_default() -> Iterator[None]:
+    """Undo what a test's command has set up of the log, which is one for the process."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -23,10 +23,12 @@ Alerts = Mapping[str, list[dict[str, Any]]]
 """By model, in the order of the topic."""
 
 PARTITIONS = 3
-CYCLE = 2_000
+CYCLE = 3_000
 """Events after which the same changes come again: whole cycles leave no incident open."""
 RUBBISH_EVERY = 1_000
 _BATCH = 1_000
+_CHANGED = 1_000
+"""Events of each cycle but the first that are changed."""
 _GAP = range(600, 1_600)
 """Of each cycle, where the last partition gets nothing."""
 
@@ -38,7 +40,7 @@ def events(seed: int = 7) -> Iterator[tuple[int, bytes]]:
     while True:
         for number in generator.normal(size=_BATCH).tolist():
             place = count % CYCLE
-            x = number + 2 * (count >= 2 * CYCLE and place < CYCLE // 3)
+            x = number + 2 * (count >= CYCLE and place < _CHANGED)
             event = {
                 "model": f"m{count % 2}",
                 "timestamp": 1_767_225_600 + count,

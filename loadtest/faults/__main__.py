@@ -80,15 +80,16 @@ def main() -> None:
                 report = SCENARIOS[name](options)
             except AssertionError as error:
                 failures[name] = str(error)
-                print(f"{name:15} FAILED after {time.monotonic() - started:.0f} s", flush=True)
+                print(
+                    f"{name:15} FAILED after {time.monotonic() - started:.0f} s: {error}",
+                    flush=True,
+                )
                 continue
         reports[name] = report
         print(line(name, report.faults, report), flush=True)
     if chosen.json is not None:
         content = {name: asdict(report) for name, report in reports.items()} | failures
         chosen.json.write_text(json.dumps(content, indent=2) + "\n")
-    for name, said in failures.items():
-        print(f"\n{name}: {said}")
     flawed = [name for name, report in reports.items() if not report.flawless]
     if failures or flawed:
         sys.exit(f"not as undisturbed: {', '.join([*failures, *flawed])}")

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.outbox import TransactionalOutbox
+from streamdrift.outbox import Outbox, TransactionalOutbox
 from streamdrift.state import TopicStore
 from streamdrift.state.kafka import KafkaLog
 from tests.exactly_once import (
@@ -33,9 +33,10 @@ from tests.exactly_once import (
     started,
 )
 from tests.killable import STEPS
+from tests.real_kafka import RealKafka
 from tests.topic_maker import TopicMaker
 
-_EVENTS = 5 * CYCLE
+_EVENTS = 3 * CYCLE
 _PATIENCE = 60.0
 
 
@@ -216,6 +217,24 @@ def test_a_commit_under_another_identity_is_not_believed(
     with pytest.raises(ConnectionsError, match="outcome is unknown"):
         outbox.commit(name, {})
     outbox.close()
+
+
+def test_an_outbox_with_records_no_broker_took_is_closed_for_good(
+    real_kafka: RealKafka, name: str, make_topic: TopicMaker
+) -> None:
+    connection = KafkaSettings(bootstrap_servers=real_kafka.bootstrap)
+    make_topic(connection, name)
+    outbox: Any = Outbox(connection)
+    real_kafka.stop()
+    try:
+        outbox.send(name, b"never", partition=0)
+        with pytest.raises(ConnectionsError):
+            outbox.flush(timeout=0.5)
+        outbox.close()
+        assert not outbox._producer._sender.is_alive()
+    finally:
+        real_kafka.start()
+    assert records(connection, name) == []
 
 
 def test_offsets_of_a_transaction_that_failed_are_never_committed(
