@@ -2,8 +2,9 @@
 
 python -m loadtest.state --models 1000
 
-No broker: what is timed is the making of a snapshot and its restoration, both of which keep the
-service from anything else. The bytes a second are those of the settings' budget.
+No broker: what is timed is the making of snapshots and their restoration, both of which keep the
+service from anything else. Snapshots are taken by turns as the service does: `pause` is the
+longest of a commit, over two rounds in which every shard is written.
 """
 
 import argparse
@@ -11,10 +12,13 @@ import time
 
 import numpy as np
 
-from streamdrift.assembly import make_pipeline
+from streamdrift.assembly import fingerprint, make_pipeline
 from streamdrift.config import Settings
+from streamdrift.pipeline import Pipeline
 from streamdrift.records import Batch, Column, ColumnKey, Decoded, Group, Kind, Partition
-from streamdrift.state import decode, encode
+from streamdrift.recovery import recover
+from streamdrift.rota import Rota
+from streamdrift.state import Published, Saved, Stored, encode
 
 _REFERENCE = 1_000
 _EVENTS = 3_000
@@ -43,37 +47,64 @@ def events(model: str, features: int, first: int) -> Batch:
     )
 
 
-def measure(models: int, features: int) -> None:
-    """Print what the state of so many models takes."""
-    settings = Settings.model_validate({"models": {"*": {"reference": {"events": _REFERENCE}}}})
+def watching(settings: Settings, models: int, features: int) -> Pipeline:
+    """Return a pipeline that watches so many models."""
     pipeline = make_pipeline(settings)
     for number in range(models):
         batch = events(f"m{number:04}", features, number * _EVENTS)
         decoded = Decoded(_PARTITION, (batch,), (), (number + 1) * _EVENTS, 0, 0)
         pipeline.feed_decoded(decoded)
         pipeline.release()
+    return pipeline
+
+
+def measure(models: int, features: int, shards: int) -> None:
+    """Print what the state of so many models takes."""
+    chosen = {"models": {"*": {"reference": {"events": _REFERENCE}}}, "shards": shards}
+    settings = Settings.model_validate(chosen)
+    pipeline = watching(settings, models, features)
     signals = sum(len(version.signals) for version in pipeline.monitor.versions())
-    start = time.perf_counter()
-    data = encode({"pipeline": pipeline.snapshot()})
-    written = time.perf_counter()
-    again = make_pipeline(settings)
-    again.restore(decode(data)["pipeline"])  # type: ignore[arg-type]
+    about, rota = fingerprint(settings), Rota()
+    for shard in range(shards):
+        rota.add(shard, None)
+    interval, rate = settings.commit_interval / 1e6, settings.state.bytes_per_second
+    pauses, saved, seconds = [], dict[int, Saved](), 0.0
+
+    def encoded(shard: int) -> bytes:
+        return encode({"settings": about, **pipeline.snapshot(shard)})
+
+    rota.all_changed()
+    rota.take(encoded, 0.0)  # The first time all, while there is next to nothing.
+    rounds = list(range(shards)) * 2
+    while rounds:
+        rota.all_changed()
+        start = time.perf_counter()
+        taken = rota.take(encoded, rate * interval)
+        pauses.append(time.perf_counter() - start)
+        seconds += max(interval, sum(map(len, taken.values())) / rate)
+        saved |= {shard: Saved(data, 1, 0) for shard, data in taken.items()}
+        rounds = rounds[len(taken) :]
     read = time.perf_counter()
-    every = max(settings.commit_interval / 1e6, len(data) / settings.state.bytes_per_second)
+    recover(make_pipeline(settings), Stored(saved, (), Published()), about)
+    restored = time.perf_counter() - read
     print(
-        f"{models:6,} models, {signals:7,} signals: {len(data) / 1e6:8.2f} MB "
-        f"({len(data) / signals:,.0f} bytes a signal), made in {written - start:6.3f} s, "
-        f"restored in {read - written:6.3f} s, written every {every:.0f} s: "
-        f"{len(data) / every / 1e6:.2f} MB/s"
+        f"{models:6,} models, {signals:7,} signals, {shards:4} shards: "
+        f"{rota.size / 1e6:8.2f} MB ({rota.size / signals:,.0f} bytes a signal), "
+        f"pause {max(pauses):6.3f} s, all written every {seconds / 2:3.0f} s: "
+        f"{rota.size / (seconds / 2) / 1e6:.2f} MB/s, restored in {restored:6.3f} s",
+        flush=True,
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=1_000)
+    parser.add_argument("--shards", type=int, nargs="*", default=[1, 16, 64])
     options = parser.parse_args()
-    measure(1, 4)
-    measure(options.models, 12)
+    measure(1, 4, 16)
+    measure(16, 12, 16)
+    for shards in options.shards:
+        measure(options.models, 12, shards)
 
 
 if __name__ == "__main__":

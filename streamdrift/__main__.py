@@ -232,6 +232,19 @@ def state_import(
     run_import(load_settings(config, assignments or ()), file, force=force)
 
 
+@state.command("reshard")
+def state_reshard(
+    shards: Annotated[int, typer.Option(min=1, max=1_024, help="How many there are to be.")],
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Divide the state of a deployment that is stopped into another number of shards."""
+    from streamdrift.commands.state import run_reshard
+    from streamdrift.config import load_settings
+
+    run_reshard(load_settings(config, assignments or ()), shards)
+
+
 @state.command("reset")
 def state_reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

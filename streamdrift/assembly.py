@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.durations import SECOND
-from streamdrift.monitor import Monitor
+from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Pipeline
 from streamdrift.service import ServiceSettings
+from streamdrift.sharded import Shards
+from streamdrift.state import TopicStore
+from streamdrift.state.log import Log
 from streamdrift.topics import Right, TopicNeed
 
 
@@ -24,43 +27,103 @@ def make_pipeline(
     `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
     event times are made up: silence is not watched then.
     """
-    monitor = Monitor(settings.model, timed=timed)
     return Pipeline(
-        decoder_of or (lambda topic: _decoder(settings, topic)),
+        decoder_of or make_decoder_of(settings),
         Ordering(settings.ordering),
-        monitor,
+        Shards(settings.model, settings.shards, timed=timed),
     )
 
 
-def _decoder(settings: Settings, topic: str) -> Decoder:
-    source, entry = settings.source, settings.source.settings_of(topic)
-    if entry is None:
-        return make_decoder(source.format, source.mapping)
-    mapping = source.mapping if entry.mapping is None else entry.mapping
-    return make_decoder(entry.format or source.format, mapping)
+def make_decoder_of(settings: Settings) -> Callable[[str], Decoder]:
+    """Return what makes a topic's decoder."""
+    source = settings.source
+
+    def decoder_of(topic: str) -> Decoder:
+        entry = source.settings_of(topic)
+        if entry is None:
+            return make_decoder(source.format, source.mapping)
+        mapping = source.mapping if entry.mapping is None else entry.mapping
+        return make_decoder(entry.format or source.format, mapping)
+
+    return decoder_of
 
 
 def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     """Return the topics the deployment reads and writes (those read by pattern left out)."""
-    read, write = (Right.READ,), (Right.WRITE,)
     inputs = [entry.name for entry in settings.source.predictions if entry.name is not None]
     return (
-        *(TopicNeed(name, "prediction events", read) for name in inputs),
+        *(TopicNeed(name, "prediction events", (Right.READ,)) for name in inputs),
+        *own_needs(settings),
+    )
+
+
+def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
+    """Return the topics the deployment writes."""
+    write = (Right.WRITE,)
+    return (
         TopicNeed(settings.alerts.topic, "alerts", write),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
         *state_needs(settings),
+        *exchange_needs(settings),
     )
+
+
+def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:
+    """Return the topic between workers, where there are several."""
+    if settings.mode == "standalone":
+        return ()
+    configs = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(settings.exchange.retention // 1_000),
+        "max.message.bytes": str(LARGEST_FRAME),
+    }
+    rights, partitions = (Right.READ, Right.WRITE), settings.shards + 1
+    return (TopicNeed(settings.exchange.topic, "exchange", rights, partitions, configs=configs),)
 
 
 def state_needs(settings: Settings) -> tuple[TopicNeed, TopicNeed]:
     """Return the topics that hold the deployment's state: snapshots and journal."""
     rights = (Right.READ, Right.WRITE)
-    compacted = {"cleanup.policy": "compact"}
+    # What is not compacted is read at every start: the newest segment never is.
+    compacted = {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(50 << 20),
+        "max.compaction.lag.ms": str(600_000),
+    }
     # Needed as long as the inputs can be read again: nobody else knows how long.
     kept = {"cleanup.policy": "delete", "retention.ms": "-1"}
+    # The shards of standalone are one process's, those of several workers are apart.
+    partitions = 1 if settings.mode == "standalone" else settings.shards
     return (
-        TopicNeed(settings.state.topic, "state", rights, partitions=1, configs=compacted),
+        TopicNeed(settings.state.topic, "state", rights, partitions, configs=compacted),
         TopicNeed(settings.state.journal, "journal", rights, partitions=1, configs=kept),
+    )
+
+
+def open_store(log: Log, settings: Settings) -> TopicStore:
+    """Return the store of the deployment's state."""
+    state = settings.state
+    return TopicStore(log, settings.name, state.topic, state.journal, settings.shards)
+
+
+def open_stores(log: Log, settings: Settings) -> list[TopicStore]:
+    """Return the one store of all shards, or that of each, as the mode has it."""
+    if settings.mode == "standalone":
+        return [open_store(log, settings)]
+    return [open_shard(log, settings, shard) for shard in range(settings.shards)]
+
+
+def open_shard(log: Log, settings: Settings, shard: int) -> TopicStore:
+    """Return the store of one shard, in partitions of its own."""
+    state = settings.state
+    return TopicStore(
+        log,
+        settings.name,
+        state.topic,
+        state.journal,
+        settings.shards,
+        shard=shard,
+        partition=shard,
     )
 
 

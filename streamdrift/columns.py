@@ -42,6 +42,7 @@ def _index(batch: Batch, rows: slice | Ints) -> Batch:
         ids=batch.ids[rows],
         time=batch.time[rows],
         columns={key: _index_column(column, rows) for key, column in batch.columns.items()},
+        group=batch.group,
     )
 
 
@@ -59,7 +60,7 @@ def _index_column(column: Column, rows: slice | Ints) -> Column:
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Return the events of several batches of one model version, one after the other."""
+    """Return the events of several batches of one group of a model version, one after the other."""
     if len(batches) == 1:
         return batches[0]
     first = batches[0]
@@ -78,6 +79,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         ids=np.concatenate([batch.ids for batch in batches]),
         time=np.concatenate([batch.time for batch in batches]),
         columns={key: _join_column(key, batches) for key in keys},
+        group=first.group,
     )
 
 
@@ -156,6 +158,7 @@ def canonical(batch: Batch) -> Batch:
         ids=batch.ids,
         time=batch.time,
         columns={key: column for key, column in columns.items() if column.kinds.any()},
+        group=batch.group,
     )
 
 
@@ -178,7 +181,7 @@ def _canonical_column(column: Column) -> Column:
         numbers=column.numbers,
         codes=codes if strings else None,
         strings=strings,
-        vectors=vectors if vectors is not None and len(vectors.flat) else None,
+        vectors=vectors if (column.kinds == Kind.VECTOR).any() else None,
     )
 
 
@@ -187,6 +190,7 @@ def to_state(batch: Batch) -> State:
     return {
         "model": batch.model,
         "version": batch.version,
+        "group": batch.group,
         "partitions": [[partition.topic, partition.number] for partition in batch.partitions],
         "partition": batch.partition,
         "offset": batch.offset,
@@ -231,4 +235,5 @@ def from_state(state: Any) -> Batch:
             )
             for column in state["columns"]
         },
+        group=state["group"],
     )

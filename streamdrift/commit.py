@@ -1,13 +1,14 @@
 """The commit: in which order alerts, journal and state become durable."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Floor, Partition
 from streamdrift.sinks import Sink
-from streamdrift.state import Published, encode
+from streamdrift.state import Published
+from streamdrift.transaction import Reached
 
 
 class Letters(Protocol):
@@ -33,24 +34,34 @@ class Store(Protocol):
         """Return when what was appended is durable; raise a StreamdriftError else."""
         ...
 
-    def save(self, snapshot: bytes, reached: Callable[[str], None] = ...) -> None:
-        """Make a snapshot durable."""
+    def save(
+        self,
+        snapshots: Mapping[int, bytes],
+        reached: Reached = ...,
+        *,
+        replaying: bool = ...,
+    ) -> None:
+        """Make snapshots of some shards durable; `replaying` as in `Outgoing.replaying`."""
         ...
 
 
-class Transaction(Protocol):
-    """What makes everything written since `begin` visible at once, or never."""
+MANY_BYTES = 1_000_000
+"""Of dead letters. On a slow link more might not be written within the time that a transaction
+has, and whoever begins again would read as much."""
 
-    def begin(self) -> None:
-        """Begin; raise a StreamdriftError where that cannot be."""
-        ...
 
-    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
-        """Make all visible, with the group's offsets; raise a StreamdriftError where it is not.
+def many(letters: Iterable[DeadLetter]) -> bool:
+    """Tell whether dead letters are so large together that they should be committed."""
+    return sum(len(each.value or b"") for each in letters) >= MANY_BYTES
 
-        After that, whether it became visible is unknown.
-        """
-        ...
+
+Take = Callable[[], Mapping[int, bytes]]
+"""Makes the snapshots that are due, by shard; of the pipeline as it is when this is called."""
+
+
+def nothing_due() -> Mapping[int, bytes]:
+    """Take no snapshot."""
+    return {}
 
 
 class Outgoing:
@@ -76,12 +87,27 @@ class Outgoing:
             each for each in letters if each.offset > known.letters.get(each.partition, -1)
         ]
 
-    def marks(self) -> Published:
-        """Return what will have been published with all this."""
+    def marks(self, watermark: int) -> Published:
+        """Return what will have been published with all this, up to a watermark."""
         return Published(
             frozenset(alert.id for alert in self.alerts),
             {letter.partition: letter.offset for letter in self.letters},
+            watermark,
         )
+
+    def replaying(self, watermark: int, read_past: Callable[[Partition, int], bool]) -> bool:
+        """Tell whether something that was published in another life may still come out.
+
+        It cannot once everything is observed and read again that was so by then. A snapshot
+        before that needs the same marks of the journal as those this life began with.
+        """
+        letters = self._published.letters
+        if watermark >= self._published.watermark and all(
+            read_past(partition, offset) for partition, offset in letters.items()
+        ):
+            self._published = Published()
+            return False
+        return True
 
     def clear(self) -> None:
         """Forget what is committed."""
@@ -102,13 +128,12 @@ def commit_at_least_once(
     pipeline: Pipeline,
     outgoing: Outgoing,
     places: Places,
-    fingerprint: Mapping[str, str],
     check_owner: Callable[[], None],
     *,
-    snapshot: bool,
-    reached: Callable[[str], None] = lambda _: None,
-) -> int:
-    """Make durable what came out of the pipeline, at least once; return the snapshot's bytes.
+    take: Take = nothing_due,
+    reached: Reached = lambda _: None,
+) -> None:
+    """Make durable what came out of the pipeline, at least once.
 
     0. `check_owner` looks for another process's claim: who was replaced writes nothing.
     1. Guard the order: what idle and new partitions bring later must not sort in before
@@ -117,12 +142,14 @@ def commit_at_least_once(
        merge the partitions in another order and find other alerts.
     3. Write alerts to every sink, and dead letters, and wait until they are acknowledged.
        Whoever dies before the next snapshot writes them again, with the same ids.
-    4. Where a `snapshot` is due: write its chunks into the slot that does not hold the last
-       one, and wait until they are acknowledged.
-    5. Write the manifest, and wait until it is acknowledged: from here on this is the state.
+    4. `take` snapshots of the shards whose turn it is: write the chunks of each into the slot
+       that does not hold its last one, and wait until they are acknowledged.
+    5. Write the manifests, and wait until they are acknowledged: from here on this is the
+       state. Where some are written and others are not, those shards are ahead of these, as
+       they are where their turns differ.
 
     A failure at any step ends the session: nothing is written again by it, and the next one
-    starts from the last manifest. `reached` is told of every step, for fault tests.
+    starts from the last manifests. `reached` is told of every step, for fault tests.
     """
     check_owner()
     if outgoing.alerts:
@@ -137,63 +164,60 @@ def commit_at_least_once(
     _flush(places)
     reached("alerts durable")
     outgoing.clear()
-    if not snapshot:
-        return 0
-    return _save(pipeline, places.store, fingerprint, reached)
+    _save(pipeline, outgoing, places.store, take, reached)
 
 
-def commit_exactly_once(
-    pipeline: Pipeline,
-    outgoing: Outgoing,
-    places: Places,
-    fingerprint: Mapping[str, str],
-    transaction: Transaction,
-    group: str,
-    *,
-    snapshot: bool,
-    reached: Callable[[str], None] = lambda _: None,
-) -> int:
-    """Make durable what came out of the pipeline, exactly once; return the snapshot's bytes.
+class ServiceWork:
+    """What the standalone service has made since its last commit: for `commit_transaction`."""
 
-    1. Guard the order: what idle and new partitions bring later must not sort in before
-       events that have led to an alert. That makes floors.
-    2. Begin a transaction.
-    3. Write alerts and dead letters; to the journal the floors, and which alerts, and up
-       to where letters, are published by this.
-    4. Where a `snapshot` is due, write its chunks and its manifest.
-    5. Wait until every single record is acknowledged: the client would commit without one
-       that it gave up. Sinks outside of Kafka have theirs from here on, and may get them
-       again from whoever dies before the next step is done.
-    6. Send how far the input is read as the group's offsets, for all tools that show lag
-       (recovery has its own in the snapshot), and commit: from here on all of it is visible.
-       Until then none is, to those who read what is committed.
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        outgoing: Outgoing,
+        places: Places,
+        take: Take,
+        committed: dict[Partition, int],
+    ) -> None:
+        self._pipeline = pipeline
+        self._outgoing = outgoing
+        self._places = places
+        self._take = take
+        self._committed = committed
+        """The group's offsets, as far as this session has committed them."""
+        self._offsets: Mapping[Partition, int] = {}
 
-    A failure at any step, or an outcome that is not known, ends the session; nothing is
-    written again by its producer. The next one takes the transactional id over, which ends
-    the transaction one way or the other, starts from the last snapshot that was committed,
-    reads the input again from there, and leaves out what the journal says is published.
-    `reached` is told of every step, for fault tests.
-    """
-    if outgoing.alerts:
-        pipeline.ordering.guard()
-    floors = pipeline.ordering.floors()
-    reached("guarded")
-    transaction.begin()
-    reached("begun")
-    _write(outgoing, places, reached)
-    places.store.journal(floors, outgoing.marks())
-    reached("journaled")
-    size = _save(pipeline, places.store, fingerprint, reached) if snapshot else 0
-    places.store.flush()
-    _flush(places)
-    reached("acknowledged")
-    transaction.commit(group, pipeline.ordering.read_to())
-    reached("committed")
-    outgoing.clear()
-    return size
+    def write(self, reached: Reached) -> None:
+        _write(self._outgoing, self._places, reached)
+
+    def remember(self, reached: Reached) -> None:
+        # What idle and new partitions bring later must not sort in before events that have led
+        # to an alert.
+        if self._outgoing.alerts:
+            self._pipeline.ordering.guard()
+        floors = self._pipeline.ordering.floors()
+        self._places.store.journal(floors, self._outgoing.marks(self._pipeline.watermark))
+        reached("journaled")
+        _save(self._pipeline, self._outgoing, self._places.store, self._take, reached)
+
+    def flush(self) -> None:
+        self._places.store.flush()
+        _flush(self._places)
+
+    def read_to(self) -> tuple[Mapping[Partition, int], Mapping[Partition, str]]:
+        """Return what moved: brokers refuse the offsets of a topic that is deleted."""
+        self._offsets = {
+            partition: offset
+            for partition, offset in self._pipeline.ordering.read_to().items()
+            if self._committed.get(partition) != offset
+        }
+        return self._offsets, {}
+
+    def done(self) -> None:
+        self._outgoing.clear()
+        self._committed |= self._offsets
 
 
-def _write(outgoing: Outgoing, places: Places, reached: Callable[[str], None]) -> None:
+def _write(outgoing: Outgoing, places: Places, reached: Reached) -> None:
     for sink in places.sinks:
         sink.write(outgoing.alerts)
         reached("alerts written")
@@ -209,10 +233,12 @@ def _flush(places: Places) -> None:
 
 def _save(
     pipeline: Pipeline,
+    outgoing: Outgoing,
     store: Store,
-    fingerprint: Mapping[str, str],
-    reached: Callable[[str], None],
-) -> int:
-    data = encode({"settings": fingerprint, "pipeline": pipeline.snapshot()})
-    store.save(data, reached)
-    return len(data)
+    take: Take,
+    reached: Reached,
+) -> None:
+    snapshots = take()
+    if snapshots:
+        replaying = outgoing.replaying(pipeline.watermark, pipeline.ordering.read_past)
+        store.save(snapshots, reached, replaying=replaying)

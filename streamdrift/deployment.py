@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import structlog
 
-from streamdrift.assembly import state_needs, topic_needs
+from streamdrift.assembly import open_store, own_needs, state_needs, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.outbox import Outbox, TransactionalOutbox
+from streamdrift.probe import transactions_work
 from streamdrift.records import Partition
 from streamdrift.service import Session
 from streamdrift.sinks import make_sinks
@@ -42,6 +43,7 @@ class Deployment:
         owner = f"{settings.instance}/{uuid4().hex[:8]}"
         self._ownership = Ownership(settings.name, settings.state.journal, owner)
         self._exactly_once: bool | None = None
+        self._opened = False
 
     @contextmanager
     def open_session(self) -> Iterator[Session]:
@@ -50,7 +52,10 @@ class Deployment:
         The first session forgets the stored snapshots where that was asked for. Raises
         FencedError where another process has taken over the deployment.
         """
-        with self._connect(topic_needs(self._settings)) as connection, ExitStack() as stack:
+        # An input that is deleted later is not made again: that is for who deleted it.
+        needs = (own_needs if self._opened else topic_needs)(self._settings)
+        with self._connect(needs) as connection, ExitStack() as stack:
+            self._opened = True
             self._claim(connection, TopicStore.reset if self._reset else _nothing)
             self._reset = False
             yield self._session(stack, connection)
@@ -80,7 +85,7 @@ class Deployment:
     @contextmanager
     def _connect(self, needs: Sequence[TopicNeed]) -> Iterator[_Connection]:
         settings = self._settings
-        _tell_created(ensure_topics(settings.kafka, needs, create=settings.topics.create))
+        tell_created(ensure_topics(settings.kafka, needs, create=settings.topics.create))
         with ExitStack() as stack:
             log = stack.enter_context(closing(KafkaLog(settings.kafka)))
             # Before this process's producer fences that of one that has taken over.
@@ -107,10 +112,19 @@ class Deployment:
         settings = self._settings
         if settings.guarantee == "at_least_once":
             return False
-        journal = settings.state.journal
-        works = transactions_work(
-            log, lambda: TransactionalOutbox(settings.kafka, settings.name), journal, settings.name
-        )
+        try:
+            works = transactions_work(
+                settings.kafka, log, settings.state.journal, settings.name, settings.name
+            )
+        except ConnectionsError as error:
+            if settings.guarantee == "exactly_once":
+                raise
+            # To publish twice what brokers that are slow to start could keep from that is no
+            # choice to be made in silence.
+            hint = "or set guarantee: at_least_once: alerts may then be repeated, with the same ids"
+            raise ConnectionsError(
+                str(error), f"{error.hint}; {hint}" if error.hint else hint.removeprefix("or ")
+            ) from error
         if settings.guarantee == "exactly_once" and not works:
             raise ConnectionsError(
                 "the brokers do not keep to transactions, which guarantee: exactly_once needs",
@@ -137,8 +151,7 @@ class Deployment:
             transaction.commit(self._settings.name, {})
 
     def _store(self, log: KafkaLog) -> TopicStore:
-        settings = self._settings
-        return TopicStore(log, settings.name, settings.state.topic, settings.state.journal)
+        return open_store(log, self._settings)
 
     def _session(self, stack: ExitStack, connection: _Connection) -> Session:
         settings = self._settings
@@ -156,17 +169,20 @@ class Deployment:
             settings.name,
         )
 
-    def _open_source(self, positions: Mapping[Partition, int]) -> KafkaSource:
+    def _open_source(
+        self, positions: Mapping[Partition, int], identities: Mapping[str, int]
+    ) -> KafkaSource:
         settings = self._settings
         own = settings.own_topics().values()
-        return KafkaSource(settings.kafka, settings.source, positions, own=own)
+        return KafkaSource(settings.kafka, settings.source, positions, identities, own=own)
 
 
 def _nothing(_: TopicStore) -> None:
     """Leave the state as it is."""
 
 
-def _tell_created(topics: Sequence[TopicReport]) -> None:
+def tell_created(topics: Sequence[TopicReport]) -> None:
+    """Log which topics were missing and are made now."""
     for topic in topics:
         if not topic.created:
             continue
@@ -177,28 +193,9 @@ def _tell_created(topics: Sequence[TopicReport]) -> None:
             _log.info("topic created", topic=topic.need.name, purpose=topic.need.purpose)
 
 
-def transactions_work(
-    log: KafkaLog, open_outbox: Callable[[], TransactionalOutbox], topic: str, deployment: str
-) -> bool:
-    """Find out whether the brokers hide what a process that died has left in a transaction.
-
-    Some that speak Kafka's protocol let transactions be committed, and show what was never
-    committed all the same. The record that tells, NAME/probe in the journal, is ignored by
-    all who read that.
-    """
-    start = log.end(topic)
-    key = f"{deployment}/probe"
-    try:
-        with closing(open_outbox()) as left:
-            left.begin()
-            left.send(topic, b"", key=key.encode(), partition=0)
-            left.flush()
-        with closing(open_outbox()) as next_one:
-            next_one.begin()
-            next_one.send(topic, None, key=key.encode(), partition=0)
-            next_one.flush()
-            next_one.commit(deployment, {})
-    except ConnectionsError:
-        return False
-    seen = [entry.value for entry in log.read(topic, start) if entry.key == key]
-    return seen == [None]
+def after_reset(settings: Settings) -> str:
+    """Return what a deployment does that begins anew."""
+    return (
+        f"it reads the input again (source.start: {settings.source.start}), and publishes again "
+        "what it finds there, with the same ids and sequence numbers from 1"
+    )

@@ -17,6 +17,7 @@ _UNITS = {
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)\s*")
 
 SECOND = _UNITS["s"]
+DAY = _UNITS["d"]
 WRITTEN = "written"
 """Validation context of values that people wrote: a duration then needs its unit."""
 

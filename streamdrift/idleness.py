@@ -49,9 +49,17 @@ class Idleness:
         self._event_at = self._looked_at = now
         self._told_at = float("-inf")
 
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Look at partitions anew: they are not what they were, or not there any more."""
+        self._idle.difference_update(partitions)
+        for partition in partitions:
+            self._since.pop(partition, None)
+
     def judge(self, look: Look) -> Verdict:
         """Return what follows from the next look."""
         now, partitions = look.now, set(look.partitions)
+        self._idle &= partitions | set(look.left)
+        self._since = {each: at for each, at in self._since.items() if each in partitions}
         # After a lapse, what the source says is as old as the look before.
         at_end = set(look.at_end) if now - self._looked_at <= _LAPSE else set()
         self._looked_at = now

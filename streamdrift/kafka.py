@@ -1,7 +1,7 @@
 """Connection settings and clients: the one place that makes kafka-python clients."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +18,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 from kafka.net.sasl.oauth import AbstractTokenProvider
+from kafka.structs import TopicPartition
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -31,6 +32,7 @@ from pydantic import (
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
 
+LOOK_UP_MS = 10_000
 _MILLISECOND = 1_000
 # The client's own limit of 30 s would leave a broker that is back unnoticed for that long.
 _RECONNECT_BACKOFF_MS = 5_000
@@ -245,6 +247,33 @@ def make_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
     accepted = {name: value for name, value in client_options(settings).items() if name in known}
     with connection_errors(settings, "connect"):
         return KafkaAdminClient(**{**accepted, **options})
+
+
+def beginning_offsets(
+    consumer: KafkaConsumer, keys: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Return the first offset there is in each partition; raise KafkaError else."""
+    return _look_up(consumer.beginning_offsets, keys)
+
+
+def end_offsets(
+    consumer: KafkaConsumer, keys: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Return the offset behind the last that `consumer` sees of each partition.
+
+    Raises KafkaError where a partition has none.
+    """
+    return _look_up(consumer.end_offsets, keys)
+
+
+def _look_up(
+    ask: Callable[..., Any], keys: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    try:
+        return {key: int(offset) for key, offset in ask(keys, timeout_ms=LOOK_UP_MS).items()}
+    except KeyError as error:
+        # The client leaves out, and then misses, a partition that its broker does not know yet.
+        raise UnknownTopicOrPartitionError(f"partition {error}") from error
 
 
 @contextmanager

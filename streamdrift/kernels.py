@@ -1,20 +1,46 @@
 """The compiler of the hot path, and the one source of randomness in the core."""
 
+import pickle
 from collections.abc import Callable
-from typing import TypeVar, cast
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+
+_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
+"""What reading or writing a cache raises where the disk is full, read-only or was damaged."""
+
+
+class _Cache(FunctionCache):
+    """Compiled kernels on disk: one that cannot be kept there is compiled at the next start."""
+
+    def load_overload(self, *arguments: Any) -> Any:
+        with suppress(*_UNUSABLE):
+            return super().load_overload(*arguments)  # type: ignore[no-untyped-call]
+        return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        with suppress(*_UNUSABLE):
+            super().save_overload(*arguments)  # type: ignore[no-untyped-call]
 
 
 def kernel(function: Function) -> Function:
     """Compile `function` to machine code at its first call, cached on disk between runs.
 
-    No fastmath: the same input gives the same bits on every CPU.
+    A disk that is full or read-only costs time at every start, and nothing else. No fastmath:
+    the same input gives the same bits on every CPU.
     """
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    compiled: Any = numba.njit(nogil=True)(function)
+    # Raised where there is no folder to write to.
+    with suppress(RuntimeError):
+        # As `cache=True` does, with a cache of numba's own.
+        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return cast(Function, compiled)
 
 
 @kernel

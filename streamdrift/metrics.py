@@ -7,6 +7,7 @@ and series of what is gone disappear.
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,6 +22,10 @@ MAX_SERIES = 2_000
 """Signals (times detectors) whose statistic is shown; the rest is counted as left out."""
 _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 _COMMITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+Read = Literal["input", "exchange"]
+"""What is read: several workers have an exchange."""
 
 
 class Metrics:
@@ -70,6 +75,11 @@ class Metrics:
         self._stages = Counter(
             "streamdrift_stage_seconds", "Time spent per stage.", ["stage"], registry=registry
         )
+        self._exchanged = Counter(
+            "streamdrift_exchange_bytes",
+            "Bytes sent to the shards, before they are compressed.",
+            registry=registry,
+        )
         self._disconnects = Counter(
             "streamdrift_source_disconnects",
             "Times the brokers could not be reached.",
@@ -84,6 +94,7 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
+        self._answering: dict[Read, bool] = {}
         self._connected = Gauge(
             "streamdrift_source_connected",
             "1 while the brokers answer, 0 while they are waited for.",
@@ -101,6 +112,12 @@ class Metrics:
         )
         self._state_bytes = Gauge(
             "streamdrift_state_bytes", "Size of the last stored state.", registry=registry
+        )
+        self._assigned = Gauge(
+            "streamdrift_assigned_partitions",
+            "Partitions of the input, or of the exchange (shards), that are this worker's.",
+            ["role"],
+            registry=registry,
         )
         self._pending = Gauge(
             "streamdrift_pending_events",
@@ -150,31 +167,40 @@ class Metrics:
         """Record the bytes of the state just written."""
         self._state_bytes.set(size)
 
-    def connected(self, answering: bool) -> None:
-        """Record whether the brokers answer."""
+    def connected(self, what: Read, *, answering: bool) -> None:
+        """Record whether the brokers answer those who read this: all must, to be connected."""
         if not answering:
             self._disconnects.inc()
-        self._connected.set(answering)
+        self._answering[what] = answering
+        self._connected.set(all(self._answering.values()))
 
     def blocked(self, partitions: int) -> None:
         """Record in how many partitions an open transaction hides what comes next."""
         self._blocked.set(partitions)
 
-    def position(
-        self,
-        watermark: int,
-        lag: Mapping[Partition, int],
-        pending: int,
-        displaced: Mapping[str, int],
-    ) -> None:
-        """Record how far reading and observing are; replaces what was there.
+    def lagging(self, what: Read, lag: Mapping[Partition, int]) -> None:
+        """Record how far behind reading this is; replaces what was there."""
+        self._shown.lag = {**self._shown.lag, what: dict(lag)}
 
-        `displaced` counts the events whose own times were not taken, by the reason.
-        """
+    def displaced(self, events: Mapping[str, int]) -> None:
+        """Record how many events were not taken at their own times, for some reasons."""
+        self._shown.displaced = {**self._shown.displaced, **events}
+
+    def observed(self, watermark: int) -> None:
+        """Record how far observing is."""
         self._watermark.set(watermark / SECOND)
-        self._pending.set(pending)
-        self._shown.lag = dict(lag)
-        self._shown.displaced = dict(displaced)
+
+    def pending(self, events: int) -> None:
+        """Record how many events wait for their turn in the order."""
+        self._pending.set(events)
+
+    def assigned(self, role: str, partitions: int) -> None:
+        """Record how many partitions are this worker's."""
+        self._assigned.labels(role).set(partitions)
+
+    def exchanged(self, size: int) -> None:
+        """Add to the bytes sent to the shards."""
+        self._exchanged.inc(size)
 
     def watched(
         self,
@@ -239,7 +265,7 @@ class _Shown(Collector):
         self.readings: tuple[SignalReading, ...] = ()
         self.warm_ups: tuple[WarmUp, ...] = ()
         self.incidents: Mapping[tuple[str, str], int] = {}
-        self.lag: Mapping[Partition, int] = {}
+        self.lag: Mapping[str, Mapping[Partition, int]] = {}
         self.displaced: Mapping[str, int] = {}
         self.unwatched = 0
         self.dropped: Mapping[str, int] = {}
@@ -253,8 +279,9 @@ class _Shown(Collector):
             "Messages of a partition that are not read yet.",
             labels=["topic", "partition"],
         )
-        for partition, messages in sorted(self.lag.items()):
-            lag.add_metric([partition.topic, str(partition.number)], messages)
+        for of in self.lag.values():
+            for partition, messages in sorted(of.items()):
+                lag.add_metric([partition.topic, str(partition.number)], messages)
         yield lag
         displaced = CounterMetricFamily(
             "streamdrift_events_displaced",

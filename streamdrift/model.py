@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from streamdrift.columns import cut, take
-from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
-from streamdrift.durations import Duration
-from streamdrift.incidents.settings import IncidentSettings
+from streamdrift.errors import StateError
+from streamdrift.model_settings import ModelSettings
 from streamdrift.records import (
     Batch,
     ColumnKey,
@@ -27,11 +25,10 @@ from streamdrift.records import (
     Step,
     WarmUp,
 )
-from streamdrift.signals.collector import Collector, ReferenceSettings
+from streamdrift.signals.collector import Collector
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.duplicates import (
     DUPLICATES,
-    DuplicateSettings,
     RecentIds,
     only_flags,
     with_flags,
@@ -39,99 +36,13 @@ from streamdrift.signals.duplicates import (
 from streamdrift.signals.fitting import fits
 from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
-from streamdrift.signals.silence import SilenceSettings
-from streamdrift.terms import KEYS, Terms, flat_terms, waiting_terms
-from streamdrift.watch import HoldSettings
+from streamdrift.terms import Terms, waiting_terms
 from streamdrift.watching import (
     Watching,
-    WatchSettings,
     restore_columns,
     seed_of,
     signals_of,
 )
-
-RoleName = Literal[
-    "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
-]
-
-
-class ModelSettings(BaseModel):
-    """How one model is watched."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reference: ReferenceSettings = Field(
-        ReferenceSettings(), description="What a model version is compared with."
-    )
-    detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
-        "default",
-        description="The detectors of every signal (those for 0/1 streams watch rates only); "
-        "an empty list watches nothing.",
-    )
-    signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
-        {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
-    )
-    roles: Mapping[str, RoleName] = Field(
-        {},
-        description="What a column is, where the role learned from the data is wrong. Here, in "
-        "`signals`, `ignore` and `private` a plain name means all columns of that name, one with "
-        "its group, such as `score (output)`, a single one.",
-    )
-    ignore: tuple[str, ...] = Field((), description="Columns that are not watched.")
-    private: tuple[str, ...] = Field(
-        (), description="Columns of which no value may appear in alerts and metrics."
-    )
-    max_columns: int = Field(
-        1_000,
-        ge=1,
-        description="Features watched at most, by name; outputs and metrics are always watched.",
-    )
-    hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
-    silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
-    incidents: IncidentSettings = Field(
-        IncidentSettings(), description="How changes become incidents."
-    )
-    retire_after: Duration = Field(
-        7 * 24 * 3_600_000_000,
-        description="Event time after which a version that sends nothing is forgotten.",
-    )
-    duplicates: DuplicateSettings = Field(
-        DuplicateSettings(), description="Which events count as repeated ones, by their ids."
-    )
-    deduplicate: StrictBool = Field(
-        False,
-        description="Drop repeated events: they count in the signal `duplicates` and in nothing "
-        "else.",
-    )
-    labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
-
-    @model_validator(mode="after")
-    def _can_deduplicate(self) -> "ModelSettings":
-        if self.deduplicate and not self.duplicates.window:
-            raise ValueError(
-                "deduplicate needs a window of ids: set duplicates.window above 0, or leave it out"
-            )
-        return self
-
-    def detectors_of(self, names: Sequence[str]) -> tuple[DetectorSettings, ...]:
-        """Return the detectors of a signal by its names: the first that is set decides."""
-        default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
-        return next((self.signals[name] for name in names if name in self.signals), default)
-
-    def role_of(self, key: ColumnKey) -> Role | None:
-        """Return what a column is said to be, None where nothing is said."""
-        names = setting_names(key)
-        return next((Role(self.roles[name]) for name in names if name in self.roles), None)
-
-    def terms(self) -> Terms:
-        """Return what decides once, with the reference, what is watched."""
-        return flat_terms(self.model_dump(mode="json", include=set(KEYS)))
-
-    def of_watching(self) -> WatchSettings:
-        """Return what a watched version needs to know."""
-        return WatchSettings(
-            self.detectors_of, self.hold, self.reference.events, frozenset(self.private)
-        )
 
 
 class Observed(NamedTuple):
@@ -144,15 +55,17 @@ class Observed(NamedTuple):
 
 
 class ModelVersion:
-    """The monitor of one model version: collects a reference, then watches.
+    """The monitor of one model version, or one group of it: collects a reference, then watches.
 
-    Where repeats are dropped, their signal is watched apart from all others, which then see
-    the same as if the events had never been repeated.
+    Of a model that is divided, group 0 has the signal of repeats. Where repeats are dropped,
+    that signal is watched apart from all others, which then see the same as if the events had
+    never been repeated.
     """
 
-    def __init__(self, model: str, version: str, settings: ModelSettings) -> None:
+    def __init__(self, model: str, version: str, settings: ModelSettings, group: int = 0) -> None:
         self.model = model
         self.version = version
+        self.group = group
         self.events = 0
         self.last_at = 0
         self._settings = settings
@@ -178,7 +91,8 @@ class ModelVersion:
         """Take the version's next events, in order."""
         self.last_at = int(batch.time[-1])
         flags = self._recent.observe(batch.ids)
-        batch = with_flags(batch, flags)
+        if self.group == 0:
+            batch = with_flags(batch, flags)
         kept, rows = batch, np.arange(len(batch))
         if self._settings.deduplicate and (flags == 1).any():
             rows = np.flatnonzero(flags != 1)
@@ -214,7 +128,7 @@ class ModelVersion:
         learned = learn_columns(collector.rows(), self._settings, seed)
         columns, roles = learned.columns, learned.roles
         self._arm(columns, roles)
-        names = dict(zip(roles, column_names(tuple(roles)), strict=True))
+        names = dict(zip(roles, column_names(tuple(roles), divided=self._divided), strict=True))
         unwatched = {
             names[key]: role.value
             for key, role in roles.items()
@@ -235,7 +149,7 @@ class ModelVersion:
             notices.append(self._notice("role does not fit", told))
         known = {name for key in roles for name in setting_names(key)}
         unused = sorted({*self._settings.roles} - known)
-        if unused:
+        if unused and not self._divided:  # Of those that are, no group knows all columns.
             effect = "none: no event of the reference has these columns"
             notices.append(
                 self._notice("roles without a column", {"columns": unused, "effect": effect})
@@ -245,7 +159,7 @@ class ModelVersion:
     def _arm(self, columns: Sequence[ColumnSignals], roles: Mapping[ColumnKey, Role]) -> None:
         """Begin to watch the columns, which are in the order of their keys."""
         watch = partial(Watching, self.model, self.version, self._settings.of_watching())
-        signals = signals_of(columns)
+        signals = self._signals_of(columns)
         if not self._settings.deduplicate or not columns or columns[-1].key != DUPLICATES:
             self._watching = watch(columns, roles, signals)
             return
@@ -253,7 +167,16 @@ class ModelVersion:
         self._watching = watch(columns[:-1], roles, signals[:-1])
         self._repeats = watch(columns[-1:], {}, signals[-1:])
 
+    @property
+    def _divided(self) -> bool:
+        return self._settings.feature_groups > 1
+
+    def _signals_of(self, columns: Sequence[ColumnSignals]) -> tuple[Signal, ...]:
+        return signals_of(columns, self.group, divided=self._divided)
+
     def _notice(self, event: str, fields: Mapping[str, object]) -> Notice:
+        if self._divided:
+            fields = {**fields, "group": self.group}
         return Notice(event, self.model, self.version, fields)
 
     def _notice_new(self, batch: Batch) -> list[Notice]:
@@ -272,7 +195,7 @@ class ModelVersion:
             self._unknown += [key for _, key in keys][: limit - len(self._unknown)]
             due = self._told + max(1, self._told // 2)
             if len(self._unknown) > self._told and len(self._unknown) >= min(due, limit):
-                names = sorted(column_names(self._unknown[self._told :]))
+                names = sorted(column_names(self._unknown[self._told :], divided=self._divided))
                 fields = {"columns": names, "effect": "not watched until a new reference"}
                 notices.append(self._notice("columns appeared", fields))
                 self._told = len(self._unknown)
@@ -326,6 +249,8 @@ class ModelVersion:
         return {
             "model": self.model,
             "version": self.version,
+            "group": self.group,
+            "groups": self._settings.feature_groups,
             "events": self.events,
             "last_at": self.last_at,
             "unknown": [[key.group.value, key.name] for key in self._unknown],
@@ -340,7 +265,16 @@ class ModelVersion:
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
-        """Take over what `snapshot` returned; tell what other settings than then change."""
+        """Take over what `snapshot` returned; tell what other settings than then change.
+
+        Raises StateError where the model was divided otherwise.
+        """
+        if state["groups"] != self._settings.feature_groups:
+            raise StateError(
+                f"feature_groups of the model {self.model!r} was {state['groups']}, and is "
+                f"{self._settings.feature_groups}: its columns would be looked for elsewhere",
+                "change it back, or begin anew with `streamdrift state reset`",
+            )
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
         told, recent, counts = state["told"], state["recent"], state["reference_ids"]
         assert isinstance(events, int)
@@ -389,7 +323,7 @@ class ModelVersion:
         restored = partial(Watching.restore, *names, self._settings.of_watching())
         columns = restore_columns(*names, watching)
         apart = [] if repeats is None else restore_columns(*names, repeats)
-        signals = signals_of([*columns, *apart])
+        signals = self._signals_of([*columns, *apart])
         end = len(signals) - len(apart)
         self._watching, restarted = restored(columns, signals[:end], watching)
         if repeats is None:

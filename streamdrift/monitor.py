@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from streamdrift.columns import cut
+from streamdrift.groups import divide
+from streamdrift.heads import Heads, Home
 from streamdrift.incidents.grouping import Incidents
-from streamdrift.model import ModelSettings, ModelVersion
+from streamdrift.model import ModelVersion
+from streamdrift.model_settings import ModelSettings
 from streamdrift.records import (
     Batch,
+    Heard,
     Notice,
     Observation,
     Released,
-    SignalReading,
     State,
     Step,
-    WarmUp,
 )
 from streamdrift.signals.silence import Silence
 
@@ -23,24 +25,43 @@ MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
 
 
+VersionKey = tuple[str, str, int]
+"""Model, version, and the group of its columns."""
+
+
 class Monitor:
     """Watches every model version whose events it is shown.
 
     `settings_of` gives the settings of a model by its name. `timed` is False where event
     times are made up (files without a time column): silence is not watched then.
+    `max_versions` is in the place of MAX_VERSIONS. With a `home`, this is the monitor of
+    one shard of several: the batches of models that are divided come divided, and `hear`
+    and `tell` are its exchange with the others.
     """
 
-    def __init__(self, settings_of: Callable[[str], ModelSettings], *, timed: bool = True) -> None:
+    def __init__(
+        self,
+        settings_of: Callable[[str], ModelSettings],
+        *,
+        timed: bool = True,
+        max_versions: int | None = None,
+        home: Home | None = None,
+    ) -> None:
         self._settings_of = settings_of
         self._timed = timed
-        self._versions: dict[tuple[str, str], ModelVersion] = {}
+        self._max_versions = MAX_VERSIONS if max_versions is None else max_versions
+        self._versions: dict[VersionKey, ModelVersion] = {}
+        self._heads = None if home is None else Heads(home, self._groups_of)
         self._silences: dict[str, Silence] = {}
         self._incidents = Incidents(
             lambda model: settings_of(model).incidents, lambda model: settings_of(model).labels
         )
         self.unwatched = 0
-        """Events not watched because MAX_VERSIONS was reached."""
+        """Events not watched because the limit was reached."""
         self._dropped: dict[str, int] = {}
+
+    def _groups_of(self, model: str) -> int:
+        return self._settings_of(model).feature_groups
 
     def observe(self, released: Released) -> Observation:
         """Take the next events, up to a watermark; return what is to be told of them."""
@@ -48,13 +69,30 @@ class Monitor:
         notices: list[Notice] = []
         kept: list[Batch] = []
         for batch in released.batches:
-            for part in self._lives(batch):
-                kept.append(self._observe_version(part, steps, notices))
+            for part in self._divided(batch):
+                for life in self._lives(part):
+                    kept.append(self._observe_version(life, steps, notices))
         if self._timed:
-            steps += self._observe_silence([part for part in kept if len(part)], released.watermark)
+            whole = [part for part in kept if len(part) and part.group == 0]
+            steps += self._observe_silence(whole, released.watermark)
         steps += self._retire(released.watermark)
         steps.sort(key=_order)
-        return Observation(self._incidents.observe(steps, released.watermark), tuple(notices))
+        behind: Mapping[str, int] = {}
+        if self._heads is not None:
+            steps = self._heads.take(steps)
+            behind = self._heads.behind(released.watermark)
+        alerts = self._incidents.observe(steps, released.watermark, behind)
+        return Observation(alerts, tuple(notices))
+
+    def hear(self, heard: Heard) -> None:
+        """Take what another shard tells: it counts from the next `observe` on."""
+        assert self._heads is not None
+        self._heads.hear(heard)
+
+    def tell(self, watermark: int) -> Mapping[int, Heard]:
+        """Return what other shards are to hear, now that all below `watermark` is observed."""
+        assert self._heads is not None
+        return self._heads.tell(watermark)
 
     def drain(self, released: Released) -> Observation:
         """Take the last events of all: nothing later can change what is being gathered."""
@@ -62,9 +100,16 @@ class Monitor:
         alerts = (*observation.alerts, *self._incidents.drain())
         return Observation(alerts, observation.notices)
 
+    def _divided(self, batch: Batch) -> Sequence[Batch]:
+        """Divide a batch into its groups, where that is not done already."""
+        if self._heads is None:
+            return divide(batch, self._groups_of(batch.model))
+        self._heads.meet(batch.model)
+        return [batch]
+
     def _lives(self, batch: Batch) -> list[Batch]:
         """Cut a batch where the version was silent so long that it is forgotten."""
-        version = self._versions.get((batch.model, batch.version))
+        version = self._versions.get(_key(batch))
         last_at = version.last_at if version else int(batch.time[0])
         gaps = np.diff(batch.time, prepend=last_at)
         retire_after = self._settings_of(batch.model).retire_after
@@ -77,27 +122,28 @@ class Monitor:
 
     def _observe_version(self, batch: Batch, steps: list[Step], notices: list[Notice]) -> Batch:
         """Show a version its events; return those that were not dropped as repeats."""
-        key = (batch.model, batch.version)
+        key, name = _key(batch), (batch.model, batch.version)
         version = self._versions.get(key)
         settings = self._settings_of(batch.model)
         if version and int(batch.time[0]) > version.retires_at:
             steps += version.retire()
             version = None
         if version is None:
-            if key not in self._versions and len(self._versions) >= MAX_VERSIONS:
+            if key not in self._versions and len(self._versions) >= self._max_versions:
                 if self.unwatched == 0:
-                    fields = {"limit": MAX_VERSIONS, "effect": "further versions are not watched"}
-                    notices.append(Notice("too many model versions", *key, fields))
+                    effect = "further versions are not watched"
+                    fields = {"limit": self._max_versions, "effect": effect}
+                    notices.append(Notice("too many model versions", *name, fields))
                 self.unwatched += len(batch)
                 return batch
-            version = self._versions[key] = ModelVersion(*key, settings)
-            notices.append(
-                Notice("model version appeared", *key, {"reference": settings.reference.events})
-            )
+            version = self._versions[key] = ModelVersion(*name, settings, batch.group)
+            if batch.group == 0:
+                learned = {"reference": settings.reference.events}
+                notices.append(Notice("model version appeared", *name, learned))
         observed = version.observe(batch)
         steps += observed.steps
         notices += observed.notices
-        if len(observed.kept) < len(batch):
+        if len(observed.kept) < len(batch) and batch.group == 0:
             self._count_dropped(batch, len(batch) - len(observed.kept), notices)
         return observed.kept
 
@@ -105,7 +151,7 @@ class Monitor:
         """Count repeats by model, and tell of a model's first; beyond the limit as of no model."""
         name = batch.model
         if name not in self._dropped:
-            if len(self._dropped) < MAX_VERSIONS:
+            if len(self._dropped) < self._max_versions:
                 fields = {
                     "setting": "deduplicate",
                     "metric": "streamdrift_duplicates_dropped_total",
@@ -127,7 +173,7 @@ class Monitor:
         steps: list[Step] = []
         for model, batches in times.items():
             if model not in self._silences:
-                if len(self._silences) >= MAX_VERSIONS:
+                if len(self._silences) >= self._max_versions:
                     continue
                 self._silences[model] = Silence(model, self._settings_of(model).silence)
             merged = np.concatenate([batch.time for batch in batches])
@@ -142,26 +188,8 @@ class Monitor:
         past = [key for key, version in self._versions.items() if watermark > version.retires_at]
         return [step for key in past for step in self._versions.pop(key).retire()]
 
-    def readings(self, limit: int) -> tuple[list[SignalReading], int]:
-        """Return the statistic and threshold of `limit` signals per detector at most.
-
-        Beside them, how many are left out. Which are chosen changes only when versions
-        appear or go: by model, version and ordinal.
-        """
-        readings: list[SignalReading] = []
-        there = 0
-        for key in sorted(self._versions):
-            there += self._versions[key].reading_count
-            if len(readings) < limit:
-                readings += self._versions[key].readings()
-        return readings[:limit], max(0, there - limit)
-
-    def warm_ups(self) -> list[WarmUp]:
-        """Return how far each version's reference is."""
-        return [version.warm_up() for version in self._versions.values()]
-
     def versions(self) -> Sequence[ModelVersion]:
-        """Return every model version that is watched or collected."""
+        """Return every model version, each of its groups, that is watched or collected."""
         return list(self._versions.values())
 
     def open_incidents(self) -> Mapping[tuple[str, str], int]:
@@ -179,12 +207,13 @@ class Monitor:
             "incidents": self._incidents.snapshot(),
             "unwatched": self.unwatched,
             "dropped": [[model, self._dropped[model]] for model in sorted(self._dropped)],
+            "heads": None if self._heads is None else self._heads.snapshot(),
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
         """Take over what `snapshot` returned; tell what other settings than then change."""
         versions, silences, incidents = state["versions"], state["silences"], state["incidents"]
-        unwatched, dropped = state["unwatched"], state["dropped"]
+        unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
         assert isinstance(versions, Sequence)
         assert isinstance(silences, Sequence)
         assert isinstance(incidents, Mapping)
@@ -192,17 +221,26 @@ class Monitor:
         assert isinstance(dropped, Sequence)
         notices: list[Notice] = []
         for snapshot in versions:
-            model, name = snapshot["model"], snapshot["version"]
-            version = ModelVersion(model, name, self._settings_of(model))
+            model, name, group = snapshot["model"], snapshot["version"], snapshot["group"]
+            version = ModelVersion(model, name, self._settings_of(model), group)
             notices += version.restore(snapshot)
-            self._versions[model, name] = version
+            self._versions[model, name, group] = version
         for model, snapshot in silences:
             self._silences[model] = Silence(model, self._settings_of(model).silence)
             self._silences[model].restore(snapshot)
         self._incidents.restore(incidents)
         self.unwatched = unwatched
         self._dropped = dict(dropped)
+        if self._heads is not None:
+            assert isinstance(heads, Mapping)
+            self._heads.restore(heads)
+            for model, _, _ in self._versions:
+                self._heads.meet(model)
         return notices
+
+
+def _key(batch: Batch) -> VersionKey:
+    return batch.model, batch.version, batch.group
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:

@@ -3,10 +3,18 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import InvalidProducerEpochError, KafkaTimeoutError, ProducerFencedError
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    InvalidProducerEpochError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+)
 from kafka.producer.future import FutureRecordMetadata
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
@@ -21,7 +29,15 @@ FLUSH_SECONDS = 30.0
 COMMIT_SECONDS = 20.0
 """How long a transaction may take to be committed."""
 _CLOSE_SECONDS = 5.0
-_FENCED = (ProducerFencedError, InvalidProducerEpochError)
+_OFFSET_BYTES = 100
+"""What an offset takes at most in the group's topic, beside its topic's name and its note."""
+_PART_BYTES = 400_000
+PUT_OUT = (
+    "its consumer group has put this worker out, as it or the brokers stood still for too long",
+    "where that happens often, raise worker.session",
+)
+"""What is said, and advised, where the group has given what a worker has to others."""
+_FENCED = (ProducerFencedError, InvalidProducerEpochError, FencedInstanceIdError)
 
 
 class Outbox:
@@ -91,14 +107,16 @@ class TransactionalOutbox(Outbox):
     client the two look the same.
     """
 
-    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+    def __init__(self, settings: KafkaSettings, transactional_id: str, **options: Any) -> None:
         super().__init__(
             settings,
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_SECONDS * 1_000,
+            **options,
         )
         try:
             _forbid_epoch_bumps(self._producer)
+            _lose_no_requests(self._producer)
             with self._errors("begin transactions"):
                 self._producer.init_transactions()
             self._identity = self._producer_identity()
@@ -111,20 +129,30 @@ class TransactionalOutbox(Outbox):
         with self._errors("begin a transaction"):
             self._producer.begin_transaction()
 
-    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self,
+        group: Any,
+        offsets: Mapping[Partition, int],
+        notes: Mapping[Partition, str] = MappingProxyType({}),
+        reached: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Make the transaction visible, with the group's offsets; return when it is.
 
-        All records must be flushed. Raises ConnectionsError where the transaction failed or
-        its outcome is unknown.
+        `group` is a group's name, or the metadata of one of its members: then the brokers
+        refuse it where that member was replaced. `notes` are committed with the offsets of
+        some partitions. All records must be flushed. `reached` is told once the offsets are
+        sent, before all ends. Raises ConnectionsError where the transaction failed or its
+        outcome is unknown.
         """
         positions = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            TopicPartition(*partition): OffsetAndMetadata(offset, notes.get(partition, ""), -1)
             for partition, offset in offsets.items()
         }
 
         def end() -> None:
-            if positions:
-                self._producer.send_offsets_to_transaction(positions, group)
+            for part in _parts(positions):
+                self._producer.send_offsets_to_transaction(part, group)
+            reached("offsets sent")
             self._producer.commit_transaction()
 
         with self._errors("commit a transaction"):
@@ -145,10 +173,28 @@ class TransactionalOutbox(Outbox):
             first = self._producer._transaction_manager.last_error  # noqa: SLF001
             if isinstance(error.__cause__, _FENCED) or isinstance(first, _FENCED):
                 raise FencedError(str(error)) from error
+            if isinstance(first, CommitFailedError):
+                raise ConnectionsError(*PUT_OUT) from error
             raise
 
     def _producer_identity(self) -> str:
         return str(self._producer._transaction_manager.producer_id_and_epoch)  # noqa: SLF001
+
+
+def _parts(
+    positions: Mapping[TopicPartition, OffsetAndMetadata],
+) -> Iterator[Mapping[TopicPartition, OffsetAndMetadata]]:
+    """Yield offsets in parts of which each makes one batch that brokers take."""
+    part: dict[TopicPartition, OffsetAndMetadata] = {}
+    size = 0
+    for place, position in positions.items():
+        part[place] = position
+        size += _OFFSET_BYTES + len(place.topic) + len(position.metadata)
+        if size > _PART_BYTES:
+            yield part
+            part, size = {}, 0
+    if part:
+        yield part
 
 
 def _forbid_epoch_bumps(producer: KafkaProducer) -> None:
@@ -161,6 +207,23 @@ def _forbid_epoch_bumps(producer: KafkaProducer) -> None:
     manager = producer._transaction_manager  # noqa: SLF001
     assert callable(manager._supports_epoch_bump)  # noqa: SLF001
     manager._supports_epoch_bump = lambda: False  # noqa: SLF001
+
+
+def _lose_no_requests(producer: KafkaProducer) -> None:
+    """Let the client ask who coordinates now where a coordinator is gone.
+
+    It does where a connection is not ready, and forgets the request it was about to send where
+    waiting for that raises instead: the transaction would wait for an answer for good.
+    """
+    client = producer._sender._client  # noqa: SLF001
+    ready: Callable[..., bool] = client.await_ready
+
+    def ready_or_not(node: object, timeout_ms: float) -> bool:
+        with suppress(KafkaConnectionError):
+            return ready(node, timeout_ms=timeout_ms)
+        return False
+
+    client.await_ready = ready_or_not
 
 
 def _within(seconds: float, work: Callable[[], None]) -> None:

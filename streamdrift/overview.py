@@ -1,16 +1,20 @@
-"""What a snapshot holds, for people who look at it: no settings are needed for that."""
+"""What snapshots hold, for people who look at them: no settings are needed for that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 
+from streamdrift.pipeline import oldest
 from streamdrift.records import Partition, State
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.naming import signal_names
 from streamdrift.state import Published
 from streamdrift.trees import array, flag, integer, optional_integer, text, tree, trees
 from streamdrift.watching import seed_of
+
+_BY_VERSION = attrgetter("model", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class IncidentOverview:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a snapshot holds."""
+    """What the snapshots of all shards hold."""
 
     fingerprint: Mapping[str, str]
     """The settings it depends on, by key."""
@@ -60,38 +64,71 @@ class Overview:
     """Alerts published since: they come out once more, and are left out."""
 
 
-def overview(state: State, published: Published, model: str | None = None) -> Overview:
-    """Return what a decoded snapshot holds, of one model where that is given.
+def overview(
+    states: Mapping[int, State], published: Published, model: str | None = None
+) -> Overview:
+    """Return what the decoded snapshots of all shards hold, of one model where that is given.
 
-    `published` is what was published since it. Raises StateError where the snapshot is not
-    as this version writes them.
+    `published` is what was published since the oldest. Raises StateError where a snapshot is
+    not as this version writes them.
     """
-    pipeline = tree(state, "pipeline")
-    monitor = tree(pipeline, "monitor")
-    incidents = tree(monitor, "incidents")
-    told = {text(each, "model"): integer(each, "alerts") for each in trees(incidents, "told")}
+    first = oldest(states)
+    monitors = [tree(state, "monitor") for state in states.values()]
+    incidents = [tree(monitor, "incidents") for monitor in monitors]
+    versions = [
+        (integer(each, "group"), _version(each))
+        for monitor in monitors
+        for each in trees(monitor, "versions")
+        if model in (None, text(each, "model"))
+    ]
+    found = [
+        _incident(each)
+        for shard in incidents
+        for each in trees(shard, "incidents")
+        if integer(each, "told") and model in (None, text(each, "model"))
+    ]
+    told = {
+        text(each, "model"): integer(each, "alerts")
+        for shard in incidents
+        for each in trees(shard, "told")
+    }
     return Overview(
-        {key: str(value) for key, value in sorted(tree(state, "settings").items())},
-        _positions(tree(pipeline, "ordering")),
-        tuple(
-            _version(each)
-            for each in trees(monitor, "versions")
-            if model in (None, text(each, "model"))
-        ),
-        tuple(
-            _incident(each)
-            for each in trees(incidents, "incidents")
-            if integer(each, "told") and model in (None, text(each, "model"))
-        ),
+        {key: str(value) for key, value in sorted(tree(first, "settings").items())},
+        _positions(first),
+        tuple(map(_whole, _groups(versions).values())),
+        tuple(sorted(found, key=_BY_VERSION)),
         {name: told[name] for name in sorted(told) if model in (None, name)},
         len(published.alerts),
     )
 
 
-def _positions(ordering: State) -> Mapping[Partition, int]:
+def _groups(
+    versions: Sequence[tuple[int, VersionOverview]],
+) -> Mapping[tuple[str, str], list[VersionOverview]]:
+    """Return the groups of each version in their order."""
+    groups: dict[tuple[str, str], list[VersionOverview]] = {}
+    for _, each in sorted(versions, key=lambda pair: (pair[1].model, pair[1].version, pair[0])):
+        groups.setdefault((each.model, each.version), []).append(each)
+    return groups
+
+
+def _whole(groups: Sequence[VersionOverview]) -> VersionOverview:
+    """Return a version, of which each group has part of the signals, and has seen all events."""
+    return replace(
+        groups[0],
+        complete=all(group.complete for group in groups),
+        signals=sum(group.signals for group in groups),
+        held=tuple(name for group in groups for name in group.held),
+    )
+
+
+def _positions(state: State) -> Mapping[Partition, int]:
+    """Return how far the input is read; a shard of several workers is told so by others."""
+    apart = "paths" in state
+    lanes = trees(state, "paths") if apart else trees(tree(state, "ordering"), "lanes")
     positions = {}
-    for lane in trees(ordering, "lanes"):
-        position = optional_integer(lane, "position")
+    for lane in lanes:
+        position = optional_integer(lane, "offset" if apart else "position")
         if position is not None:
             positions[Partition(text(lane, "topic"), integer(lane, "number"))] = position
     return positions

@@ -1,11 +1,11 @@
 """From messages to alerts: decoders, ordering and monitor in a row, the same for every driver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from streamdrift.decoders import Decoder
-from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering
 from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
+from streamdrift.sharded import Shards, frontier_of
 from streamdrift.trees import integer, tree
 
 NO_TIME = -(2**63)
@@ -20,7 +20,7 @@ class Pipeline:
     """
 
     def __init__(
-        self, decoder_of: Callable[[str], Decoder], ordering: Ordering, monitor: Monitor
+        self, decoder_of: Callable[[str], Decoder], ordering: Ordering, monitor: Shards
     ) -> None:
         self._decoder_of = decoder_of
         self._decoders: dict[str, Decoder] = {}
@@ -28,6 +28,8 @@ class Pipeline:
         self.monitor = monitor
         self.watermark = NO_TIME
         """Event time up to which everything is observed."""
+        self.events = 0
+        """How many were observed since this began."""
         self.last_event_at = NO_TIME
         """Time of the last event observed."""
 
@@ -59,33 +61,52 @@ class Pipeline:
 
     def release(self) -> Observation:
         """Observe what is in order by now."""
-        return self._observe(self.ordering.release(), self.monitor.observe)
-
-    def _observe(
-        self, released: Released, observe: Callable[[Released], Observation]
-    ) -> Observation:
-        self.watermark = released.watermark
-        for batch in released.batches:
-            self.last_event_at = max(self.last_event_at, int(batch.time[-1]))
-        return observe(released)
+        return self.monitor.observe(self._note(self.ordering.release()), self.ordering.frontier)
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
-        return self._observe(self.ordering.drain(), self.monitor.drain)
+        return self.monitor.drain(self._note(self.ordering.drain()), self.ordering.frontier)
 
-    def snapshot(self) -> State:
-        """Return everything that decides what comes next."""
+    def _note(self, released: Released) -> Released:
+        self.watermark = released.watermark
+        for batch in released.batches:
+            self.events += len(batch)
+            self.last_event_at = max(self.last_event_at, int(batch.time[-1]))
+        return released
+
+    def ahead(self) -> frozenset[int]:
+        """Return the shards for which all that is released by now was observed before a restart.
+
+        They are as their last snapshot has them.
+        """
+        return self.monitor.ahead(self.ordering.frontier)
+
+    def snapshot(self, shard: int) -> State:
+        """Return everything that decides what comes next of a shard, which must not be ahead.
+
+        Each has the ordering too: that of the shard that is behind the others counts.
+        """
         return {
+            **self.monitor.snapshot(shard),
             "ordering": self.ordering.snapshot(),
-            "monitor": self.monitor.snapshot(),
             "last_event_at": self.last_event_at,
         }
 
-    def restore(self, state: State) -> list[Notice]:
-        """Take over what `snapshot` returned, before anything was fed.
+    def restore(self, states: Mapping[int, State]) -> list[Notice]:
+        """Take over the snapshots of all shards, before anything was fed.
 
-        Return what is to be told where the settings are others than those of the snapshot.
+        They may be of different times: what the one that is furthest behind has not observed
+        is read again, and the others leave it out. Return what is to be told where the
+        settings are others than those of the snapshots.
         """
-        self.ordering.restore(tree(state, "ordering"))
-        self.last_event_at = integer(state, "last_event_at")
-        return self.monitor.restore(tree(state, "monitor"))
+        first = oldest(states)
+        self.ordering.restore(tree(first, "ordering"))
+        for state in states.values():
+            self.ordering.keep(tree(state, "ordering"))
+        self.last_event_at = integer(first, "last_event_at")
+        return self.monitor.restore(states)
+
+
+def oldest(states: Mapping[int, State]) -> State:
+    """Return the snapshot of the shard that is furthest behind: reading goes on from there."""
+    return min(states.values(), key=frontier_of)

@@ -4,7 +4,7 @@ Times are whole microseconds since the Unix epoch (int64, UTC) wherever they occ
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -40,6 +40,25 @@ class Partition(NamedTuple):
     number: int
 
 
+class Extent(NamedTuple):
+    """Which topic of the input is meant by its name, and with how many partitions.
+
+    As far as somebody knows: of two words on one name the greater counts. A topic that is
+    deleted, or made anew, is in its next life, and what is said of the life before is older,
+    whenever it comes. One without partitions is deleted, or read no more.
+    """
+
+    life: int
+    """How often it was another than before."""
+    partitions: int
+    identity: int = 0
+    """What tells it from others that had, or will have, its name; 0 where there is none."""
+
+    def is_same(self, other: "Extent") -> bool:
+        """Tell whether both are of one life of one topic."""
+        return (self.life, self.identity) == (other.life, other.identity)
+
+
 @dataclass(frozen=True, slots=True)
 class Messages:
     """Consecutive messages of one partition, as a source hands them to a decoder.
@@ -65,6 +84,20 @@ class Messages:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def take(self, rows: Ints | Bools) -> "Messages":
+        """Return some of the messages, by their places or a mask; the bytes are shared."""
+        return replace(
+            self,
+            start=self.start[rows],
+            length=self.length[rows],
+            offset=self.offset[rows],
+            time=self.time[rows],
+            key_start=self.key_start[rows],
+            key_length=self.key_length[rows],
+            header_start=self.header_start[rows],
+            header_length=self.header_length[rows],
+        )
 
     def value(self, i: int) -> bytes | None:
         """Return message i's value, None for a tombstone."""
@@ -161,6 +194,7 @@ class Batch:
     an event has none. `time` int64[n]: from the decoder the mapped time, or
     the record's; behind the ordering the order key, which never falls. A column that an
     event lacks is ABSENT there; a column no event of the batch has is not in `columns`.
+    `group`: which part of the events' columns these are, where a model is divided.
     """
 
     model: str
@@ -172,6 +206,7 @@ class Batch:
     ids: Ids
     time: Ints
     columns: Mapping[ColumnKey, Column]
+    group: int = 0
 
     def __len__(self) -> int:
         return len(self.time)
@@ -362,6 +397,14 @@ class Observation:
 
     alerts: tuple[Alert, ...]
     notices: tuple["Notice", ...]
+
+
+class Heard(NamedTuple):
+    """What another shard says of its signals: all their steps below `watermark`."""
+
+    shard: int
+    watermark: int
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -127,16 +127,5 @@ def _before(messages: Messages, until: int) -> Messages:
     if not len(late):
         return messages
     end = int(late[0])
-    return Messages(
-        partition=messages.partition,
-        data=messages.data,
-        start=messages.start[:end],
-        length=messages.length[:end],
-        offset=messages.offset[:end],
-        time=messages.time[:end],
-        key_start=messages.key_start[:end],
-        key_length=messages.key_length[:end],
-        header_start=messages.header_start[:end],
-        header_length=messages.header_length[:end],
-        next_offset=int(messages.offset[end]),
-    )
+    before = messages.take(messages.offset < messages.offset[end])
+    return replace(before, next_offset=int(messages.offset[end]))

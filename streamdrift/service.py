@@ -1,6 +1,5 @@
 """The service: drives the pipeline from a source, commits, and recovers."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,29 +13,29 @@ from streamdrift.commit import (
     Letters,
     Outgoing,
     Places,
-    Transaction,
+    ServiceWork,
+    Take,
     commit_at_least_once,
-    commit_exactly_once,
+    many,
+    nothing_due,
 )
-from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Messages, Notice, Partition, State, WarmUp
+from streamdrift.records import Messages, Partition
+from streamdrift.recovery import recover
+from streamdrift.rota import Rota
+from streamdrift.sessions import Sessions
 from streamdrift.sinks import Sink
 from streamdrift.sources import Source
-from streamdrift.state import Published, TopicStore, decode
-from streamdrift.trees import text, tree
+from streamdrift.state import Published, TopicStore, encode
+from streamdrift.telling import Telling, tell
+from streamdrift.transaction import Transaction, commit_transaction
 
 POLL_SECONDS = 0.2
 _SHOW_EVERY = 1.0
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 30.0
 _CHECK_EVERY = 5.0
 """Seconds between two looks at who owns the deployment, while nothing is committed."""
-_HUNG = 120.0
-"""Seconds without a turn after which the loop is said to hang."""
-_GOOD_NEWS = frozenset({"broker back", "partition found"})
 _log = structlog.get_logger("streamdrift")
 
 
@@ -47,7 +46,8 @@ class Session:
     store: TopicStore
     sinks: Sequence[Sink]
     letters: Letters
-    open_source: Callable[[Mapping[Partition, int]], Source]
+    open_source: Callable[[Mapping[Partition, int], Mapping[str, int]], Source]
+    """Opens what is read, from positions in topics that identities tell from others."""
     check_owner: Callable[[], None]
     """Raises FencedError where another process has taken over the deployment."""
     transaction: Transaction | None = None
@@ -90,15 +90,6 @@ class MachineClock:
         return time.time_ns() // 1_000
 
 
-def changed_settings(stored: State, ours: Mapping[str, str]) -> list[str]:
-    """Return `key: stored -> ours` for each setting in which two fingerprints differ."""
-    return [
-        f"{key}: {text(stored, key) if key in stored else 'unset'} -> {ours.get(key, 'unset')}"
-        for key in sorted({*stored, *ours})
-        if stored.get(key) != ours.get(key)
-    ]
-
-
 class Service:
     """Reads, observes, publishes and commits until it is stopped.
 
@@ -121,112 +112,81 @@ class Service:
         self._metrics = metrics
         self._clock = clock or MachineClock()
         self._step = step
-        self._stopping = threading.Event()
-        self._wait = _FIRST_WAIT
-        self._beat = self._clock.monotonic()
-        self.ready = False
-        self._served = False
+        self._sessions = Sessions(metrics, "input", self._clock.monotonic)
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
         self.pipeline = make_pipeline()
 
     def stop(self) -> None:
         """Ask the service to commit and leave; may be called from a signal or a thread."""
-        self._stopping.set()
+        self._sessions.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the input is read."""
+        return self._sessions.serving
 
     @property
     def healthy(self) -> bool:
-        """Whether the loop goes round (a broker that is away is waited for: no illness)."""
-        return self._clock.monotonic() - self._beat < _HUNG
+        """Whether the loop goes round."""
+        return self._sessions.healthy
 
     def run(self) -> None:
-        """Serve until `stop`; what fails before the first read is raised.
+        """Serve until `stop`; what fails before the first read is raised."""
+        self._sessions.run(self._run_session)
 
-        Later, a session whose connection fails is given up, as nothing may be written with a
-        producer that failed, and a new one recovers from the last commit.
-        """
-        self._wait = _FIRST_WAIT
-        while not self._stopping.is_set():
-            self._beat = self._clock.monotonic()
-            self.connecting = True
-            try:
-                with self._open_session() as session:
-                    self.connecting = False
-                    self._serve(session)
-            except ConnectionsError as error:
-                if not self._served or self._stopping.is_set():
-                    raise  # At the end, what was read last is not committed.
-                self.ready = False
-                self._metrics.connected(False)
-                _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
-                self._stopping.wait(self._wait)
-                self._wait = min(2 * self._wait, _LONGEST_WAIT)
-            finally:
+    def _run_session(self) -> None:
+        self.connecting = True
+        try:
+            with self._open_session() as session:
                 self.connecting = False
-                if self._stopping.is_set():
-                    self.ready = False
+                self._serve(session)
+        finally:
+            self.connecting = False
 
     def _serve(self, session: Session) -> None:
-        positions, published = self._startup(session)
-        source = session.open_source(positions)
+        positions, published, rota = self._startup(session)
+        source = session.open_source(positions, self.pipeline.ordering.identities)
         loop = _Loop(
             session,
             source,
             self.pipeline,
             Outgoing(published if session.transaction else Published()),
+            rota,
             self._settings,
             self._metrics,
             self._clock,
             self._step,
         )
         try:
-            self.ready = self._served = True
             _log.info("reading", **_by_topic(source.partitions()))
-            while not self._stopping.is_set():
-                self._beat = self._clock.monotonic()
-                if loop.turn():
-                    self._wait = _FIRST_WAIT
-            loop.finish()
+            self._sessions.serve(loop.turn, loop.finish)
         finally:
             source.close()
 
-    def _startup(self, session: Session) -> tuple[Mapping[Partition, int], Published]:
+    def _startup(self, session: Session) -> tuple[Mapping[Partition, int], Published, Rota]:
         """Restore the last commit into a new pipeline.
 
-        Return where reading goes on, and what was published of what comes after that.
+        Return where reading goes on, what was published of what comes after that, and the
+        shards' turns.
         """
         self.pipeline = self._make_pipeline()
         stored = session.store.load()
         self._step("loaded")
-        if stored.snapshot is None:
-            if self._served:
-                _log.warning("the stored state is gone: all references are learned anew")
-            else:
-                _log.info("no state yet: starting anew")
-            self.pipeline.ordering.foresee(stored.floors)
-            return {}, stored.published
-        state = decode(stored.snapshot)
-        self._check_fingerprint(tree(state, "settings"))
-        notices = self.pipeline.restore(tree(state, "pipeline"))
-        self.pipeline.ordering.foresee(stored.floors)
-        positions = self.pipeline.ordering.positions()
-        _log.info("state restored", bytes=len(stored.snapshot), partitions=len(positions))
-        for notice in notices:
-            _tell(notice)
-        # Dead letters of what the snapshot had seen were published with it or before it, also
-        # of messages behind events it held: those are read again, and their marks are not.
-        seen = self.pipeline.ordering.seen()
-        known = Published(letters={key: offset - 1 for key, offset in seen.items()})
-        return positions, known.and_then(stored.published)
-
-    def _check_fingerprint(self, stored: State) -> None:
-        changed = changed_settings(stored, self._settings.fingerprint)
-        if changed:
-            raise StateError(
-                "the settings changed so that the stored state does not fit: " + "; ".join(changed),
-                "change them back, start with --reset-state to begin anew, or run a deployment "
-                "of another name beside this one",
-            )
+        recovered = recover(self.pipeline, stored, self._settings.fingerprint)
+        rota = Rota()
+        for shard in range(self.pipeline.monitor.count):
+            rota.add(shard, stored.snapshots.get(shard))
+        if stored.snapshots:
+            read = len(recovered.positions)
+            _log.info("state restored", bytes=rota.size, partitions=read)
+        elif self._sessions.served:
+            _log.warning("the stored state is gone: all references are learned anew")
+        else:
+            _log.info("no state yet: starting anew")
+        for notice in recovered.notices:
+            tell(notice)
+        return recovered.positions, recovered.published, rota
 
 
 class _Loop:
@@ -238,6 +198,7 @@ class _Loop:
         source: Source,
         pipeline: Pipeline,
         outgoing: Outgoing,
+        rota: Rota,
         settings: ServiceSettings,
         metrics: Metrics,
         clock: Clock,
@@ -248,35 +209,39 @@ class _Loop:
         self._pipeline = pipeline
         self._settings = settings
         self._metrics = metrics
+        self._telling = Telling(metrics, "input")
         self._clock = clock
         self._step = step
         self._outgoing = outgoing
+        self._rota = rota
         self._places = Places(session.store, session.sinks, session.letters)
         self._idleness = Idleness(settings.idle_after, clock.monotonic())
-        self._unsaved = False
+        self._taken = 0
+        """Bytes of the snapshots that the last commit wrote."""
         self._paused: set[Partition] = set()
-        self._dropping: set[str] = set()
-        """Topics of which it was said that fields are dropped."""
-        self._quarters: dict[tuple[str, str], int] = {}
-        self._connected: bool | None = None
+        self._committed: dict[Partition, int] = dict(pipeline.ordering.read_to())
+        """The group's offsets: those of the last commit."""
         self._shown_at = float("-inf")
         self._check_due = clock.monotonic() + _CHECK_EVERY
         self._commit_due = self._snapshot_due = clock.monotonic() + settings.commit_interval
-        pipeline.ordering.assign(source.partitions())
+        self._assign()
 
     def turn(self) -> bool:
         """Do one round, which takes POLL_SECONDS where nothing comes; tell of a commit."""
         messages = self._timed("read", lambda: self._source.poll(POLL_SECONDS))
+        self._assign()
         shown = self._feed(messages)
         self._watch_source()
         self._judge_idle(shown)
         self._observe()
         self._balance()
         now = self._clock.monotonic()
-        self._unsaved |= bool(messages)
+        if messages:
+            self._rota.all_changed()
         due = self._due(now)
         if due:
-            self._commit(snapshot=self._unsaved and now >= self._snapshot_due)
+            snapshots = self._rota.unsaved and now >= self._snapshot_due
+            self._commit(self._take_due if snapshots else nothing_due)
         elif now >= self._check_due:
             self._session.check_owner()
             self._check_due = now + _CHECK_EVERY
@@ -288,7 +253,8 @@ class _Loop:
     def finish(self) -> None:
         """Commit what was read, at the end."""
         self._observe()
-        self._commit(snapshot=True)
+        self._rota.all_changed()
+        self._commit(self._take_all)
         self._show()
         _log.info("stopped: everything read is committed")
 
@@ -304,36 +270,39 @@ class _Loop:
         start = self._clock.monotonic()
         for group in messages:
             decoded = self._pipeline.feed(group)
-            events = sum(len(batch) for batch in decoded.batches)
-            if events:
+            if self._telling.decoded(group, decoded):
                 shown.add(group.partition)
-            self._metrics.read(group.partition.topic, len(group), events, decoded.dropped_fields)
-            self._tell_dropped(group.partition.topic, decoded.dropped_fields)
-            for letter in decoded.dead_letters:
-                self._metrics.dead_letter(letter.reason)
-            self._outgoing.add(letters=decoded.dead_letters)
+            if decoded.dead_letters:
+                self._outgoing.add(letters=decoded.dead_letters)
+                if many(self._outgoing.letters):
+                    self._commit_amid()
         if messages:
             self._metrics.spent("decode", self._clock.monotonic() - start)
         return shown
 
-    def _tell_dropped(self, topic: str, fields: int) -> None:
-        if fields and topic not in self._dropping:
-            self._dropping.add(topic)
-            _log.warning("events with too many fields: some are not watched", topic=topic)
+    def _commit_amid(self) -> None:
+        """Commit before all that was handed out is fed."""
+        self._rota.all_changed()
+        # What is published needs a state that it came after.
+        self._commit(self._take_due if self._rota.missing else nothing_due)
+
+    def _assign(self) -> None:
+        """Let what is read take part, before its events do."""
+        anew = self._pipeline.ordering.know(self._source.identities())
+        if anew:
+            begun = [each for each in self._pending() if each.topic in anew]
+            self._idleness.forget(begun)
+            for partition in begun:  # With the topic went the group's offsets.
+                self._committed.pop(partition, None)
+        self._pipeline.ordering.assign(self._source.partitions())
 
     def _watch_source(self) -> None:
-        self._pipeline.ordering.assign(self._source.partitions())
-        for notice in self._source.notices():
-            say = _log.info if notice.event in _GOOD_NEWS else _log.warning
-            say(notice.event, **notice.fields)
-        if self._source.connected != self._connected:
-            self._connected = self._source.connected
-            self._metrics.connected(self._connected)
+        self._telling.source(self._source.notices(), connected=self._source.connected)
 
     def _judge_idle(self, shown: Collection[Partition]) -> None:
         """Let idle partitions hold nobody back, and time go on where all are."""
         partitions = self._source.partitions()
-        left = self._pipeline.ordering.pending().keys() - set(partitions)
+        left = self._pending().keys() - set(partitions)
         now, at_end = self._clock.monotonic(), self._source.at_end()
         verdict = self._idleness.judge(Look(now, partitions, at_end, shown, left))
         for partition in verdict.idle:
@@ -342,23 +311,22 @@ class _Loop:
             self._pipeline.tick_after(verdict.silent_for)
 
     def _observe(self) -> None:
+        before = self._pipeline.events
         observation = self._timed("observe", self._pipeline.release)
         for notice in observation.notices:
-            _tell(notice)
-        for alert in observation.alerts:
-            _log.info(
-                f"incident {alert.type}",
-                model=alert.model,
-                version=alert.version,
-                alert=alert.id,
-                summary=alert.data.get("summary"),
-            )
+            tell(notice)
+        self._telling.alerts(observation.alerts)
         self._outgoing.add(observation.alerts)
-        self._unsaved |= bool(observation.alerts)
+        # The last events before a rest are observed when nothing more comes.
+        if observation.alerts or self._pipeline.events > before:
+            self._rota.all_changed()
+
+    def _pending(self) -> Mapping[Partition, int]:
+        return self._pipeline.ordering.pending()
 
     def _balance(self) -> None:
         """Pause partitions that run far ahead of the others, and resume them later."""
-        pending, limit = self._pipeline.ordering.pending(), self._settings.max_pending
+        pending, limit = self._pending(), self._settings.max_pending
         ahead = {partition for partition, events in pending.items() if events > limit}
         if ahead - self._paused:
             self._source.pause(ahead - self._paused)
@@ -375,71 +343,57 @@ class _Loop:
         """
         waiting = bool(self._outgoing) or self._pipeline.ordering.has_floors
         if self._session.transaction is not None:
-            return (waiting or self._unsaved) and now >= self._commit_due
-        return waiting or (self._unsaved and now >= self._snapshot_due)
+            return (waiting or self._rota.unsaved) and now >= self._commit_due
+        return waiting or (self._rota.unsaved and now >= self._snapshot_due)
 
-    def _commit(self, *, snapshot: bool) -> None:
+    def _commit(self, take: Take) -> None:
         start = self._clock.monotonic()
         alerts = tuple(self._outgoing.alerts)
-        size = self._commit_with(self._session.transaction, snapshot=snapshot)
+        self._taken = 0
+        self._commit_with(self._session.transaction, take)
         end = self._clock.monotonic()
         self._metrics.published(alerts, self._clock.now())
         self._metrics.committed(end - start)
         self._commit_due = end + self._settings.commit_interval
-        if snapshot:
-            self._unsaved = False
-            self._metrics.stored(size)
-            wait = max(self._settings.commit_interval, size / self._settings.bytes_per_second)
-            self._snapshot_due = end + wait
+        if self._taken:
+            self._metrics.stored(self._rota.size)
+            spread = self._taken / self._settings.bytes_per_second
+            self._snapshot_due = end + max(self._settings.commit_interval, spread)
 
-    def _commit_with(self, transaction: Transaction | None, *, snapshot: bool) -> int:
-        what = (self._pipeline, self._outgoing, self._places, self._settings.fingerprint)
+    def _commit_with(self, transaction: Transaction | None, take: Take) -> None:
+        what = (self._pipeline, self._outgoing, self._places)
         if transaction is None:
             check = self._session.check_owner
-            return commit_at_least_once(*what, check, snapshot=snapshot, reached=self._step)
-        group = self._session.group
-        return commit_exactly_once(*what, transaction, group, snapshot=snapshot, reached=self._step)
+            commit_at_least_once(*what, check, take=take, reached=self._step)
+        else:
+            work = ServiceWork(*what, take, self._committed)
+            commit_transaction(work, transaction, self._session.group, self._step)
+
+    def _take_due(self) -> Mapping[int, bytes]:
+        """Take the snapshots that the budget of one interval allows."""
+        return self._take(self._settings.bytes_per_second * self._settings.commit_interval)
+
+    def _take_all(self) -> Mapping[int, bytes]:
+        return self._take(float("inf"))
+
+    def _take(self, budget: float) -> Mapping[int, bytes]:
+        taken = self._rota.take(self._encode, budget, self._pipeline.ahead())
+        self._taken = sum(map(len, taken.values()))
+        return taken
+
+    def _encode(self, shard: int) -> bytes:
+        settings = self._settings.fingerprint
+        return encode({"settings": settings, **self._pipeline.snapshot(shard)})
 
     def _show(self) -> None:
-        monitor, ordering = self._pipeline.monitor, self._pipeline.ordering
-        pending = sum(ordering.pending().values())
-        self._metrics.position(
-            self._pipeline.watermark, self._source.lag(), pending, ordering.counts()
-        )
+        ordering = self._pipeline.ordering
+        self._metrics.observed(self._pipeline.watermark)
+        self._metrics.pending(sum(ordering.pending().values()))
+        self._metrics.lagging("input", self._source.lag())
+        self._metrics.displaced(ordering.counts())
         self._metrics.blocked(len(self._source.blocked()))
-        warm_ups = monitor.warm_ups()
-        readings, left_out = monitor.readings(self._metrics.max_series)
-        self._metrics.watched(
-            readings,
-            left_out,
-            warm_ups,
-            monitor.open_incidents(),
-            monitor.unwatched,
-            monitor.dropped,
-        )
-        self._tell_progress(warm_ups)
-
-    def _tell_progress(self, warm_ups: Sequence[WarmUp]) -> None:
-        """Log each quarter of a reference; its completion is a notice of the monitor."""
-        for each in warm_ups:
-            key = (each.model, each.version)
-            quarter = 4 * each.events // max(1, each.wanted)
-            if each.complete:
-                self._quarters.pop(key, None)
-            elif self._quarters.get(key, 0) < quarter < 4:
-                self._quarters[key] = quarter
-                _log.info(
-                    "learning the reference",
-                    model=each.model,
-                    version=each.version,
-                    events=each.events,
-                    wanted=each.wanted,
-                )
+        self._telling.standing(self._pipeline.monitor.monitors)
 
 
 def _by_topic(partitions: Sequence[Partition]) -> dict[str, Mapping[str, int]]:
     return {"partitions": dict(Counter(partition.topic for partition in partitions))}
-
-
-def _tell(notice: Notice) -> None:
-    _log.info(notice.event, model=notice.model, version=notice.version, **notice.fields)

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from streamdrift.model import ModelSettings, ModelVersion
-from streamdrift.monitor import Monitor
+from streamdrift.model import ModelVersion
+from streamdrift.model_settings import ModelSettings
 from streamdrift.records import Notice, WarmUp
 from streamdrift.replay import Tally
+from streamdrift.sharded import Shards
 from streamdrift.signals.roles import UNWATCHED, Role
+from streamdrift.standing import standing
 
 _SHOWN = 10
 """Names or notices shown at most; further ones are counted."""
@@ -17,7 +19,7 @@ _ROUTINE = frozenset({"model version appeared", "reference complete"})
 SettingsOf = Callable[[str], ModelSettings]
 
 
-def summarize(tally: Tally, monitor: Monitor, settings_of: SettingsOf, seconds: float) -> list[str]:
+def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: float) -> list[str]:
     """Return the lines for stderr; `settings_of` gives a model's settings by its name."""
     lines = [line for version in _versions(monitor, settings_of) for line in version]
     lines += _forgotten(tally, monitor)
@@ -26,7 +28,7 @@ def summarize(tally: Tally, monitor: Monitor, settings_of: SettingsOf, seconds: 
     lines += _notices(tally)
     if tally.dropped_fields:
         lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
-    if dropped := sum(monitor.dropped.values()):
+    if dropped := sum(standing(monitor.monitors).dropped.values()):
         lines.append(f"{dropped:,} repeated events were dropped (deduplicate)")
     rate = f" ({tally.events / seconds:,.0f} a second)" if seconds > 0 else ""
     lines.append(f"{tally.events:,} events in {seconds:.1f} s{rate}")
@@ -52,9 +54,9 @@ def clock_lines(counts: Mapping[str, int], hint: str) -> list[str]:
     return lines
 
 
-def _versions(monitor: Monitor, settings_of: SettingsOf) -> Iterator[list[str]]:
+def _versions(monitor: Shards, settings_of: SettingsOf) -> Iterator[list[str]]:
     warm_ups: Mapping[tuple[str, str], WarmUp] = {
-        (each.model, each.version): each for each in monitor.warm_ups()
+        (each.model, each.version): each for each in standing(monitor.monitors).warm_ups
     }
     for version in monitor.versions():
         name = _name(version.model, version.version)
@@ -93,7 +95,7 @@ def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple
             yield key.name, "as neither number, text nor truth value"
 
 
-def _forgotten(tally: Tally, monitor: Monitor) -> list[str]:
+def _forgotten(tally: Tally, monitor: Shards) -> list[str]:
     there = {(version.model, version.version) for version in monitor.versions()}
     appeared = {
         (notice.model, notice.version)

@@ -1,6 +1,7 @@
 """The topics a deployment needs: what is missing, how to make it, and making it."""
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -15,6 +16,7 @@ from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
 
 _BROKERS_CHOICE = -1
 _CLEANUP = "cleanup.policy"
+_HEARD_SECONDS = 10.0
 
 
 class Right(StrEnum):
@@ -90,7 +92,7 @@ def ensure_topics(
                 _create(admin, missing)
                 reports = tuple(
                     replace(report, created=report.need in missing)
-                    for report in _inspect(admin, connection.bootstrap_servers, needs)
+                    for report in _inspect_made(admin, connection.bootstrap_servers, needs)
                 )
     finally:
         admin.close()
@@ -122,6 +124,20 @@ def create_command(need: TopicNeed, bootstrap_servers: str) -> str:
     return shlex.join(words)
 
 
+def missing_topics(connection: KafkaSettings, needs: Sequence[TopicNeed]) -> tuple[TopicNeed, ...]:
+    """Return the needed topics that do not exist, and did not for some seconds.
+
+    Raises ConnectionsError where the broker cannot be asked.
+    """
+    admin = make_admin(connection)
+    try:
+        with connection_errors(connection, "look at the topics"):
+            reports = _inspect_made(admin, connection.bootstrap_servers, needs)
+    finally:
+        admin.close()
+    return tuple(report.need for report in reports if not report.exists)
+
+
 def _inspect(
     admin: KafkaAdminClient, servers: str, needs: Sequence[TopicNeed]
 ) -> tuple[TopicReport, ...]:
@@ -143,6 +159,18 @@ def _inspect(
         )
         for need in needs
     )
+
+
+def _inspect_made(
+    admin: KafkaAdminClient, servers: str, needs: Sequence[TopicNeed]
+) -> tuple[TopicReport, ...]:
+    """Inspect topics that exist: brokers that did not make them hear of them a little later."""
+    deadline = time.monotonic() + _HEARD_SECONDS
+    while True:
+        reports = _inspect(admin, servers, needs)
+        if all(report.exists for report in reports) or time.monotonic() > deadline:
+            return reports
+        time.sleep(0.1)
 
 
 def _cleanup_policies(admin: KafkaAdminClient, topics: Sequence[str]) -> Mapping[str, str]:
@@ -188,10 +216,12 @@ def _report(
             ]
         )
     replicas = [len(partition["replica_nodes"]) for partition in described["partitions"]]
-    if problem is None and need.partitions == 1 and len(replicas) != 1:
+    fits = len(replicas) == 1 if need.partitions == 1 else len(replicas) >= need.partitions
+    if problem is None and not fits:
         problem = (
-            f"the topic {need.name} ({need.purpose}) has {len(replicas)} partitions and needs 1: "
-            "name another in the settings, or delete it if nobody else uses it"
+            f"the topic {need.name} ({need.purpose}) has {len(replicas)} partitions and needs "
+            f"{need.partitions}: where it was made by another mode, or for other shards, change "
+            "these back or give the deployment another name; else name another topic"
         )
     return TopicReport(
         need,

@@ -7,6 +7,7 @@ import numpy as np
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings
+from streamdrift.groups import SIGNALS
 from streamdrift.records import (
     Batch,
     Change,
@@ -57,13 +58,15 @@ class _Since:
     values: Thinned
 
 
-def signals_of(columns: Sequence[ColumnSignals]) -> tuple[Signal, ...]:
-    """Return the signals of all columns of a model version, in their order."""
-    names = signal_names((column.key, column.kinds) for column in columns)
+def signals_of(
+    columns: Sequence[ColumnSignals], group: int = 0, *, divided: bool = False
+) -> tuple[Signal, ...]:
+    """Return the signals of all columns of a group of a model version, in their order."""
+    names = signal_names(((column.key, column.kinds) for column in columns), divided=divided)
     places = [(column, kind) for column in columns for kind in column.kinds]
     return tuple(
-        Signal(ordinal, name, column.key, kind, column.alert_kind(kind))
-        for ordinal, (name, (column, kind)) in enumerate(zip(names, places, strict=True))
+        Signal(group * SIGNALS + place, name, column.key, kind, column.alert_kind(kind))
+        for place, (name, (column, kind)) in enumerate(zip(names, places, strict=True))
     )
 
 

@@ -1,13 +1,17 @@
 """What shows that a deployment's alerts are those of an undisturbed one."""
 
+import http.client
 import json
+import math
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -15,8 +19,13 @@ import numpy as np
 from kafka.errors import RetriableError
 from kafka.structs import TopicPartition
 
+from streamdrift.assembly import topic_needs
+from streamdrift.config import load_settings
 from streamdrift.kafka import KafkaSettings, make_admin, make_consumer
 from streamdrift.outbox import Outbox
+from streamdrift.state.journal import read_journal, write_floors
+from streamdrift.state.kafka import KafkaLog
+from streamdrift.topics import ensure_topics
 from tests.real_kafka import free_ports
 
 Alerts = Mapping[str, list[dict[str, Any]]]
@@ -26,6 +35,7 @@ PARTITIONS = 3
 CYCLE = 3_000
 """Events after which the same changes come again: whole cycles leave no incident open."""
 RUBBISH_EVERY = 1_000
+_QUIET = 2.5
 _BATCH = 1_000
 _CHANGED = 1_000
 """Events of each cycle but the first that are changed."""
@@ -76,20 +86,37 @@ def settings_of(servers: str, name: str, topic: str) -> list[str]:
 class Life:
     """One process of a deployment.
 
-    What it says goes to a file, so that it never waits for a reader. `kill_at` is a step, and
-    the commits before it, as `tests.killable` has it.
+    What it says goes to a file, so that it never waits for a reader. `command` are a module
+    and its arguments that run the service in another way than `streamdrift run`, with the
+    settings behind them; `environment` lies over this process's own.
     """
 
-    def __init__(self, settings: list[str], kill_at: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Sequence[str],
+        command: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        chosen = load_settings(None, settings)
+        self.shards = chosen.shards if chosen.mode == "distributed" else 0
+        """Those that workers share."""
         (self._port,) = free_ports(1)
         assignments = [*settings, f"http.bind=127.0.0.1:{self._port}"]
-        if kill_at is None:
-            options = [part for each in assignments for part in ("--set", each)]
-            command = ["-m", "streamdrift", "run", *options]
-        else:
-            command = ["-m", "tests.killable", kill_at, *assignments]
+        if not command:
+            command = ["streamdrift", "run"]
+            assignments = [part for each in assignments for part in ("--set", each)]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
-        self.process = subprocess.Popen([sys.executable, *command], stderr=self._log)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *command, *assignments],
+            stderr=self._log,
+            # So that one that hangs can be made to say where.
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})},
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it serves its metrics."""
+        return f"http://127.0.0.1:{self._port}"
 
     def said(self) -> str:
         """Return what it has logged so far."""
@@ -99,27 +126,51 @@ class Life:
 
     def metrics(self, timeout: float = 1.0) -> Mapping[str, float]:
         """Return the sum of each metric over its series; nothing where it does not answer."""
-        try:
-            url = f"http://127.0.0.1:{self._port}/metrics"
-            with urllib.request.urlopen(url, timeout=timeout) as answer:
-                lines = answer.read().decode().splitlines()
-        except (urllib.error.URLError, OSError):
-            return {}
         sums: dict[str, float] = {}
+        for series, value in self._series(timeout):
+            metric = series.partition("{")[0]
+            sums[metric] = sums.get(metric, 0.0) + value
+        return sums
+
+    def assigned(self, role: str) -> float:
+        """Return how many partitions a worker has in a role, -inf while it does not say."""
+        wanted = f'streamdrift_assigned_partitions{{role="{role}"}}'
+        found = list(self._series(timeout=5.0))
+        return sum(value for series, value in found if series == wanted) if found else -math.inf
+
+    def _series(self, timeout: float) -> Iterator[tuple[str, float]]:
+        try:
+            with urllib.request.urlopen(f"{self.address}/metrics", timeout=timeout) as answer:
+                lines = answer.read().decode().splitlines()
+        except (urllib.error.URLError, http.client.HTTPException, OSError):
+            return
         for line in lines:
             if not line.startswith("#"):
                 series, _, value = line.rpartition(" ")
-                metric = series.partition("{")[0]
-                sums[metric] = sums.get(metric, 0.0) + float(value)
-        return sums
+                yield series, float(value)
 
-    def wait_for(self, said: str, patience: float) -> None:
-        """Return when it has said something; raise AssertionError where it does not."""
+    def wait_for(self, said: str, patience: float, times: int = 1) -> None:
+        """Return when it has said something so often; raise AssertionError where it does not."""
         deadline = time.monotonic() + patience
-        while said not in self.said():
+        while self.said().count(said) < times:
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.1)
+
+    def stop(self, patience: float = 40.0) -> None:
+        """Let it commit and leave; raise AssertionError where it does not, or not in order."""
+        self.process.terminate()
+        self.leave(patience)
+
+    def leave(self, patience: float = 40.0) -> None:
+        """Return when it has left in order; raise AssertionError where it has not."""
+        try:
+            code = self.process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"it did not leave\n{self.said()}") from None
+        assert code == 0, self.said()
 
     def end(self) -> None:
         """Kill it where it is still there."""
@@ -129,9 +180,12 @@ class Life:
 
 
 @contextmanager
-def started(settings: list[str], kill_at: str | None = None) -> Iterator[Life]:
-    """Run the service, that is killed at the end in any case."""
-    life = Life(settings, kill_at)
+def started(settings: Sequence[str], kill_at: str | None = None) -> Iterator[Life]:
+    """Run the service, that is killed at the end in any case.
+
+    `kill_at` is a step, and the commits before it, as `tests.killable` has it.
+    """
+    life = Life(settings, () if kill_at is None else ("tests.killable", kill_at))
     try:
         yield life
     finally:
@@ -140,21 +194,70 @@ def started(settings: list[str], kill_at: str | None = None) -> Iterator[Life]:
 
 def finish(life: Life, connection: KafkaSettings, name: str, topic: str, patience: float) -> None:
     """Wait until all that was written is observed and committed, and stop the process."""
-    deadline = time.monotonic() + patience
+    finish_all([life], connection, name, topic, patience)
+
+
+def finish_all(
+    lives: Sequence[Life], connection: KafkaSettings, name: str, topic: str, patience: float
+) -> None:
+    """Wait until processes have observed and committed all that was written; stop them.
+
+    Of workers, all shards must be somebody's: what waits for a shard of one that was stopped
+    before shows in nobody's metrics.
+    """
+    quiet_since = time.monotonic()
+    deadline = quiet_since + patience
     while True:
-        seen = life.metrics()
-        waiting = seen.get("streamdrift_pending_events", -1)
+        waiting = [_waiting(life) for life in lives]
+        done = False
         # Brokers that have just come back may not be ready to tell.
         with suppress(RetriableError):
-            if waiting == 0 and read_to(connection, name, topic) == ends(connection, topic):
-                break
-        assert life.process.poll() is None, life.said()
-        assert time.monotonic() < deadline, f"not all read: {waiting} wait\n{life.said()}"
+            done = (
+                not any(waiting)
+                and read_to(connection, name, topic) == ends(connection, topic)
+                and _all_owned(lives)
+            )
+        if not done:
+            quiet_since = time.monotonic()
+        # The last alerts are made of what was let go last, and metrics may be a second old.
+        if time.monotonic() - quiet_since >= _QUIET:
+            break
+        said = "\n".join(life.said() for life in lives)
+        assert all(life.process.poll() is None for life in lives), said
+        assert time.monotonic() < deadline, f"not all read: {waiting} wait\n{said}"
         time.sleep(0.5)
-    # The last alerts are made of what was let go last.
-    time.sleep(1.5)
-    life.process.terminate()
-    assert life.process.wait(timeout=30) == 0, life.said()
+    for life in lives:
+        life.process.terminate()
+    for life in lives:
+        life.leave()
+
+
+def hand_journal(connection: KafkaSettings, name: str, calm: Sequence[str]) -> int:
+    """Give an undisturbed run what order a deployment has journaled, as that is an input.
+
+    Return how many floors these are.
+    """
+    settings = load_settings(None, calm)
+    ensure_topics(connection, topic_needs(settings), create=True)
+    with closing(KafkaLog(connection)) as log, closing(Outbox(connection)) as outbox:
+        log.write_to(outbox)
+        floors = read_journal(log, name, f"{name}.journal").floors
+        write_floors(log, settings.name, settings.state.journal, floors)
+        log.flush()
+    return len(floors)
+
+
+def _waiting(life: Life) -> float:
+    """Return what a process has not read, or not observed yet; -1 where it does not say."""
+    seen = life.metrics()
+    parts = ("streamdrift_pending_events", "streamdrift_lag_messages")
+    return -1.0 if parts[0] not in seen else sum(seen.get(part, 0.0) for part in parts)
+
+
+def _all_owned(lives: Sequence[Life]) -> bool:
+    """Tell whether the shards are all somebody's; one process alone has them always."""
+    shards = lives[0].shards
+    return not shards or sum(life.assigned("detect") for life in lives) == shards
 
 
 def read_to(connection: KafkaSettings, name: str, topic: str) -> Mapping[int, int]:

@@ -3,19 +3,30 @@
 python -m tests.exported FILE
 
 writes what is kept as `tests/unit/fixtures/state-export-N.sds`, N being the file's format.
-Files of older formats are kept as they are: they must stay readable.
+Files of older formats are kept as they are: they must stay readable. (Format 1 was never
+released: it is refused.)
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from streamdrift.assembly import fingerprint, make_pipeline
 from streamdrift.config import Settings
-from streamdrift.records import Floor, Partition
-from streamdrift.state import Ownership, Published, TopicStore, encode
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import Floor, Partition, State
+from streamdrift.state import (
+    Ownership,
+    Published,
+    Saved,
+    Stored,
+    TopicStore,
+    decode,
+    encode,
+)
 from streamdrift.state.archive import Archive, pack, take
 from streamdrift.state.log import Log, MemoryLog
 from tests.messages import messages
@@ -23,6 +34,7 @@ from tests.messages import messages
 START = 1_767_225_600
 _EVENTS = 1_500
 _DRIFT = 1_000
+SHARDS = 3
 FLOOR = Floor(Partition("predictions", 1), 5, 77)
 
 
@@ -34,11 +46,12 @@ def settings(name: str = "one") -> Settings:
             "source": {"predictions": ["predictions"]},
             "state": {"topic": "state", "journal": "journal"},
             "models": {"*": {"reference": {"events": 400}, "incidents": {"gather": "10s"}}},
+            "shards": SHARDS,
         }
     )
 
 
-def snapshot() -> bytes:
+def snapshots() -> dict[int, bytes]:
     """Return a state: one model that drifts, and one that is collected still."""
     numbers = np.random.default_rng(5).normal(size=_EVENTS)
     numbers[_DRIFT:] += 2
@@ -56,12 +69,31 @@ def snapshot() -> bytes:
     pipeline = make_pipeline(settings())
     pipeline.feed(messages(values, partition=Partition("predictions", 0)))
     pipeline.release()
-    return encode({"settings": fingerprint(settings()), "pipeline": pipeline.snapshot()})
+    return encoded(pipeline)
 
 
-def store(log: Log, name: str = "one") -> TopicStore:
+def encoded(pipeline: Pipeline) -> dict[int, bytes]:
+    """Return the snapshots of all shards, as the service stores them."""
+    about = {"settings": fingerprint(settings())}
+    return {
+        shard: encode({**about, **pipeline.snapshot(shard)})
+        for shard in range(pipeline.monitor.count)
+    }
+
+
+def decoded(snapshots: Mapping[int, Saved]) -> dict[int, State]:
+    """Return the states that snapshots hold."""
+    return {shard: decode(saved.snapshot) for shard, saved in snapshots.items()}
+
+
+def contents(stored: Stored) -> dict[int, bytes]:
+    """Return the snapshots that were loaded."""
+    return {shard: saved.snapshot for shard, saved in stored.snapshots.items()}
+
+
+def store(log: Log, name: str = "one", shards: int = SHARDS) -> TopicStore:
     """Return the store of a deployment in the topics of `settings`."""
-    return TopicStore(log, name, "state", "journal")
+    return TopicStore(log, name, "state", "journal", shards)
 
 
 def fill(log: Log, name: str = "one", owner: str = "host/1") -> None:
@@ -69,7 +101,7 @@ def fill(log: Log, name: str = "one", owner: str = "host/1") -> None:
     Ownership(name, "journal", owner).claim(log)
     log.flush()
     filled = store(log, name)
-    filled.save(snapshot())
+    filled.save(snapshots())
     filled.journal([FLOOR], Published(frozenset({"a", "b"}), {FLOOR.partition: 4}))
     filled.flush()
 
@@ -78,7 +110,7 @@ def exported() -> Archive:
     """Return the archive of such a deployment."""
     log = MemoryLog()
     fill(log)
-    archive = take(log, "one", "state", "journal")
+    archive = take([store(log)])
     assert archive is not None
     return archive
 

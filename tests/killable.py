@@ -15,7 +15,6 @@ from streamdrift.errors import StreamdriftError
 
 STEPS = (
     "loaded",
-    "guarded",
     "begun",
     "alerts written",
     "letters written",
@@ -23,21 +22,24 @@ STEPS = (
     "chunk written",
     "chunks durable",
     "manifest written",
-    "manifest durable",
+    "manifests durable",
     "acknowledged",
+    "offsets sent",
     "committed",
 )
 """All there are in a commit with a snapshot; the first is in the recovery."""
+OF_WORKERS = (*STEPS, "frames written", "steps written")
+"""Those of both roles of a worker."""
 
 
 def main() -> None:
     at, _, commits = sys.argv[1].partition(":")
-    assert at in STEPS
+    assert at in OF_WORKERS
     left = int(commits)
 
     def step(name: str) -> None:
         nonlocal left
-        assert name in STEPS, f"{name} is missing in STEPS"
+        assert name in OF_WORKERS, f"{name} is missing in STEPS"
         if name == at and left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= name == "committed"

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -44,6 +45,15 @@ def fetch_jars() -> Path:
     if (JARS / "complete").exists():
         return JARS
     JARS.mkdir(parents=True, exist_ok=True)
+    with (JARS / "lock").open("w") as lock:
+        # Test processes run side by side: one fetches, the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (JARS / "complete").exists():
+            _fetch_jars()
+    return JARS
+
+
+def _fetch_jars() -> None:
     command = ["mvn", "--batch-mode", "--quiet", "--file", str(POM)]
     command += ["dependency:copy-dependencies", f"-DoutputDirectory={JARS}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -51,7 +61,6 @@ def fetch_jars() -> Path:
         tail = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise UnavailableError(f"Maven could not fetch Apache Kafka's jars: {' '.join(tail)}")
     (JARS / "complete").touch()
-    return JARS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ def broker_restart(options: Options) -> Report:
     node = RealKafka(options.folder)
     with (
         up(node),
-        Trial(node.bootstrap, "restart", seed=options.seed) as trial,
+        Trial(node.bootstrap, "restart", seed=options.seed, workers=options.workers) as trial,
         trial.life() as life,
     ):
         for _ in range(options.times):
@@ -20,7 +20,7 @@ def broker_restart(options: Options) -> Report:
             trial.fault()
             node.stop()
             node.start()
-            trial.fault_ended()
+            trial.fault_ended(life)
             trial.wait_for_commits(life, 3)
         return trial.end(life)
 
@@ -33,7 +33,7 @@ def broker_loss(options: Options) -> Report:
     cluster = KafkaCluster(options.folder)
     with (
         up(cluster),
-        Trial(cluster.bootstrap, "loss", seed=options.seed) as trial,
+        Trial(cluster.bootstrap, "loss", seed=options.seed, workers=options.workers) as trial,
         trial.life() as life,
     ):
         for turn in range(options.times):
@@ -41,7 +41,7 @@ def broker_loss(options: Options) -> Report:
             node = cluster.nodes[turn % len(cluster.nodes)]
             trial.fault()
             node.stop(kill=True)
-            trial.fault_ended()
+            trial.fault_ended(life)
             trial.wait_for_commits(life, 3)
             time.sleep(10)
             node.start()
@@ -51,12 +51,16 @@ def broker_loss(options: Options) -> Report:
 def all_gone(options: Options) -> Report:
     """All brokers are killed, and come back after a minute."""
     node = RealKafka(options.folder)
-    with up(node), Trial(node.bootstrap, "gone", seed=options.seed) as trial, trial.life() as life:
+    with (
+        up(node),
+        Trial(node.bootstrap, "gone", seed=options.seed, workers=options.workers) as trial,
+        trial.life() as life,
+    ):
         trial.wait_for_commits(life, 20)
         trial.fault()
         node.stop(kill=True)
         time.sleep(options.gone)
         node.start()
-        trial.fault_ended()
+        trial.fault_ended(life)
         trial.wait_for_commits(life, 3)
         return trial.end(life)

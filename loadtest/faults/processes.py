@@ -4,6 +4,9 @@ import random
 import signal
 import time
 
+import psutil
+
+from loadtest.faults import child
 from loadtest.faults.scenario import Options, up
 from loadtest.faults.trial import Report, Trial
 from streamdrift.errors import FencedError
@@ -11,6 +14,8 @@ from tests.killable import STEPS
 from tests.real_kafka import RealKafka
 
 _PATIENCE = 60.0
+_AMID = ("acknowledged", "offsets sent", "chunks durable", "manifests durable")
+"""Steps at which records of a transaction are with the brokers."""
 
 
 def killed(options: Options) -> Report:
@@ -25,7 +30,8 @@ def killed(options: Options) -> Report:
             if kill % 2 == 0:
                 step = STEPS[kill // 2 % len(STEPS)]
                 commits = 0 if step == "loaded" else chance.randint(1, 5)
-                with trial.life(f"{step}:{commits}") as life:
+                command = ("tests.killable", f"{step}:{commits}")
+                with trial.life(command=command) as life:
                     assert life.process.wait(_PATIENCE) == -signal.SIGKILL, life.said()
                     trial.fault()
             else:
@@ -45,7 +51,7 @@ def stopped(options: Options) -> Report:
     node = RealKafka(options.folder)
     with (
         up(node),
-        Trial(node.bootstrap, "stopped", seed=options.seed) as trial,
+        Trial(node.bootstrap, "stopped", seed=options.seed, workers=options.workers) as trial,
         trial.life() as life,
     ):
         for _ in range(options.times):
@@ -54,7 +60,38 @@ def stopped(options: Options) -> Report:
             life.process.send_signal(signal.SIGSTOP)
             time.sleep(options.stopped)
             life.process.send_signal(signal.SIGCONT)
+            trial.fault_ended(life)
+            trial.wait_for_commits(life, 3)
+        return trial.end(life)
+
+
+def transaction_timeout(options: Options) -> Report:
+    """Let the brokers abort a transaction while the service is stopped right inside of it.
+
+    At steps of a commit with records in the transaction, in turn; it goes on once the brokers
+    say that the transaction is aborted, and must not call it committed.
+    """
+    node = RealKafka(options.folder)
+    steps = [_AMID[turn % len(_AMID)] for turn in range(options.times)]
+    plan = ",".join(f"{step}:15" for step in steps)
+    with (
+        up(node),
+        Trial(node.bootstrap, "timed-out", seed=options.seed) as trial,
+        trial.life(command=("loadtest.faults.child", "--stop-at", plan)) as life,
+    ):
+        inside, process = trial.inside(), psutil.Process(life.process.pid)
+        for turn, step in enumerate(steps, 1):
+            life.wait_for(f"{child.STOPPED} {step}", _PATIENCE, times=steps[:turn].count(step))
+            inside.wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "stopped")
+            state = inside.transaction()
+            assert state == "Ongoing", f"the transaction is {state} at: {step}"
+            committed = len(trial.commits(life))
+            trial.fault()
+            inside.wait_for(lambda: inside.transaction() == "CompleteAbort", "aborted")
+            life.process.send_signal(signal.SIGCONT)
             trial.fault_ended()
+            life.wait_for("connection lost", _PATIENCE, times=turn)
+            assert len(trial.commits(life)) == committed, f"called a success: {life.said()}"
             trial.wait_for_commits(life, 3)
         return trial.end(life)
 
@@ -65,7 +102,10 @@ def taken_over(options: Options) -> Report:
     The fault ends as the second process is started.
     """
     node = RealKafka(options.folder)
-    with up(node), Trial(node.bootstrap, "taken-over", seed=options.seed) as trial:
+    with (
+        up(node),
+        Trial(node.bootstrap, "taken-over", seed=options.seed, workers=options.workers) as trial,
+    ):
         for _ in range(options.times):
             with trial.life() as zombie:
                 trial.wait_for_commits(zombie, 20)

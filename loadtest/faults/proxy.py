@@ -7,19 +7,22 @@ from types import TracebackType
 from typing import Self
 
 _BLOCK = 65_536
+_TICK = 0.05
 
 
 class Proxy:
     """Forwards connections to `target_port`, on a thread of its own.
 
     While it is `cut`, bytes are swallowed and connections are taken without an answer, as
-    when a cable is pulled: nobody is told. `delay` is in seconds per block of bytes, each way.
+    when a cable is pulled: nobody is told. `delay` is in seconds per block of bytes, each way;
+    `rate` are the bytes a second that each connection gets through to the target.
     """
 
     def __init__(self, port: int, target_port: int) -> None:
         self.port = port
         self._target_port = target_port
         self.delay = 0.0
+        self.rate: float | None = None
         self._cut = False
         self._streams: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -77,17 +80,29 @@ class Proxy:
             writer.transport.abort()
             return
         self._streams.add(back)
-        await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+        await asyncio.gather(self._pass(reader, back, up=True), self._pass(there, writer, up=False))
         for stream in (writer, back):
             self._streams.discard(stream)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool
+    ) -> None:
         with suppress(OSError):
             while block := await reader.read(_BLOCK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
+                if up:
+                    await self._hold_up(len(block))
                 if not self._cut:
                     writer.write(block)
                     await writer.drain()
         with suppress(OSError):
             writer.close()
+
+    async def _hold_up(self, size: int) -> None:
+        """Return when so many bytes may have passed, or at once where the limit is lifted."""
+        left = float(size)
+        while (rate := self.rate) is not None and left > 0:
+            seconds = min(_TICK, left / rate)
+            await asyncio.sleep(seconds)
+            left -= rate * seconds

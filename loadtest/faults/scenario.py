@@ -23,6 +23,10 @@ class Options:
     gone: float = 60.0
     cut: float = 20.0
     slow: float = 20.0
+    minutes: float = 20.0
+    """Length of the soak, without its end."""
+    workers: int = 1
+    """Processes that share the work; of several, each is in `mode: distributed`."""
 
 
 Scenario = Callable[[Options], Report]

@@ -3,42 +3,39 @@
 import itertools
 import math
 import statistics
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from loadtest.faults.counted import counted
+from loadtest.faults.feeder import Feeder
+from loadtest.faults.inside import Coordinates, Inside
 from loadtest.faults.verdict import Verdict, compare
-from streamdrift.assembly import make_pipeline, topic_needs
-from streamdrift.config import Settings, load_settings
-from streamdrift.errors import ConnectionsError
+from loadtest.faults.watched import Growth, Watched
+from streamdrift.config import load_settings
 from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import Outbox
-from streamdrift.state import TopicStore, decode
-from streamdrift.state.journal import read_journal, write_floors
-from streamdrift.state.kafka import KafkaLog
 from streamdrift.topics import TopicNeed, ensure_topics
-from streamdrift.trees import tree
 from tests.exactly_once import (
-    CYCLE,
     PARTITIONS,
     Life,
     ends,
     events,
     finish,
+    finish_all,
+    hand_journal,
     letters,
-    produce,
     published,
     settings_of,
     started,
 )
 
-_LOOK_EVERY = 0.1
-_SEND_EVERY = 0.1
+DISTRIBUTED = ("mode=distributed", "shards=8", "worker.session=6s")
 _PATIENCE = 180.0
+_FIRST = "w0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +56,21 @@ class Report:
     woken: int
     """Floors: what idle partitions brought later was kept behind what had been published."""
     stall: float
-    """The longest time without a commit while events waited."""
+    """The longest time without a commit of any process while events waited."""
     resumed: tuple[float, ...]
     """From the end of each fault to the first commit after it, if events waited."""
+    growth: tuple[Growth, ...]
+    """Of the lives that were long enough to tell."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything is as in the undisturbed run."""
+        return self.verdict.equal and self.counted == self.events
 
     @property
     def flawless(self) -> bool:
-        """Whether everything is as in the undisturbed run."""
-        return self.verdict.equal and self.counted == self.events
+        """Whether everything is as in the undisturbed run, and nothing grew."""
+        return self.equal and all(each.flat for each in self.growth)
 
     @property
     def median(self) -> float:
@@ -77,33 +81,14 @@ class Report:
         return max(self.resumed, default=math.nan)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """Moments, on the clock that never jumps, in the order they were seen."""
-
-    fed: list[float] = field(default_factory=list)
-    commits: list[float] = field(default_factory=list)
-    decoded: dict[Life, int] = field(default_factory=dict)
-
-    def since(self, start: float) -> float:
-        """Return when there was something to commit, from `start` on."""
-        last = max((at for at in self.commits if at <= start), default=0.0)
-        waiting = next((at for at in self.fed if at > last), math.inf)
-        return max(start, waiting)
-
-    def next_commit(self, start: float) -> float:
-        return next((at for at in self.commits if at > start), math.inf)
-
-    def stalls(self) -> Iterator[float]:
-        for before, after in itertools.pairwise(self.commits):
-            yield max(0.0, after - self.since(before))
-
-
 class Trial:
-    """A topic that is fed `rate` events a second, and a deployment that reads it.
+    """A topic that is fed, and a deployment of one process or several that reads it.
 
     `direct` is how the feeder and the comparison reach the brokers, `servers` how the service
-    does. With `pause` the feeder rests for so many seconds after every tenth second.
+    does. `stream` is what is fed, `rate` events a second; with `pause` the feeder rests for so
+    many seconds after every tenth second. `options` are settings of the deployment alone: the
+    undisturbed run does without. Of several `workers`, all but the one that a scenario has in
+    `life` are started here, and live as long as the trial.
     """
 
     def __init__(
@@ -115,23 +100,30 @@ class Trial:
         seed: int = 1,
         rate: int = 500,
         pause: float = 0.0,
+        stream: Iterator[tuple[int, bytes]] | None = None,
+        options: Sequence[str] = (),
+        workers: int = 1,
     ) -> None:
         self.direct = KafkaSettings(bootstrap_servers=direct, bootstrap_timeout=5_000_000)
         self.name = name
         self.topic = f"{name}-predictions"
-        self.settings = settings_of(servers or direct, name, self.topic)
+        self.settings = [*settings_of(servers or direct, name, self.topic), *options]
+        self._workers = workers
+        self._beside: list[Life] = []
+        self._stack = ExitStack()
+        if workers > 1:
+            self.settings += DISTRIBUTED
         self.faults: list[float] = []
-        self._seen = _Seen()
-        self._ended: list[float] = []
-        self._events = events(seed)
-        self._fed = 0
-        self._rate, self._pause = rate, pause
-        self._enough = threading.Event()
-        self._feeder = threading.Thread(target=self._feed, name="feeder", daemon=True)
+        self._watched: list[Watched] = []
+        self._ended: list[tuple[float, Life | None]] = []
+        stream = events(seed) if stream is None else stream
+        self._feeder = Feeder(self.direct, self.topic, stream, rate, pause)
 
     def __enter__(self) -> Self:
         ensure_topics(self.direct, [TopicNeed(self.topic, "events", (), PARTITIONS)], create=True)
         self._feeder.start()
+        for number in range(1, self._workers):
+            self._beside.append(self._stack.enter_context(self.life(f"w{number}")))
         return self
 
     def __exit__(
@@ -140,95 +132,81 @@ class Trial:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._enough.set()
+        self._feeder.stop()
+        self._stack.close()
 
-    # What is fed.
-
-    def _feed(self) -> None:
-        started_at, part = time.monotonic(), round(self._rate * _SEND_EVERY)
-        outbox: Outbox | None = None
-        while not self._enough.is_set():
-            chosen = list(itertools.islice(self._events, part))
-            outbox = self._send(outbox, chosen)
-            self._enough.wait(_SEND_EVERY)
-            if self._pause and time.monotonic() - started_at > 10:
-                self._enough.wait(self._pause)
-                started_at = time.monotonic()
-        if outbox is not None:
-            outbox.close()
-
-    def _send(self, outbox: Outbox | None, chosen: list[tuple[int, bytes]]) -> Outbox | None:
-        """Write events, however often that takes: both runs read what then is there."""
-        while True:
-            try:
-                outbox = outbox or Outbox(self.direct)
-                for partition, value in chosen:
-                    outbox.send(self.topic, value, partition=partition)
-                outbox.flush()
-            except ConnectionsError:
-                if outbox is not None:
-                    outbox.close()
-                outbox = None
-                time.sleep(0.5)
-            else:
-                self._fed += len(chosen)
-                self._seen.fed.append(time.monotonic())
-                return outbox
-
-    # What is watched.
+    # What lives, and is watched.
 
     @contextmanager
-    def life(self, kill_at: str | None = None) -> Iterator[Life]:
-        """Run one process of the deployment, watched for its commits."""
-        over = threading.Event()
-        with started(self.settings, kill_at) as life:
-            watcher = threading.Thread(target=self._watch, args=(life, over), daemon=True)
-            watcher.start()
-            try:
-                yield life
-            finally:
-                over.set()
-                watcher.join()
+    def life(
+        self,
+        instance: str | None = None,
+        *,
+        command: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Life]:
+        """Run one process of the deployment, watched for its commits, beside others or alone.
 
-    def _watch(self, life: Life, over: threading.Event) -> None:
-        commits = 0.0
-        while not over.wait(_LOOK_EVERY):
-            seen = life.metrics(timeout=0.5)
-            if seen.get("streamdrift_commit_seconds_count", 0.0) > commits:
-                commits = seen["streamdrift_commit_seconds_count"]
-                self._seen.commits.append(time.monotonic())
-            if "streamdrift_events_total" in seen:
-                self._seen.decoded[life] = int(seen["streamdrift_events_total"])
+        `command` and `environment` are those of `Life`. It is killed at the end where it is
+        still there.
+        """
+        if instance is None and self._workers > 1:
+            instance = _FIRST
+        own = [] if instance is None else [f"instance={instance}"]
+        life = Life([*self.settings, *own], command, environment)
+        watched = Watched(life)
+        self._watched.append(watched)
+        try:
+            yield life
+        finally:
+            watched.end()
+            life.end()
+
+    def commits(self, life: Life | None = None) -> list[float]:
+        """Return when a process committed, or any of them, in order."""
+        chosen = [each for each in self._watched if life is None or each.life is life]
+        return sorted(at for each in chosen for at in each.commits)
 
     def wait_for_commits(self, life: Life, count: int, patience: float = _PATIENCE) -> None:
-        """Return when so many more commits were seen; raise AssertionError where they are not."""
-        wanted = len(self._seen.commits) + count
+        """Return when `life`, and each beside it, has done so many more.
+
+        Raises AssertionError where one does not.
+        """
+        wanted = {each: len(self.commits(each)) + count for each in (life, *self._beside)}
         deadline = time.monotonic() + patience
-        while len(self._seen.commits) < wanted:
-            assert life.process.poll() is None, life.said()
-            assert time.monotonic() < deadline, f"no commit for {patience} s\n{life.said()}"
+        while missing := [each for each, to in wanted.items() if len(self.commits(each)) < to]:
+            for each in missing:
+                assert each.process.poll() is None, each.said()
+                assert time.monotonic() < deadline, f"no commit for {patience} s\n{each.said()}"
             time.sleep(0.05)
 
     def fault(self) -> None:
         """Say that a fault begins."""
         self.faults.append(time.monotonic())
 
-    def fault_ended(self) -> None:
-        """Say that the last fault is over: from now on the service may resume."""
-        self._ended.append(time.monotonic())
+    def fault_ended(self, life: Life | None = None) -> None:
+        """Say that the last fault is over: from now on the service, or `life`, may resume.
+
+        It has resumed when that commits, or any process, and every one that lives beside too.
+        """
+        self._ended.append((time.monotonic(), life))
+
+    def inside(self) -> Inside:
+        """Return what the brokers say: of several workers, of the one that `life` has."""
+        if self._workers == 1:
+            return Inside(self.direct, dict.fromkeys(Coordinates, self.name))
+        transaction, group = f"{self.name}/{_FIRST}/detect", f"{self.name}.detect"
+        return Inside(self.direct, {Coordinates.TRANSACTION: transaction, Coordinates.GROUP: group})
 
     # What is compared.
 
-    def end(self, life: Life) -> Report:
-        """Feed the cycle to its end, let all of it be observed, and compare."""
-        self._enough.set()
-        self._feeder.join(_PATIENCE)
-        rest = list(itertools.islice(self._events, -self._fed % CYCLE))
-        produce(self.direct, self.topic, rest)
-        finish(life, self.direct, self.name, self.topic, _PATIENCE)
+    def end(self, *lives: Life) -> Report:
+        """Feed the cycle to its end, let the processes observe all of it, and compare."""
+        self._feeder.end(_PATIENCE)
+        finish_all([*lives, *self._beside], self.direct, self.name, self.topic, _PATIENCE)
         calm = f"{self.name}-calm"
         settings = settings_of(self.direct.bootstrap_servers, calm, self.topic)
-        floors = self._hand_journal(load_settings(None, settings))
+        floors = hand_journal(self.direct, self.name, settings)
         with started(settings) as undisturbed:
             finish(undisturbed, self.direct, calm, self.topic, _PATIENCE)
         bad = letters(self.direct, calm)
@@ -238,40 +216,41 @@ class Trial:
             bad,
             letters(self.direct, self.name),
         )
-        edges = [0.0, *self.faults]
+        commits, edges = self.commits(), [0.0, *self.faults]
         return Report(
             faults=len(self.faults),
             verdict=verdict,
             events=sum(ends(self.direct, self.topic).values()) - len(bad),
-            counted=self._counted(),
-            decoded=sum(self._seen.decoded.values()),
+            counted=counted(self.direct, load_settings(None, self.settings)),
+            decoded=sum(each.decoded for each in self._watched),
             commits=tuple(
-                sum(first < at <= last for at in self._seen.commits)
+                sum(first < at <= last for at in commits)
                 for first, last in itertools.pairwise(edges)
             ),
             woken=floors,
-            stall=max(self._seen.stalls(), default=0.0),
-            resumed=tuple(
-                self._seen.next_commit(end) - self._seen.since(end) for end in self._ended
-            ),
+            stall=max(self._stalls(commits), default=0.0),
+            resumed=tuple(self._resumed(life, end) for end, life in self._ended),
+            growth=tuple(found for each in self._watched if (found := each.growth()) is not None),
         )
 
-    def _hand_journal(self, calm: Settings) -> int:
-        """Give the undisturbed run the floors of this one: the clock's verdicts are an input."""
-        ensure_topics(self.direct, topic_needs(calm), create=True)
-        with closing(KafkaLog(self.direct)) as log, closing(Outbox(self.direct)) as outbox:
-            log.write_to(outbox)
-            floors = read_journal(log, self.name, f"{self.name}.journal").floors
-            write_floors(log, calm.name, calm.state.journal, floors)
-            log.flush()
-        return len(floors)
+    def _stalls(self, commits: Sequence[float]) -> Iterator[float]:
+        for before, after in itertools.pairwise(commits):
+            yield max(0.0, after - self._since(commits, before))
 
-    def _counted(self) -> int:
-        settings = load_settings(None, self.settings)
-        with closing(KafkaLog(self.direct)) as log:
-            store = TopicStore(log, self.name, settings.state.topic, settings.state.journal)
-            snapshot = store.load().snapshot
-        assert snapshot is not None
-        pipeline = make_pipeline(settings)
-        pipeline.restore(tree(decode(snapshot), "pipeline"))
-        return sum(version.events for version in pipeline.monitor.versions())
+    def _resumed(self, life: Life | None, end: float) -> float:
+        """Return the seconds from `end` on until all who must have committed."""
+        return max(
+            _after(commits, end) - self._since(commits, end)
+            for commits in map(self.commits, (life, *self._beside))
+        )
+
+    def _since(self, commits: Sequence[float], start: float) -> float:
+        """Return when there was something to commit, from `start` on."""
+        last = bisect_right(commits, start) - 1
+        return max(start, _after(self._feeder.moments, commits[last] if last >= 0 else 0.0))
+
+
+def _after(moments: Sequence[float], start: float) -> float:
+    """Return the first of sorted moments that is later, infinity where none is."""
+    place = bisect_right(moments, start)
+    return moments[place] if place < len(moments) else math.inf

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 from tests.exactly_once import Alerts
@@ -22,6 +23,8 @@ class Verdict:
     """Those with the id of an expected one, and another content."""
     letters: int
     """Dead letters missing, doubled or unexpected."""
+    difference: str = field(default="", compare=False)
+    """The first alert that is not the expected one, and both."""
 
     @property
     def equal(self) -> bool:
@@ -50,7 +53,16 @@ def compare(
     wanted, there = Counter(expected_letters), Counter(found_letters)
     totals = [sum(column) for column in zip(*parts, strict=True)] or [0] * 7
     odd = ((wanted - there) + (there - wanted)).total()
-    return Verdict(*[*totals, odd])
+    return replace(Verdict(*[*totals, odd]), difference=_difference(expected, found))
+
+
+def _difference(expected: Alerts, found: Alerts) -> str:
+    for model in sorted({*expected, *found}):
+        pairs = zip_longest(expected.get(model, []), found.get(model, []))
+        for place, (wanted, there) in enumerate(pairs):
+            if wanted != there:
+                return f"{model}, alert {place}:\nexpected {wanted}\nfound {there}"
+    return ""
 
 
 def _compare(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> tuple[int, ...]:

@@ -17,9 +17,9 @@ from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError
-from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Floor, Partition
 from streamdrift.replay import Publish, Tally, history, replay
+from streamdrift.sharded import Shards
 from streamdrift.sinks.file import StreamSink, written_anew
 from streamdrift.sources import SourceSettings, TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
@@ -85,7 +85,7 @@ def parse_topic(source: str) -> TopicRange:
 
 class _Replayed(NamedTuple):
     tally: Tally
-    monitor: Monitor
+    monitor: Shards
     remarks: tuple[str, ...] = ()
     """What else the summary must say."""
 

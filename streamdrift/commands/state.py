@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from streamdrift.assembly import fingerprint, state_needs
+from streamdrift.assembly import fingerprint, open_store, open_stores, state_needs
 from streamdrift.commands.state_output import (
     listing_document,
     overview_document,
@@ -17,7 +17,7 @@ from streamdrift.commands.state_output import (
     print_overview,
 )
 from streamdrift.config import Settings
-from streamdrift.deployment import Deployment
+from streamdrift.deployment import Deployment, after_reset
 from streamdrift.errors import (
     ConnectionsError,
     InputError,
@@ -27,10 +27,12 @@ from streamdrift.errors import (
 )
 from streamdrift.logs import set_up_logs
 from streamdrift.overview import overview
+from streamdrift.pipeline import oldest
 from streamdrift.records import State
-from streamdrift.service import changed_settings
+from streamdrift.recovery import changed_settings
+from streamdrift.resharding import reshard
 from streamdrift.sinks.file import written_anew
-from streamdrift.state import TopicStore, decode
+from streamdrift.state import Saved, TopicStore, decode, encode
 from streamdrift.state.archive import Archive, pack, put, take, unpack
 from streamdrift.state.catalog import list_deployments
 from streamdrift.state.journal import Journaled
@@ -39,6 +41,7 @@ from streamdrift.state.log import Log
 from streamdrift.state.ownership import last_claims
 from streamdrift.topics import Right, TopicNeed, inspect_topics
 from streamdrift.trees import tree
+from streamdrift.workers.offline import reset_workers, reshard_workers
 
 
 def run_ls(settings: Settings, *, as_json: bool) -> None:
@@ -64,10 +67,10 @@ def run_show(
     if file is None:
         with open_log(settings) as log:
             archive = _take(log, settings)
-        state = decode(archive.snapshot)
+        states = _decode(archive)
     else:
-        archive, state = _read(file)
-    found = overview(state, archive.since.published, model)
+        archive, states = _read(file)
+    found = overview(states, archive.since.published, model)
     if model is not None and not (found.versions or found.incidents or found.alerts):
         raise StateError(
             f"the state holds no model {model!r}", "without --model, all that it holds is shown"
@@ -80,10 +83,10 @@ def run_show(
 
 
 def run_export(settings: Settings, file: Path) -> None:
-    """Write the last whole snapshot of the deployment into `file`, which is replaced."""
+    """Write the last whole snapshots of the deployment into `file`, which is replaced."""
     with open_log(settings) as log:
         archive = _take(log, settings)
-    decode(archive.snapshot)  # What could not be imported is not worth keeping.
+    _decode(archive)  # What could not be imported is not worth keeping.
     data = pack(archive)
     with written_anew(file) as stream:
         try:
@@ -99,12 +102,21 @@ def run_import(settings: Settings, file: Path, *, force: bool) -> None:
     Raises InputError where the file cannot be used, StateError where the settings do not
     fit it, or where there is state already and no `force`.
     """
-    archive, state = _read(file)
-    changed = changed_settings(tree(state, "settings"), fingerprint(settings))
+    archive, states = _read(file)
+    # The state of one process has the ordering in it, that of workers where its exchange was.
+    if settings.mode == "distributed" or not all("ordering" in each for each in states.values()):
+        raise StateError(
+            "the state of several workers goes on from their exchange, which no file has",
+            "import where mode is standalone, what was exported where it was standalone",
+        )
+    changed = changed_settings(tree(oldest(states), "settings"), fingerprint(settings))
+    if len(states) != settings.shards:
+        changed.append(f"shards: {len(states)} -> {settings.shards}")
     if changed:
         raise StateError(
             f"the state in {file} does not fit the settings: " + "; ".join(changed),
-            "import it with the settings it was made with",
+            "import it with the settings it was made with; `streamdrift state reshard` changes "
+            "the number of shards afterwards",
         )
     set_up_logs("warning")
     Deployment(settings).change_state(lambda store: put(archive, store, force=force))
@@ -113,11 +125,13 @@ def run_import(settings: Settings, file: Path, *, force: bool) -> None:
 
 def run_reset(settings: Settings, *, yes: bool) -> None:
     """Forget the state of the deployment, and fence whoever runs it."""
-    with open_log(settings) as log:
-        kept = {each.deployment for each in list_deployments(log, settings.state.topic)}
-        if settings.name not in kept and _store(log, settings).since(0) == Journaled():
-            raise _nothing(settings)
-    question = f"forget the state of {settings.name}, with all references"
+    if settings.mode == "standalone":
+        with open_log(settings) as log:
+            _check_mode(log, settings)
+            kept = {each.deployment for each in list_deployments(log, settings.state.topic)}
+            if settings.name not in kept and open_store(log, settings).since(0) == Journaled():
+                raise _nothing(settings)
+    question = f"forget the state of {settings.name}, with all references ({after_reset(settings)})"
     if not yes and not sys.stdin.isatty():
         raise SettingsError(
             f"not done, as there is no terminal to ask on: {question}?", "say so with --yes"
@@ -125,8 +139,57 @@ def run_reset(settings: Settings, *, yes: bool) -> None:
     if not yes:
         typer.confirm(f"{question}?", abort=True)
     set_up_logs("warning")
-    Deployment(settings).change_state(TopicStore.reset)
-    typer.echo(f"the state of {settings.name} is forgotten")
+    if settings.mode == "distributed":
+        _say_waiting("for their groups to notice")
+        reset_workers(settings)
+    else:
+        Deployment(settings).change_state(TopicStore.reset)
+    typer.echo(f"the state of {settings.name} is forgotten: {after_reset(settings)}")
+
+
+def run_reshard(settings: Settings, shards: int) -> None:
+    """Divide the state of the deployment, which is stopped, into another number of shards.
+
+    Raises StateError where it has that already, where its shards are not of the same moment,
+    or where a process still writes to it.
+    """
+    if settings.mode == "distributed" and settings.shards != shards:
+        set_up_logs("warning")
+        _say_waiting("for the shards to take what is in the exchange")
+        reshard_workers(settings, shards)
+        typer.echo(_resharded(settings, settings.shards, shards))
+        return
+    with open_log(settings) as log:
+        archive = _take(log, settings)
+    if len(archive.snapshots) == shards:
+        raise StateError(f"the state of {settings.name} has {shards} shards already")
+    divided = {
+        shard: Saved(encode(state), archive.sequence, archive.journal)
+        for shard, state in reshard(_decode(archive), shards).items()
+    }
+
+    def change(store: TopicStore) -> None:
+        if store.last() != archive.snapshots:
+            raise StateError(
+                f"the state of {settings.name} was written meanwhile: nothing is changed",
+                "stop the process that runs the deployment, then do this again",
+            )
+        store.replace(divided, None, force=True)
+
+    set_up_logs("warning")
+    Deployment(settings).change_state(change)
+    typer.echo(_resharded(settings, len(archive.snapshots), shards))
+
+
+def _say_waiting(more: str) -> None:
+    typer.echo(f"waiting for all workers to have stopped, and {more}: a minute or so", err=True)
+
+
+def _resharded(settings: Settings, before: int, shards: int) -> str:
+    return (
+        f"the state of {settings.name} has {shards} shards, and had {before}: "
+        f"set shards: {shards} before it is started"
+    )
 
 
 @contextmanager
@@ -150,15 +213,31 @@ def open_log(settings: Settings) -> Iterator[Log]:
         yield log
 
 
-def _store(log: Log, settings: Settings) -> TopicStore:
-    return TopicStore(log, settings.name, settings.state.topic, settings.state.journal)
-
-
 def _take(log: Log, settings: Settings) -> Archive:
-    archive = take(log, settings.name, settings.state.topic, settings.state.journal)
+    _check_mode(log, settings)
+    archive = take(open_stores(log, settings))
     if archive is None:
         raise _nothing(settings)
     return archive
+
+
+def _check_mode(log: Log, settings: Settings) -> None:
+    """Raise StateError where the state is not of the mode that the settings say."""
+    topic, standalone = settings.state.topic, settings.mode == "standalone"
+    count = log.partitions(topic)
+    if standalone and count > 1:
+        raise StateError(
+            f"the topic {topic} has {count} partitions, as several workers write them",
+            f"with mode: distributed and shards: {count}, what they hold can be read",
+        )
+    if not standalone and count < settings.shards:
+        raise StateError(
+            f"the topic {topic} has {count} partitions, and {settings.shards} shards would be "
+            "in as many",
+            "what one process wrote can be read with mode: standalone"
+            if count == 1
+            else "set shards to what the workers run with",
+        )
 
 
 def _nothing(settings: Settings) -> StateError:
@@ -168,7 +247,11 @@ def _nothing(settings: Settings) -> StateError:
     )
 
 
-def _read(file: Path) -> tuple[Archive, State]:
+def _decode(archive: Archive) -> dict[int, State]:
+    return {shard: decode(saved.snapshot) for shard, saved in archive.snapshots.items()}
+
+
+def _read(file: Path) -> tuple[Archive, dict[int, State]]:
     """Return what an exported file holds; raise InputError where it cannot be used."""
     try:
         data = file.read_bytes()
@@ -176,7 +259,7 @@ def _read(file: Path) -> tuple[Archive, State]:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     archive = unpack(data, str(file))
     try:
-        return archive, decode(archive.snapshot)
+        return archive, _decode(archive)
     except StateError as error:
         raise InputError(
             f"{file}: {error}", "use the version of streamdrift that wrote it"

@@ -26,12 +26,15 @@ def listing_document(
     for each in listed:
         row: dict[str, Any] = {
             "deployment": each.deployment,
+            "shards": each.shards,
             "sequence": each.sequence,
             "bytes": each.size,
         }
         if each.saved_at is not None:
             row["saved_at"] = rfc3339(each.saved_at)
             row["age_seconds"] = max(0.0, (now - each.saved_at) / 1e6)
+        if each.oldest_at is not None:
+            row["oldest_seconds"] = max(0.0, (now - each.oldest_at) / 1e6)
         claim = claims.get(each.deployment)
         row["epoch"], row["owner"] = claim or (None, None)
         rows.append({**row, "problem": each.problem})
@@ -41,24 +44,25 @@ def listing_document(
 def print_listing(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print what `listing_document` returned; a column that no row has is left out."""
     # What was written at an unknown time has no age, and what is all right has no problem.
-    optional = {"age_seconds", "problem"}
-    names = ["deployment", "sequence", "bytes", "age_seconds", "epoch", "owner", "problem"]
+    optional = {"age_seconds", "oldest_seconds", "problem"}
+    names = ["deployment", "shards", "sequence", "bytes", "age_seconds", "oldest_seconds"]
     names = [
         name
-        for name in names
+        for name in [*names, "epoch", "owner", "problem"]
         if name not in optional or any(row.get(name) is not None for row in rows)
     ]
-    written = {"age_seconds": _age}
+    written = {"age_seconds": _age, "oldest_seconds": _age}
     cells = [[written.get(name, _cell)(row.get(name)) for name in names] for row in rows]
     _print_table("", [name.removesuffix("_seconds") for name in names], cells)
 
 
 def overview_document(archive: Archive, found: Overview) -> dict[str, Any]:
-    """Return what a snapshot holds as JSON has it; times are RFC 3339."""
+    """Return what snapshots hold as JSON has it; times are RFC 3339."""
     return {
         "deployment": archive.deployment,
+        "shards": len(archive.snapshots),
         "sequence": archive.sequence,
-        "bytes": len(archive.snapshot),
+        "bytes": archive.size,
         "journal": archive.journal,
         "settings": dict(found.fingerprint),
         "positions": [
@@ -76,10 +80,11 @@ def overview_document(archive: Archive, found: Overview) -> dict[str, Any]:
 
 def print_overview(document: Mapping[str, Any]) -> None:
     """Print what `overview_document` returned."""
+    names = ["deployment", "shards", "sequence", "bytes", "journal"]
     _print_table(
         "",
-        ["deployment", "sequence", "bytes", "journal offset"],
-        [[_cell(document[name]) for name in ("deployment", "sequence", "bytes", "journal")]],
+        ["deployment", "shards", "sequence", "bytes", "journal offset"],
+        [[_cell(document[name]) for name in names]],
     )
     _print_table("settings it depends on", ["key", "value"], _rows(document["settings"].items()))
     positions = [tuple(each.values()) for each in document["positions"]]

@@ -37,7 +37,8 @@ class Mistake:
     message: str
 
     def __str__(self) -> str:
-        return f"{dotted(self.key)}: {self.message}"
+        # What several settings do not agree on is the mistake of none of them.
+        return f"{dotted(self.key)}: {self.message}" if self.key else self.message
 
 
 def dotted(key: Key) -> str:

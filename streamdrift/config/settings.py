@@ -4,7 +4,7 @@ import fnmatch
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -21,16 +21,22 @@ from pydantic import (
 from streamdrift.config.layers import merge
 from streamdrift.config.mistakes import secret
 from streamdrift.durations import SECOND, Duration
+from streamdrift.exchange.settings import ExchangeSettings, WorkerSettings
 from streamdrift.kafka import KafkaSettings
-from streamdrift.model import ModelSettings
+from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import OrderingSettings
+from streamdrift.shards import MAX_SHARDS
 from streamdrift.sinks import AlertsSettings
 from streamdrift.sources import SourceSettings
 from streamdrift.state import StateSettings
 
 EVERY_MODEL = "*"
 _NAME = r"^[a-zA-Z0-9._-]{1,80}$"
-_OWN_TOPICS = ("source.dead_letters", "alerts.topic", "state.topic", "state.journal")
+_OWN_TOPICS = (
+    *("source.dead_letters", "alerts.topic", "state.topic", "state.journal"),
+    "exchange.topic",
+)
+_INSTANCE = r"[a-zA-Z0-9._-]{1,80}"
 
 
 class HttpSettings(BaseModel):
@@ -99,6 +105,17 @@ class Settings(BaseModel):
     mode: Literal["standalone", "distributed"] = Field(
         "standalone", description="One process that reads every partition, or several workers."
     )
+    exchange: ExchangeSettings = Field(
+        ExchangeSettings(), validate_default=True, description="Between workers."
+    )
+    worker: WorkerSettings = Field(WorkerSettings(), description="What this worker does.")
+    shards: int = Field(
+        16,
+        ge=1,
+        le=MAX_SHARDS,
+        description="Parts of the state, each with some of the models, that are written by "
+        "turns; `streamdrift state reshard` changes the number where there is state.",
+    )
     guarantee: Literal["auto", "exactly_once", "at_least_once"] = Field(
         "auto",
         description="Whether a crash may repeat alerts (with the same ids); `auto` is "
@@ -127,10 +144,11 @@ class Settings(BaseModel):
             "alerts": {"topic": f"{name}.alerts"},
             "state": {"topic": f"{name}.state", "journal": f"{name}.journal"},
             "source": {"dead_letters": f"{name}.dead-letters"},
+            "exchange": {"topic": f"{name}.exchange"},
         }
         return merge(named, values)
 
-    @field_validator("source", "alerts", "state")
+    @field_validator("source", "alerts", "state", "exchange")
     @classmethod
     def _check_topics(cls, section: BaseModel, info: ValidationInfo) -> BaseModel:
         """Refuse a topic of this section that is an input, or has another use already."""
@@ -146,12 +164,21 @@ class Settings(BaseModel):
             uses[topic] = key
         return section
 
-    @field_validator("mode")
-    @classmethod
-    def _refuse_distributed(cls, mode: str) -> str:
-        if mode == "distributed":
-            raise ValueError("`distributed` is not available in this version: use `standalone`")
-        return mode
+    @model_validator(mode="after")
+    def _check_distributed(self) -> Self:
+        if self.mode == "standalone":
+            return self
+        if self.guarantee == "at_least_once":
+            raise ValueError(
+                "mode: distributed works on transactions alone: set guarantee to auto or "
+                "exactly_once, or mode to standalone"
+            )
+        if not re.fullmatch(_INSTANCE, self.instance):
+            raise ValueError(
+                f"instance is {self.instance!r}: with mode: distributed it may have letters, "
+                "digits, dots, dashes and underscores, 80 at most"
+            )
+        return self
 
     def own_topics(self) -> Mapping[str, str]:
         """Return the topics the deployment writes to, by the key that names each."""

@@ -75,7 +75,7 @@ class JsonDecoder:
         rest = Decoded(messages.partition, (), (), messages.next_offset)
         if len(left):
             rest = self._decode_each(
-                messages if len(left) == len(messages) else _take(messages, left)
+                messages if len(left) == len(messages) else messages.take(left)
             )
         batches = [*alike, *rest.batches]
         if alike and _most_names(batches) >= MAX_NAMES:
@@ -224,21 +224,6 @@ def _merged(batches: Sequence[Batch]) -> list[Batch]:
 
 def _in_order(batch: Batch) -> Batch:
     return take(batch, np.lexsort((batch.index, batch.offset)))
-
-
-def _take(messages: Messages, rows: Ints) -> Messages:
-    """Return some of the messages; the bytes are shared."""
-    return replace(
-        messages,
-        start=messages.start[rows],
-        length=messages.length[rows],
-        offset=messages.offset[rows],
-        time=messages.time[rows],
-        key_start=messages.key_start[rows],
-        key_length=messages.key_length[rows],
-        header_start=messages.header_start[rows],
-        header_length=messages.header_length[rows],
-    )
 
 
 def _parse(messages: Messages) -> _Events:

@@ -7,11 +7,11 @@ import numpy as np
 from streamdrift.decoders import make_decoder
 from streamdrift.demo.injections import DELIVERY, FRAUD, Injection, Touched
 from streamdrift.demo.traffic import Traffic
-from streamdrift.model import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Messages, Partition, SignalKind
+from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 
 _SECONDS = 4.0
@@ -26,7 +26,7 @@ def compile_kernels() -> float:
     settings = ModelSettings(reference=ReferenceSettings(events=500))
     decoder = make_decoder("json", {})
     pipeline = Pipeline(
-        lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings)
+        lambda _: decoder, Ordering(OrderingSettings()), Shards(lambda _: settings, 1)
     )
     for number, model in enumerate((FRAUD, DELIVERY)):
         traffic = Traffic(model, 1, _RATE, _SECONDS, (change,))

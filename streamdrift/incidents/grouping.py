@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from streamdrift.incidents.alerts import (
     Facts,
@@ -72,28 +73,40 @@ class Incidents:
         self._told: dict[str, int] = {}
         """Alerts so far, by model."""
 
-    def observe(self, steps: Sequence[Step], watermark: int) -> tuple[Alert, ...]:
+    def observe(
+        self,
+        steps: Sequence[Step],
+        watermark: int,
+        behind: Mapping[str, int] = MappingProxyType({}),
+    ) -> tuple[Alert, ...]:
         """Return the alerts that are due below `watermark`, by (due, model, version, step).
 
         `steps` come in any order, but those of one signal in theirs; none that a later
-        call brings may have a time below `watermark`.
+        call brings may have a time below `watermark`. Models that are `behind` have lower
+        watermarks of their own.
         """
+
+        def is_past(model: str, time: int) -> bool:
+            return time < behind.get(model, watermark)
+
         self._waiting += steps
-        ready = [step for step in self._waiting if step.time < watermark]
+        ready = [step for step in self._waiting if is_past(step.model, step.time)]
         if ready:
-            self._waiting = [step for step in self._waiting if step.time >= watermark]
-        return self._take_all(ready, watermark)
+            self._waiting = [step for step in self._waiting if not is_past(step.model, step.time)]
+        return self._take_all(ready, is_past)
 
     def drain(self) -> tuple[Alert, ...]:
         """Return all alerts still to come: the input has ended."""
         ready, self._waiting = self._waiting, []
-        return self._take_all(ready, None)
+        return self._take_all(ready, lambda *_: True)
 
     def open_count(self) -> Mapping[tuple[str, str], int]:
         """Return how many incidents are open (and told), by model and version."""
         return Counter(key[:2] for key, incident in self._incidents.items() if incident.told)
 
-    def _take_all(self, steps: list[Step], watermark: int | None) -> tuple[Alert, ...]:
+    def _take_all(
+        self, steps: list[Step], is_past: Callable[[str, int], bool]
+    ) -> tuple[Alert, ...]:
         alerts: list[tuple[int, str, str, int, Alert]] = []
 
         def tell(number: int, alert: Alert) -> None:
@@ -102,7 +115,7 @@ class Incidents:
         for step in sorted(steps, key=_order):
             self._take(step, tell)
         for key, incident in list(self._incidents.items()):
-            if incident.due is not None and (watermark is None or incident.due < watermark):
+            if incident.due is not None and is_past(key[0], incident.due):
                 self._tell_gathered(key, incident, tell)
         alerts.sort(key=lambda entry: entry[:4])
         return tuple(self._numbered(entry[4]) for entry in alerts)

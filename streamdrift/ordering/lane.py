@@ -30,6 +30,20 @@ class Frontier(NamedTuple):
         """The largest key a released event may have."""
         return self.key if self.topic else self.key - 1
 
+    def snapshot(self) -> State:
+        """Return the place as a tree."""
+        return self._asdict()
+
+    @classmethod
+    def restore(cls, state: State) -> "Frontier":
+        """Return the place whose tree this is."""
+        return cls(
+            integer(state, "key"),
+            text(state, "topic"),
+            integer(state, "number"),
+            integer(state, "offset"),
+        )
+
 
 def after(time: int) -> Frontier:
     """Return the place behind every event with a key up to `time`."""
@@ -38,6 +52,18 @@ def after(time: int) -> Frontier:
 
 START = after(int(np.iinfo(np.int64).min))
 """The frontier before anything is released."""
+
+
+def released_below(batch: Batch, frontier: Frontier) -> int:
+    """Return how many events of a released batch, its first ones, lie below the frontier."""
+    low = np.searchsorted(batch.time, frontier.key, side="left")
+    high = np.searchsorted(batch.time, frontier.key, side="right")
+    there = Partition(frontier.topic, frontier.number)
+    places = batch.partition[low:high]
+    before = np.array([each < there for each in batch.partitions], dtype=np.bool_)
+    same = np.array([each == there for each in batch.partitions], dtype=np.bool_)
+    below = before[places] | (same[places] & (batch.offset[low:high] < frontier.offset))
+    return int(low) + int(below.sum())
 
 
 @dataclass(slots=True)
@@ -74,6 +100,8 @@ class Lane:
         self._chunks: deque[_Chunk] = deque()
         self._floors: list[tuple[int, int]] = []
         """(offset, key), by offset."""
+        self._promises: dict[int, Frontier] = {}
+        """By offset: below what place the first event from there on must not fall."""
 
     @property
     def holding(self) -> bool:
@@ -95,6 +123,10 @@ class Lane:
         """The offset up to which it was ever read; None before the first message."""
         return self._seen
 
+    def read_past(self, offset: int) -> bool:
+        """Tell whether the message at `offset` is read, in this life, or is not there any more."""
+        return self._idle or (self.read_to or 0) > offset
+
     def _reading_again(self) -> bool:
         return self._seen is not None and (self.read_to or 0) < self._seen
 
@@ -113,6 +145,10 @@ class Lane:
         if entry not in self._floors:
             insort(self._floors, entry)
 
+    def floor_at(self, offset: int) -> int:
+        """Return the greatest key of its floors that hold from an offset on."""
+        return max((key for start, key in self._floors if start == offset), default=START.watermark)
+
     def guard(self, frontier: Frontier) -> Floor | None:
         """Promise that no later event falls below the frontier; None where that is sure."""
         if not self.fresh or (self.bound() or START) >= frontier:
@@ -123,6 +159,13 @@ class Lane:
             return None
         self.foresee(floor)
         return floor
+
+    def promise(self, offset: int, frontier: Frontier) -> None:
+        """Let the first event from `offset` on, whenever it comes, not fall below a place.
+
+        That of a shard which has observed everything below it: it would miss the event.
+        """
+        self._promises[offset] = max(self._promises.get(offset, START), frontier)
 
     def bound(self) -> Frontier | None:
         """Return the place no later event falls below; None before the first event."""
@@ -135,58 +178,59 @@ class Lane:
                 key = max(key, floor)
         return Frontier(key, *self.partition, self.read_to)
 
-    def push(self, decoded: Decoded, frontier: Frontier, max_skew: int) -> Floor | None:
-        """Take the partition's next events; return the floor they had to be lifted to."""
+    def push(self, decoded: Decoded, frontier: Frontier, max_skew: int) -> list[Floor]:
+        """Take the partition's next events; return the floors they had to be lifted to."""
         start, self.read_to = self.read_to, decoded.next_offset
-        batches = [_in_order(batch) for batch in decoded.batches if len(batch)]
+        batches = [by_offset(batch) for batch in decoded.batches if len(batch)]
         if not batches:
             self._seen = max(self._seen or 0, decoded.next_offset)
-            return None
-        order, offsets, times = _interleave(batches)
+            return []
+        order, offsets, times = interleave(batches)
         if start is None:
             start = int(offsets[0])
         clock = self.clock.copy()
         keys = advance(self.clock, times, max_skew, self.believed)
         self._lift(keys, offsets)
-        floor = self._wake(keys, offsets, frontier)
-        keyed = _with_keys(batches, keys, order)
+        floors = self._keep_promises(keys, offsets) + self._wake(keys, offsets, frontier)
+        keyed = with_keys(batches, keys, order)
         again = self._seen is not None and start < self._seen
-        released = [self._below(batch, frontier) if again else 0 for batch in keyed]
+        released = [rows_below(batch, self.partition, frontier) if again else 0 for batch in keyed]
         if sum(released) < len(keys):
             self._chunks.append(_Chunk(start, clock, keyed, released))
             self.held += len(keys) - sum(released)
         self._seen = max(self._seen or 0, decoded.next_offset)
-        return floor
+        return floors
 
     def _lift(self, keys: Ints, offsets: Ints) -> None:
         for offset, floor in self._floors:
             first = int(np.searchsorted(offsets, offset))
             np.maximum(keys[first:], floor, out=keys[first:])
 
-    def _wake(self, keys: Ints, offsets: Ints, frontier: Frontier) -> Floor | None:
+    def _keep_promises(self, keys: Ints, offsets: Ints) -> list[Floor]:
+        """Lift the first events that something was promised of, if they lie below that."""
+        floors = []
+        for start in [each for each in self._promises if each <= offsets[-1]]:
+            first = int(np.searchsorted(offsets, start))
+            floors += self._lift_above(keys, offsets, first, self._promises.pop(start))
+        return floors
+
+    def _wake(self, keys: Ints, offsets: Ints, frontier: Frontier) -> list[Floor]:
         """Lift the first new events above the frontier if they lie below it."""
         first = 0 if self._seen is None else int(np.searchsorted(offsets, self._seen))
         if first == len(offsets):
-            return None
+            return []
         fresh, self.fresh, self._idle = self.fresh, False, False
+        return self._lift_above(keys, offsets, first, frontier) if fresh else []
+
+    def _lift_above(self, keys: Ints, offsets: Ints, first: int, frontier: Frontier) -> list[Floor]:
+        """Lift the events from `first` on above the frontier if the first lies below it."""
         offset = int(offsets[first])
-        if not fresh or Frontier(int(keys[first]), *self.partition, offset) >= frontier:
-            return None
+        if Frontier(int(keys[first]), *self.partition, offset) >= frontier:
+            return []
         floor = Floor(self.partition, offset, frontier.watermark + 1)
         self.foresee(floor)
         np.maximum(keys[first:], floor.key, out=keys[first:])
-        return floor
-
-    def _below(self, batch: Batch, frontier: Frontier) -> int:
-        """Return how many events of `batch`, its first ones, lie below the frontier."""
-        low = int(np.searchsorted(batch.time, frontier.key, side="left"))
-        there = (frontier.topic, frontier.number)
-        if self.partition > there:
-            return low
-        high = int(np.searchsorted(batch.time, frontier.key, side="right"))
-        if self.partition < there:
-            return high
-        return low + int(np.searchsorted(batch.offset[low:high], frontier.offset))
+        return [floor]
 
     def pop(self, frontier: Frontier) -> list[Batch]:
         """Return the held events below the frontier, those of one batch in order."""
@@ -194,7 +238,7 @@ class Lane:
         while self._chunks:
             chunk = self._chunks[0]
             for i, batch in enumerate(chunk.batches):
-                start, stop = chunk.released[i], self._below(batch, frontier)
+                start, stop = chunk.released[i], rows_below(batch, self.partition, frontier)
                 if stop > start:
                     pieces.append(cut(batch, start, stop))
                     chunk.released[i] = stop
@@ -247,7 +291,19 @@ class Lane:
         return lane
 
 
-def _in_order(batch: Batch) -> Batch:
+def rows_below(batch: Batch, partition: Partition, frontier: Frontier) -> int:
+    """Return how many events of a partition's `batch`, its first ones, lie below the frontier."""
+    low = int(np.searchsorted(batch.time, frontier.key, side="left"))
+    there = (frontier.topic, frontier.number)
+    if partition > there:
+        return low
+    high = int(np.searchsorted(batch.time, frontier.key, side="right"))
+    if partition < there:
+        return high
+    return low + int(np.searchsorted(batch.offset[low:high], frontier.offset))
+
+
+def by_offset(batch: Batch) -> Batch:
     """Return the batch with its events by (offset, index), as most decoders bring them."""
     steps = np.diff(batch.offset)
     rises = (steps > 0) | ((steps == 0) & (np.diff(batch.index) > 0))
@@ -256,7 +312,7 @@ def _in_order(batch: Batch) -> Batch:
     return take(batch, np.lexsort((batch.index, batch.offset)))
 
 
-def _interleave(batches: Sequence[Batch]) -> tuple[Ints | None, Ints, Ints]:
+def interleave(batches: Sequence[Batch]) -> tuple[Ints | None, Ints, Ints]:
     """Return the order of several batches' events by (offset, index), offsets and times in it.
 
     The order is None where there is one batch.
@@ -270,7 +326,7 @@ def _interleave(batches: Sequence[Batch]) -> tuple[Ints | None, Ints, Ints]:
     return order, offsets[order], times[order]
 
 
-def _with_keys(batches: Sequence[Batch], keys: Ints, order: Ints | None) -> list[Batch]:
+def with_keys(batches: Sequence[Batch], keys: Ints, order: Ints | None) -> list[Batch]:
     """Return the batches with their keys (given in `order`) in the place of their times."""
     if order is None:
         return [replace(batches[0], time=keys)]

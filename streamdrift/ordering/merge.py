@@ -9,7 +9,7 @@ from streamdrift.ordering.clock import late, unbelieved
 from streamdrift.ordering.lane import START, Frontier, Lane, after
 from streamdrift.ordering.settings import OrderingSettings
 from streamdrift.records import Batch, Decoded, Floor, Partition, Released, State
-from streamdrift.trees import integer, text, tree, trees
+from streamdrift.trees import flag, integer, optional_integer, text, tree, trees
 
 NEWCOMERS = Partition("", -1)
 """In a floor: every partition that has no floor of its own by then."""
@@ -37,6 +37,17 @@ class Ordering:
         """Of partitions not assigned yet."""
         self._newcomers = START.watermark + 1
         """The order key below which no partition that appears may bring an event."""
+        self._promises: list[tuple[Partition, int, Frontier]] = []
+        """Of partitions not assigned yet."""
+        self.identities: dict[str, int] = {}
+        """By topic: what tells it from others of its name."""
+        self._ended: list[Lane] = []
+        """Of topics that were made anew: what they still hold."""
+
+    @property
+    def frontier(self) -> Frontier:
+        """The place below which everything is released."""
+        return self._frontier
 
     def assign(self, partitions: Iterable[Partition], *, believed: bool = False) -> None:
         """Let partitions take part: each holds the watermark until its first event.
@@ -49,17 +60,52 @@ class Ordering:
         self._lanes = dict(sorted(self._lanes.items()))
         foreseen, self._foreseen = self._foreseen, []
         self.foresee(foreseen)
+        promises, self._promises = self._promises, []
+        for promise in promises:
+            self._promise(*promise)
         for partition in new:
             self._make_known(self._lanes[partition])
+
+    def know(self, identities: Mapping[str, int]) -> frozenset[str]:
+        """Learn which topics are read, before events of them are pushed.
+
+        One that is another than before begins anew, above all that the first has shown: as
+        offsets would not tell their events apart. Return those that are.
+        """
+        anew = {
+            topic
+            for topic, identity in identities.items()
+            if self.identities.get(topic, identity) != identity
+        }
+        for partition in [each for each in self._lanes if each.topic in anew]:
+            self._begin_anew(partition)
+        self.identities |= identities
+        return frozenset(anew)
+
+    def _begin_anew(self, partition: Partition) -> None:
+        old = self._lanes[partition]
+        old.idle()
+        if old.held:
+            self._ended.append(old)
+        lane = self._lanes[partition] = Lane(partition, believed=old.believed)
+        bound = old.bound()
+        key = max(
+            self._frontier.watermark + 1,
+            self._newcomers,
+            # A life before this one may have journaled a greater one.
+            old.floor_at(0),
+            START.watermark if bound is None else bound.key + 1,
+        )
+        floor = Floor(partition, 0, key)
+        lane.foresee(floor)
+        self._floors.append(floor)
 
     def push(self, decoded: Decoded) -> None:
         """Take the next events of a partition (assigned by this, if it was not)."""
         if decoded.partition not in self._lanes:
             self.assign([decoded.partition])
         lane = self._lanes[decoded.partition]
-        floor = lane.push(decoded, self._frontier, self._settings.max_skew)
-        if floor is not None:
-            self._floors.append(floor)
+        self._floors += lane.push(decoded, self._frontier, self._settings.max_skew)
 
     def idle(self, partition: Partition) -> None:
         """Let a partition, read to its end, hold nobody back until its next event."""
@@ -83,7 +129,8 @@ class Ordering:
 
     def drain(self) -> Released:
         """Return everything held: the input has ended."""
-        bounds = [bound for lane in self._lanes.values() if (bound := lane.bound()) is not None]
+        lanes = (*self._ended, *self._lanes.values())
+        bounds = [bound for lane in lanes if (bound := lane.bound()) is not None]
         for lane in self._lanes.values():
             lane.idle()
         return self._release(max(bounds, default=START))
@@ -94,19 +141,26 @@ class Ordering:
         bounds = [lane.bound() for lane in lanes]
         known = [bound for bound in bounds if bound is not None]
         if not holding:
-            return max([self._tick, *known])
+            # What is left of topics that were made anew waits for nobody either.
+            ended = [bound for lane in self._ended if (bound := lane.bound()) is not None]
+            return max([self._tick, *known, *ended])
         # One that has not shown an event yet could still bring any.
         return min(known) if len(known) == len(bounds) else START
 
     def _release(self, frontier: Frontier) -> Released:
         self._frontier = max(self._frontier, frontier)
         pieces: dict[tuple[str, str], list[Batch]] = {}
-        for lane in self._lanes.values():
+        ended, lanes = self._ended, list(self._lanes.values())
+        if ended:
+            # Those of a topic that was made anew come before what is in its place.
+            lanes = sorted([*ended, *lanes], key=lambda lane: lane.partition)
+        for lane in lanes:
             if lane.held:
                 for piece in lane.pop(self._frontier):
                     pieces.setdefault((piece.model, piece.version), []).append(piece)
                 lane.prune()
-        batches = tuple(_merge(pieces[name]) for name in sorted(pieces))
+        self._ended = [lane for lane in ended if lane.held]
+        batches = tuple(merged(pieces[name]) for name in sorted(pieces))
         return Released(batches, self._frontier.watermark)
 
     def pending(self) -> Mapping[Partition, int]:
@@ -163,6 +217,26 @@ class Ordering:
             else:
                 self._foreseen.append(floor)
 
+    def keep(self, later: State) -> None:
+        """Let nothing that is new fall below what was released at a `later` snapshot.
+
+        A shard that goes on from that one has observed all below its frontier, and would
+        miss what idle and new partitions bring there. To be called after `restore`, with
+        the snapshots of the other shards.
+        """
+        frontier = Frontier.restore(tree(later, "frontier"))
+        self._newcomers = max(self._newcomers, frontier.watermark + 1)
+        for lane in trees(later, "lanes"):
+            if flag(lane, "fresh"):
+                partition = Partition(text(lane, "topic"), integer(lane, "number"))
+                self._promise(partition, optional_integer(lane, "seen") or 0, frontier)
+
+    def _promise(self, partition: Partition, offset: int, frontier: Frontier) -> None:
+        if partition in self._lanes:
+            self._lanes[partition].promise(offset, frontier)
+        else:
+            self._promises.append((partition, offset, frontier))
+
     def positions(self) -> Mapping[Partition, int]:
         """Return where reading resumes from a snapshot of now.
 
@@ -182,6 +256,10 @@ class Ordering:
             if lane.read_to is not None
         }
 
+    def read_past(self, partition: Partition, offset: int) -> bool:
+        """Tell whether a message is read, in this life, or is not there any more."""
+        return partition in self._lanes and self._lanes[partition].read_past(offset)
+
     def seen(self) -> Mapping[Partition, int]:
         """Return the offset behind the last message each partition has shown in any life.
 
@@ -194,7 +272,12 @@ class Ordering:
     def snapshot(self) -> State:
         """Return the state without the events held, which are read again from `positions`."""
         return {
-            "frontier": self._frontier._asdict(),
+            "frontier": self._frontier.snapshot(),
+            "newcomers": self._newcomers,
+            "identities": [
+                {"topic": topic, "identity": identity}
+                for topic, identity in sorted(self.identities.items())
+            ],
             "lanes": [lane.snapshot() for lane in self._lanes.values()],
             "floors": [_floor_state(floor) for floor in self._floors],
             "foreseen": [_floor_state(floor) for floor in self._foreseen],
@@ -202,13 +285,11 @@ class Ordering:
 
     def restore(self, state: State) -> None:
         """Become what the snapshot was taken of; feeding goes on from its `positions`."""
-        frontier = tree(state, "frontier")
-        self._frontier = Frontier(
-            integer(frontier, "key"),
-            text(frontier, "topic"),
-            integer(frontier, "number"),
-            integer(frontier, "offset"),
-        )
+        self._frontier = Frontier.restore(tree(state, "frontier"))
+        self._newcomers = integer(state, "newcomers")
+        told = trees(state, "identities") if "identities" in state else ()
+        self.identities = {text(each, "topic"): integer(each, "identity") for each in told}
+        self._ended = []
         self._tick = START
         lanes = [Lane.restore(lane) for lane in trees(state, "lanes")]
         self._lanes = {lane.partition: lane for lane in lanes}
@@ -226,7 +307,7 @@ def _floor(state: State) -> Floor:
     return Floor(partition, integer(state, "offset"), integer(state, "key"))
 
 
-def _merge(pieces: list[Batch]) -> Batch:
+def merged(pieces: list[Batch]) -> Batch:
     """Join pieces that stand in the order of partitions, and sort them by key.
 
     A partition's own events are in order already, so a stable sort by the key alone gives

@@ -4,7 +4,8 @@ A signal is called after its column: `amount`, `amount (spread)`. Where a featur
 or a metric have one name, those that are no feature get their group: `score
 (output)`, `score (output) (type break)`. A column's group is added to its name, again if
 need be, wherever a signal of another column is called the same: no two signals of a version
-share a name.
+share a name. Where a model is divided into groups, each of which names its own, columns that
+are no features have their group in any case.
 
 Settings may name a column plainly, which means all of that name, or with its group (`score
 (output)`, `score (feature)`), which means one and goes before the plain name.
@@ -31,20 +32,26 @@ def _qualified(key: ColumnKey) -> str:
     return f"{key.name} ({key.group.value})"
 
 
-def column_names(keys: Sequence[ColumnKey]) -> list[str]:
-    """Return what columns are called, with their group where a name alone would not do."""
+def column_names(keys: Sequence[ColumnKey], *, divided: bool = False) -> list[str]:
+    """Return what columns are called, with their group where a name alone would not do.
+
+    `divided`: there may be features of the same names that are not among `keys`.
+    """
     counts = Counter(key.name for key in keys)
     return [
-        _qualified(key) if counts[key.name] > 1 and key.group is not Group.FEATURE else key.name
+        _qualified(key)
+        if (divided or counts[key.name] > 1) and key.group is not Group.FEATURE
+        else key.name
         for key in keys
     ]
 
 
-def signal_names(columns: Iterable[tuple[ColumnKey, Kinds]]) -> list[str]:
+def signal_names(columns: Iterable[tuple[ColumnKey, Kinds]], *, divided: bool = False) -> list[str]:
     """Return the names of all signals of columns with their kinds of signals, in their order."""
     called = [(_called(key, kinds), kinds) for key, kinds in columns]
+    labels = column_names([key for key, _ in called], divided=divided)
     names: dict[str, None] = {}
-    for (key, kinds), label in zip(called, column_names([key for key, _ in called]), strict=True):
+    for (key, kinds), label in zip(called, labels, strict=True):
         while any(_name(label, kind) in names for kind in kinds):
             label = f"{label} ({key.group.value})"
         names |= dict.fromkeys(_name(label, kind) for kind in kinds)

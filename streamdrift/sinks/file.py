@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,14 +37,14 @@ class StreamSink:
         try:
             self._stream.write(_lines(alerts, self._deployment))
         except OSError as error:
-            raise _failure("the output", error) from error
+            raise _failure("alerts cannot be written to the output", error) from error
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
         try:
             self._stream.flush()
         except OSError as error:
-            raise _failure("the output", error) from error
+            raise _failure("alerts cannot be written to the output", error) from error
 
     def close(self) -> None:
         """Leave the stream open: it is not this sink's."""
@@ -65,15 +65,26 @@ def written_anew(path: Path) -> Iterator[BinaryIO]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         stream = beside.open("wb")
     except OSError as error:
-        raise _failure(str(path), error) from error
+        raise _failure(f"{path} cannot be written", error) from error
     try:
-        with stream:
-            yield stream
+        yield stream
+        _finish(stream, path)
         if plain:
             _put_in_place(beside, target)
     finally:
+        with suppress(OSError):
+            stream.close()
         if plain:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+
+def _finish(stream: BinaryIO, path: Path) -> None:
+    """Close a file: on a disk that is full, that may be where what was written fails."""
+    try:
+        stream.close()
+    except OSError as error:
+        raise _failure(f"{path} cannot be written", error) from error
 
 
 def _put_in_place(beside: Path, target: Path) -> None:
@@ -82,7 +93,7 @@ def _put_in_place(beside: Path, target: Path) -> None:
             shutil.copymode(target, beside)
         beside.replace(target)
     except OSError as error:
-        raise _failure(str(target), error) from error
+        raise _failure(f"{target} cannot be written", error) from error
 
 
 class FileSink:
@@ -103,14 +114,14 @@ class FileSink:
             self._file = path.open("ab")
             self._plain = path.is_file()
         except OSError as error:
-            raise _failure(str(path), error) from error
+            raise _failure(f"alerts cannot be written to {path}", error) from error
 
     def write(self, alerts: Sequence[Alert]) -> None:
         """Append `alerts`."""
         try:
             self._file.write(_lines(alerts, self._deployment))
         except OSError as error:
-            raise _failure(str(self._path), error) from error
+            raise _failure(f"alerts cannot be written to {self._path}", error) from error
 
     def flush(self) -> None:
         """Return when all alerts are on the disk."""
@@ -119,11 +130,12 @@ class FileSink:
             if self._plain:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise _failure(str(self._path), error) from error
+            raise _failure(f"alerts cannot be written to {self._path}", error) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; after a failure, what could not be written is given up."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def _cut_unfinished(path: Path) -> None:
@@ -145,8 +157,8 @@ def _cut_unfinished(path: Path) -> None:
             file.write(b"\n")
 
 
-def _failure(name: str, error: OSError) -> OutputError:
+def _failure(what: str, error: OSError) -> OutputError:
     return OutputError(
-        f"alerts cannot be written to {name}: {error.strerror or error}",
+        f"{what}: {error.strerror or error}",
         hint="check that the place exists, is writable and has space",
     )

@@ -14,8 +14,10 @@ from streamdrift.records import Messages, Notice, Partition
 class Source(Protocol):
     """Hands messages to the service, partition by partition, each in the order of offsets."""
 
-    connected: bool
-    """Whether the last poll could read: false while the broker is away."""
+    @property
+    def connected(self) -> bool:
+        """Whether the last poll could read: false while the broker is away."""
+        ...
 
     def poll(self, timeout: float) -> Sequence[Messages]:
         """Return what has arrived, after at most `timeout` seconds; empty where nothing has.
@@ -28,6 +30,10 @@ class Source(Protocol):
 
     def partitions(self) -> Sequence[Partition]:
         """Return all partitions that are read now; some may be added while running."""
+        ...
+
+    def identities(self) -> Mapping[str, int]:
+        """Return by topic that is read what tells it from others of its name, where known."""
         ...
 
     def at_end(self) -> frozenset[Partition]:

@@ -1,7 +1,10 @@
 """Which of the wanted topics exist, with how many partitions: looked up beside the loop."""
 
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 from kafka import KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError, NoError, for_code
@@ -9,6 +12,20 @@ from kafka.errors import AuthorizationError, KafkaError, NoError, for_code
 from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
 from streamdrift.records import Partition
 from streamdrift.sources import TopicSettings
+
+NO_ID = 1
+"""What a topic's identity is where brokers have none."""
+
+
+class LookUp(NamedTuple):
+    """What is there of the wanted topics."""
+
+    partitions: frozenset[Partition]
+    identities: Mapping[str, int]
+    """By topic: what tells it from one made anew under its name, where the broker can (Kafka
+    2.8 and later), else NO_ID."""
+    began: float
+    """When the question was put, on the clock that never jumps."""
 
 
 class Discovery:
@@ -18,9 +35,7 @@ class Discovery:
     letters would make a new one of each.
 
     A look-up waits for the broker, at worst for the request's time limit, and the source's
-    poll must not. `known` is the last answer; `identities` tells a topic from one made anew
-    under its name, where the broker can (Kafka 2.8 and later); `reachable` tells whether the
-    last look-up got an answer.
+    poll must not. `last` is the last answer; `reachable` tells whether the last look-up got one.
     """
 
     def __init__(
@@ -35,12 +50,11 @@ class Discovery:
         self._interval = interval
         self._stopped = False
         self._wake = threading.Event()
-        self.identities: Mapping[str, object] = {}
         self._admin: KafkaAdminClient = make_admin(connection)
         self.reachable = True
         try:
             with connection_errors(connection, "list the topics"):
-                self.known: frozenset[Partition] = self._look_up()
+                self.last = self._look_up()
         except BaseException:
             self._admin.close()
             raise
@@ -54,41 +68,41 @@ class Discovery:
             if self._stopped:
                 break
             try:
-                self.known = self._look_up()
+                self.last = self._look_up()
                 self.reachable = True
             except (KafkaError, OSError):
                 self.reachable = False
         self._admin.close()
 
-    def _look_up(self) -> frozenset[Partition]:
-        """Return every partition of the wanted topics."""
+    def _look_up(self) -> LookUp:
+        began = time.monotonic()
         by_name = all(topic.pattern is None for topic in self._topics)
         wanted = [topic.name for topic in self._topics] if by_name else None
         found: set[Partition] = set()
-        identities: dict[str, object] = {}
+        identities: dict[str, int] = {}
         for described in self._admin.describe_topics(wanted):
             name = described["name"]
             problem = for_code(described["error_code"])
             if issubclass(problem, AuthorizationError):
                 raise problem(f"no right to describe the topic {name}")
-            if problem is not NoError or not self._wants(name, described["is_internal"]):
+            if problem is not NoError or not self.wants(name, internal=described["is_internal"]):
                 continue
             found.update(
                 Partition(name, partition["partition_index"])
                 for partition in described["partitions"]
             )
-            identities[name] = described.get("topic_id")
-        self.identities = identities
-        return frozenset(found)
+            identities[name] = _identity(described.get("topic_id"))
+        return LookUp(frozenset(found), identities, began)
 
-    def _wants(self, name: str, internal: bool) -> bool:
+    def wants(self, name: str, *, internal: bool = False) -> bool:
+        """Tell whether a topic of this name would be read."""
         closed = internal or name in self._own
         return any(
             topic.matches(name) and (topic.name is not None or not closed) for topic in self._topics
         )
 
     def look_now(self) -> None:
-        """Let the next look-up begin at once; `known` is then another object."""
+        """Let the next look-up begin at once; `last` is then another object."""
         self._wake.set()
 
     def close(self) -> None:
@@ -96,3 +110,8 @@ class Discovery:
         self._stopped = True
         self._wake.set()
         self._thread.join(timeout=1.0)
+
+
+def _identity(told: str | None) -> int:
+    """Return 63 bits of a topic's id, or NO_ID where the broker has none."""
+    return UUID(told).int >> 65 if told else NO_ID

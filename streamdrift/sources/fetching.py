@@ -31,6 +31,8 @@ from streamdrift.sources.packing import Record, microseconds, pack
 
 _CLIENT_READ_SIZE = 4096
 _READ_SIZE = 1 << 20
+_GAP_SECONDS = 3.0
+"""Between two answers; in less, no topic is deleted, made anew and filled as far."""
 
 _PARTITION_RECORDS_PARAMETERS = (
     "self",
@@ -148,6 +150,14 @@ class AnsweredFetches:
 
     def __init__(self) -> None:
         self._answered: dict[TopicPartition, float] = {}
+        self._broken: dict[TopicPartition, float] = {}
+
+    def broken(self, partition: Partition) -> float:
+        """Return when a fetch was last refused, or the first answered after a gap; -inf if never.
+
+        In a gap, a topic may be deleted and made anew, and no fetch meets that.
+        """
+        return self._broken.get(TopicPartition(*partition), float("-inf"))
 
     def since(self, partition: Partition) -> float:
         """Return when the last answered fetch of a partition was answered; -inf if never."""
@@ -168,7 +178,12 @@ class AnsweredFetches:
             if partition.error_code
         }
         now = time.monotonic()
-        self._answered.update((key, now) for key in fetch_offsets if key not in failed)
+        self._broken.update((key, now) for key in failed)
+        for key in fetch_offsets:
+            if key not in failed:
+                if self._answered.get(key, now) < now - _GAP_SECONDS:
+                    self._broken[key] = now
+                self._answered[key] = now
 
 
 def install_batch_records(consumer: KafkaConsumer) -> bool:

@@ -41,20 +41,7 @@ class MemorySource:
                 self._queue.append(self._from_position(group))
 
     def _from_position(self, group: Messages) -> Messages:
-        first = int((group.offset < self._positions.get(group.partition, 0)).sum())
-        return Messages(
-            partition=group.partition,
-            data=group.data,
-            start=group.start[first:],
-            length=group.length[first:],
-            offset=group.offset[first:],
-            time=group.time[first:],
-            key_start=group.key_start[first:],
-            key_length=group.key_length[first:],
-            header_start=group.header_start[first:],
-            header_length=group.header_length[first:],
-            next_offset=group.next_offset,
-        )
+        return group.take(group.offset >= self._positions.get(group.partition, 0))
 
     def hold_back(self, partitions: Collection[Partition]) -> None:
         """Name the partitions that are not at their end, whatever was handed out."""
@@ -78,6 +65,10 @@ class MemorySource:
     def partitions(self) -> Sequence[Partition]:
         """Return all partitions named or put so far."""
         return tuple(self._partitions)
+
+    def identities(self) -> Mapping[str, int]:
+        """Return nothing: no topic is made anew here."""
+        return {}
 
     def at_end(self) -> frozenset[Partition]:
         """Return the partitions of which nothing is left, except those held back."""

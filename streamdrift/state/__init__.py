@@ -5,11 +5,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamdrift.state.codec import decode, encode
 from streamdrift.state.journal import Published
 from streamdrift.state.ownership import Ownership
+from streamdrift.state.snapshots import Saved
 from streamdrift.state.store import Stored, TopicStore
 
 __all__ = [
     "Ownership",
     "Published",
+    "Saved",
     "StateSettings",
     "Stored",
     "TopicStore",
@@ -34,5 +36,7 @@ class StateSettings(BaseModel):
         description="Topic of the journal; not compacted, kept as long as the inputs.",
     )
     bytes_per_second: int = Field(
-        5_000_000, ge=1_000, description="Snapshots are spaced so as to write no more than this."
+        5_000_000,
+        ge=1_000,
+        description="Snapshots of shards are spaced so as to write no more than this.",
     )

@@ -2,24 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from streamdrift.errors import StateError
 from streamdrift.state.log import Entry, Log
-from streamdrift.state.store import read_manifest
+from streamdrift.state.snapshots import is_manifest, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A deployment, by the last manifest it wrote.
+    """A deployment, by the last manifests it wrote.
 
-    `size` is that of the snapshot in bytes, `saved_at` the record's time in microseconds
-    since the epoch. What is not known is None; `problem` says why nothing is.
+    `size` is that of all snapshots in bytes; `saved_at` and `oldest_at` are the times of the
+    last and the first of their records, in microseconds since the epoch. What is not known is
+    None; `problem` says why nothing is.
     """
 
     deployment: str
+    shards: int | None = None
     sequence: int | None = None
     size: int | None = None
     saved_at: int | None = None
+    oldest_at: int | None = None
     problem: str | None = None
 
 
@@ -30,15 +34,16 @@ def list_deployments(log: Log, topic: str) -> tuple[Listed, ...]:
     """
     manifests: dict[str, dict[str, Entry]] = {}
     records: dict[str, set[str]] = {}
-    for entry in log.read(topic, 0):
-        deployment, _, rest = entry.key.partition("/")
+    places = range(log.partitions(topic))
+    for entry in chain.from_iterable(log.read(topic, 0, partition=place) for place in places):
+        deployment = entry.key.partition("/")[0]
         there = records.setdefault(deployment, set())
         if entry.value is None:
             there.discard(entry.key)
             manifests.get(deployment, {}).pop(entry.key, None)
             continue
         there.add(entry.key)
-        if rest.startswith("manifest/"):
+        if is_manifest(entry.key):
             manifests.setdefault(deployment, {})[entry.key] = entry
     return tuple(
         _listed(deployment, list(manifests.get(deployment, {}).values()), topic)
@@ -48,11 +53,25 @@ def list_deployments(log: Log, topic: str) -> tuple[Listed, ...]:
 
 
 def _listed(deployment: str, entries: Sequence[Entry], topic: str) -> Listed:
+    not_whole = "its first snapshot is not whole"
     if not entries:
-        return Listed(deployment, problem="its first snapshot is not whole")
+        return Listed(deployment, problem=not_whole)
     try:
         read = [(read_manifest(entry.value or b"", topic), entry.time) for entry in entries]
     except StateError as error:
         return Listed(deployment, problem=str(error))
-    manifest, saved_at = max(read, key=lambda pair: pair[0].sequence)
-    return Listed(deployment, manifest.sequence, manifest.size, saved_at)
+    read.sort(key=lambda pair: pair[0].sequence)
+    life, shards, sequence = read[-1][0].life, read[-1][0].shards, read[-1][0].sequence
+    last = {manifest.shard: (manifest.size, at) for manifest, at in read if manifest.life == life}
+    if missing := sorted(set(range(shards)) - last.keys()):
+        lost = f"no snapshot of shard {', '.join(map(str, missing))} of {shards}"
+        return Listed(deployment, shards, problem=not_whole if sequence == 1 else lost)
+    times = [at for _, at in last.values() if at is not None]
+    return Listed(
+        deployment,
+        shards,
+        sequence,
+        sum(size for size, _ in last.values()),
+        max(times, default=None),
+        min(times, default=None),
+    )

@@ -1,7 +1,8 @@
 """What a deployment remembers between snapshots, in a topic that is never compacted.
 
 Its records have the keys `NAME/floor`, `NAME/published`, and `NAME/reset`, which ends what was
-before. (`NAME/claim` is of `ownership`.)
+before; those of a shard that keeps its own marks `NAME/S/floor` and `NAME/S/published`.
+(`NAME/claim` is of `ownership`.)
 """
 
 import json
@@ -13,6 +14,7 @@ from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
 
 RESET = "reset"
+_BEFORE_ALL = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +23,24 @@ class Published:
 
     `alerts` are ids, and not numbers: under settings that changed meanwhile other alerts
     bear the same numbers, and are none of these. `letters` has by partition the offset of
-    the last message of which dead letters were written.
+    the last message of which dead letters were written. Once everything below `watermark`
+    is observed again, none of the alerts can come out any more.
     """
 
     alerts: frozenset[str] = frozenset()
     letters: Mapping[Partition, int] = field(default_factory=dict)
+    watermark: int = _BEFORE_ALL
 
     def __bool__(self) -> bool:
         return bool(self.alerts or self.letters)
 
     def and_then(self, later: "Published") -> "Published":
         """Return what has been published after `later` as well."""
-        return Published(self.alerts | later.alerts, {**self.letters, **later.letters})
+        return Published(
+            self.alerts | later.alerts,
+            {**self.letters, **later.letters},
+            max(self.watermark, later.watermark),
+        )
 
 
 class Journaled(NamedTuple):
@@ -58,41 +66,48 @@ def published_value(published: Published) -> dict[str, Any]:
     return {
         "alerts": sorted(published.alerts),
         "letters": [[*partition, offset] for partition, offset in published.letters.items()],
+        "watermark": published.watermark,
     }
 
 
 def read_published(value: Any) -> Published:
     """Return what `published_value` wrote."""
     letters = {Partition(name, number): last for name, number, last in value["letters"]}
-    return Published(frozenset(value["alerts"]), letters)
+    return Published(frozenset(value["alerts"]), letters, value.get("watermark", _BEFORE_ALL))
 
 
-def write_floors(log: Log, deployment: str, topic: str, floors: Sequence[Floor]) -> None:
-    """Append floors to the journal."""
+def write_floors(
+    log: Log, owner: str, topic: str, floors: Sequence[Floor], partition: int = 0
+) -> None:
+    """Append floors to the journal; `owner` is a deployment, or `NAME/S` for one of its shards."""
     for floor in floors:
-        log.append(topic, f"{deployment}/floor", json.dumps(floor_value(floor)).encode())
+        value = json.dumps(floor_value(floor)).encode()
+        log.append(topic, f"{owner}/floor", value, partition=partition)
 
 
-def write_published(log: Log, deployment: str, topic: str, published: Published) -> None:
+def write_published(
+    log: Log, owner: str, topic: str, published: Published, partition: int = 0
+) -> None:
     """Append to the journal what is published by the same transaction."""
     value = json.dumps(published_value(published)).encode()
-    log.append(topic, f"{deployment}/published", value)
+    log.append(topic, f"{owner}/published", value, partition=partition)
 
 
-def write_reset(log: Log, deployment: str, topic: str) -> None:
+def write_reset(log: Log, deployment: str, topic: str, partition: int = 0) -> None:
     """Append to the journal that nothing before counts any more."""
-    log.append(topic, f"{deployment}/{RESET}", b"{}")
+    log.append(topic, f"{deployment}/{RESET}", b"{}", partition=partition)
 
 
-def read_journal(log: Log, deployment: str, topic: str, start: int = 0) -> Journaled:
-    """Return what a deployment has journaled in `topic` from offset `start` on."""
+def read_journal(log: Log, owner: str, topic: str, start: int = 0, partition: int = 0) -> Journaled:
+    """Return what a deployment or a shard of it has journaled from offset `start` on."""
+    reset = f"{owner.partition('/')[0]}/{RESET}"
     floors: list[Floor] = []
     published = Published()
-    for entry in log.read(topic, start):
-        if entry.key == f"{deployment}/{RESET}":
+    for entry in log.read(topic, start, partition=partition):
+        if entry.key == reset:
             floors, published = [], Published()
-        if entry.key == f"{deployment}/floor" and entry.value is not None:
+        if entry.key == f"{owner}/floor" and entry.value is not None:
             floors.append(read_floor(json.loads(entry.value)))
-        if entry.key == f"{deployment}/published" and entry.value is not None:
+        if entry.key == f"{owner}/published" and entry.value is not None:
             published = published.and_then(read_published(json.loads(entry.value)))
     return Journaled(tuple(floors), published)

@@ -15,9 +15,9 @@ class Entry(NamedTuple):
 
 
 class Log(Protocol):
-    """The first partition of each of a few topics."""
+    """Partitions of a few topics; without a number the first of each."""
 
-    def append(self, topic: str, key: str, value: bytes | None) -> None:
+    def append(self, topic: str, key: str, value: bytes | None, *, partition: int = 0) -> None:
         """Write a record; it need not be durable when this returns."""
         ...
 
@@ -25,16 +25,20 @@ class Log(Protocol):
         """Return when all that was appended is durable; raise ConnectionsError else."""
         ...
 
-    def read(self, topic: str, start: int) -> Iterator[Entry]:
+    def read(self, topic: str, start: int, *, partition: int = 0) -> Iterator[Entry]:
         """Yield the records from offset `start` (or the first there is) to the end of now."""
         ...
 
-    def end(self, topic: str) -> int:
+    def end(self, topic: str, *, partition: int = 0) -> int:
         """Return the offset the next record will have."""
         ...
 
-    def settle(self, topic: str) -> None:
-        """Return when no transaction is open in the topic, which would hide later records."""
+    def settle(self, topic: str, *, partition: int = 0) -> None:
+        """Return when no transaction hides anything any more that is in the topic by now."""
+        ...
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions the topic has."""
         ...
 
 
@@ -47,14 +51,19 @@ class MemoryLog:
     """
 
     def __init__(self, *, transactional: bool = False) -> None:
-        self.records: dict[str, list[tuple[str, bytes | None]]] = {}
+        self._partitions: dict[tuple[str, int], list[tuple[str, bytes | None]]] = {}
         self.appended = 0
         self.transactional = transactional
-        self._pending: list[tuple[str, str, bytes | None]] = []
+        self._pending: list[tuple[tuple[str, int], tuple[str, bytes | None]]] = []
 
-    def append(self, topic: str, key: str, value: bytes | None) -> None:
+    @property
+    def records(self) -> dict[str, list[tuple[str, bytes | None]]]:
+        """The records of each topic's first partition."""
+        return {topic: each for (topic, number), each in self._partitions.items() if number == 0}
+
+    def append(self, topic: str, key: str, value: bytes | None, *, partition: int = 0) -> None:
         self.appended += 1
-        self._pending.append((topic, key, value))
+        self._pending.append(((topic, partition), (key, value)))
 
     def flush(self) -> None:
         if not self.transactional:
@@ -63,8 +72,8 @@ class MemoryLog:
     def commit(self) -> None:
         """Make what was appended visible."""
         pending, self._pending = self._pending, []
-        for topic, key, value in pending:
-            self.records.setdefault(topic, []).append((key, value))
+        for place, record in pending:
+            self._partitions.setdefault(place, []).append(record)
 
     def crash(self, *, keep: bool) -> None:
         """Forget, or keep, what was appended and not flushed."""
@@ -72,13 +81,16 @@ class MemoryLog:
             self.flush()
         self._pending = []
 
-    def read(self, topic: str, start: int) -> Iterator[Entry]:
-        records = self.records.get(topic, [])
+    def read(self, topic: str, start: int, *, partition: int = 0) -> Iterator[Entry]:
+        records = self._partitions.get((topic, partition), [])
         for offset in range(start, len(records)):
             yield Entry(offset, *records[offset])
 
-    def end(self, topic: str) -> int:
-        return len(self.records.get(topic, []))
+    def end(self, topic: str, *, partition: int = 0) -> int:
+        return len(self._partitions.get((topic, partition), []))
 
-    def settle(self, topic: str) -> None:
+    def partitions(self, topic: str) -> int:
+        return max((number + 1 for name, number in self._partitions if name == topic), default=1)
+
+    def settle(self, topic: str, *, partition: int = 0) -> None:
         """Do nothing: one transaction is open at most, and not while this is called."""

@@ -1,13 +1,10 @@
-"""Snapshots in two alternating slots of a compacted topic, beside a journal.
+"""The state of a deployment: snapshots of its shards in a compacted topic, beside a journal.
 
-The records of a deployment have keys that begin with its name. A snapshot is chunks
-`NAME/slot/S/I` and then its manifest `NAME/manifest/S`, which is written once all chunks are
-durable; S alternates between 0 and 1, so one whole snapshot is there at any moment. In the
-journal are floors (`NAME/floor`) and marks (`NAME/published`).
+`snapshots` says how they lie there. In the journal are floors (`NAME/floor`) and marks
+(`NAME/published`).
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crc32c import crc32c
@@ -24,116 +21,116 @@ from streamdrift.state.journal import (
     write_reset,
 )
 from streamdrift.state.log import Log
-from streamdrift.state.ownership import Claim, read_claim
+from streamdrift.state.ownership import Claim, last_claims, read_claim
+from streamdrift.state.snapshots import (
+    NOTHING,
+    Found,
+    Manifest,
+    Saved,
+    chunk_key,
+    find,
+    manifest_key,
+    manifest_value,
+)
 
 CHUNK_BYTES = 900_000
-_FORMAT = 1
 
 
 class Stored(NamedTuple):
-    """What a start finds: the last whole snapshot, and what was journaled since."""
+    """What a start finds: the last whole snapshot of each shard, and what was journaled since.
 
-    snapshot: bytes | None
+    That is, since the oldest of them. No snapshots at all where there is no state yet.
+    """
+
+    snapshots: Mapping[int, Saved]
     floors: tuple[Floor, ...]
     published: Published
 
 
-class Saved(NamedTuple):
-    """A whole snapshot, as it lies in the topic."""
-
-    snapshot: bytes
-    sequence: int
-    journal: int
-    """Offset in the journal up to which floors are in the snapshot."""
-
-
-class Manifest(NamedTuple):
-    """What was written when a snapshot was whole."""
-
-    slot: int
-    sequence: int
-    chunks: int
-    size: int
-    checksum: int
-    journal: int
-    """Offset in the journal up to which floors are in the snapshot."""
-
-
-def read_manifest(value: bytes, topic: str) -> Manifest:
-    """Return the manifest that stands in a record of `topic`.
-
-    Raises StateError where it is of another format, or no manifest at all.
-    """
-    try:
-        fields = json.loads(value)
-        if fields.pop("format") != _FORMAT:
-            raise StateError(
-                f"the state in the topic {topic} was written by another version",
-                "run that version, or start with --reset-state to begin anew",
-            )
-        return Manifest(**fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError(
-            f"a manifest in the topic {topic} cannot be read: {error}",
-            "check that nobody else writes to it; start with --reset-state to begin anew",
-        ) from error
-
-
 class TopicStore:
-    """The state of one deployment in two topics of a log."""
+    """The state of one deployment, which has so many shards, in two topics of a log.
 
-    def __init__(self, log: Log, deployment: str, topic: str, journal: str) -> None:
+    With `shard`, only that one is kept here, in partitions of the topics that may be its
+    own, and its journal is apart from that of the others.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        deployment: str,
+        topic: str,
+        journal: str,
+        shards: int,
+        *,
+        shard: int | None = None,
+        partition: int = 0,
+        journal_partition: int = 0,
+    ) -> None:
         self._log = log
         self.deployment = deployment
+        self.shards = shards
+        self._shard = shard
         self._prefix = f"{deployment}/"
         self._topic = topic
+        self._partition = partition
         self._journal = journal
-        self._sequence = 0
-        self._slot = 0
+        self._journal_partition = journal_partition
+        self._journal_owner = deployment if shard is None else f"{deployment}/{shard}"
+        self._sequence, self._life = NOTHING.sequence, NOTHING.life
+        self._slots: Mapping[int, int] = {}
+        """Where each shard's last snapshot lies."""
+        self._start = 0
+        """Offset in the journal from which on it was read at the start."""
 
     def load(self) -> Stored:
         """Return what was stored; called once, before anything else.
 
-        Raises StateError where there was a snapshot and no whole one is left.
+        Raises StateError where of some shard there was a snapshot and no whole one is left,
+        or where the state has another number of shards.
         """
-        for topic in (self._topic, self._journal):
-            self._log.settle(topic)
-        saved = self.last()
-        if saved is None:
-            return Stored(None, *self.since(0))
-        return Stored(saved.snapshot, *self.since(saved.journal))
-
-    def last(self) -> Saved | None:
-        """Return the last whole snapshot, None where none was ever written.
-
-        Raises StateError where there was one and none is left.
-        """
-        return self._find(self._records())
-
-    def _find(self, records: dict[str, bytes]) -> Saved | None:
-        manifests = [
-            read_manifest(records[key], self._topic)
-            for slot in (0, 1)
-            if (key := self._manifest(slot)) in records
-        ]
-        manifests.sort(key=lambda manifest: -manifest.sequence)
-        for manifest in manifests:
-            snapshot = self._assemble(manifest, records)
-            if snapshot is not None:
-                self._sequence, self._slot = manifests[0].sequence, 1 - manifest.slot
-                return Saved(snapshot, manifest.sequence, manifest.journal)
-        if manifests:
+        self._log.settle(self._topic, partition=self._partition)
+        self._log.settle(self._journal, partition=self._journal_partition)
+        found = self._find()
+        self._check_count(found)
+        self._start = min((saved.journal for saved in found.snapshots.values()), default=0)
+        stored = Stored(found.snapshots, *self.since(self._start))
+        if stored.published and not stored.snapshots:
+            # The first commit has them all.
             raise StateError(
-                f"no whole snapshot is left in the topic {self._topic}",
-                "check that its cleanup.policy is compact and nobody else writes to it; "
-                "start with --reset-state to begin anew",
+                f"the journal says what was published, and the topic {self._topic} has no state",
+                "was it deleted, or is state.topic another now? `streamdrift state reset` "
+                "begins anew",
             )
-        return None
+        return stored
+
+    def last(self) -> Mapping[int, Saved]:
+        """Return the last whole snapshot of each shard, however many; none where there is none.
+
+        Raises StateError where of some shard there was one and none is left.
+        """
+        found = self._find()
+        if self._shard is not None:  # Which there are at all is for the settings to say.
+            self._check_count(found)
+        return found.snapshots
+
+    def _check_count(self, found: Found) -> None:
+        if found.snapshots and found.shards != self.shards:
+            raise StateError(
+                f"the stored state has {found.shards} shards, by the settings it is {self.shards}",
+                f"set shards: {found.shards}, or stop the deployment and change the state with "
+                f"`streamdrift state reshard --shards {self.shards}`",
+            )
+
+    def _find(self, records: Mapping[str, bytes] | None = None) -> Found:
+        records = self._records() if records is None else records
+        found = find(records, self.deployment, self._topic, self._shard)
+        self._sequence, self._life, self._slots = found.sequence, found.life, found.slots
+        return found
 
     def _records(self) -> dict[str, bytes]:
         """Return the values of the deployment's records, by key."""
         records: dict[str, bytes] = {}
-        for entry in self._log.read(self._topic, 0):
+        for entry in self._log.read(self._topic, 0, partition=self._partition):
             if entry.key.startswith(self._prefix):
                 if entry.value is None:
                     records.pop(entry.key, None)
@@ -143,22 +140,17 @@ class TopicStore:
 
     def since(self, start: int) -> Journaled:
         """Return what was journaled from offset `start` on."""
-        return read_journal(self._log, self.deployment, self._journal, start)
+        return read_journal(
+            self._log, self._journal_owner, self._journal, start, self._journal_partition
+        )
 
-    def _assemble(self, manifest: Manifest, records: dict[str, bytes]) -> bytes | None:
-        chunks = [
-            records.get(self._chunk(manifest.slot, place)) for place in range(manifest.chunks)
-        ]
-        whole = b"".join(chunk for chunk in chunks if chunk is not None)
-        if len(whole) != manifest.size or crc32c(whole) != manifest.checksum:
-            return None
-        return whole
+    def journal_end(self) -> int:
+        """Return the offset that the journal's next record will have."""
+        return self._log.end(self._journal, partition=self._journal_partition)
 
-    def _manifest(self, slot: int) -> str:
-        return f"{self._prefix}manifest/{slot}"
-
-    def _chunk(self, slot: int, place: int) -> str:
-        return f"{self._prefix}slot/{slot}/{place}"
+    def claim(self) -> Claim | None:
+        """Return the last claim to the deployment."""
+        return last_claims(self._log, self._journal).get(self.deployment)
 
     def goes_on(self, claim: Claim, end: int) -> bool:
         """Tell whether the journal goes on where it once ended at `end`, after `claim`.
@@ -176,9 +168,10 @@ class TopicStore:
 
     def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
         """Append floors, and what is published with them; durable from the next flush on."""
-        write_floors(self._log, self.deployment, self._journal, floors)
+        place = (self._log, self._journal_owner, self._journal)
+        write_floors(*place, floors, self._journal_partition)
         if published:
-            write_published(self._log, self.deployment, self._journal, published)
+            write_published(*place, published, self._journal_partition)
 
     def flush(self) -> None:
         """Return when what was appended is durable; raise ConnectionsError else."""
@@ -186,50 +179,71 @@ class TopicStore:
 
     def save(
         self,
-        snapshot: bytes,
+        snapshots: Mapping[int, bytes],
         reached: Callable[[str], None] = lambda _: None,
         *,
-        journal: int | None = None,
+        replaying: bool = False,
     ) -> None:
-        """Write a snapshot; it is durable, and the one to be loaded, when this returns.
+        """Write snapshots of some shards; they are those to be loaded when this returns.
 
-        In a transaction it is so once that is committed. `reached` is told of each step,
-        for fault tests. What was journaled from offset `journal` on (by default: from now
-        on) is not in the snapshot.
+        In a transaction they are so once that is committed; without one, all of them or some
+        where the process dies amid this. `reached` is told of each step, for fault tests.
+        What is journaled from now on is not in the snapshots. While `replaying`, what was
+        there before the start may still be needed: it comes to be known again with them.
         """
-        if journal is None:
-            journal = self._log.end(self._journal)
-        pieces = range(0, len(snapshot), CHUNK_BYTES)
-        for place, start in enumerate(pieces):
-            chunk = snapshot[start : start + CHUNK_BYTES]
-            self._log.append(self._topic, self._chunk(self._slot, place), chunk)
-            reached("chunk written")
+        journal = self._start if replaying else self.journal_end()
+        saved = {
+            shard: Saved(snapshot, self._sequence + 1, journal)
+            for shard, snapshot in snapshots.items()
+        }
+        self._write(saved, self.shards, reached)
+
+    def _write(
+        self,
+        snapshots: Mapping[int, Saved],
+        shards: int,
+        reached: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        slots = {shard: 1 - self._slots.get(shard, 1) for shard in snapshots}
+        for shard, saved in snapshots.items():
+            for place, start in enumerate(range(0, len(saved.snapshot), CHUNK_BYTES)):
+                chunk = saved.snapshot[start : start + CHUNK_BYTES]
+                self._append(chunk_key(self.deployment, shard, slots[shard], place), chunk)
+                reached("chunk written")
         self._log.flush()
         reached("chunks durable")
-        manifest = Manifest(
-            slot=self._slot,
-            sequence=self._sequence + 1,
-            chunks=len(pieces),
-            size=len(snapshot),
-            checksum=crc32c(snapshot),
-            journal=journal,
-        )
-        value = json.dumps({"format": _FORMAT, **manifest._asdict()}).encode()
-        self._log.append(self._topic, self._manifest(self._slot), value)
-        reached("manifest written")
+        for shard, saved in snapshots.items():
+            manifest = Manifest(
+                shard=shard,
+                shards=shards,
+                life=self._life,
+                slot=slots[shard],
+                sequence=saved.sequence,
+                chunks=-(-len(saved.snapshot) // CHUNK_BYTES),
+                size=len(saved.snapshot),
+                checksum=crc32c(saved.snapshot),
+                journal=saved.journal,
+            )
+            key = manifest_key(self.deployment, shard, slots[shard])
+            self._append(key, manifest_value(manifest))
+            reached("manifest written")
         self._log.flush()
-        self._sequence, self._slot = manifest.sequence, 1 - self._slot
-        reached("manifest durable")
+        self._sequence = max(saved.sequence for saved in snapshots.values())
+        self._slots = {**self._slots, **slots}
+        reached("manifests durable")
+
+    def _append(self, key: str, value: bytes | None) -> None:
+        self._log.append(self._topic, key, value, partition=self._partition)
 
     def replace(
-        self, snapshot: bytes, since: Journaled, journal: int | None = None, *, force: bool
+        self, snapshots: Mapping[int, Saved], since: Journaled | None, *, force: bool
     ) -> None:
-        """Put a snapshot in the place of everything that is stored.
+        """Put snapshots, of all shards, in the place of everything that is stored.
 
-        It is of this deployment's own life, of which the journal has the rest from offset
-        `journal` on; or, where that is None, of another: then the journal begins anew with
-        `since`. Without a transaction, whoever dies amid this leaves either snapshot to be
-        loaded. Raises StateError where anything is stored, whole or not, unless `force`.
+        They are of this deployment's own life, of which the journal has the rest; or, where
+        that is given by `since`, of another: then the journal begins anew with it. Without a
+        transaction, whoever dies amid this leaves either state to be loaded. Raises StateError
+        where anything is stored, whole or not, unless `force`.
         """
         old = self._records()
         if not force and (old or self.since(0) != Journaled()):
@@ -240,22 +254,41 @@ class TopicStore:
         try:
             self._find(old)
         except StateError:
-            self._sequence, self._slot = 0, 0  # All of what cannot be read goes.
-        slot = self._slot
-        if journal is None:
-            journal = self._log.end(self._journal)
-            write_reset(self._log, self.deployment, self._journal)
+            # All of what cannot be read goes.
+            self._sequence, self._slots = NOTHING.sequence, NOTHING.slots
+        journal, self._life = self.journal_end(), self._sequence + 1
+        if since is not None:
+            write_reset(self._log, self.deployment, self._journal, self._journal_partition)
             self.journal(since.floors, since.published)
-        self.save(snapshot, journal=journal)
-        pieces = range(-(-len(snapshot) // CHUNK_BYTES))
-        kept = {self._manifest(slot), *(self._chunk(slot, place) for place in pieces)}
+        self._write(
+            {
+                shard: Saved(
+                    saved.snapshot,
+                    self._sequence + 1,
+                    saved.journal if since is None else journal,
+                )
+                for shard, saved in snapshots.items()
+            },
+            len(snapshots) if self._shard is None else self.shards,
+        )
+        kept = {
+            key
+            for shard, saved in snapshots.items()
+            for key in (
+                manifest_key(self.deployment, shard, self._slots[shard]),
+                *(
+                    chunk_key(self.deployment, shard, self._slots[shard], place)
+                    for place in range(-(-len(saved.snapshot) // CHUNK_BYTES))
+                ),
+            )
+        }
         for key in old.keys() - kept:
-            self._log.append(self._topic, key, None)
+            self._append(key, None)
         self._log.flush()
 
     def reset(self) -> None:
         """Forget the deployment's snapshots, and what its journal holds."""
         for key in self._records():
-            self._log.append(self._topic, key, None)
-        write_reset(self._log, self.deployment, self._journal)
+            self._append(key, None)
+        write_reset(self._log, self.deployment, self._journal, self._journal_partition)
         self._log.flush()

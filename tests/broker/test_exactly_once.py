@@ -3,12 +3,11 @@
 import itertools
 import random
 import signal
-import threading
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
-from kafka.errors import KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.errors import ConnectionsError, FencedError
@@ -141,20 +140,27 @@ def test_a_producer_that_was_fenced_does_not_take_its_id_back(
 
 
 def test_a_transaction_without_one_of_its_records_is_not_committed(
-    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+    real_kafka: RealKafka, name: str, make_topic: TopicMaker
 ) -> None:
-    make_topic(kafka_connection, name)
-    outbox: Any = TransactionalOutbox(kafka_connection, name)
+    """A batch goes past its delivery time-out: the client would commit without it."""
+    connection = KafkaSettings(bootstrap_servers=real_kafka.bootstrap)
+    make_topic(connection, name)
+    outbox = TransactionalOutbox(
+        connection, name, delivery_timeout_ms=1_500, request_timeout_ms=1_000, linger_ms=0
+    )
     outbox.begin()
-    outbox.send(name, b"kept", partition=0)
-    outbox._producer.flush()
-    # As a batch past its delivery time-out: the client would commit without it.
-    outbox._pending.append(_Failed())
-    with pytest.raises(ConnectionsError):
-        outbox.flush()
+    outbox.send(name, b"acknowledged", partition=0)
+    outbox.flush()
+    real_kafka.stop()
+    try:
+        outbox.send(name, b"expires", partition=0)
+        with pytest.raises(ConnectionsError):
+            outbox.flush(10.0)
+    finally:
+        real_kafka.start()
     outbox.close()
-    TransactionalOutbox(kafka_connection, name).close()
-    assert records(kafka_connection, name) == []
+    TransactionalOutbox(connection, name).close()
+    assert records(connection, name) == []
 
 
 def test_state_is_not_read_past_an_open_transaction(
@@ -166,48 +172,85 @@ def test_state_is_not_read_past_an_open_transaction(
     killed, ours = (TransactionalOutbox(kafka_connection, f"{name}-{i}") for i in range(2))
     log = KafkaLog(kafka_connection)
     log.write_to(ours)
-    store = TopicStore(log, name, name, f"{name}-journal")
+    store = TopicStore(log, name, name, f"{name}-journal", 1)
     killed.begin()
-    killed.send(name, b"chunk", key=b"other/slot/0/0", partition=0)
+    killed.send(name, b"chunk", key=b"other/0/slot/0/0", partition=0)
     killed.flush()
     ours.begin()
-    store.save(b"snapshot")
+    store.save({0: b"snapshot"})
     ours.commit(name, {})
     killed.close()
-    again = TopicStore(log, name, name, f"{name}-journal")
-    assert again.load().snapshot == b"snapshot"
+    again = TopicStore(log, name, name, f"{name}-journal", 1)
+    assert again.load().snapshots[0].snapshot == b"snapshot"
     log.close()
     ours.close()
 
 
-class _Failed:
-    def get(self, timeout: float) -> None:
-        raise KafkaTimeoutError("Batch expired")
+def test_a_transaction_that_stays_open_is_told_with_its_holder(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    make_topic(kafka_connection, name)
+    produce(kafka_connection, name, [(0, b"before")])
+    with (
+        closing(TransactionalOutbox(kafka_connection, name)) as holder,
+        closing(KafkaLog(kafka_connection)) as log,
+    ):
+        log.settle(name)
+        holder.begin()
+        holder.send(name, b"open", partition=0)
+        holder.flush()
+        with pytest.raises(ConnectionsError, match=r"of producer \d+, epoch \d+, from offset 1\)"):
+            log.settle(name, patience=0.5)
+        holder.commit(name, {})
+        log.settle(name)
 
 
 def test_a_commit_that_never_ends_is_given_up(
+    real_kafka: RealKafka, name: str, make_topic: TopicMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client waits for the broker without limit."""
+    monkeypatch.setattr("streamdrift.outbox.COMMIT_SECONDS", 1.0)
+    connection = KafkaSettings(bootstrap_servers=real_kafka.bootstrap)
+    make_topic(connection, name)
+    outbox = TransactionalOutbox(connection, name)
+    outbox.begin()
+    outbox.send(name, b"x", partition=0)
+    outbox.flush()
+    real_kafka.stop()
+    try:
+        with pytest.raises(ConnectionsError, match="outcome is unknown"):
+            outbox.commit(name, {})
+        outbox.close()
+    finally:
+        real_kafka.start()
+
+
+def test_a_transaction_that_the_broker_ended_is_not_called_committed(
     kafka_connection: KafkaSettings,
     name: str,
     make_topic: TopicMaker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamdrift.outbox.COMMIT_SECONDS", 0.5)
+    """The client would ask for another epoch, and report success of what is gone."""
+    monkeypatch.setattr("streamdrift.outbox.TRANSACTION_SECONDS", 1)
     make_topic(kafka_connection, name)
-    outbox: Any = TransactionalOutbox(kafka_connection, name)
-    outbox.begin()
-    outbox.send(name, b"x", partition=0)
-    outbox.flush()
-    released = threading.Event()
-    monkeypatch.setattr(outbox._producer, "commit_transaction", released.wait)
-    with pytest.raises(ConnectionsError, match="outcome is unknown"):
-        outbox.commit(name, {})
-    released.set()
-    outbox.close()
+    with (
+        closing(TransactionalOutbox(kafka_connection, name)) as outbox,
+        closing(KafkaLog(kafka_connection)) as log,
+    ):
+        outbox.begin()
+        outbox.send(name, b"x", partition=0)
+        outbox.flush()
+        log.settle(name)  # As it is ended, after its time and the broker's interval of 10 s.
+        with pytest.raises(FencedError):
+            outbox.commit(name, {})
+    assert records(kafka_connection, name) == []
 
 
 def test_a_commit_under_another_identity_is_not_believed(
     kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
+    """Should the client begin anew all the same."""
     make_topic(kafka_connection, name)
     outbox: Any = TransactionalOutbox(kafka_connection, name)
     outbox.begin()

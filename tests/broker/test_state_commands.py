@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamdrift.commands.state import run_export, run_import, run_ls, run_reset, run_show
+from streamdrift.commands.state import (
+    run_export,
+    run_import,
+    run_ls,
+    run_reset,
+    run_reshard,
+    run_show,
+)
 from streamdrift.config import Settings
 from streamdrift.errors import FencedError, StateError
 from streamdrift.kafka import KafkaSettings
@@ -119,3 +126,20 @@ def test_a_running_process_is_fenced_and_state_stays_unless_forced(
         assert "has taken over the deployment" in log.read_text()
     with pytest.raises(StateError, match="holds no state"):
         run_ls(settings, as_json=False)
+
+
+def test_a_deployment_goes_on_in_another_number_of_shards(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    topic = make_topic(connection, f"{name}-predictions", 2)
+    one, two = (_settings(connection, f"{name}-{each}", topic) for each in ("one", "two"))
+    _produce(connection, topic, 0, _HALF)
+    for settings in (one, two):
+        serve(settings, _HALF, 1)
+    run_reshard(two, 3)
+    divided = two.model_copy(update={"shards": 3})
+    _produce(connection, topic, _HALF, _EVENTS)
+    for settings in (one, divided):
+        serve(settings, _EVENTS - _HALF, 2)
+    assert len(_told(one)) >= 2
+    assert _told(divided) == _told(one)

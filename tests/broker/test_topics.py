@@ -7,13 +7,14 @@ import orjson
 import pytest
 from kafka.structs import TopicPartition
 
+from streamdrift import topics
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings, make_consumer
 from streamdrift.outbox import Outbox
 from streamdrift.records import Alert, DeadLetter, Partition
 from streamdrift.sinks.dead_letters import LARGEST_VALUE, DeadLetters
 from streamdrift.sinks.kafka import KafkaSink
-from streamdrift.topics import Right, TopicNeed, ensure_topics, inspect_topics
+from streamdrift.topics import Right, TopicNeed, TopicReport, ensure_topics, inspect_topics
 from tests.topic_maker import TopicMaker
 
 
@@ -39,6 +40,32 @@ def test_missing_topics_are_made(
     assert [report.created for report in reports] == [True, True]
     again = tuple(replace(report, created=False) for report in reports)
     assert ensure_topics(connection, [alerts, state], create=False) == again
+
+
+def test_a_topic_that_a_broker_has_not_heard_of_yet_is_waited_for(
+    kafka_connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inspect = topics._inspect
+    unheard: list[tuple[TopicReport, ...]] = []
+
+    def deaf_at_first(*arguments: Any) -> tuple[TopicReport, ...]:
+        if not unheard:
+            unheard.append(inspect(*arguments))  # Before it is made.
+        elif len(unheard) < 3:
+            unheard.append(unheard[0])
+        else:
+            return inspect(*arguments)
+        return unheard[0]
+
+    monkeypatch.setattr(topics, "_inspect", deaf_at_first)
+    (report,) = ensure_topics(kafka_connection, [TopicNeed(name, "events", ())], create=True)
+    make_topic.made(kafka_connection, name)
+    assert report.exists
+    assert report.created
+    assert len(unheard) == 3
 
 
 def test_state_must_be_in_one_partition(

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from streamdrift.decoders import make_decoder
-from streamdrift.model import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Partition
+from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.sinks.cloudevents import encode
 from tests.messages import messages
@@ -122,7 +122,7 @@ RECORDINGS = (
 def make_pipeline(recording: Recording) -> Pipeline:
     """Return a pipeline that watches as the recording's settings say."""
     decoder, settings = make_decoder("json", {}), recording.settings()
-    return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings))
+    return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Shards(lambda _: settings, 3))
 
 
 def in_turn(number: int, _: bytes) -> int:

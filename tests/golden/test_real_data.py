@@ -61,10 +61,12 @@ def _interrupted(recording: Recording, partitions: int) -> list[dict[str, Any]]:
         for part in parts[read : read + 5]:
             pipeline.feed(part)
             alerts += pipeline.release().alerts
-        snapshot = encode(pipeline.snapshot())
+        snapshots = {
+            shard: encode(pipeline.snapshot(shard)) for shard in range(pipeline.monitor.count)
+        }
         positions = pipeline.ordering.positions()
         pipeline = make_pipeline(recording)
-        pipeline.restore(decode(snapshot))
+        pipeline.restore({shard: decode(data) for shard, data in snapshots.items()})
         for part in parts[: read + 5]:
             # What the ordering held back at the snapshot is read again.
             if part.next_offset > positions[part.partition]:

@@ -13,7 +13,7 @@ from streamdrift.config import settings as config_settings
 from streamdrift.config.layers import parse_file, read_assignments, read_environment
 from streamdrift.durations import SECOND
 from streamdrift.errors import SettingsError
-from streamdrift.model import ModelSettings
+from streamdrift.model_settings import ModelSettings
 
 Load = Callable[..., Settings]
 Report = Callable[..., str]
@@ -223,9 +223,14 @@ def test_variables_of_tests_and_of_kubernetes_are_not_settings(load: Load) -> No
     assert load(environment=foreign) == load()
 
 
-def test_what_is_not_available_yet_is_refused_clearly(mistakes: Report) -> None:
-    message = mistakes(assignments=["mode=distributed"])
-    assert "`distributed` is not available in this version" in message
+def test_workers_need_transactions_and_names_that_the_brokers_take(
+    load: Load, mistakes: Report
+) -> None:
+    mode = "mode=distributed"
+    assert "transactions" in mistakes(assignments=[mode, "guarantee=at_least_once"])
+    assert "letters, digits" in mistakes(assignments=[mode, "instance=worker 1"])
+    assert "each role once" in mistakes(assignments=["worker.roles=[ingest, ingest]"])
+    assert load(assignments=[mode, "name=d", "instance=w-1"]).exchange.topic == "d.exchange"
 
 
 @pytest.mark.parametrize("bind", ["8410", "localhost:http", "localhost:99999", ":8410"])

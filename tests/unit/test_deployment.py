@@ -6,7 +6,7 @@ import pytest
 
 from streamdrift import deployment
 from streamdrift.deployment import Deployment
-from streamdrift.errors import FencedError, StateError
+from streamdrift.errors import ConnectionsError, FencedError, StateError
 from streamdrift.records import Partition
 from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.log import MemoryLog
@@ -62,8 +62,9 @@ def test_who_runs_it_is_fenced_by_the_change(
 ) -> None:
     log = _Log(transactional=transactional)
     running = _running(log)
-    _deployment(monkeypatch, log).change_state(lambda store: store.save(b"changed"))
-    assert exported.store(log).load().snapshot == b"changed"
+    changed = dict.fromkeys(range(exported.SHARDS), b"changed")
+    _deployment(monkeypatch, log).change_state(lambda store: store.save(changed))
+    assert exported.contents(exported.store(log).load()) == changed
     with pytest.raises(FencedError):
         running.check(log)
 
@@ -97,9 +98,9 @@ def test_who_comes_in_between_is_named_as_the_cause(monkeypatch: pytest.MonkeyPa
     log = _Log(transactional=True)
     late = _deployment(monkeypatch, log, _running(log))
     with pytest.raises(FencedError, match="nothing is changed") as caught:
-        late.change_state(lambda store: store.save(b"changed"))
+        late.change_state(lambda store: store.save({0: b"changed"}))
     assert "stop the process" in str(caught.value.hint)
-    assert exported.store(log).load().snapshot is None
+    assert not exported.store(log).load().snapshots
 
 
 def test_without_transactions_a_later_claim_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,3 +111,25 @@ def test_without_transactions_a_later_claim_is_noticed(monkeypatch: pytest.Monke
 
     with pytest.raises(FencedError, match=r"\(late/1\) has taken over"):
         _deployment(monkeypatch, log).change_state(change)
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "hint"), [("auto", "guarantee: at_least_once"), ("exactly_once", "look at it")]
+)
+def test_brokers_that_cannot_tell_now_whether_they_have_transactions_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, guarantee: str, hint: str
+) -> None:
+    def away(*_: object) -> bool:
+        raise ConnectionsError("no coordinator", "look at it")
+
+    log = _Log(transactional=True)
+    settings = exported.settings().model_copy(update={"guarantee": guarantee})
+    _deployment(monkeypatch, log)
+    monkeypatch.setattr(deployment, "transactions_work", away)
+    with (
+        pytest.raises(ConnectionsError, match="no coordinator") as raised,
+        Deployment(settings).open_session(),
+    ):
+        pass
+    assert raised.value.hint is not None
+    assert hint in raised.value.hint

@@ -17,11 +17,13 @@ from streamdrift.columns import cut, take
 from streamdrift.decoders import MappingSettings
 from streamdrift.decoders.json import JsonDecoder
 from streamdrift.detectors import AdwinSettings, PageHinkleySettings
-from streamdrift.model import ModelSettings, ModelVersion
+from streamdrift.model import ModelVersion
+from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import AlertKind, Batch, Notice, Partition, Released, SignalKind, StepKind
+from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings, RecentIds
 from streamdrift.state.codec import decode, encode
@@ -263,7 +265,7 @@ def test_which_event_is_the_repeat_does_not_depend_on_the_partitions() -> None:
     ids = random.integers(1, 200, 600).tolist()
     kept = []
     for partitions in (1, 3):
-        monitor = Monitor(lambda _: _DROPPING)
+        monitor = Shards(lambda _: _DROPPING, 2)
         pipeline = Pipeline(
             lambda _: JsonDecoder(MappingSettings()), Ordering(OrderingSettings()), monitor
         )

@@ -1,4 +1,7 @@
-"""Killed between any two writes, a deployment publishes what an undisturbed one would."""
+"""Killed between any two writes, a deployment publishes what an undisturbed one would.
+
+Its state is of three shards: two have a model each, one has none.
+"""
 
 import itertools
 import json
@@ -12,21 +15,26 @@ import pytest
 
 from streamdrift.decoders import make_decoder
 from streamdrift.metrics import Metrics
-from streamdrift.model import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition
+from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition, State
 from streamdrift.service import Service, ServiceSettings, Session
+from streamdrift.sharded import Shards, frontier_of
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.sinks.cloudevents import encode
-from streamdrift.state import TopicStore
+from streamdrift.state import TopicStore, decode
+from streamdrift.state import encode as encode_state
 from streamdrift.state.journal import read_journal
 from streamdrift.state.log import MemoryLog
 from tests.messages import messages
 
+_SHARDS = 3
 _PARTITIONS = 3
 _GROUP = 150
+_EVENTS = 8_999
+_BY_TURNS = {"interval": 0.2, "bytes_per_second": 5e4}
+"""So little that each commit has the snapshot of one shard."""
 _LAST_POLLS = 12
 """Polls without news before the service is stopped: partitions go idle meanwhile."""
 
@@ -89,6 +97,9 @@ class _Source:
             self._stop()
         return []
 
+    def identities(self) -> Mapping[str, int]:
+        return {}
+
     def at_end(self) -> frozenset[Partition]:
         there = self._broker.groups[: self._broker.arrived]
         unread = {g.partition for g in there if g.next_offset > self._next[g.partition]}
@@ -147,9 +158,16 @@ class _Transaction:
         assert not self.began
         self.began = True
 
-    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self,
+        group: str,
+        offsets: Mapping[Partition, int],
+        notes: Mapping[Partition, str] | None = None,
+        reached: Callable[[str], None] = lambda _: None,
+    ) -> None:
         assert self.began
         self.began = False
+        reached("offsets sent")
         self.die("before the commit took place")
         for writer in self.writers:
             writer.commit()
@@ -160,11 +178,11 @@ def _pipeline() -> Pipeline:
     settings = ModelSettings(reference=ReferenceSettings(events=600))
     decoder = make_decoder("json", {})
     ordering = Ordering(OrderingSettings())
-    return Pipeline(lambda _: decoder, ordering, Monitor(lambda _: settings))
+    return Pipeline(lambda _: decoder, ordering, Shards(lambda _: settings, _SHARDS))
 
 
 def _groups(*, late: bool, rubbish: int = 100) -> list[Messages]:
-    """Return 9,000 events on three partitions; 2 sd of shift from 3,000 to 5,000.
+    """Return 9,000 events of two models on three partitions; 2 sd of shift from 3,000 to 5,000.
 
     The one whose number is `rubbish` cannot be decoded.
 
@@ -174,7 +192,13 @@ def _groups(*, late: bool, rubbish: int = 100) -> list[Messages]:
     numbers = random.normal(size=9_000)
     numbers[3_000:5_000] += 2
     events = [
-        json.dumps({"model": "m", "timestamp": 1_767_225_600 + i, "features": {"x": x}}).encode()
+        json.dumps(
+            {
+                "model": f"m{i // _PARTITIONS % 2}",
+                "timestamp": 1_767_225_600 + i,
+                "features": {"x": x},
+            }
+        ).encode()
         for i, x in enumerate(numbers.tolist())
     ]
     events[rubbish] = b"rubbish"
@@ -218,11 +242,11 @@ def _run(
 
     @contextmanager
     def open_session() -> Iterator[Session]:
-        def open_source(positions: Mapping[Partition, int]) -> _Source:
+        def open_source(positions: Mapping[Partition, int], _: object) -> _Source:
             lives.append(None)
             return _Source(broker, positions, service.stop)
 
-        store = TopicStore(broker.log, "d", "state", "journal")
+        store = TopicStore(broker.log, "d", "state", "journal", _SHARDS)
         transaction = _Transaction([broker.log, sink, letters], killer) if exactly else None
         yield Session(store, [sink], letters, open_source, lambda: None, transaction, "d")
 
@@ -237,6 +261,26 @@ def _run(
         if keep:
             sink.flush()
             letters.flush()
+
+
+def _states(broker: _Broker) -> dict[int, State]:
+    stored = TopicStore(broker.log, "d", "state", "journal", _SHARDS).load()
+    return {shard: decode(saved.snapshot) for shard, saved in stored.snapshots.items()}
+
+
+def _monitors(broker: _Broker) -> list[bytes]:
+    """Return what each shard has learned and remembered by the end, as bytes."""
+    states = _states(broker)
+    assert len({frontier_of(state) for state in states.values()}) == 1
+    kept = ("frontier", "monitor", "last_event_at")
+    return [encode_state({key: state[key] for key in kept}) for _, state in sorted(states.items())]
+
+
+def _events(broker: _Broker) -> int:
+    """Return how many events were observed by the end: none twice, and none left out."""
+    pipeline = _pipeline()
+    pipeline.restore(_states(broker))
+    return sum(version.events for version in pipeline.monitor.versions())
 
 
 def _by_id(alerts: Sequence[Alert]) -> dict[str, object]:
@@ -259,52 +303,91 @@ def _replayed(broker: _Broker) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> tuple[dict[str, object], int]:
-    """The alerts of a run that nothing disturbs, and the steps of its commits."""
-    broker, killer = _Broker(_groups(late=False)), _Killer()
-    _run(broker, killer, idle_after=1e6, keep=True)
+def undisturbed() -> tuple[dict[str, object], list[bytes]]:
+    """The alerts and the last state of a run that nothing disturbs."""
+    broker = _Broker(_groups(late=False))
+    _run(broker, _Killer(), idle_after=1e6, keep=True)
     alerts = _by_id(broker.published)
     assert {alert.type for alert in broker.published} >= {"opened", "resolved"}
+    assert {alert.model for alert in broker.published} == {"m0", "m1"}
     assert len(broker.letters) == 1
-    return alerts, killer.steps
+    # Without idle partitions, the last event of two of them waits for what comes.
+    assert _events(broker) == _EVENTS - 2
+    return alerts, _monitors(broker)
+
+
+def _stride(options: Mapping[str, float]) -> int:
+    """Return how many steps lie between two deaths: every one would take too long.
+
+    There are more commits by turns, all alike; the stride meets every kind of step in them.
+    """
+    return 11 if options == _BY_TURNS else 3
+
+
+def _steps(**options: Any) -> int:
+    """Return how many steps the commits of an undisturbed run have."""
+    killer = _Killer()
+    _run(_Broker(_groups(late=False)), killer, idle_after=1e6, keep=True, **options)
+    assert killer.steps > 50
+    return killer.steps
 
 
 @pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("options", [{}, _BY_TURNS], ids=["all", "by turns"])
 def test_no_alert_is_lost_or_new_wherever_the_process_dies(
-    undisturbed: tuple[dict[str, object], int], keep: bool
+    undisturbed: tuple[dict[str, object], list[bytes]], options: dict[str, float], keep: bool
 ) -> None:
-    expected, steps = undisturbed
-    assert steps > 50
-    # Every step, kept or lost by turns: all of both would take twice as long.
-    for at in range(1 + keep, steps + 1, 2):
+    alerts, monitors = undisturbed
+    for at in range(1 + keep, _steps(**options) + 1, _stride(options)):
         broker = _Broker(_groups(late=False))
-        _run(broker, _Killer(at), idle_after=1e6, keep=keep)
-        _run(broker, _Killer(), idle_after=1e6, keep=keep)
-        assert _by_id(broker.published) == expected, f"killed at step {at}"
+        _run(broker, _Killer(at), idle_after=1e6, keep=keep, **options)
+        _run(broker, _Killer(), idle_after=1e6, keep=keep, **options)
+        assert _by_id(broker.published) == alerts, f"killed at step {at}"
+        assert _monitors(broker) == monitors, f"killed at step {at}"
         assert {letter.offset for letter in broker.letters} == {33}
 
 
-@pytest.mark.parametrize(("keep", "interval"), [(True, 0.5), (False, 0.5), (True, 1e9)])
-def test_partition_that_wakes_with_older_events_is_journaled(keep: bool, interval: float) -> None:
+def test_by_turns_shards_are_of_different_times() -> None:
+    broker = _Broker(_groups(late=False))
+    _run(broker, _Killer(_steps(**_BY_TURNS) // 2), idle_after=1e6, keep=False, **_BY_TURNS)
+    assert len({frontier_of(state) for state in _states(broker).values()}) == _SHARDS
+
+
+@pytest.mark.parametrize(
+    ("keep", "options"),
+    [
+        (True, {}),
+        (False, {}),
+        (True, {"interval": 1e9}),
+        (True, _BY_TURNS),
+        (False, _BY_TURNS),
+    ],
+)
+def test_partition_that_wakes_with_older_events_is_journaled(
+    keep: bool, options: dict[str, float]
+) -> None:
     """Also where there is no snapshot yet, but floors and alerts (an interval of 1e9)."""
     broker, killer = _Broker(_groups(late=True)), _Killer()
-    _run(broker, killer, idle_after=0.3, keep=True, interval=interval)
+    _run(broker, killer, idle_after=0.3, keep=True, **options)
     assert len(read_journal(broker.log, "d", "journal").floors) > 0
     assert _by_id(broker.published) == _replayed(broker)
-    for at in range(1 + keep, killer.steps + 1, 2):
+    for at in range(1 + keep, killer.steps + 1, _stride(options)):
         broker = _Broker(_groups(late=True))
-        _run(broker, _Killer(at), idle_after=0.3, keep=keep, interval=interval)
-        _run(broker, _Killer(), idle_after=0.3, keep=keep, interval=interval)
+        _run(broker, _Killer(at), idle_after=0.3, keep=keep, **options)
+        _run(broker, _Killer(), idle_after=0.3, keep=keep, **options)
         assert _by_id(broker.published) == _replayed(broker), f"killed at step {at}"
+        assert _events(broker) == _EVENTS, f"killed at step {at}"
 
 
-def test_many_kills_in_a_row_change_nothing(undisturbed: tuple[dict[str, object], int]) -> None:
-    expected, _ = undisturbed
+@pytest.mark.parametrize("options", [{}, _BY_TURNS], ids=["all", "by turns"])
+def test_many_kills_in_a_row_change_nothing(
+    undisturbed: tuple[dict[str, object], list[bytes]], options: dict[str, float]
+) -> None:
     broker = _Broker(_groups(late=False))
     for life in range(40):
-        _run(broker, _Killer(5 + life % 13), idle_after=1e6, keep=bool(life % 2))
-    _run(broker, _Killer(), idle_after=1e6, keep=True)
-    assert _by_id(broker.published) == expected
+        _run(broker, _Killer(5 + life % 23), idle_after=1e6, keep=bool(life % 2), **options)
+    _run(broker, _Killer(), idle_after=1e6, keep=True, **options)
+    assert (_by_id(broker.published), _monitors(broker)) == undisturbed
 
 
 def _transactional(*, late: bool) -> _Broker:
@@ -315,47 +398,67 @@ def _records(broker: _Broker) -> list[object]:
     return [encode(alert, "d") for alert in broker.published]
 
 
-@pytest.mark.parametrize("bytes_per_second", [1e9, 1e5])
+def _assert_numbered(alerts: Sequence[Alert]) -> None:
+    """Every alert of a model is there, once and in its place."""
+    for model in ("m0", "m1"):
+        numbers = [alert.number for alert in alerts if alert.model == model]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) >= 2
+
+
+_RARE = {"bytes_per_second": 1e5}
+each_pace = pytest.mark.parametrize(
+    "options", [{}, _RARE, _BY_TURNS], ids=["all", "rare", "by turns"]
+)
+
+
+@each_pace
 def test_with_transactions_every_alert_is_there_once_and_in_its_place(
-    bytes_per_second: float,
+    undisturbed: tuple[dict[str, object], list[bytes]], options: dict[str, float]
 ) -> None:
     """Also where snapshots are rare, and much is read again that was published."""
     calm, killer = _transactional(late=False), _Killer()
-    _run(calm, killer, idle_after=1e6, keep=True, bytes_per_second=bytes_per_second)
+    _run(calm, killer, idle_after=1e6, keep=True, **options)
     expected = _records(calm)
-    assert [alert.number for alert in calm.published] == list(range(1, len(expected) + 1))
-    assert len(expected) >= 2
+    _assert_numbered(calm.published)
     assert killer.steps > 50
-    for at in range(1 + (bytes_per_second < 1e9), killer.steps + 1, 2):
+    for at in range(1 + bool(options), killer.steps + 1, _stride(options)):
         broker = _transactional(late=False)
         for deadly in (_Killer(at), _Killer()):
-            _run(broker, deadly, idle_after=1e6, keep=False, bytes_per_second=bytes_per_second)
+            _run(broker, deadly, idle_after=1e6, keep=False, **options)
         assert _records(broker) == expected, f"killed at step {at}"
+        assert _monitors(broker) == undisturbed[1], f"killed at step {at}"
         assert [letter.offset for letter in broker.letters] == [33]
 
 
-def test_with_transactions_and_partitions_that_wake_with_older_events() -> None:
+@pytest.mark.parametrize("options", [{}, _BY_TURNS], ids=["all", "by turns"])
+def test_with_transactions_and_partitions_that_wake_with_older_events(
+    options: dict[str, float],
+) -> None:
     calm, killer = _transactional(late=True), _Killer()
-    _run(calm, killer, idle_after=0.3, keep=True)
-    for at in range(1, killer.steps + 1, 2):
+    _run(calm, killer, idle_after=0.3, keep=True, **options)
+    for at in range(1, killer.steps + 1, _stride(options)):
         broker = _transactional(late=True)
-        _run(broker, _Killer(at), idle_after=0.3, keep=False)
-        _run(broker, _Killer(), idle_after=0.3, keep=False)
+        _run(broker, _Killer(at), idle_after=0.3, keep=False, **options)
+        _run(broker, _Killer(), idle_after=0.3, keep=False, **options)
         assert _by_id(broker.published) == _replayed(broker), f"killed at step {at}"
-        numbers = [alert.number for alert in broker.published]
-        assert numbers == list(range(1, len(numbers) + 1))
+        assert _events(broker) == _EVENTS, f"killed at step {at}"
+        _assert_numbered(broker.published)
         assert [letter.offset for letter in broker.letters] == [33]
 
 
-def test_with_transactions_many_kills_in_a_row_change_nothing() -> None:
+@each_pace
+def test_with_transactions_many_kills_in_a_row_change_nothing(options: dict[str, float]) -> None:
+    """Also where it dies while it reads again what was published in a life before."""
     calm = _transactional(late=False)
     _run(calm, _Killer(), idle_after=1e6, keep=True)
-    broker = _transactional(late=False)
-    for life in range(60):
-        _run(broker, _Killer(5 + life % 13), idle_after=1e6, keep=False)
-    _run(broker, _Killer(), idle_after=1e6, keep=False)
-    assert _records(broker) == _records(calm)
-    assert len(broker.letters) == 1
+    for first in (5, 11, 17):
+        broker = _transactional(late=False)
+        for life in range(60):
+            _run(broker, _Killer(first + life % 13), idle_after=1e6, keep=False, **options)
+        _run(broker, _Killer(), idle_after=1e6, keep=False, **options)
+        assert _records(broker) == _records(calm)
+        assert len(broker.letters) == 1
 
 
 def test_with_transactions_a_letter_from_among_events_that_wait_is_written_once() -> None:
@@ -367,7 +470,7 @@ def test_with_transactions_a_letter_from_among_events_that_wait_is_written_once(
 
     killer = _Killer()
     _run(broker(), killer, idle_after=1e6, keep=True)
-    for at in range(1, killer.steps + 1):
+    for at in range(1, killer.steps + 1, 2):
         killed = broker()
         _run(killed, _Killer(at), idle_after=1e6, keep=False)
         _run(killed, _Killer(), idle_after=1e6, keep=False)

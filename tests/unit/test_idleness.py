@@ -55,3 +55,13 @@ def test_a_partition_that_is_read_no_more_is_idle_at_once() -> None:
     idleness, old = Idleness(2 * SECOND, 0.0), Partition("old", 3)
     assert idleness.judge(look(0, left=(old,))) == Verdict((old,), None)
     assert idleness.judge(look(1, left=(old,))) == NOTHING
+
+
+def test_a_partition_that_came_back_is_looked_at_anew() -> None:
+    """Between two looks: it was another worker's, or its topic is another one by now."""
+    idleness = Idleness(2 * SECOND, 0.0)
+    idleness.judge(look(0))
+    assert idleness.judge(look(2)).idle == (A, B)
+    idleness.forget([A])
+    assert idleness.judge(look(3)).idle == ()
+    assert idleness.judge(look(5)).idle == (A,)

@@ -106,18 +106,29 @@ def test_warm_up_is_complete_only_when_it_is(
 
 
 def test_positions_and_state(metrics: Metrics) -> None:
-    metrics.position(5_000_000, {Partition("predictions", 1): 7}, 3, {"late": 2, "unbelieved": 0})
+    metrics.observed(5_000_000)
+    metrics.pending(3)
+    metrics.lagging("input", {Partition("predictions", 1): 7})
+    metrics.lagging("exchange", {Partition("exchange", 0): 8})
+    metrics.displaced({"late": 2, "unbelieved": 0})
+    metrics.assigned("detect", 4)
+    metrics.exchanged(100)
     metrics.stored(1_234)
     metrics.committed(0.02)
-    metrics.connected(True)
+    metrics.connected("exchange", answering=True)
+    metrics.connected("input", answering=True)
     assert sample(metrics, "streamdrift_watermark_timestamp_seconds") == 5
     assert sample(metrics, "streamdrift_lag_messages", topic="predictions", partition="1") == 7
+    assert sample(metrics, "streamdrift_lag_messages", topic="exchange", partition="0") == 8
+    assert sample(metrics, "streamdrift_assigned_partitions", role="detect") == 4
+    assert sample(metrics, "streamdrift_exchange_bytes_total") == 100
     assert sample(metrics, "streamdrift_pending_events") == 3
     assert sample(metrics, "streamdrift_events_displaced_total", reason="late") == 2
     assert sample(metrics, "streamdrift_state_bytes") == 1_234
     assert sample(metrics, "streamdrift_commit_seconds_count") == 1
     assert sample(metrics, "streamdrift_source_connected") == 1
-    metrics.connected(False)
+    metrics.connected("input", answering=False)
+    metrics.connected("exchange", answering=True)
     assert sample(metrics, "streamdrift_source_connected") == 0
     assert sample(metrics, "streamdrift_source_disconnects_total") == 1
 

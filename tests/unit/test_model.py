@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.columns import cut, from_state, join, to_state
+from streamdrift.errors import StateError
 from streamdrift.incidents.sentences import opened_sentence
-from streamdrift.model import ModelSettings, ModelVersion, RoleName
+from streamdrift.model import ModelVersion
+from streamdrift.model_settings import ModelSettings, RoleName
 from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
@@ -431,3 +433,11 @@ def test_terms_take_effect_at_once_while_the_reference_is_collected(events: int)
         assert version.readings() == []
     assert encode(parts.snapshot()) == encode(whole.snapshot())
     assert _restored(whole, {})[1] == []
+
+
+def test_a_model_that_was_divided_otherwise_is_refused() -> None:
+    version = ModelVersion("m", "1", ModelSettings(feature_groups=2), group=1)
+    again = ModelVersion("m", "1", ModelSettings(feature_groups=3), group=1)
+    with pytest.raises(StateError, match="feature_groups of the model 'm' was 2") as error:
+        again.restore(version.snapshot())
+    assert "change it back" in str(error.value.hint)

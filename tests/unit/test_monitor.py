@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from streamdrift.columns import cut
 from streamdrift.config import Settings
-from streamdrift.model import ModelSettings
+from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Batch, ColumnKey, Group, Notice, Released
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
+from streamdrift.standing import standing
 from streamdrift.state import decode, encode
 from tests.batches import SECOND, START, batch, column, feature
 
@@ -71,17 +72,17 @@ def test_each_version_has_its_own_reference() -> None:
 def test_warm_up_tells_how_far_a_reference_is() -> None:
     monitor = _monitor()
     _observe(monitor, cut(_stream(), 0, 400), [])
-    (warm_up,) = monitor.warm_ups()
+    (warm_up,) = standing([monitor]).warm_ups
     assert (warm_up.events, warm_up.wanted, warm_up.complete) == (400, 1_000, False)
-    assert monitor.readings(99) == ([], 0)
+    assert standing([monitor], 99)[:2] == ([], 0)
 
 
 def test_readings_name_every_signal_and_detector() -> None:
     monitor = _monitor()
     _observe(monitor, _stream(drift=False), [])
-    readings, left_out = monitor.readings(99)
+    readings, left_out = standing([monitor], 99)[:2]
     assert left_out == 0
-    assert monitor.readings(3) == (readings[:3], len(readings) - 3)
+    assert standing([monitor], 3)[:2] == (readings[:3], len(readings) - 3)
     assert {reading.detector for reading in readings} == {"adwin", "page_hinkley"}
     assert {reading.signal.name for reading in readings} == {
         "amount",
@@ -119,7 +120,7 @@ def test_version_that_was_away_for_long_starts_anew(cuts: list[int]) -> None:
         part = cut(stream, start, stop)
         notices += monitor.observe(Released((part,), int(part.time[-1]))).notices
     assert [notice.event for notice in notices].count("model version appeared") == 2
-    (warm_up,) = monitor.warm_ups()
+    (warm_up,) = standing([monitor]).warm_ups
     assert warm_up.events == 500
 
 
@@ -127,7 +128,7 @@ def test_version_that_sends_nothing_is_forgotten() -> None:
     monitor = _monitor()
     _observe(monitor, _stream(2_000, drift=False), [])
     monitor.observe(Released((), START + 8 * _DAY))
-    assert monitor.warm_ups() == []
+    assert standing([monitor]).warm_ups == []
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 250]])

@@ -21,18 +21,12 @@ from streamdrift.records import (
     Partition,
     Released,
 )
+from tests.rows import Event
 
 A0, A1, B0 = Partition("a", 0), Partition("a", 1), Partition("b", 0)
 VALUE = ColumnKey(Group.FEATURE, "value")
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
-
-
-class Event(NamedTuple):
-    offset: int
-    place: int
-    time: int
-    model: str = "m"
 
 
 class Row(NamedTuple):
@@ -313,6 +307,61 @@ def test_a_topic_made_anew_does_not_hold_the_others_forever() -> None:
     assert keys(restored.release()) == [20]
     restored.push(at(A0, [7]))
     assert lifting(restored.floors()) == (Floor(A0, 0, 21),)
+
+
+def test_of_a_topic_made_anew_no_event_is_lost_or_comes_before_what_was_there() -> None:
+    """Its offsets begin again, below those that were read; also those of one that was idle."""
+    ordering = assigned(A0, B0)
+    ordering.know({"a": 1, "b": 2})
+    ordering.push(at(B0, [50, 70, 90], 500))
+    ordering.push(at(A0, [60]))
+    assert keys(ordering.release()) == [50, 60]
+    assert ordering.know({"a": 1, "b": 3}) == {"b"}
+    ordering.push(at(A0, [100], 1))
+    assert keys(ordering.release()) == []  # The new one holds them: it could bring any.
+    ordering.push(at(B0, [61, 62, 95, 99]))
+    (floor,) = [floor for floor in ordering.floors() if floor == Floor(B0, 0, 91)]
+    rows = [row for batch in ordering.release().batches for row in rows_of(batch)]
+    assert [(row.key, row.partition, row.offset) for row in rows] == [
+        (70, B0, 501),
+        (90, B0, 502),
+        (91, B0, 0),
+        (91, B0, 1),
+        (95, B0, 2),
+        (99, B0, 3),
+    ]
+    # A restart from a snapshot of before goes on with what was journaled.
+    again = assigned(A0, B0)
+    again.know({"a": 1, "b": 2})
+    again.foresee([floor])
+    again.know({"b": 3})
+    again.push(at(B0, [61]))
+    again.push(at(A0, [200]))
+    assert keys(again.release()) == [91]
+
+
+def test_which_topics_are_read_is_in_the_snapshot() -> None:
+    ordering = assigned(A0)
+    ordering.know({"a": 1})
+    ordering.push(at(A0, [50], 500))
+    state = ordering.snapshot()
+    for identity, positions in ((1, {A0: 500}), (2, {})):
+        ordering = Ordering(OrderingSettings())
+        ordering.restore(state)
+        assert ordering.identities == {"a": 1}
+        ordering.know({"a": identity})
+        assert ordering.positions() == positions
+
+
+def test_what_is_left_of_a_topic_made_anew_waits_for_nobody() -> None:
+    ordering = assigned(A0, B0)
+    ordering.know({"b": 2})
+    ordering.push(at(A0, [40]))
+    ordering.push(at(B0, [50, 90], 500))
+    ordering.know({"b": 3})
+    for partition in (A0, B0):
+        ordering.idle(partition)
+    assert keys(ordering.release()) == [40, 50, 90]
 
 
 def test_a_new_partition_while_the_process_is_down_starts_above_what_led_to_alerts() -> None:

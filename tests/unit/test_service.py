@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from streamdrift.commit import MANY_BYTES
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import ConnectionsError, FencedError, StateError
 from streamdrift.metrics import Metrics
-from streamdrift.model import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Messages, Partition
+from streamdrift.recovery import recover
 from streamdrift.service import Service, ServiceSettings, Session
+from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sources.memory import MemorySource
@@ -49,8 +51,11 @@ class _Sink:
         self.alerts: list[Alert] = []
         self.letters: list[DeadLetter] = []
         self.fails = 0
+        self.together: list[int] = []
+        """How many were written by each call."""
 
     def write(self, items: Sequence[Any]) -> None:
+        self.together.append(len(items))
         if items and self.fails:
             self.fails -= 1
             raise ConnectionsError("the broker went away")
@@ -83,6 +88,7 @@ class _World:
         self.fingerprint = {"source.mapping": "one"}
         self.make_pipeline: Callable[[], Pipeline] = _pipeline
         self.max_pending = 100_000
+        self.per_poll = 1
         self.check_owner: Callable[[], None] = lambda: None
 
     def service(self, turns: int) -> Service:
@@ -91,18 +97,23 @@ class _World:
         @contextmanager
         def open_session() -> Iterator[Session]:
             self.sessions += 1
-            store = TopicStore(self.log, "d", "state", "journal")
+            store = TopicStore(self.log, "d", "state", "journal", 3)
             yield Session(store, [self.sink], self.sink, open_source, self.check_owner)
 
-        def open_source(positions: Mapping[Partition, int]) -> MemorySource:
-            source = _Stopping(self.groups, partitions=self.partitions, positions=positions)
+        def open_source(positions: Mapping[Partition, int], _: object) -> MemorySource:
+            source = _Stopping(
+                self.groups,
+                partitions=self.partitions,
+                positions=positions,
+                per_poll=self.per_poll,
+            )
             source.stop_at, source.service = turns, service
             self.sources.append(source)
             return source
 
         settings = ServiceSettings(1.0, 1e9, 2_000_000, self.max_pending, self.fingerprint)
         service = Service(settings, open_session, self.make_pipeline, self.metrics, _Clock())
-        service._stopping = _Impatient()
+        service._sessions._stopping = _Impatient()
         return service
 
 
@@ -130,7 +141,7 @@ def _pipeline(**changes: Any) -> Pipeline:
         reference=ReferenceSettings(events=600), silence=SilenceSettings(events=500), **changes
     )
     decoder = make_decoder("json", {})
-    return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Monitor(lambda _: settings))
+    return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), Shards(lambda _: settings, 3))
 
 
 def _drifting() -> list[Messages]:
@@ -157,6 +168,45 @@ def test_dead_letters_are_written_and_counted() -> None:
     world.service(turns=5).run()
     assert [letter.reason for letter in world.sink.letters] == ["invalid_json"]
     assert b'dead_letters_total{reason="invalid_json"} 1.0' in world.metrics.exposition()[0]
+
+
+def test_dead_letters_of_many_bytes_are_not_committed_together() -> None:
+    large = b"{" * (MANY_BYTES // 2)
+    world = _World([messages([large, large], first=2 * i) for i in range(4)])
+    world.per_poll = 4
+    world.service(turns=1).run()
+    assert [each for each in world.sink.together if each] == [2, 2, 2, 2]
+    assert [letter.offset for letter in world.sink.letters] == list(range(8))
+
+
+def test_dead_letters_are_said_once_for_each_reason() -> None:
+    rubbish = [b"{", b"[", b'{"model": "m", "timestamp": "soon", "features": {}}']
+    world = _World([messages(rubbish), messages(rubbish, first=3)])
+    with capture_logs() as logs:
+        world.service(turns=5).run()
+    said = [each for each in logs if each["event"] == "dead letters"]
+    assert len(world.sink.letters) == 6
+    assert [(each["first"], each["log_level"]) for each in said] == [
+        ("0/0", "warning"),
+        ("0/2", "warning"),
+    ]
+    assert len({each["reason"] for each in said}) == 2
+
+
+def test_the_first_commit_has_snapshots_also_amid_what_was_handed_out() -> None:
+    large = b"{" * MANY_BYTES
+    world = _World([messages([large], first=i) for i in range(2)])
+    world.per_poll = 2
+    stored: list[int] = []
+
+    class Sink(_Sink):
+        def write(self, items: Sequence[Any]) -> None:
+            if items:
+                stored.append(len(TopicStore(world.log, "d", "state", "journal", 3).last()))
+
+    world.sink = Sink()
+    world.service(turns=1).run()
+    assert stored == [0, 3]
 
 
 def test_idle_partition_stops_holding_the_others_back() -> None:
@@ -260,7 +310,7 @@ def test_while_the_connection_is_lost_the_service_is_not_ready_but_well() -> Non
             seen.append((service.ready, service.healthy))
             return super().wait(timeout)
 
-    service._stopping = Waiting()
+    service._sessions._stopping = Waiting()
     service.run()
     assert seen == [(False, True)] * 3
     assert not service.ready
@@ -281,10 +331,10 @@ def test_last_commit_that_fails_is_an_error() -> None:
     world = _World(_drifting())
     service = world.service(turns=3)
     service.stop()
-    service._stopping = _Impatient()
+    service._sessions._stopping = _Impatient()
 
     def refuse() -> None:
-        if service._stopping.is_set():
+        if service._sessions._stopping.is_set():
             raise ConnectionsError("the broker went away")
 
     world.check_owner = refuse
@@ -337,6 +387,18 @@ def test_process_that_was_stopped_concludes_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(MemorySource, "poll", stopped)
     service.run()
     assert world.sink.alerts == []
+
+
+def test_what_is_observed_once_nothing_more_comes_is_committed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not only where the service is stopped in order."""
+    monkeypatch.setattr("streamdrift.service._Loop.finish", lambda _: None)
+    world = _World([messages(_events(0, 1_000))], partitions=[_ZERO, _ONE])
+    world.service(turns=60).run()
+    stored, pipeline = TopicStore(world.log, "d", "state", "journal", 3).load(), _pipeline()
+    recover(pipeline, stored, world.fingerprint)
+    assert sum(version.events for version in pipeline.monitor.versions()) == 1_000
 
 
 def test_nothing_new_writes_nothing() -> None:

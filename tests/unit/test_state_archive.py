@@ -9,20 +9,34 @@ import pytest
 from streamdrift.assembly import make_pipeline
 from streamdrift.errors import InputError, StateError
 from streamdrift.records import Floor, Partition
-from streamdrift.state import Ownership, Published, decode
+from streamdrift.state import Ownership, Published, Saved
 from streamdrift.state.archive import Archive, pack, put, take, unpack
 from streamdrift.state.journal import Journaled
 from streamdrift.state.log import MemoryLog
 from streamdrift.state.ownership import Claim
 from streamdrift.state.store import CHUNK_BYTES
-from streamdrift.trees import tree
 from tests import exported
 
 _FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("state-export-*.sds"))
 _SINCE = Journaled(
     (exported.FLOOR,), Published(frozenset({"a", "b"}), {exported.FLOOR.partition: 4})
 )
-_SMALL = Archive("one", 3, 2, 4, Claim(0, "host/1"), _SINCE, b"snapshot")
+_SMALL = Archive(
+    "one", {0: Saved(b"snapshot", 2, 2), 1: Saved(b"more", 3, 3)}, 4, Claim(0, "host/1"), _SINCE
+)
+
+
+def _large(text: bytes) -> dict[int, bytes]:
+    return {0: text * 3 * CHUNK_BYTES, 1: text}
+
+
+def _contents(log: MemoryLog, name: str = "one") -> tuple[dict[int, bytes], Journaled]:
+    """Return what a start finds."""
+    stored = exported.store(log, name, 2).load()
+    return exported.contents(stored), Journaled(stored.floors, stored.published)
+
+
+_SMALL_CONTENTS = ({0: b"snapshot", 1: b"more"}, _SINCE)
 
 
 def _put(log: MemoryLog, archive: Archive, name: str = "one", *, force: bool = False) -> None:
@@ -44,10 +58,15 @@ def test_what_is_packed_is_unpacked(archive: Archive) -> None:
 
 
 def test_there_is_a_file_of_every_format() -> None:
-    assert [file.name for file in _FIXTURES] == ["state-export-1.sds"]
+    assert [file.name for file in _FIXTURES] == ["state-export-1.sds", "state-export-2.sds"]
 
 
-@pytest.mark.parametrize("file", _FIXTURES, ids=lambda file: file.name)
+def test_the_first_format_which_was_never_released_is_refused() -> None:
+    with pytest.raises(InputError, match=r"1\.sds has format 1, this version reads format 2"):
+        unpack(_FIXTURES[0].read_bytes(), _FIXTURES[0].name)
+
+
+@pytest.mark.parametrize("file", _FIXTURES[1:], ids=lambda file: file.name)
 def test_a_file_of_every_format_is_still_read(file: Path) -> None:
     archive = unpack(file.read_bytes(), file.name)
     assert (archive.deployment, archive.sequence) == ("one", 1)
@@ -55,7 +74,7 @@ def test_a_file_of_every_format_is_still_read(file: Path) -> None:
     assert archive.claim == Claim(0, "host/1")
     assert archive.since == _SINCE
     pipeline = make_pipeline(exported.settings())
-    pipeline.restore(tree(decode(archive.snapshot), "pipeline"))
+    pipeline.restore(exported.decoded(archive.snapshots))
     assert [version.model for version in pipeline.monitor.versions()] == ["fraud", "young"]
     assert pipeline.ordering.positions() == {Partition("predictions", 0): 1_500}
 
@@ -63,7 +82,7 @@ def test_a_file_of_every_format_is_still_read(file: Path) -> None:
 def test_another_format_is_refused() -> None:
     data = bytearray(pack(_SMALL))
     data[4] = 9
-    with pytest.raises(InputError, match="file has format 9, this version reads format 1"):
+    with pytest.raises(InputError, match="file has format 9, this version reads format 2"):
         unpack(bytes(data), "file")
 
 
@@ -94,32 +113,33 @@ def test_a_file_that_is_cut_off_anywhere_is_refused() -> None:
 
 
 def test_nothing_is_taken_where_nothing_is() -> None:
-    assert take(MemoryLog(), "one", "state", "journal") is None
+    assert take([exported.store(MemoryLog())]) is None
 
 
 def test_it_goes_on_in_another_deployment() -> None:
     log = MemoryLog()
-    _put(log, replace(_SMALL, snapshot=b"ab" * CHUNK_BYTES), "two")
-    assert exported.store(log, "two").load() == (b"ab" * CHUNK_BYTES, *_SINCE)
-    assert exported.store(log, "one").load().snapshot is None
+    large = {0: Saved(b"ab" * CHUNK_BYTES, 1, 0), 1: Saved(b"more", 1, 0)}
+    _put(log, replace(_SMALL, snapshots=large), "two")
+    assert _contents(log, "two") == ({0: b"ab" * CHUNK_BYTES, 1: b"more"}, _SINCE)
+    assert _contents(log, "one") == ({}, Journaled())
 
 
 @pytest.mark.parametrize("transactional", [True, False])
 def test_state_is_not_overwritten_unless_forced(transactional: bool) -> None:
     log = MemoryLog(transactional=transactional)
-    for snapshot in (b"a" * 3 * CHUNK_BYTES, b"b" * 3 * CHUNK_BYTES):
-        exported.store(log).save(snapshot)
+    for text in (b"a", b"b"):
+        exported.store(log, "one", 2).save(_large(text))
         log.commit()
     with pytest.raises(StateError, match="'one' has state already") as caught:
         _put(log, _SMALL)
     assert "--force" in str(caught.value.hint)
     log.crash(keep=False)
-    assert exported.store(log).load().snapshot == b"b" * 3 * CHUNK_BYTES
+    assert _contents(log)[0] == _large(b"b")
     _put(log, _SMALL, force=True)
-    assert exported.store(log).load() == (b"snapshot", *_SINCE)
+    assert _contents(log) == _SMALL_CONTENTS
     # Nothing else is left that a later start could fall back on.
     last = dict(log.records["state"])
-    assert sum(value is not None for value in last.values()) == 2
+    assert sum(value is not None for value in last.values()) == 4
 
 
 def test_what_was_only_journaled_is_state_too() -> None:
@@ -129,38 +149,52 @@ def test_what_was_only_journaled_is_state_too() -> None:
         _put(log, _SMALL)
 
 
-@pytest.mark.parametrize("key", ["one/manifest/0", "one/slot/0/0"])
+@pytest.mark.parametrize("key", ["one/0/manifest/0", "one/0/slot/0/0", "one/manifest/0"])
 def test_state_that_cannot_be_read_is_replaced_where_forced(key: str) -> None:
     log = MemoryLog()
-    exported.store(log).save(b"first")
+    exported.store(log, "one", 2).save(_large(b"a"))
     log.append("state", key, b"rubbish")
     log.flush()
     with pytest.raises(StateError, match="has state already"):
         _put(log, _SMALL)
     _put(log, _SMALL, force=True)
-    assert exported.store(log).load().snapshot == b"snapshot"
+    assert _contents(log) == _SMALL_CONTENTS
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_whoever_dies_amid_it_leaves_something_to_load(keep: bool) -> None:
-    for appends in range(8):
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_whoever_dies_amid_it_leaves_something_to_load(keep: bool, shards: int) -> None:
+    """Also where what is put in has another number of shards."""
+    new = {shard: Saved(b"new", 1, 0) for shard in range(shards)}
+    found = set()
+    for appends in range(20):
         log = MemoryLog()
-        exported.store(log).save(b"old")
+        exported.store(log, "one", 2).save({0: b"old", 1: b"old"})
         replaced = exported.store(log)
         _die_after(log, appends)
         with suppress(InterruptedError):
-            replaced.replace(b"new", _SINCE, force=True)
+            replaced.replace(new, _SINCE, force=True)
+        vars(log).pop("append", None)
         log.crash(keep=keep)
-        assert exported.store(log).load().snapshot in (b"old", b"new")
+        left = exported.store(log).last()
+        found.add((len(left), *{saved.snapshot for saved in left.values()}))
+        # Whatever it is, the next snapshots go on from it.
+        again = exported.store(log, "one", len(left))
+        again.load()
+        again.save({0: b"next"})
+        after = exported.store(log, "one", len(left)).load().snapshots
+        assert after[0].snapshot == b"next"
+        assert len(after) == len(left)
+    assert found == {(2, b"old"), (shards, b"new")}
 
 
 def _die_after(log: MemoryLog, appends: int) -> None:
     allowed, append = log.appended + appends, log.append
 
-    def mortal(topic: str, key: str, value: bytes | None) -> None:
+    def mortal(topic: str, key: str, value: bytes | None, *, partition: int = 0) -> None:
         if log.appended == allowed:
             raise InterruptedError
-        append(topic, key, value)
+        append(topic, key, value, partition=partition)
 
     log.append = mortal  # type: ignore[method-assign]
 
@@ -168,13 +202,13 @@ def _die_after(log: MemoryLog, appends: int) -> None:
 def test_put_back_into_its_own_deployment_it_repeats_no_alert_published_since() -> None:
     log = MemoryLog()
     exported.fill(log)
-    archive = take(log, "one", "state", "journal")
+    archive = take([exported.store(log)])
     assert archive is not None
     _publish(log, 7)
-    exported.store(log).save(b"later")
+    exported.store(log).save(dict.fromkeys(range(exported.SHARDS), b"later"))
     _put(log, archive, force=True)
     stored = exported.store(log).load()
-    assert stored.snapshot == archive.snapshot
+    assert exported.contents(stored) == exported.snapshots()
     assert stored.published.alerts == {"a", "b", "7"}
     assert stored.floors == (exported.FLOOR,)
 
@@ -183,17 +217,17 @@ def test_put_back_again_and_again_it_stays_of_the_same_life() -> None:
     log = MemoryLog()
     _put(log, _SMALL, "one")
     for _ in range(2):
-        archive = take(log, "one", "state", "journal")
+        archive = take([exported.store(log)])
         assert archive is not None
         assert exported.store(log).goes_on(archive.claim or Claim(-1, ""), archive.journal_end)
         _put(log, archive, force=True)
-        assert exported.store(log).load() == (b"snapshot", *_SINCE)
+        assert _contents(log) == _SMALL_CONTENTS
 
 
 def test_after_a_reset_the_journal_says_nothing_of_the_archives_alerts() -> None:
     log = MemoryLog()
     exported.fill(log)
-    archive = take(log, "one", "state", "journal")
+    archive = take([exported.store(log)])
     assert archive is not None
     exported.store(log).reset()
     _publish(log, 9)
@@ -204,7 +238,7 @@ def test_after_a_reset_the_journal_says_nothing_of_the_archives_alerts() -> None
 def test_after_another_life_was_put_in_the_journal_says_nothing_of_the_first() -> None:
     log = MemoryLog()
     exported.fill(log)
-    archive = take(log, "one", "state", "journal")
+    archive = take([exported.store(log)])
     assert archive is not None
     _put(log, replace(_SMALL, deployment="two"), force=True)
     _publish(log, 9)

@@ -5,13 +5,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
-from streamdrift.assembly import make_pipeline
+from streamdrift.assembly import fingerprint, make_pipeline
 from streamdrift.commands import state
 from streamdrift.commands.state_output import _cell
 from streamdrift.config import Settings
@@ -23,24 +24,26 @@ from streamdrift.errors import (
     SettingsError,
     StateError,
 )
+from streamdrift.exchange.shard import Shard
+from streamdrift.heads import Home
 from streamdrift.kafka import KafkaSettings
-from streamdrift.state import Ownership, Published, TopicStore, decode
+from streamdrift.resharding import reshard
+from streamdrift.state import Ownership, Published, Saved, TopicStore, decode, encode
 from streamdrift.state.archive import pack
 from streamdrift.state.catalog import Listed, list_deployments
 from streamdrift.state.log import Entry, MemoryLog
 from streamdrift.topics import TopicNeed, TopicReport
-from streamdrift.trees import tree
 from tests import exported
 
-_FILE = Path(__file__).parent / "fixtures" / "state-export-1.sds"
+_FILE = Path(__file__).parent / "fixtures" / "state-export-2.sds"
 Document = dict[str, Any]
 
 
 class _TimedLog(MemoryLog):
     """Says of each record that it is of its offset's second."""
 
-    def read(self, topic: str, start: int) -> Iterator[Entry]:
-        for entry in super().read(topic, start):
+    def read(self, topic: str, start: int, *, partition: int = 0) -> Iterator[Entry]:
+        for entry in super().read(topic, start, partition=partition):
             yield entry._replace(time=entry.offset * 1_000_000)
 
 
@@ -104,15 +107,16 @@ def test_deployments_are_listed(log: MemoryLog, capsys: pytest.CaptureFixture[st
     _fill(log, "two")
     _fill(log, "one")
     exported.store(log, "one").reset()
-    log.append("state", "three/slot/0/0", b"chunk")
-    log.append("state", "four/manifest/1", b'{"format": 9}')
+    log.append("state", "three/0/slot/0/0", b"chunk")
+    log.append("state", "four/0/manifest/1", b'{"format": 9}')
     log.commit()
     four, three, two = _listed(capsys)
     assert "another version" in four["problem"]
     assert "not whole" in three["problem"]
-    size = len(exported.snapshot())
+    size = sum(map(len, exported.snapshots().values()))
     assert two == {
         "deployment": "two",
+        "shards": exported.SHARDS,
         "sequence": 1,
         "bytes": size,
         "epoch": 0,
@@ -121,33 +125,37 @@ def test_deployments_are_listed(log: MemoryLog, capsys: pytest.CaptureFixture[st
     }
     state.run_ls(exported.settings(), as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["deployment", "sequence", "bytes", "epoch", "owner", "problem"]
-    assert lines[-1].split()[:5] == ["two", "1", f"{size:,}", "0", "host/1"]
+    header = ["deployment", "shards", "sequence", "bytes", "epoch", "owner", "problem"]
+    assert lines[0].split() == header
+    assert lines[-1].split()[:6] == ["two", "3", "1", f"{size:,}", "0", "host/1"]
 
 
 def test_the_last_manifest_counts_and_its_age_is_shown(
     log: MemoryLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed = _TimedLog()
-    for snapshot in (b"a", b"bb", b"ccc"):
-        store = exported.store(timed)
+    for snapshots in ({0: b"a", 1: b"a"}, {1: b"bb"}, {1: b"ccc"}):
+        store = exported.store(timed, shards=2)
         store.load()
-        store.save(snapshot)
-    assert list_deployments(timed, "state") == (Listed("one", 3, 3, 5_000_000),)
+        store.save(snapshots)
+    # The manifests have the offsets 2, 3, 5 and 7.
+    assert list_deployments(timed, "state") == (Listed("one", 2, 3, 4, 7_000_000, 2_000_000),)
 
     @contextmanager
     def open_log(_: Settings) -> Iterator[MemoryLog]:
         yield timed
 
     monkeypatch.setattr(state, "open_log", open_log)
-    monkeypatch.setattr("time.time_ns", lambda: 7_205 * 10**9)
+    monkeypatch.setattr("time.time_ns", lambda: 7_207 * 10**9)
     (row,) = _listed(capsys)
-    assert (row["saved_at"], row["age_seconds"]) == ("1970-01-01T00:00:05.000000Z", 7_200)
+    assert (row["saved_at"], row["age_seconds"]) == ("1970-01-01T00:00:07.000000Z", 7_200)
+    assert row["oldest_seconds"] == 7_205
     assert (row["epoch"], row["owner"]) == (None, None)
     state.run_ls(exported.settings(), as_json=False)
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["deployment", "sequence", "bytes", "age", "epoch", "owner"]
-    assert line.split() == ["one", "3", "3", "2", "h", "-", "-"]
+    names = ["deployment", "shards", "sequence", "bytes", "age", "oldest", "epoch", "owner"]
+    assert header.split() == names
+    assert line.split() == ["one", "2", "3", "4", "2", "h", "2", "h", "-", "-"]
 
 
 def test_what_a_file_holds_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +166,7 @@ def test_what_a_file_holds_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     fraud, young = shown["versions"]
     assert (fraud["model"], fraud["events"], fraud["complete"]) == ("fraud", 1_350, True)
     pipeline = make_pipeline(exported.settings())
-    pipeline.restore(tree(decode(exported.snapshot()), "pipeline"))
+    pipeline.restore({shard: decode(data) for shard, data in exported.snapshots().items()})
     readings = pipeline.monitor.versions()[0].readings()
     assert fraud["signals"] == len({reading.signal for reading in readings})
     changed = {reading.signal.name for reading in readings if reading.changed}
@@ -217,13 +225,15 @@ def test_an_export_goes_on_in_another_deployment(
     state.run_import(exported.settings("two"), tmp_path / "one.sds", force=False)
     assert "two goes on from snapshot 1 of one" in capsys.readouterr().out
     stored = exported.store(log, "two").load()
-    assert stored == exported.store(log, "one").load()
+    assert exported.contents(stored) == exported.contents(exported.store(log, "one").load())
+    assert stored[1:] == exported.store(log, "one").load()[1:]
     with pytest.raises(FencedError):
         running.check(log)
     with pytest.raises(StateError, match="'two' has state already"):
         state.run_import(exported.settings("two"), tmp_path / "one.sds", force=False)
     state.run_import(exported.settings("two"), tmp_path / "one.sds", force=True)
-    assert exported.store(log, "two").load() == stored
+    again = exported.store(log, "two").load()
+    assert (exported.contents(again), again[1:]) == (exported.contents(stored), stored[1:])
 
 
 def test_a_file_that_does_not_fit_the_settings_is_refused(log: MemoryLog) -> None:
@@ -236,12 +246,42 @@ def test_a_file_that_does_not_fit_the_settings_is_refused(log: MemoryLog) -> Non
     assert not log.records
 
 
+def test_a_file_with_another_number_of_shards_is_refused(log: MemoryLog) -> None:
+    changed = exported.settings().model_copy(update={"shards": 7})
+    with pytest.raises(StateError, match="shards: 3 -> 7") as caught:
+        state.run_import(changed, _FILE, force=True)
+    assert "streamdrift state reshard" in str(caught.value.hint)
+    assert not log.records
+
+
+def test_the_state_of_several_workers_is_not_imported(log: MemoryLog, tmp_path: Path) -> None:
+    workers = exported.settings().model_copy(update={"mode": "distributed"})
+    about = {"settings": fingerprint(exported.settings())}
+    snapshots = {
+        number: Saved(
+            encode(
+                {**about, **Shard(Home(number, exported.SHARDS), workers.model, 100).snapshot()}
+            ),
+            1,
+            0,
+        )
+        for number in range(exported.SHARDS)
+    }
+    file = tmp_path / "workers.sds"
+    file.write_bytes(pack(replace(exported.exported(), snapshots=snapshots)))
+    for settings, chosen in ((exported.settings(), file), (workers, _FILE)):
+        with pytest.raises(StateError, match="several workers goes on from their exchange"):
+            state.run_import(settings, chosen, force=True)
+    assert not log.records
+
+
 def test_files_that_cannot_be_used_are_refused(log: MemoryLog, tmp_path: Path) -> None:
     archive = exported.exported()
-    newer = bytearray(archive.snapshot)
+    newer = bytearray(archive.snapshots[1].snapshot)
     newer[4] = 9
+    snapshots = {**archive.snapshots, 1: archive.snapshots[1]._replace(snapshot=bytes(newer))}
     inside = tmp_path / "newer.sds"
-    inside.write_bytes(pack(type(archive)("one", 1, 0, 0, None, archive.since, bytes(newer))))
+    inside.write_bytes(pack(replace(archive, snapshots=snapshots)))
     cut = tmp_path / "cut.sds"
     cut.write_bytes(_FILE.read_bytes()[:-1])
     for file, said in (
@@ -280,11 +320,13 @@ def test_damaged_state_is_not_exported_and_what_was_there_stays(
     log: MemoryLog, tmp_path: Path
 ) -> None:
     _fill(log)
-    log.append("state", "one/slot/0/0", b"rubbish")
+    log.append("state", "one/1/slot/0/0", b"rubbish")
     log.commit()
     file = tmp_path / "one.sds"
     file.write_bytes(b"older")
-    with pytest.raises(StateError, match="no whole snapshot is left"):
+    with pytest.raises(
+        StateError, match="no whole snapshot is left in the topic state of shard 1 of 3"
+    ):
         state.run_export(exported.settings(), file)
     assert file.read_bytes() == b"older"
 
@@ -304,10 +346,10 @@ def test_reset_asks_first(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "stdin", _Input("n\n", terminal=True))
     with pytest.raises(typer.Abort):
         state.run_reset(exported.settings(), yes=False)
-    assert exported.store(log).load().snapshot is not None
+    assert exported.store(log).load().snapshots
     monkeypatch.setattr(sys, "stdin", _Input("y\n", terminal=True))
     state.run_reset(exported.settings(), yes=False)
-    assert exported.store(log).load() == (None, (), Published())
+    assert exported.store(log).load() == ({}, (), Published())
 
 
 def test_damaged_and_only_journaled_state_is_reset(log: MemoryLog) -> None:
@@ -317,7 +359,54 @@ def test_damaged_and_only_journaled_state_is_reset(log: MemoryLog) -> None:
     exported.store(log).journal([exported.FLOOR])
     log.commit()
     state.run_reset(exported.settings(), yes=True)
-    assert exported.store(log).load() == (None, (), Published())
+    assert exported.store(log).load() == ({}, (), Published())
+
+
+def test_the_state_is_divided_into_other_shards(
+    log: MemoryLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fill(log)
+    running = Ownership("one", "journal", "host/2")
+    running.claim(log)
+    log.commit()
+    running.check(log)
+    before = _shown(capsys, None)
+    state.run_reshard(exported.settings(), 5)
+    assert "has 5 shards, and had 3: set shards: 5" in capsys.readouterr().out
+    with pytest.raises(FencedError):
+        running.check(log)
+    with pytest.raises(StateError, match="has 5 shards, by the settings it is 3"):
+        exported.store(log).load()
+    stored = exported.store(log, shards=5).load()
+    assert stored.published.alerts == {"a", "b"}
+    assert stored.floors == (exported.FLOOR,)
+    after = _shown(capsys, None)
+    changed = {"shards", "sequence", "bytes"}
+    assert {key for key in before if before[key] != after[key]} <= changed
+    assert after["shards"] == 5
+    # Nothing is left of the shards there were.
+    last = dict(log.records["state"])
+    assert sum(value is not None for value in last.values()) == 10
+    with pytest.raises(StateError, match="has 5 shards already"):
+        state.run_reshard(exported.settings(), 5)
+
+
+def test_state_that_is_written_meanwhile_is_not_divided(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(log)
+
+    def interrupted(*given: Any) -> Any:
+        store = exported.store(log)
+        store.load()
+        store.save({0: exported.snapshots()[0]})
+        log.commit()
+        return reshard(*given)
+
+    monkeypatch.setattr(state, "reshard", interrupted)
+    with pytest.raises(StateError, match="was written meanwhile: nothing is changed"):
+        state.run_reshard(exported.settings(), 5)
+    assert len(exported.store(log).load().snapshots) == 3
 
 
 def _reports(monkeypatch: pytest.MonkeyPatch, **report: Any) -> list[TopicNeed]:
@@ -346,3 +435,16 @@ def test_a_topic_that_may_not_be_read_is_named_with_what_helps(
     assert caught.value.hint == "kafka-acls.sh"
     # To look at it, the topic need not be as it should be.
     assert all(need.rights == ("READ",) and not need.configs for need in asked)
+
+
+def test_state_of_the_other_mode_is_named(log: MemoryLog) -> None:
+    _fill(log)
+    workers = exported.settings().model_copy(update={"mode": "distributed"})
+    with pytest.raises(StateError, match=r"has 1 partitions, and .* shards") as caught:
+        state.run_show(workers, None, as_json=True)
+    assert "mode: standalone" in str(caught.value.hint)
+    log.append(workers.state.topic, "one/7/slot/0/0", b"chunk", partition=7)
+    log.commit()
+    with pytest.raises(StateError, match="8 partitions, as several workers") as caught:
+        state.run_reset(exported.settings(), yes=True)
+    assert "mode: distributed and shards: 8" in str(caught.value.hint)

@@ -1,5 +1,6 @@
 """The comparison that fault runs are judged by finds what it is to find."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +13,8 @@ _ALERTS: list[dict[str, Any]] = [
 _FIRST, _SECOND, _THIRD = _ALERTS
 
 
-def _verdict(**odd: int) -> Verdict:
-    names = ("missing", "doubled_ids", "doubled_sequences", "out_of_place", "unexpected")
-    return Verdict(
-        expected=3, **{name: odd.get(name, 0) for name in (*names, "changed", "letters")}
-    )
+def _verdict(**odd: Any) -> Verdict:
+    return replace(Verdict(3, 0, 0, 0, 0, 0, 0, 0), **odd)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +45,10 @@ def test_dead_letters_count_by_place() -> None:
     assert verdict == _verdict(letters=2)
     assert not verdict.equal
     assert compare({}, {}, [(0, 1)], [(0, 1)]).equal
+
+
+def test_the_first_that_differs_is_shown() -> None:
+    changed = _SECOND | {"x": 2}
+    verdict = compare({"m": _ALERTS}, {"m": [_FIRST, changed]})
+    assert verdict.difference == f"m, alert 1:\nexpected {_SECOND}\nfound {changed}"
+    assert compare({"m": _ALERTS}, {"m": _ALERTS}).difference == ""

@@ -1,0 +1,1 @@
+"""What `mode: distributed` costs, and how long its alerts take."""

@@ -1,0 +1,1 @@
+"""Between workers: events, progress and steps as frames on a topic with a partition per shard."""

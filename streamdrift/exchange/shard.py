@@ -1,0 +1,84 @@
+"""The detect side: one shard, from frames to alerts."""
+
+from collections.abc import Callable, Mapping
+
+from streamdrift.exchange.frames import Events, Frame, Progress
+from streamdrift.heads import Home
+from streamdrift.model_settings import ModelSettings
+from streamdrift.monitor import Monitor
+from streamdrift.ordering.junction import Bound, Junction
+from streamdrift.ordering.lane import START
+from streamdrift.records import Heard, Notice, Observation, State
+from streamdrift.trees import tree
+
+
+class Shard:
+    """The models, and groups of models, that one partition of the exchange is about.
+
+    `place` is an offset in that partition: what a shard is, is a function of the frames up to
+    there.
+    """
+
+    def __init__(
+        self, home: Home, settings_of: Callable[[str], ModelSettings], max_versions: int
+    ) -> None:
+        self._junction = Junction()
+        self.monitor = Monitor(settings_of, home=home, max_versions=max_versions)
+        self._told = self.watermark
+
+    def take(self, frame: Frame, place: int) -> None:
+        """Take the next frame, which stands at `place`."""
+        if isinstance(frame, Events):
+            self._junction.push(frame.partition, frame.batches, place)
+        elif isinstance(frame, Progress):
+            bounds = [Bound(*each[:4]) for each in frame.reaches]
+            self._junction.hear(bounds, frame.known, place)
+        else:
+            self._junction.passed(place + 1)
+            self.monitor.hear(frame)
+
+    def passed(self, place: int) -> None:
+        """Learn that everything before `place` is taken."""
+        self._junction.passed(place)
+
+    def observe(self) -> Observation:
+        """Observe what is in order by now."""
+        return self.monitor.observe(self._junction.release())
+
+    def tell(self) -> Mapping[int, Heard]:
+        """Return what other shards are to hear, by the shard; nothing where there is no news."""
+        if self._told == self.watermark:
+            return {}
+        self._told = self.watermark
+        return self.monitor.tell(self.watermark)
+
+    @property
+    def watermark(self) -> int:
+        """Event time up to which everything is observed."""
+        return self._junction.frontier.watermark
+
+    @property
+    def position(self) -> int:
+        """Where in the exchange reading goes on from a snapshot of now."""
+        return self._junction.position
+
+    @property
+    def lifted(self) -> int:
+        """How many events came below what was promised, and were lifted to it."""
+        return self._junction.lifted
+
+    @property
+    def held(self) -> int:
+        """How many events wait for their turn in the order."""
+        return self._junction.held
+
+    def snapshot(self) -> State:
+        """Return everything that decides what comes next."""
+        return {**self._junction.snapshot(), "monitor": self.monitor.snapshot()}
+
+    def restore(self, state: State) -> list[Notice]:
+        """Take over what `snapshot` returned; tell what other settings than then change."""
+        self._junction.restore(state)
+        # Told again if need be: heads leave out what they know.
+        self._told = START.watermark
+        return self.monitor.restore(tree(state, "monitor"))

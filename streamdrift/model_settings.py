@@ -1,0 +1,109 @@
+"""The settings of a model: how it is watched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
+from streamdrift.durations import Duration
+from streamdrift.incidents.settings import IncidentSettings
+from streamdrift.records import ColumnKey
+from streamdrift.signals.collector import ReferenceSettings
+from streamdrift.signals.duplicates import DuplicateSettings
+from streamdrift.signals.naming import setting_names
+from streamdrift.signals.roles import Role
+from streamdrift.signals.silence import SilenceSettings
+from streamdrift.terms import KEYS, Terms, flat_terms
+from streamdrift.watch import HoldSettings
+from streamdrift.watching import WatchSettings
+
+RoleName = Literal[
+    "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
+]
+
+
+class ModelSettings(BaseModel):
+    """How one model is watched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: ReferenceSettings = Field(
+        ReferenceSettings(), description="What a model version is compared with."
+    )
+    detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
+        "default",
+        description="The detectors of every signal (those for 0/1 streams watch rates only); "
+        "an empty list watches nothing.",
+    )
+    signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
+        {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
+    )
+    roles: Mapping[str, RoleName] = Field(
+        {},
+        description="What a column is, where the role learned from the data is wrong. Here, in "
+        "`signals`, `ignore` and `private` a plain name means all columns of that name, one with "
+        "its group, such as `score (output)`, a single one.",
+    )
+    ignore: tuple[str, ...] = Field((), description="Columns that are not watched.")
+    private: tuple[str, ...] = Field(
+        (), description="Columns of which no value may appear in alerts and metrics."
+    )
+    max_columns: int = Field(
+        1_000,
+        ge=1,
+        description="Features watched at most, by name; outputs and metrics are always watched.",
+    )
+    feature_groups: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Groups into which the model's features are divided, by their names: with "
+        "several, in `mode: distributed`, workers share the model. Fixed while state is kept.",
+    )
+    hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
+    silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
+    incidents: IncidentSettings = Field(
+        IncidentSettings(), description="How changes become incidents."
+    )
+    retire_after: Duration = Field(
+        7 * 24 * 3_600_000_000,
+        description="Event time after which a version that sends nothing is forgotten.",
+    )
+    duplicates: DuplicateSettings = Field(
+        DuplicateSettings(), description="Which events count as repeated ones, by their ids."
+    )
+    deduplicate: StrictBool = Field(
+        False,
+        description="Drop repeated events: they count in the signal `duplicates` and in nothing "
+        "else.",
+    )
+    labels: Mapping[str, str] = Field({}, description="Labels put on alerts: owner, runbook, ...")
+
+    @model_validator(mode="after")
+    def _can_deduplicate(self) -> "ModelSettings":
+        if self.deduplicate and not self.duplicates.window:
+            raise ValueError(
+                "deduplicate needs a window of ids: set duplicates.window above 0, or leave it out"
+            )
+        return self
+
+    def detectors_of(self, names: Sequence[str]) -> tuple[DetectorSettings, ...]:
+        """Return the detectors of a signal by its names: the first that is set decides."""
+        default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
+        return next((self.signals[name] for name in names if name in self.signals), default)
+
+    def role_of(self, key: ColumnKey) -> Role | None:
+        """Return what a column is said to be, None where nothing is said."""
+        names = setting_names(key)
+        return next((Role(self.roles[name]) for name in names if name in self.roles), None)
+
+    def terms(self) -> Terms:
+        """Return what decides once, with the reference, what is watched."""
+        return flat_terms(self.model_dump(mode="json", include=set(KEYS)))
+
+    def of_watching(self) -> WatchSettings:
+        """Return what a watched version needs to know."""
+        return WatchSettings(
+            self.detectors_of, self.hold, self.reference.events, frozenset(self.private)
+        )

@@ -1,0 +1,62 @@
+"""From what is stored to a pipeline that goes on there."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from streamdrift.errors import StateError
+from streamdrift.pipeline import Pipeline
+from streamdrift.records import Notice, Partition, State
+from streamdrift.state import Published, Stored, decode
+from streamdrift.trees import text, tree
+
+
+class Recovered(NamedTuple):
+    """Where a pipeline goes on."""
+
+    positions: Mapping[Partition, int]
+    """From where each partition is read; the others from the source's start."""
+    published: Published
+    """What was published of what comes after that."""
+    notices: Sequence[Notice]
+
+
+def recover(pipeline: Pipeline, stored: Stored, fingerprint: Mapping[str, str]) -> Recovered:
+    """Restore what is stored into a pipeline without state.
+
+    Raises StateError where it does not fit the `fingerprint` of the settings.
+    """
+    if not stored.snapshots:
+        pipeline.ordering.foresee(stored.floors)
+        return Recovered({}, stored.published, ())
+    states = {shard: decode(saved.snapshot) for shard, saved in stored.snapshots.items()}
+    for state in states.values():
+        check_fingerprint(tree(state, "settings"), fingerprint)
+    notices = pipeline.restore(states)
+    pipeline.ordering.foresee(stored.floors)
+    # Dead letters of what the oldest snapshot had seen were published with it or before it,
+    # also of messages behind events it held: those are read again, and their marks are not.
+    seen = pipeline.ordering.seen()
+    known = Published(letters={key: offset - 1 for key, offset in seen.items()})
+    return Recovered(
+        pipeline.ordering.positions(), known.and_then(stored.published), tuple(notices)
+    )
+
+
+def changed_settings(stored: State, ours: Mapping[str, str]) -> list[str]:
+    """Return `key: stored -> ours` for each setting in which two fingerprints differ."""
+    return [
+        f"{key}: {text(stored, key) if key in stored else 'unset'} -> {ours.get(key, 'unset')}"
+        for key in sorted({*stored, *ours})
+        if stored.get(key) != ours.get(key)
+    ]
+
+
+def check_fingerprint(stored: State, ours: Mapping[str, str]) -> None:
+    """Raise StateError where the settings changed so that what is stored does not fit."""
+    changed = changed_settings(stored, ours)
+    if changed:
+        raise StateError(
+            "the settings changed so that the stored state does not fit: " + "; ".join(changed),
+            "change them back, start with --reset-state to begin anew, or run a deployment "
+            "of another name beside this one",
+        )

@@ -1,0 +1,93 @@
+"""Where streamdrift reaches into how kafka-python 3.0 belongs to a consumer group.
+
+A member that the group has put out, as it stood still for too long, must claim nothing of what it
+had: others have it by then. The client forgets that where it is put out amid a join: it goes on
+with its old partitions, and tells of none of them that they are lost.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.protocol.consumer.metadata import (
+    ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription,
+)
+from kafka.structs import TopicPartition
+
+_NEVER_JOINED = -1
+
+
+class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the client has no types
+    """The client's cooperative assignor, for members that may be wrong about what they have."""
+
+    asked = 0
+    """How often this member asked to have all given out anew: what it tells is another then, as
+    brokers pass on no question of a member that tells the same."""
+
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolSubscription:
+        """Return what this member tells the group: topics, what it has, and how often it asked."""
+        told = super().metadata(topics)
+        told.user_data = b"%d" % self.asked
+        return told
+
+    def assign(
+        self, cluster: Any, members: Iterable[Any]
+    ) -> Mapping[str, ConsumerProtocolAssignment]:
+        """Return what each member gets; what two claim, neither: it is given out once they let go.
+
+        The client's would give it to one of the two at once, while the other still commits.
+        """
+        members = list(members)
+        claims = Counter(
+            partition
+            for member in members
+            for partition in self.parse_member_metadata(member.metadata).partitions
+        )
+        assigned = super().assign(cluster, members)
+        if max(claims.values(), default=0) < 2:
+            return dict(assigned)
+        return {
+            member: ConsumerProtocolAssignment(
+                self.version,
+                [
+                    (topic, kept)
+                    for topic, numbers in _by_topic(given)
+                    if (kept := [n for n in numbers if claims[TopicPartition(topic, n)] < 2])
+                ],
+                b"",
+            )
+            for member, given in assigned.items()
+        }
+
+
+def _by_topic(given: ConsumerProtocolAssignment) -> Iterable[tuple[str, list[int]]]:
+    numbers: dict[str, list[int]] = {}
+    for topic, number in given.partitions():
+        numbers.setdefault(topic, []).append(number)
+    return numbers.items()
+
+
+def watch_membership(coordinator: Any, put_out: Callable[[], None]) -> None:
+    """Call `put_out` as soon as the group has put a member out that had joined it.
+
+    On the client's thread, before it joins again; from then on it claims nothing.
+    """
+    reset = coordinator.reset_generation
+
+    def lost(*arguments: object, **options: object) -> None:
+        if coordinator._generation.generation_id != _NEVER_JOINED:  # noqa: SLF001
+            put_out()
+            for assignor in coordinator._assignors.values():  # noqa: SLF001
+                assignor.member_assignment = None
+        reset(*arguments, **options)
+
+    coordinator.reset_generation = lost
+
+
+def ask_anew(coordinator: Any) -> None:
+    """Have the group give all its partitions out anew."""
+    for assignor in coordinator._assignors.values():  # noqa: SLF001
+        assignor.asked += 1
+    coordinator.request_rejoin()

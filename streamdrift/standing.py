@@ -1,0 +1,60 @@
+"""How several monitors stand, as if they were a single one: what people and metrics are shown."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+from streamdrift.model import ModelVersion
+from streamdrift.monitor import Monitor
+from streamdrift.records import SignalReading, WarmUp
+
+_BY_GROUP = attrgetter("model", "version", "group")
+
+
+class Standing(NamedTuple):
+    """Numbers of what is watched."""
+
+    readings: Sequence[SignalReading]
+    """Statistic and threshold of some signals, of each detector."""
+    left_out: int
+    """How many readings are not among them."""
+    warm_ups: Sequence[WarmUp]
+    """How far each version's reference is."""
+    incidents: Mapping[tuple[str, str], int]
+    """How many are open, by model and version."""
+    unwatched: int
+    """Events not watched because the limit of versions was reached."""
+    dropped: Mapping[str, int]
+    """How many repeated events were dropped since the beginning, by model."""
+
+
+def versions(monitors: Iterable[Monitor]) -> list[ModelVersion]:
+    """Return every model version, each of its groups, by model, version and group."""
+    return sorted((each for monitor in monitors for each in monitor.versions()), key=_BY_GROUP)
+
+
+def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
+    """Return how monitors stand, of which each has models, or groups of models, of its own.
+
+    Which readings are left out changes only when versions appear or go: those of the last, by
+    model, version, group and ordinal.
+    """
+    found = versions(monitors)
+    readings: list[SignalReading] = []
+    for version in found:
+        if len(readings) < most_readings:
+            readings += version.readings()
+    incidents: Counter[tuple[str, str]] = Counter()
+    dropped: Counter[str] = Counter()
+    for monitor in monitors:
+        incidents.update(monitor.open_incidents())
+        dropped.update(monitor.dropped)
+    return Standing(
+        readings[:most_readings],
+        max(0, sum(version.reading_count for version in found) - most_readings),
+        [version.warm_up() for version in found if version.group == 0],
+        incidents,
+        sum(monitor.unwatched for monitor in monitors),
+        dropped,
+    )

@@ -1,0 +1,96 @@
+"""What operators are told of one loop's work: the log, and the metrics that go with it."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from streamdrift.metrics import Metrics, Read
+from streamdrift.monitor import Monitor
+from streamdrift.records import Alert, Decoded, Messages, Notice, WarmUp
+from streamdrift.standing import standing
+
+_GOOD_NEWS = frozenset({"broker back", "partition found"})
+_log = structlog.get_logger("streamdrift")
+
+
+def tell(notice: Notice) -> None:
+    """Log what a monitor found."""
+    _log.info(notice.event, model=notice.model, version=notice.version, **notice.fields)
+
+
+class Telling:
+    """Tells each thing once, of a loop that reads `what`."""
+
+    def __init__(self, metrics: Metrics, what: Read) -> None:
+        self._metrics = metrics
+        self._what = what
+        self._dropping: set[str] = set()
+        """Topics of which it was said that fields are dropped."""
+        self._lettered: set[tuple[str, str]] = set()
+        """Topics, and the reasons for which dead letters were made of them."""
+        self._quarters: dict[tuple[str, str], int] = {}
+        self._connected: bool | None = None
+
+    def source(self, notices: Sequence[Notice], *, connected: bool) -> None:
+        """Tell what happened to a source."""
+        for notice in notices:
+            say = _log.info if notice.event in _GOOD_NEWS else _log.warning
+            say(notice.event, **notice.fields)
+        if connected != self._connected:
+            self._connected = connected
+            self._metrics.connected(self._what, answering=connected)
+
+    def decoded(self, messages: Messages, decoded: Decoded) -> int:
+        """Tell what messages held; return how many events."""
+        topic = messages.partition.topic
+        events = sum(len(batch) for batch in decoded.batches)
+        self._metrics.read(topic, len(messages), events, decoded.dropped_fields)
+        for letter in decoded.dead_letters:
+            self._metrics.dead_letter(letter.reason)
+            if (topic, letter.reason) not in self._lettered:
+                self._lettered.add((topic, letter.reason))
+                _log.warning(
+                    "dead letters",
+                    topic=topic,
+                    reason=letter.reason,
+                    first=f"{letter.partition.number}/{letter.offset}",
+                    detail=letter.detail,
+                )
+        if decoded.dropped_fields and topic not in self._dropping:
+            self._dropping.add(topic)
+            _log.warning("events with too many fields: some are not watched", topic=topic)
+        return events
+
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Tell of alerts."""
+        for alert in alerts:
+            _log.info(
+                f"incident {alert.type}",
+                model=alert.model,
+                version=alert.version,
+                alert=alert.id,
+                summary=alert.data.get("summary"),
+            )
+
+    def standing(self, monitors: Sequence[Monitor]) -> None:
+        """Tell how monitors stand."""
+        found = standing(monitors, self._metrics.max_series)
+        self._metrics.watched(*found)
+        self._tell_progress(found.warm_ups)
+
+    def _tell_progress(self, warm_ups: Sequence[WarmUp]) -> None:
+        """Log each quarter of a reference; its completion is a notice of the monitor."""
+        for each in warm_ups:
+            key = (each.model, each.version)
+            quarter = 4 * each.events // max(1, each.wanted)
+            if each.complete:
+                self._quarters.pop(key, None)
+            elif self._quarters.get(key, 0) < quarter < 4:
+                self._quarters[key] = quarter
+                _log.info(
+                    "learning the reference",
+                    model=each.model,
+                    version=each.version,
+                    events=each.events,
+                    wanted=each.wanted,
+                )

@@ -1,0 +1,1 @@
+"""`mode: distributed`: identical workers, each with an ingest and a detect role."""

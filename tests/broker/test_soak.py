@@ -1,0 +1,28 @@
+"""Faults of every kind, as a seed draws them, in short: `loadtest.faults soak` is the long form."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.faults.scenario import Options
+from loadtest.faults.soak import soak
+from tests.broker.conftest import unavailable
+from tests.real_kafka import UnavailableError, fetch_jars
+
+_MINUTES = 1.5
+
+
+@pytest.fixture(autouse=True)
+def _own_broker() -> None:
+    """It starts a node of its own, whatever cluster the environment names."""
+    try:
+        fetch_jars()
+    except UnavailableError as error:
+        unavailable(f"{error} (the tests on Apache Kafka need it)")
+
+
+def test_after_faults_of_every_kind_alerts_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
+    report = soak(Options(tmp_path, minutes=_MINUTES), nodes=1)
+    assert report.faults >= 4
+    assert report.verdict.expected >= 2, "no alert in it: nothing was compared"
+    assert report.flawless, str(report)

@@ -1,0 +1,112 @@
+"""`streamdrift state` where several workers have it."""
+
+import itertools
+import json
+import subprocess
+import sys
+from contextlib import closing
+
+from streamdrift.errors import StateError
+from streamdrift.kafka import KafkaSettings, make_admin
+from tests.exactly_once import (
+    CYCLE,
+    PARTITIONS,
+    events,
+    finish,
+    finish_all,
+    hand_journal,
+    produce,
+    published,
+    settings_of,
+    started,
+)
+from tests.topic_maker import TopicMaker
+
+_PATIENCE = 90.0
+_DIVIDED = "models.m0.feature_groups=2"
+_SHARDS = (4, 3, 6)
+
+
+def _state(settings: list[str], *command: str, code: int = 0) -> str:
+    options = [part for each in settings for part in ("--set", each)]
+    done = subprocess.run(
+        [sys.executable, "-m", "streamdrift", "state", *command, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_shards_are_dealt_out_anew_and_nothing_else_changes(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    """In the midst of the stream, with events on their way that no shard has let go."""
+    topic, calm = f"{name}-predictions", f"{name}-calm"
+    make_topic(kafka_connection, topic, PARTITIONS)
+    coming = events()
+    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
+    options = [*base, "mode=distributed", "worker.session=6s", _DIVIDED]
+    undisturbed = [*settings_of(kafka_connection.bootstrap_servers, calm, topic), _DIVIDED]
+    for shards, following in itertools.zip_longest(_SHARDS, _SHARDS[1:]):
+        produce(kafka_connection, topic, itertools.islice(coming, CYCLE))
+        chosen = [*options, f"shards={shards}"]
+        with (
+            started([*chosen, "instance=a"]) as first,
+            started([*chosen, "instance=b"]) as second,
+        ):
+            finish_all([first, second], kafka_connection, name, topic, _PATIENCE)
+        # Between the cycles the partitions rest; the journal of before ends with the old shards.
+        hand_journal(kafka_connection, name, undisturbed)
+        if following is None:
+            break
+        shown = json.loads(_state(chosen, "show", "--json"))
+        assert sum(each["events"] for each in shown["versions"]) > 0
+        assert name in _state(chosen, "ls")
+        _state(chosen, "reshard", "--shards", str(following))
+        assert "shards" in _state(chosen, "show", code=StateError.exit_code)
+    with started(undisturbed) as life:
+        finish(life, kafka_connection, calm, topic, _PATIENCE)
+    assert published(kafka_connection, name, topic) == published(kafka_connection, calm, topic)
+
+
+def test_while_a_worker_runs_nothing_is_changed_and_a_reset_begins_anew(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    topic = f"{name}-predictions"
+    make_topic(kafka_connection, topic, PARTITIONS)
+    produce(kafka_connection, topic, itertools.islice(events(), CYCLE))
+    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
+    options = [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+    with started([*options, "instance=a"]) as life:
+        life.wait_for("shard taken", _PATIENCE, times=2)
+        said = _state(options, "reset", "--yes", code=StateError.exit_code)
+        assert "there are workers" in said
+        finish(life, kafka_connection, name, topic, _PATIENCE)
+    _state(options, "reset", "--yes")
+    assert "no state" in _state(options, "ls", code=StateError.exit_code)
+    with started([*options, "instance=a"]) as life:
+        finish(life, kafka_connection, name, topic, _PATIENCE)
+        assert life.said().count("model version appeared") == 2
+
+
+def test_workers_whose_exchange_is_deleted_end_and_a_reset_begins_anew(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    topic = f"{name}-predictions"
+    make_topic(kafka_connection, topic, PARTITIONS)
+    produce(kafka_connection, topic, itertools.islice(events(), CYCLE))
+    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
+    options = [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+    with started([*options, "instance=a"]) as life:
+        life.wait_for("shard taken", _PATIENCE, times=2)
+        with closing(make_admin(kafka_connection)) as admin:
+            admin.delete_topics([f"{name}.exchange"])
+        assert life.process.wait(_PATIENCE) == StateError.exit_code, life.said()
+        assert f"the topic {name}.exchange (" in life.said()
+    _state(options, "reset", "--yes")
+    with started([*options, "instance=a"]) as life:
+        finish(life, kafka_connection, name, topic, _PATIENCE)
+        assert life.said().count("model version appeared") == 2

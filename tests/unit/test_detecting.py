@@ -1,0 +1,148 @@
+"""What the detect role does when its group gives it shards, and takes them away."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import pytest
+
+from streamdrift.commit import Outgoing
+from streamdrift.errors import StateError
+from streamdrift.exchange.shard import Shard
+from streamdrift.kafka import KafkaSettings
+from streamdrift.metrics import Metrics
+from streamdrift.records import Partition
+from streamdrift.sources.member import Committed
+from streamdrift.state import Published, TopicStore
+from streamdrift.state.log import MemoryLog
+from streamdrift.workers import detecting
+from streamdrift.workers.detecting import Detecting, DetectSettings
+from tests.alerts import make_alert
+
+_SHARDS = 4
+_GIVEN = Partition("exchange", 1)
+
+
+class _Outbox:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.offsets: Mapping[Partition, int] = {}
+
+    def begin(self) -> None:
+        """Do nothing: the log is in a transaction always."""
+
+    def flush(self) -> None:
+        """Do nothing: what is written is acknowledged."""
+
+    def commit(self, group: object, offsets: Mapping[Partition, int], *_: object) -> None:
+        self._log.commit()
+        self.offsets = offsets
+
+
+class _Post:
+    exchange = "exchange"
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.log = log
+        self.outbox = _Outbox(log)
+
+    def places_of(self, shard: int) -> list[tuple[str, int]]:
+        return []
+
+
+class _Member:
+    """Was given one shard; `answers` is what brokers say was committed of it, asked in turn."""
+
+    connection = KafkaSettings()
+    metadata = None
+    stable = True
+    release: Any = None
+    lost: Any = None
+
+    def __init__(self, *answers: Mapping[Partition, Committed] | None) -> None:
+        self.reader = self
+        self.answers = list(answers)
+        self.started: dict[Partition, int] = {}
+
+    def added(self) -> set[Partition]:
+        return {_GIVEN} - self.started.keys()
+
+    def committed(self, partitions: object) -> Mapping[Partition, Committed] | None:
+        return self.answers.pop(0)
+
+    def earliest(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def start(self, starts: Mapping[Partition, int]) -> None:
+        self.started |= starts
+
+
+class _Shard:
+    """One that was told of nothing."""
+
+    position = 0
+    watermark = 5
+
+    def tell(self) -> Mapping[int, bytes]:
+        return {}
+
+    def snapshot(self) -> Mapping[str, object]:
+        return {}
+
+
+@pytest.mark.parametrize("leaving", [1, 2])
+def test_what_is_published_has_a_snapshot_that_it_came_after(leaving: int) -> None:
+    """Also of a shard that stays and was never written: else the next owner refuses it."""
+    log = MemoryLog(transactional=True)
+    post: Any = _Post(log)
+    member: Any = _Member()
+    loop = _detecting(log, post, member)
+    shard: Any = _Shard()
+    for number in (1, 2):
+        store = _store(log, number)
+        store.load()
+        owned = detecting._Owned(shard, store, Outgoing(Published()), 0, 0, False)
+        owned.changed = True
+        loop._owned[number] = owned
+        loop._rota.add(number, None)
+        loop._rota.changed(number)
+    loop._owned[2].outgoing.add([make_alert()])
+    member.release([Partition("exchange", leaving)])
+    for number in (1, 2):
+        assert set(_store(log, number).load().snapshots) == {number}
+        assert post.outbox.offsets[Partition("exchange", number)] == 0
+
+
+def test_a_shard_waits_until_brokers_tell_what_was_committed_of_it() -> None:
+    """Where they do not in time, nothing is known to be lost."""
+    log = MemoryLog(transactional=True)
+    member: Any = _Member(None, {})
+    loop = _detecting(log, _Post(log), member)
+    loop._take_up()
+    assert member.started == {}
+    loop._take_up()
+    assert member.started == {_GIVEN: 0}
+
+
+def test_a_shard_whose_state_is_gone_is_said() -> None:
+    log = MemoryLog(transactional=True)
+    loop = _detecting(log, _Post(log), _Member({_GIVEN: Committed(7, "")}))
+    with pytest.raises(StateError, match="the state of shard 1 is gone"):
+        loop._take_up()
+
+
+def _detecting(log: MemoryLog, post: Any, member: Any) -> Detecting:
+    return Detecting(
+        DetectSettings(_SHARDS, 1.0, 5e6, {}),
+        post,
+        member,
+        [],
+        lambda _: cast(Shard, _Shard()),
+        lambda number: _store(log, number),
+        lambda _: None,
+        Metrics(),
+        lambda _: None,
+    )
+
+
+def _store(log: MemoryLog, number: int) -> TopicStore:
+    return TopicStore(log, "mine", "state", "journal", _SHARDS, shard=number, partition=number)
