@@ -1,7 +1,7 @@
 """Where messages come from: the protocol every source keeps, and its settings."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, Self
 
@@ -183,6 +183,18 @@ def start_time(start: str) -> int:
     if time.tzinfo is None:
         raise ValueError(f"{start!r} has no offset to UTC: end it with Z or, say, +02:00")
     return round(time.timestamp() * 1_000_000)
+
+
+def by_topic(partitions: Iterable[tuple[str, int]]) -> Mapping[str, list[int]]:
+    """Return the numbers of partitions by topic, all in order.
+
+    >>> by_topic([("b", 1), ("a", 0), ("b", 0)])
+    {'a': [0], 'b': [0, 1]}
+    """
+    numbers: dict[str, list[int]] = {}
+    for topic, number in sorted(partitions):
+        numbers.setdefault(topic, []).append(number)
+    return numbers
 
 
 def notice(event: str, **fields: object) -> Notice:

@@ -13,7 +13,7 @@ from streamdrift.errors import ConnectionsError, FencedError, StreamdriftError
 from streamdrift.kafka import KafkaSettings, connection_errors
 from streamdrift.outbox import PUT_OUT
 from streamdrift.records import Messages, Partition
-from streamdrift.sources import notice
+from streamdrift.sources import by_topic, notice
 from streamdrift.sources.membership import Assignor, ask_anew, watch_membership
 from streamdrift.sources.orphans import Orphans
 from streamdrift.sources.reading import Lost, Reader
@@ -117,13 +117,9 @@ class Member:
         return messages
 
     def _ask_for_orphans(self) -> None:
-        numbers: dict[str, list[int]] = {}
-        for topic, number in sorted(self._orphans.take()):
-            numbers.setdefault(topic, []).append(number)
-        for topic, these in numbers.items():
-            told = notice("partitions without a worker", topic=topic, partitions=these)
-            self.reader.tell(told)
-        if numbers:
+        orphans = by_topic(self._orphans.take())
+        if orphans:
+            self.reader.tell(notice("partitions without a worker", partitions=orphans))
             ask_anew(self._coordinator)
 
     def _join(self) -> None:

@@ -16,6 +16,8 @@ from kafka.protocol.consumer.metadata import (
 )
 from kafka.structs import TopicPartition
 
+from streamdrift.sources import by_topic
+
 _NEVER_JOINED = -1
 
 
@@ -53,20 +55,13 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the client h
                 self.version,
                 [
                     (topic, kept)
-                    for topic, numbers in _by_topic(given)
+                    for topic, numbers in by_topic(given.partitions()).items()
                     if (kept := [n for n in numbers if claims[TopicPartition(topic, n)] < 2])
                 ],
                 b"",
             )
             for member, given in assigned.items()
         }
-
-
-def _by_topic(given: ConsumerProtocolAssignment) -> Iterable[tuple[str, list[int]]]:
-    numbers: dict[str, list[int]] = {}
-    for topic, number in given.partitions():
-        numbers.setdefault(topic, []).append(number)
-    return numbers.items()
 
 
 def watch_membership(coordinator: Any, put_out: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
@@ -11,7 +11,7 @@ from streamdrift.exchange.roll import AGREE_SECONDS, Found, Roll
 from streamdrift.kafka import connection_errors
 from streamdrift.ordering.timeline import Timeline
 from streamdrift.records import Extent, Partition
-from streamdrift.sources import notice
+from streamdrift.sources import by_topic, notice
 from streamdrift.sources.discovery import Discovery, LookUp
 from streamdrift.sources.kafka import starts
 from streamdrift.sources.member import Committed, Member
@@ -208,8 +208,8 @@ class Input:
                 self._roll.wait(partition)
         _log.info(
             "reading",
-            partitions=_names(self._ingest.timelines.keys() - self._waiting),
-            new=_names(self._waiting),
+            partitions=by_topic(self._ingest.timelines.keys() - self._waiting),
+            new=by_topic(self._waiting),
         )
 
     def _takes_part(self, noted: Timeline) -> bool:
@@ -252,11 +252,3 @@ class Input:
         move_into_range(
             self._member.reader, partition, offset, truncated_to, self._vanished.perhaps_anew
         )
-
-
-def _names(partitions: Collection[Partition]) -> Mapping[str, Sequence[int]]:
-    """Return partitions as the log has them: their numbers by topic."""
-    names: dict[str, list[int]] = {}
-    for topic, number in sorted(partitions):
-        names.setdefault(topic, []).append(number)
-    return names
