@@ -58,21 +58,27 @@ class Sessions:
         self._wait = _FIRST_WAIT
         while not self.stopped:
             self._beat = self._monotonic()
-            try:
-                session()
-            except ConnectionsError as error:
-                self.serving = False
-                if not self.served or self.stopped:
-                    raise  # At the end, what was read last is not committed.
-                self._metrics.connected(self._what, answering=False)
-                _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
-                self._stopping.wait(self._wait)
-                self._wait = min(2 * self._wait, _LONGEST_WAIT)
-            finally:
-                self.serving = False
-                # A session's parts refer to each other, and they hold much: the collector would
-                # find that late, as it looks seldom. (The error, which holds them too, is gone.)
-                gc.collect()
+            if not self._lost_connection(session):
+                continue
+            # A session's parts refer to each other, and they hold much: the collector would
+            # find that late, as it looks seldom. (The error, which holds them too, is gone.)
+            gc.collect()
+            self._stopping.wait(self._wait)
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+
+    def _lost_connection(self, session: Callable[[], None]) -> bool:
+        """Run a session; tell whether its connection failed, and another may go on."""
+        try:
+            session()
+        except ConnectionsError as error:
+            if not self.served or self.stopped:
+                raise  # At the end, what was read last is not committed.
+            self._metrics.connected(self._what, answering=False)
+            _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
+            return True
+        finally:
+            self.serving = False
+        return False
 
     def serve(self, turn: Callable[[], bool], finish: Callable[[], None]) -> None:
         """Take turns, which tell of commits, until the end; then `finish`."""
