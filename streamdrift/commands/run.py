@@ -1,7 +1,5 @@
 """`streamdrift run`: the service, its HTTP endpoints, and how it is stopped."""
 
-import ctypes
-import gc
 import os
 import signal
 import threading
@@ -19,6 +17,7 @@ from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.durations import SECOND
 from streamdrift.logs import Level, set_up_logs
+from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
 from streamdrift.web.server import TEXT, Answer, Handler, serve
@@ -27,7 +26,6 @@ from streamdrift.workers.worker import Worker
 
 _ONE_WISH = 0.5
 """Seconds within which a second signal is the first one once more."""
-_TRIM_SECONDS = 60.0
 _log = structlog.get_logger("streamdrift")
 
 
@@ -69,6 +67,7 @@ def run_service(
 
     `step` is told of every step of a commit, for fault tests.
     """
+    keep_memory_small()
     set_up_logs(log_level)
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
@@ -89,8 +88,6 @@ def run_service(
             guarantee=settings.guarantee,
             **_worker(settings),
         )
-        spare_collector()
-        return_memory()
         service.run()
 
 
@@ -116,35 +113,6 @@ def _service(
         metrics,
         step=step,
     )
-
-
-def spare_collector() -> None:
-    """Let the garbage collector look less often.
-
-    Parsed events are many small containers that die at once, without cycles: looking for
-    cycles among them every 700 allocations costs a third of the time of decoding.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 20)
-
-
-def return_memory() -> None:
-    """Give back to the system what glibc keeps of freed memory, once a minute.
-
-    Its heap grows for hours else, as fetches and snapshots come and go between what stays. To
-    keep large blocks out of the heap would cost two fifths more CPU an event.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is None:
-        return
-
-    def run() -> None:
-        while True:
-            time.sleep(_TRIM_SECONDS)
-            trim(0)
-
-    threading.Thread(target=run, name="trim", daemon=True).start()
 
 
 def _handlers(service: Served, metrics: Metrics) -> Mapping[str, Handler]:
