@@ -35,7 +35,8 @@ from streamdrift.errors import ConnectionsError, SettingsError
 LOOK_UP_MS = 10_000
 _MILLISECOND = 1_000
 # The client's own limit of 30 s would leave a broker that is back unnoticed for that long.
-_RECONNECT_BACKOFF_MS = 5_000
+_RECONNECT_BACKOFF_MS = 1_000
+"""At most, between two times that a broker which does not answer is called."""
 
 _SECRETS = ("sasl_plain_password", "sasl_oauth_token", "ssl_password")
 _FILES = (
@@ -227,7 +228,9 @@ def make_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         "metrics_enabled": False,
     }
     with connection_errors(settings, "connect"):
-        return KafkaConsumer(**{**client_options(settings), **defaults, **options})
+        consumer = KafkaConsumer(**{**client_options(settings), **defaults, **options})
+    back_off_where_cut_short(consumer._manager)  # noqa: SLF001
+    return consumer
 
 
 def make_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
@@ -238,7 +241,9 @@ def make_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """
     defaults = {"acks": "all", "allow_auto_create_topics": False, "metrics_enabled": False}
     with connection_errors(settings, "connect"):
-        return KafkaProducer(**{**client_options(settings), **defaults, **options})
+        producer = KafkaProducer(**{**client_options(settings), **defaults, **options})
+    back_off_where_cut_short(producer._sender._client._manager)  # noqa: SLF001
+    return producer
 
 
 def make_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
@@ -246,7 +251,30 @@ def make_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
     known = KafkaAdminClient.DEFAULT_CONFIG
     accepted = {name: value for name, value in client_options(settings).items() if name in known}
     with connection_errors(settings, "connect"):
-        return KafkaAdminClient(**{**accepted, **options})
+        admin = KafkaAdminClient(**{**accepted, **options})
+    back_off_where_cut_short(admin._manager)  # noqa: SLF001
+    return admin
+
+
+def back_off_where_cut_short(manager: Any) -> None:
+    """Let a client wait before it calls a broker again also where the call was cut short.
+
+    It takes an open socket for a broker that answers. Where something in between takes calls for
+    a broker that is gone, such as a proxy, it would call again at once, some hundred times a
+    second, and leave a dead connection each time.
+    """
+    reset: Callable[[object], None] = manager.reset_backoff
+
+    def reset_where_answered(node: object) -> None:
+        connection = manager._conns.get(node)  # noqa: SLF001
+        answered = connection is not None and connection.connected
+        # It keeps the time of what is no broker here as well.
+        if answered or manager.cluster.broker_metadata(node) is None:
+            reset(node)
+        else:
+            manager.update_backoff(node)
+
+    manager.reset_backoff = reset_where_answered
 
 
 def beginning_offsets(
