@@ -87,22 +87,22 @@ class Outgoing:
             each for each in letters if each.offset > known.letters.get(each.partition, -1)
         ]
 
-    def marks(self, watermark: int) -> Published:
-        """Return what will have been published with all this, up to a watermark."""
+    def marks(self, until: int) -> Published:
+        """Return what will have been published with all this; `until` as `Published` has it."""
         return Published(
             frozenset(alert.id for alert in self.alerts),
             {letter.partition: letter.offset for letter in self.letters},
-            watermark,
+            until,
         )
 
-    def replaying(self, watermark: int, read_past: Callable[[Partition, int], bool]) -> bool:
+    def replaying(self, observed: int, read_past: Callable[[Partition, int], bool]) -> bool:
         """Tell whether something that was published in another life may still come out.
 
-        It cannot once everything is observed and read again that was so by then. A snapshot
+        It cannot once everything is `observed` and read again that was so by then. A snapshot
         before that needs the same marks of the journal as those this life began with.
         """
         letters = self._published.letters
-        if watermark >= self._published.watermark and all(
+        if observed >= self._published.until and all(
             read_past(partition, offset) for partition, offset in letters.items()
         ):
             self._published = Published()

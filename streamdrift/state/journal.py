@@ -23,13 +23,15 @@ class Published:
 
     `alerts` are ids, and not numbers: under settings that changed meanwhile other alerts
     bear the same numbers, and are none of these. `letters` has by partition the offset of
-    the last message of which dead letters were written. Once everything below `watermark`
-    is observed again, none of the alerts can come out any more.
+    the last message of which dead letters were written. Once everything below `until` is
+    observed again, none of the alerts can come out any more: for one process that is a
+    watermark, for a shard of workers, whose alerts also wait for what other shards say, a
+    place in the exchange.
     """
 
     alerts: frozenset[str] = frozenset()
     letters: Mapping[Partition, int] = field(default_factory=dict)
-    watermark: int = _BEFORE_ALL
+    until: int = _BEFORE_ALL
 
     def __bool__(self) -> bool:
         return bool(self.alerts or self.letters)
@@ -39,7 +41,7 @@ class Published:
         return Published(
             self.alerts | later.alerts,
             {**self.letters, **later.letters},
-            max(self.watermark, later.watermark),
+            max(self.until, later.until),
         )
 
 
@@ -66,14 +68,14 @@ def published_value(published: Published) -> dict[str, Any]:
     return {
         "alerts": sorted(published.alerts),
         "letters": [[*partition, offset] for partition, offset in published.letters.items()],
-        "watermark": published.watermark,
+        "until": published.until,
     }
 
 
 def read_published(value: Any) -> Published:
     """Return what `published_value` wrote."""
     letters = {Partition(name, number): last for name, number, last in value["letters"]}
-    return Published(frozenset(value["alerts"]), letters, value.get("watermark", _BEFORE_ALL))
+    return Published(frozenset(value["alerts"]), letters, value.get("until", _BEFORE_ALL))
 
 
 def write_floors(

@@ -95,12 +95,12 @@ class _Work:
     def remember(self, reached: Reached) -> None:
         for each in self._owned.values():
             if each.outgoing:
-                each.store.journal((), each.outgoing.marks(each.shard.watermark))
+                each.store.journal((), each.outgoing.marks(each.next))
         reached("journaled")
         self.snapshots = self._take()
         for number, snapshot in self.snapshots.items():
             owned = self._owned[number]
-            replaying = owned.outgoing.replaying(owned.shard.watermark, _all_read)
+            replaying = owned.outgoing.replaying(owned.next, _all_read)
             owned.store.save({number: snapshot}, reached, replaying=replaying)
 
     def flush(self) -> None:

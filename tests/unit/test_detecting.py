@@ -112,6 +112,43 @@ def test_what_is_published_has_a_snapshot_that_it_came_after(leaving: int) -> No
         assert post.outbox.offsets[Partition("exchange", number)] == 0
 
 
+def test_marks_are_kept_until_the_frames_behind_the_alerts_are_taken() -> None:
+    """An alert of a divided model waits for what its other shards say, behind the progress."""
+    log = MemoryLog(transactional=True)
+    alert, given = make_alert(), [Partition("exchange", 1)]
+
+    def life(taken: int) -> tuple[Any, Any]:
+        member: Any = _Member()
+        loop = _detecting(log, _Post(log), member)
+        store = _store(log, 1)
+        published = store.load().published
+        shard: Any = _Shard()
+        owned = detecting._Owned(shard, store, Outgoing(published), taken, 0, True)
+        owned.changed = True
+        loop._owned[1] = owned
+        loop._rota.add(1, None)
+        loop._rota.changed(1)
+        return member, owned
+
+    member, owned = life(taken=3)
+    owned.outgoing.add([alert])
+    member.release([])  # With a snapshot, as there is none yet.
+    assert owned.outgoing.alerts == []
+
+    # It begins again before that, and has the watermark of then, but not all frames.
+    member, owned = life(taken=2)
+    member.release(given)
+    owned.outgoing.add([alert])
+    assert owned.outgoing.alerts == []
+
+    # So does the next one, from that snapshot.
+    member, owned = life(taken=3)
+    owned.outgoing.add([alert])
+    assert owned.outgoing.alerts == []
+    member.release(given)
+    assert _store(log, 1).load().published == Published()
+
+
 def test_a_shard_waits_until_brokers_tell_what_was_committed_of_it() -> None:
     """Where they do not in time, nothing is known to be lost."""
     log = MemoryLog(transactional=True)
