@@ -176,6 +176,8 @@ class Ingesting:
         shown: set[Partition] = set()
         start = time.monotonic()
         for group in messages:
+            if group.partition not in self._ingest.timelines:
+                continue  # Let go since it was fetched: it is read again, by whoever has it.
             decoded = self._ingest.feed(group)
             events = self._telling.decoded(group, decoded)
             if events:
