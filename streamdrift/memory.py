@@ -39,8 +39,8 @@ def use_one_heap() -> None:
     """Let all threads allocate from one heap, which only one at a time needs anyway.
 
     glibc gives new threads heaps of their own, up to eight a core, and each keeps as much as
-    its threads ever needed at once: with a thread for every commit, and many for connections
-    that come and go, a process grew to twice its size in 20 minutes.
+    its threads ever needed at once: with those that come and go with connections, a worker grew
+    to twice its size in 20 minutes of faults.
     """
     if (set_option := _of_libc("mallopt")) is not None:
         set_option(_M_ARENA_MAX, 1)

@@ -1,6 +1,6 @@
 """Producers of which several writers share one: what belongs together is written together."""
 
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
@@ -148,19 +148,30 @@ class TransactionalOutbox(Outbox):
             TopicPartition(*partition): OffsetAndMetadata(offset, notes.get(partition, ""), -1)
             for partition, offset in offsets.items()
         }
-
-        def end() -> None:
-            for part in _parts(positions):
-                self._producer.send_offsets_to_transaction(part, group)
-            reached("offsets sent")
-            self._producer.commit_transaction()
-
+        manager = self._producer._transaction_manager  # noqa: SLF001
+        deadline = time.monotonic() + COMMIT_SECONDS
         with self._errors("commit a transaction"):
-            _within(COMMIT_SECONDS, end)
+            for part in _parts(positions):
+                self._wait(manager.send_offsets_to_transaction(part, group), deadline)
+            reached("offsets sent")
+            self._wait(manager.begin_commit(), deadline)
         if self._producer_identity() != self._identity:
             # The client began anew meanwhile, and may have called a lost transaction done.
             raise ConnectionsError(
                 "the producer lost its identity while it committed: the outcome is unknown"
+            )
+
+    def _wait(self, result: Any, deadline: float) -> None:
+        """Wait for the end of a request; raise the client's error, or KafkaTimeoutError.
+
+        As the producer's own methods do, which set no limit to how long they wait: not even its
+        close ends that.
+        """
+        self._producer._sender.wakeup()  # noqa: SLF001
+        left = max(0.0, deadline - time.monotonic())
+        if not result.wait(timeout_ms=left * 1_000):
+            raise KafkaTimeoutError(
+                f"no answer within {COMMIT_SECONDS:g} s: the outcome is unknown"
             )
 
     @contextmanager
@@ -224,26 +235,3 @@ def _lose_no_requests(producer: KafkaProducer) -> None:
         return False
 
     client.await_ready = ready_or_not
-
-
-def _within(seconds: float, work: Callable[[], None]) -> None:
-    """Do `work` on a thread of its own, as the client sets no limit to how long it waits.
-
-    Raises what it raises, or KafkaTimeoutError; then the thread is left behind, until the
-    producer is closed.
-    """
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="commit", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise KafkaTimeoutError(f"no answer within {seconds:g} s: the outcome is unknown")
-    if failure:
-        raise failure[0]

@@ -3,6 +3,7 @@
 import itertools
 import random
 import signal
+import threading
 import time
 from contextlib import closing
 from typing import Any
@@ -216,11 +217,13 @@ def test_a_commit_that_never_ends_is_given_up(
     outbox.begin()
     outbox.send(name, b"x", partition=0)
     outbox.flush()
+    threads = set(threading.enumerate())
     real_kafka.stop()
     try:
         with pytest.raises(ConnectionsError, match="outcome is unknown"):
             outbox.commit(name, {})
         outbox.close()
+        assert set(threading.enumerate()) < threads  # Its sender is gone, and nobody waits.
     finally:
         real_kafka.start()
 
