@@ -9,7 +9,14 @@ from streamdrift.monitor import Monitor
 from streamdrift.ordering.junction import Bound, Junction
 from streamdrift.ordering.lane import START
 from streamdrift.records import Heard, Notice, Observation, State
-from streamdrift.trees import tree
+from streamdrift.trees import integer, text, tree, trees
+
+
+def identities_read(state: State) -> Mapping[str, int]:
+    """Return the identities of topics of which a shard has seen anything, from its snapshot."""
+    read = {text(path, "topic") for path in trees(state, "paths") if path["offset"] is not None}
+    identities = {text(told, "topic"): integer(told, "identity") for told in trees(state, "topics")}
+    return {topic: identities[topic] for topic in read}
 
 
 class Shard:

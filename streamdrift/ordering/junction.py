@@ -136,7 +136,7 @@ class Junction:
             extent = known.get(partition.topic, Extent(0, partition.number + 1))
             if not extent.partitions or extent.life < self._extent(partition.topic).life:
                 continue  # Of a topic that is deleted: its offsets mean nothing any more.
-            self._learn(partition.topic, Extent(extent.life, partition.number + 1))
+            self._learn(partition.topic, extent._replace(partitions=partition.number + 1))
             path = self._path(partition)
             if path.offset is not None and start > path.offset:
                 raise StateError(
@@ -225,7 +225,7 @@ class Junction:
                 for partition, path in self._paths.items()
             ],
             "topics": [
-                {"topic": topic, "life": extent.life, "partitions": extent.partitions}
+                {"topic": topic, **extent._asdict()}
                 for topic, extent in sorted(self._extents.items())
             ],
             "position": self.position,
@@ -244,7 +244,7 @@ class Junction:
             for path in trees(state, "paths")
         }
         self._extents = {
-            text(told, "topic"): Extent(integer(told, "life"), integer(told, "partitions"))
+            text(told, "topic"): Extent(*(integer(told, name) for name in Extent._fields))
             for told in trees(state, "topics")
         }
         self._lifts = {

@@ -17,7 +17,7 @@ from streamdrift.records import Alert, Messages, Partition
 from streamdrift.recovery import check_fingerprint
 from streamdrift.rota import Rota
 from streamdrift.sinks import Sink
-from streamdrift.sources.member import Member
+from streamdrift.sources.member import Committed, Member
 from streamdrift.sources.reading import PAUSE
 from streamdrift.state import TopicStore, decode, encode
 from streamdrift.telling import Telling, tell
@@ -31,6 +31,8 @@ _PART_BYTES = 20_000_000
 """Of snapshots, that one transaction has at the end."""
 _RESTORE_SECONDS = 5.0
 """Of a turn, for shards that are taken up."""
+BEGINS = "begins"
+"""The note to the offset of a shard without state: a reset has emptied the exchange up to it."""
 _TRIM_EVERY = 30.0
 """Seconds between two times that frames nobody needs any more are deleted."""
 _log = structlog.get_logger("streamdrift")
@@ -253,13 +255,15 @@ class Detecting:
         committed = self._member.committed([partition])
         if committed is None:
             return None
-        if committed:
+        begins = committed.get(partition, Committed(0, BEGINS))
+        if begins.note != BEGINS:
             raise StateError(
                 f"the state of shard {partition.number} is gone, but not what was committed "
                 "with it",
                 "was its topic deleted? `streamdrift state reset` begins anew",
             )
-        return self._first(partition)
+        self._check_held(partition, begins.offset)
+        return begins.offset
 
     def _first(self, partition: Partition) -> int:
         with connection_errors(self._member.connection, "find the start of the exchange"):

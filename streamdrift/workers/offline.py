@@ -31,6 +31,7 @@ from streamdrift.state import encode as encode_state
 from streamdrift.state.journal import Journaled
 from streamdrift.state.snapshots import Saved
 from streamdrift.trees import integer, tree, trees
+from streamdrift.workers.detecting import BEGINS
 from streamdrift.workers.post import Office, Post
 from streamdrift.workers.worker import Worker, all_committed, terms_of
 
@@ -58,12 +59,13 @@ def reset_workers(settings: Settings) -> None:
             for group in groups_of(settings):
                 _delete_group(admin, group)
         with Office(settings, "offline").open() as post:
-            _empty_exchange(settings, post, admin)
+            ends = _empty_exchange(settings, post, admin)
             post.outbox.begin()
             for number in range(post.log.partitions(settings.state.topic)):
                 open_shard(post.log, settings, number).reset()
             post.outbox.flush()
-            post.outbox.commit(settings.name, {})
+            _, detect = groups_of(settings)
+            post.outbox.commit(detect, ends, dict.fromkeys(ends, BEGINS))
 
 
 def _delete_group(admin: KafkaAdminClient, group: str) -> None:
@@ -98,13 +100,18 @@ def _members(admin: KafkaAdminClient, group: str) -> list[str]:
     return [str(member["group_instance_id"]) for member in described.get("members") or ()]
 
 
-def _empty_exchange(settings: Settings, post: Post, admin: KafkaAdminClient) -> None:
+def _empty_exchange(
+    settings: Settings, post: Post, admin: KafkaAdminClient
+) -> Mapping[Partition, int]:
+    """Delete all frames; return where those of the shards begin that come next."""
     ends = {
-        TopicPartition(post.exchange, number): post.log.end(post.exchange, partition=number)
+        Partition(post.exchange, number): post.log.end(post.exchange, partition=number)
         for number in range(post.log.partitions(post.exchange))
     }
+    ends = {key: end for key, end in ends.items() if end > 0}
     with connection_errors(settings.kafka, "empty the exchange"):
-        admin.delete_records({key: end for key, end in ends.items() if end > 0})
+        admin.delete_records({TopicPartition(*key): end for key, end in ends.items()})
+    return {key: end for key, end in ends.items() if key.number < settings.shards}
 
 
 def reshard_workers(settings: Settings, shards: int) -> None:

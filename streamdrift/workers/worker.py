@@ -28,7 +28,7 @@ from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.exchange.ingest import Ingest
 from streamdrift.exchange.roll import Roll
 from streamdrift.exchange.settings import Role
-from streamdrift.exchange.shard import Shard
+from streamdrift.exchange.shard import Shard, identities_read
 from streamdrift.heads import Home
 from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
 from streamdrift.metrics import Metrics, Read
@@ -40,6 +40,7 @@ from streamdrift.sharded import versions_limit
 from streamdrift.sinks import make_sinks
 from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.member import Committed, Member
+from streamdrift.state import decode
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.topics import TopicNeed, ensure_topics, missing_topics
 from streamdrift.transaction import Reached
@@ -148,8 +149,39 @@ class Worker:
     def _check_terms(self) -> None:
         """Raise StateError where the input was read by other settings, before others notice."""
         terms = terms_of(self._settings)
-        for partition, committed in self._all_committed().items():
+        everything = self._all_committed()
+        for partition, committed in everything.items():
             Timeline.read(partition, *committed, terms)
+        if not everything:
+            self._check_nothing_read()
+
+    def _check_nothing_read(self) -> None:
+        """Raise StateError where shards have seen what nobody has a position of any more."""
+        settings = self._settings
+        with closing(KafkaLog(settings.kafka)) as log:
+            seen = {
+                topic: identity
+                for number in range(settings.shards)
+                for saved in open_shard(log, settings, number).last().values()
+                for topic, identity in identities_read(decode(saved.snapshot)).items()
+            }
+        if not seen:
+            return
+        with closing(self._discovery()) as discovery:
+            there = discovery.last.identities
+        # Of a topic that was deleted, or made anew, positions are gone rightly.
+        lost = sorted(topic for topic in seen.keys() & there.keys() if seen[topic] == there[topic])
+        if lost and not self._all_committed():  # A worker beside this one may just have begun.
+            raise StateError(
+                f"how far {', '.join(lost)} was read is gone, but not what came of it: the brokers "
+                "keep that for offsets.retention.minutes (7 days, if not set) while no worker runs",
+                "`streamdrift state reset` begins anew",
+            )
+
+    def _discovery(self) -> Discovery:
+        settings = self._settings
+        interval, own = settings.source.discovery_interval / SECOND, settings.own_topics().values()
+        return Discovery(settings.kafka, settings.source.predictions, interval, own)
 
     def _check_transactions(self) -> None:
         settings = self._settings
@@ -171,11 +203,7 @@ class Worker:
         settings = self._settings
         with ExitStack() as stack:
             post = stack.enter_context(Office(settings, "ingest").open())
-            interval = settings.source.discovery_interval / SECOND
-            own = settings.own_topics().values()
-            discovery = stack.enter_context(
-                closing(Discovery(settings.kafka, settings.source.predictions, interval, own))
-            )
+            discovery = stack.enter_context(closing(self._discovery()))
             control = stack.enter_context(
                 closing(Control(settings.kafka, Partition(post.exchange, settings.shards)))
             )

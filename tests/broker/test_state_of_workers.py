@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 from streamdrift.errors import StateError
@@ -106,6 +107,32 @@ def test_workers_whose_exchange_is_deleted_end_and_a_reset_begins_anew(
             admin.delete_topics([f"{name}.exchange"])
         assert life.process.wait(_PATIENCE) == StateError.exit_code, life.said()
         assert f"the topic {name}.exchange (" in life.said()
+    _state(options, "reset", "--yes")
+    with started([*options, "instance=a"]) as life:
+        finish(life, kafka_connection, name, topic, _PATIENCE)
+        assert life.said().count("model version appeared") == 2
+
+
+def test_workers_whose_positions_are_gone_read_nothing_again_and_a_reset_begins_anew(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    """Brokers forget them some days after the last worker was stopped."""
+    topic = f"{name}-predictions"
+    make_topic(kafka_connection, topic, PARTITIONS)
+    produce(kafka_connection, topic, itertools.islice(events(), CYCLE))
+    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
+    options = [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+    with started([*options, "instance=a"]) as life:
+        finish(life, kafka_connection, name, topic, _PATIENCE)
+    with closing(make_admin(kafka_connection)) as admin:
+        # Once the worker's place in it is given up.
+        deadline = time.monotonic() + _PATIENCE
+        while admin.delete_groups([name])[name] != "OK":
+            assert time.monotonic() < deadline
+            time.sleep(1.0)
+    with started([*options, "instance=a"]) as life:
+        assert life.process.wait(_PATIENCE) == StateError.exit_code, life.said()
+        assert f"how far {topic} was read is gone" in life.said()
     _state(options, "reset", "--yes")
     with started([*options, "instance=a"]) as life:
         finish(life, kafka_connection, name, topic, _PATIENCE)

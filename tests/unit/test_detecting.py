@@ -15,7 +15,7 @@ from streamdrift.sources.member import Committed
 from streamdrift.state import Published, TopicStore
 from streamdrift.state.log import MemoryLog
 from streamdrift.workers import detecting
-from streamdrift.workers.detecting import Detecting, DetectSettings
+from streamdrift.workers.detecting import BEGINS, Detecting, DetectSettings
 from tests.alerts import make_alert
 
 _SHARDS = 4
@@ -36,6 +36,13 @@ class _Outbox:
     def commit(self, group: object, offsets: Mapping[Partition, int], *_: object) -> None:
         self._log.commit()
         self.offsets = offsets
+
+
+class _Log(MemoryLog):
+    """One in which nothing is hidden by open transactions."""
+
+    def last(self, topic: str, *, partition: int = 0) -> int:
+        return self.end(topic, partition=partition)
 
 
 class _Post:
@@ -62,6 +69,7 @@ class _Member:
         self.reader = self
         self.answers = list(answers)
         self.started: dict[Partition, int] = {}
+        self.first = 0
 
     def added(self) -> set[Partition]:
         return {_GIVEN} - self.started.keys()
@@ -70,7 +78,7 @@ class _Member:
         return self.answers.pop(0)
 
     def earliest(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
-        return dict.fromkeys(partitions, 0)
+        return dict.fromkeys(partitions, self.first)
 
     def start(self, starts: Mapping[Partition, int]) -> None:
         self.started |= starts
@@ -92,7 +100,7 @@ class _Shard:
 @pytest.mark.parametrize("leaving", [1, 2])
 def test_what_is_published_has_a_snapshot_that_it_came_after(leaving: int) -> None:
     """Also of a shard that stays and was never written: else the next owner refuses it."""
-    log = MemoryLog(transactional=True)
+    log = _Log(transactional=True)
     post: Any = _Post(log)
     member: Any = _Member()
     loop = _detecting(log, post, member)
@@ -114,7 +122,7 @@ def test_what_is_published_has_a_snapshot_that_it_came_after(leaving: int) -> No
 
 def test_marks_are_kept_until_the_frames_behind_the_alerts_are_taken() -> None:
     """An alert of a divided model waits for what its other shards say, behind the progress."""
-    log = MemoryLog(transactional=True)
+    log = _Log(transactional=True)
     alert, given = make_alert(), [Partition("exchange", 1)]
 
     def life(taken: int) -> tuple[Any, Any]:
@@ -151,7 +159,7 @@ def test_marks_are_kept_until_the_frames_behind_the_alerts_are_taken() -> None:
 
 def test_a_shard_waits_until_brokers_tell_what_was_committed_of_it() -> None:
     """Where they do not in time, nothing is known to be lost."""
-    log = MemoryLog(transactional=True)
+    log = _Log(transactional=True)
     member: Any = _Member(None, {})
     loop = _detecting(log, _Post(log), member)
     loop._take_up()
@@ -161,9 +169,33 @@ def test_a_shard_waits_until_brokers_tell_what_was_committed_of_it() -> None:
 
 
 def test_a_shard_whose_state_is_gone_is_said() -> None:
-    log = MemoryLog(transactional=True)
+    log = _Log(transactional=True)
     loop = _detecting(log, _Post(log), _Member({_GIVEN: Committed(7, "")}))
     with pytest.raises(StateError, match="the state of shard 1 is gone"):
+        loop._take_up()
+
+
+def test_a_shard_begins_where_a_reset_has_emptied_the_exchange() -> None:
+    log = _Log(transactional=True)
+    for number in range(8):
+        log.append("exchange", str(number), b"", partition=1)
+    log.commit()
+    member: Any = _Member({_GIVEN: Committed(7, BEGINS)})
+    member.first = 7
+    loop = _detecting(log, _Post(log), member)
+    loop._take_up()
+    assert member.started == {_GIVEN: 7}
+
+
+def test_frames_that_are_gone_before_a_shard_has_any_state_are_said() -> None:
+    log = _Log(transactional=True)
+    for number in range(8):
+        log.append("exchange", str(number), b"", partition=1)
+    log.commit()
+    member: Any = _Member({})
+    member.first = 3
+    loop = _detecting(log, _Post(log), member)
+    with pytest.raises(StateError, match="holds offsets 3 to 8, and 0 is needed"):
         loop._take_up()
 
 
