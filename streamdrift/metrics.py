@@ -66,6 +66,12 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self._skipped = Counter(
+            "streamdrift_offsets_skipped",
+            "Offsets that were passed over without their messages being read.",
+            ["topic", "reason"],
+            registry=registry,
+        )
         self._alerts = Counter(
             "streamdrift_alerts",
             "Alerts published: opened, updated or resolved.",
@@ -138,6 +144,10 @@ class Metrics:
             registry=registry,
             buckets=_COMMITS,
         )
+
+    def skipped(self, topic: str, reason: str, offsets: int) -> None:
+        """Report offsets of a topic whose messages are gone, or damaged."""
+        self._skipped.labels(topic, reason).inc(offsets)
 
     def read(self, topic: str, messages: int, events: int, dropped_fields: int = 0) -> None:
         """Count what a batch of messages held."""

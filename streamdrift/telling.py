@@ -10,6 +10,9 @@ from streamdrift.records import Alert, Decoded, Messages, Notice, WarmUp
 from streamdrift.standing import standing
 
 _GOOD_NEWS = frozenset({"broker back", "partition found"})
+_SKIPPING = {"offsets lost": "lost", "damaged batch skipped": "damaged"}
+"""What tells of offsets that were passed over, and why they were."""
+_SKIPPED = ("topic", "from_offset", "to_offset")
 _log = structlog.get_logger("streamdrift")
 
 
@@ -36,6 +39,11 @@ class Telling:
         for notice in notices:
             say = _log.info if notice.event in _GOOD_NEWS else _log.warning
             say(notice.event, **notice.fields)
+            if notice.event in _SKIPPING:
+                topic, first, after = (notice.fields[name] for name in _SKIPPED)
+                assert isinstance(first, int)
+                assert isinstance(after, int)
+                self._metrics.skipped(str(topic), _SKIPPING[notice.event], after - first)
         if connected != self._connected:
             self._connected = connected
             self._metrics.connected(self._what, answering=connected)
