@@ -28,7 +28,7 @@ from tests.killable import STEPS
 STOPPED, REFUSED = "stopped at", "no room in the buffer"
 MANY = 512 << 10
 OVERFULL = f"more than {MANY >> 10} KiB wait to be sent"
-_WITH_SNAPSHOT = ("chunk written", "chunks durable", "manifest written", "manifests durable")
+_WITH_SNAPSHOT = ("chunk written", "chunks done", "manifest written", "manifests done")
 _MAX_BLOCK = 2.0
 
 

@@ -14,7 +14,7 @@ from tests.killable import STEPS
 from tests.real_kafka import RealKafka
 
 _PATIENCE = 60.0
-_AMID = ("acknowledged", "offsets sent", "chunks durable", "manifests durable")
+_AMID = ("acknowledged", "offsets sent", "chunks done", "manifests done")
 """Steps at which records of a transaction are with the brokers."""
 
 

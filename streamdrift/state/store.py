@@ -210,8 +210,8 @@ class TopicStore:
                 chunk = saved.snapshot[start : start + CHUNK_BYTES]
                 self._append(chunk_key(self.deployment, shard, slots[shard], place), chunk)
                 reached("chunk written")
-        self._log.flush()
-        reached("chunks durable")
+        self._settle_order()
+        reached("chunks done")
         for shard, saved in snapshots.items():
             manifest = Manifest(
                 shard=shard,
@@ -227,10 +227,19 @@ class TopicStore:
             key = manifest_key(self.deployment, shard, slots[shard])
             self._append(key, manifest_value(manifest))
             reached("manifest written")
-        self._log.flush()
+        self._settle_order()
         self._sequence = max(saved.sequence for saved in snapshots.values())
         self._slots = {**self._slots, **slots}
-        reached("manifests durable")
+        reached("manifests done")
+
+    def _settle_order(self) -> None:
+        """Return when what was written cannot come to be without what was before it.
+
+        What is of one shard of several workers is written in transactions alone, in which all
+        of it comes to be at once; and there may be a thousand shards.
+        """
+        if self._shard is None:
+            self._log.flush()
 
     def _append(self, key: str, value: bytes | None) -> None:
         self._log.append(self._topic, key, value, partition=self._partition)

@@ -131,7 +131,7 @@ def test_a_shard_may_be_kept_by_itself() -> None:
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize(
-    "at", ["chunk written", "chunks durable", "manifest written", "manifests durable"]
+    "at", ["chunk written", "chunks done", "manifest written", "manifests done"]
 )
 def test_save_that_is_interrupted_leaves_a_whole_snapshot(at: str, keep: bool) -> None:
     """Of each shard: where one manifest is written, that shard has the new one."""
@@ -145,7 +145,7 @@ def test_save_that_is_interrupted_leaves_a_whole_snapshot(at: str, keep: bool) -
     with pytest.raises(InterruptedError):
         store.save(_both(b"third" * CHUNK_BYTES), crash)
     log.crash(keep=keep)
-    new = {"manifests durable": 2, "manifest written": int(keep)}.get(at, 0)
+    new = {"manifests done": 2, "manifest written": int(keep)}.get(at, 0)
     texts = [b"third"] * new + [b"second"] * (2 - new)
     assert _contents(_store(log)) == {at: text * CHUNK_BYTES for at, text in enumerate(texts)}
 
