@@ -41,24 +41,31 @@ _CHANGED = 1_000
 """Events of each cycle but the first that are changed."""
 _GAP = range(600, 1_600)
 """Of each cycle, where the last partition gets nothing."""
+_LATE = range(1_600, 1_660)
+"""Where it wakes, with events of the time when it rested."""
+_LATE_SECONDS = 500
 
 
 def events(seed: int = 7) -> Iterator[tuple[int, bytes]]:
-    """Yield partition and value without end: two models that drift and return, and rubbish."""
+    """Yield partition and value without end: two models that drift and return, and rubbish.
+
+    The last partition rests now and then, and wakes with events older than the others' last.
+    """
     generator = np.random.default_rng(seed)
     count = 0
     while True:
-        for number in generator.normal(size=_BATCH).tolist():
+        for x, z in generator.normal(size=(_BATCH, 2)).tolist():
             place = count % CYCLE
-            x = number + 2 * (count >= CYCLE and place < _CHANGED)
+            partition = (count // 2) % (PARTITIONS - (place in _GAP))
+            late = _LATE_SECONDS * (partition == PARTITIONS - 1 and place in _LATE)
+            change = 2 * (count >= CYCLE and place < _CHANGED)
             event = {
                 "model": f"m{count % 2}",
-                "timestamp": 1_767_225_600 + count,
-                "features": {"x": x},
+                "timestamp": 1_767_225_600 + count - late,
+                "features": {"x": x + change, "z": z - change},
             }
             rubbish = count % RUBBISH_EVERY == RUBBISH_EVERY // 2
-            partitions = PARTITIONS - (place in _GAP)
-            yield (count // 2) % partitions, b"rubbish" if rubbish else json.dumps(event).encode()
+            yield partition, b"rubbish" if rubbish else json.dumps(event).encode()
             count += 1
 
 
@@ -78,6 +85,8 @@ def settings_of(servers: str, name: str, topic: str) -> list[str]:
         f"source.predictions=[{topic}]",
         "source.discovery_interval=2s",
         "models.*.reference.events=500",
+        # One of the two is divided: its two features are watched in shards of their own.
+        "models.m1.feature_groups=2",
         "ordering.idle_after=1s",
         "commit_interval=100ms",
     ]
