@@ -240,7 +240,9 @@ class _Loop:
             self._rota.all_changed()
         due = self._due(now)
         if due:
-            snapshots = self._rota.unsaved and now >= self._snapshot_due
+            # The first commit of all says where reading began.
+            missing = bool(self._rota.missing)
+            snapshots = missing or (self._rota.unsaved and now >= self._snapshot_due)
             self._commit(self._take_due if snapshots else nothing_due)
         elif now >= self._check_due:
             self._session.check_owner()
@@ -295,6 +297,8 @@ class _Loop:
             for partition in begun:  # With the topic went the group's offsets.
                 self._committed.pop(partition, None)
         self._pipeline.ordering.assign(self._source.partitions())
+        if self._pipeline.ordering.begin(self._source.begun()):
+            self._rota.all_changed()
 
     def _watch_source(self) -> None:
         self._telling.source(self._source.notices(), connected=self._source.connected)

@@ -65,6 +65,8 @@ class _Broker:
     arrived: int = 0
     published: list[Alert] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    committed: dict[Partition, int] = field(default_factory=dict)
+    """The group's offsets."""
 
 
 class _Source:
@@ -78,6 +80,7 @@ class _Source:
         self._broker = broker
         self._stop = stop
         self._next = {partition: positions.get(partition, 0) for partition in self.partitions()}
+        self._begun = dict(self._next)
         self._empty = 0
 
     def partitions(self) -> Sequence[Partition]:
@@ -96,6 +99,9 @@ class _Source:
         if self._empty == _LAST_POLLS:
             self._stop()
         return []
+
+    def begun(self) -> Mapping[Partition, int]:
+        return self._begun
 
     def identities(self) -> Mapping[str, int]:
         return {}
@@ -152,6 +158,7 @@ class _Transaction:
 
     writers: Sequence[Any]
     die: Callable[[str], None]
+    committed: dict[Partition, int]
     began: bool = False
 
     def begin(self) -> None:
@@ -171,6 +178,7 @@ class _Transaction:
         self.die("before the commit took place")
         for writer in self.writers:
             writer.commit()
+        self.committed |= offsets
         self.die("before the commit was heard of")
 
 
@@ -247,7 +255,8 @@ def _run(
             return _Source(broker, positions, service.stop)
 
         store = TopicStore(broker.log, "d", "state", "journal", _SHARDS)
-        transaction = _Transaction([broker.log, sink, letters], killer) if exactly else None
+        writers = [broker.log, sink, letters]
+        transaction = _Transaction(writers, killer, broker.committed) if exactly else None
         yield Session(store, [sink], letters, open_source, lambda: None, transaction, "d")
 
     lives: list[None] = []
@@ -366,7 +375,7 @@ def test_by_turns_shards_are_of_different_times() -> None:
 def test_partition_that_wakes_with_older_events_is_journaled(
     keep: bool, options: dict[str, float]
 ) -> None:
-    """Also where there is no snapshot yet, but floors and alerts (an interval of 1e9)."""
+    """Also where only the first of all commits has snapshots (an interval of 1e9)."""
     broker, killer = _Broker(_groups(late=True)), _Killer()
     _run(broker, killer, idle_after=0.3, keep=True, **options)
     assert len(read_journal(broker.log, "d", "journal").floors) > 0
@@ -410,6 +419,13 @@ _RARE = {"bytes_per_second": 1e5}
 each_pace = pytest.mark.parametrize(
     "options", [{}, _RARE, _BY_TURNS], ids=["all", "rare", "by turns"]
 )
+
+
+def test_with_transactions_what_shows_nothing_has_an_offset_from_the_first_commit_on() -> None:
+    broker, silent = _transactional(late=False), Partition("predictions", 9)
+    broker.groups = [messages([b""], partition=silent, first=9)]  # It is never shown.
+    _run(broker, _Killer(), idle_after=1e6, keep=True)
+    assert broker.committed == {silent: 0}
 
 
 @each_pace

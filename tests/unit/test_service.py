@@ -410,6 +410,19 @@ def test_nothing_new_writes_nothing() -> None:
     assert written[1] - written[0] < 10
 
 
+def test_from_the_first_commit_on_what_shows_nothing_has_a_position(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else where reading begins would be decided again by each start."""
+    monkeypatch.setattr("streamdrift.service._Loop.finish", lambda _: None)
+    monkeypatch.setattr(MemorySource, "begun", lambda _: {_ZERO: 3, _ONE: 4})
+    world = _World([], partitions=[_ZERO, _ONE])
+    world.service(turns=1).run()
+    stored = TopicStore(world.log, "d", "state", "journal", 3).load()
+    recovered = recover(_pipeline(), stored, world.fingerprint)
+    assert recovered.positions == {_ZERO: 3, _ONE: 4}
+
+
 def test_changed_settings_are_named() -> None:
     world = _World(_drifting())
     world.service(turns=5).run()
