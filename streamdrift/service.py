@@ -296,6 +296,7 @@ class _Loop:
             self._idleness.forget(begun)
             for partition in begun:  # With the topic went the group's offsets.
                 self._committed.pop(partition, None)
+        self._outgoing.know(self._pipeline.ordering.identities)
         self._pipeline.ordering.assign(self._source.partitions())
         if self._pipeline.ordering.begin(self._source.begun()):
             self._rota.all_changed()

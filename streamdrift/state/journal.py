@@ -15,6 +15,11 @@ from streamdrift.state.log import Log
 
 RESET = "reset"
 _BEFORE_ALL = -(2**63)
+UNKNOWN = 0
+"""The identity of a topic whose brokers have none, or that was not noted."""
+
+Place = tuple[Partition, int]
+"""A partition, and the identity of its topic: one that is made anew has other offsets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +27,13 @@ class Published:
     """What has been published, and never is again.
 
     `alerts` are ids, and not numbers: under settings that changed meanwhile other alerts
-    bear the same numbers, and are none of these. `letters` has by partition the offset of
-    the last message of which dead letters were written. Once everything below `watermark`
+    bear the same numbers, and are none of these. `letters` has by place the offset of the
+    last message of which dead letters were written. Once everything below `watermark`
     is observed again, none of the alerts can come out any more.
     """
 
     alerts: frozenset[str] = frozenset()
-    letters: Mapping[Partition, int] = field(default_factory=dict)
+    letters: Mapping[Place, int] = field(default_factory=dict)
     watermark: int = _BEFORE_ALL
 
     def __bool__(self) -> bool:
@@ -65,14 +70,20 @@ def published_value(published: Published) -> dict[str, Any]:
     """Return what is published as JSON has it."""
     return {
         "alerts": sorted(published.alerts),
-        "letters": [[*partition, offset] for partition, offset in published.letters.items()],
+        "letters": [
+            [*partition, offset, identity]
+            for (partition, identity), offset in published.letters.items()
+        ],
         "watermark": published.watermark,
     }
 
 
 def read_published(value: Any) -> Published:
     """Return what `published_value` wrote."""
-    letters = {Partition(name, number): last for name, number, last in value["letters"]}
+    letters = {
+        (Partition(name, number), identity[0] if identity else UNKNOWN): last
+        for name, number, last, *identity in value["letters"]
+    }
     return Published(frozenset(value["alerts"]), letters, value.get("watermark", _BEFORE_ALL))
 
 

@@ -65,6 +65,8 @@ class _Broker:
     arrived: int = 0
     published: list[Alert] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    identity: int = 1
+    """Of the topic."""
     committed: dict[Partition, int] = field(default_factory=dict)
     """The group's offsets."""
 
@@ -104,7 +106,7 @@ class _Source:
         return self._begun
 
     def identities(self) -> Mapping[str, int]:
-        return {}
+        return {"predictions": self._broker.identity}
 
     def at_end(self) -> frozenset[Partition]:
         there = self._broker.groups[: self._broker.arrived]
@@ -250,9 +252,12 @@ def _run(
 
     @contextmanager
     def open_session() -> Iterator[Session]:
-        def open_source(positions: Mapping[Partition, int], _: object) -> _Source:
+        def open_source(
+            positions: Mapping[Partition, int], identities: Mapping[str, int]
+        ) -> _Source:
             lives.append(None)
-            return _Source(broker, positions, service.stop)
+            same = identities.get("predictions", broker.identity) == broker.identity
+            return _Source(broker, positions if same else {}, service.stop)
 
         store = TopicStore(broker.log, "d", "state", "journal", _SHARDS)
         writers = [broker.log, sink, letters]
@@ -491,3 +496,24 @@ def test_with_transactions_a_letter_from_among_events_that_wait_is_written_once(
         _run(killed, _Killer(at), idle_after=1e6, keep=False)
         _run(killed, _Killer(), idle_after=1e6, keep=False)
         assert [letter.offset for letter in killed.letters] == [2_000], f"killed at step {at}"
+
+
+def test_with_transactions_letters_of_a_topic_made_anew_are_written_once_too() -> None:
+    """Those below the offsets of the first topic's are letters of their own."""
+
+    def remade() -> _Broker:
+        broker = _transactional(late=False)
+        _run(broker, _Killer(), idle_after=1e6, keep=True)
+        first, second = _groups(late=False, rubbish=30)[:2]
+        broker.groups = [first, second, messages([b"rubbish"], first=_GROUP)]
+        broker.identity, broker.arrived = 2, 0
+        return broker
+
+    killer = _Killer()
+    _run(remade(), killer, idle_after=1e6, keep=True)
+    for at in range(1, killer.steps + 1):
+        broker = remade()
+        _run(broker, _Killer(at), idle_after=1e6, keep=False)
+        _run(broker, _Killer(), idle_after=1e6, keep=False)
+        offsets = [letter.offset for letter in broker.letters]
+        assert offsets == [33, 10, _GROUP], f"killed at step {at}"

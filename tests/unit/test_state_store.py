@@ -242,11 +242,12 @@ def test_reset_forgets_one_deployment() -> None:
 def test_what_was_published_since_the_snapshot_is_loaded() -> None:
     log = MemoryLog()
     store, one, two = _store(log), Partition("predictions", 1), Partition("predictions", 2)
-    store.journal((), Published(frozenset({"old"}), {one: 4}, 40))
+    store.journal((), Published(frozenset({"old"}), {(one, 7): 4}, 40))
     store.flush()
     store.save(_both(b"snapshot"))
-    store.journal(_FLOORS, Published(frozenset({"a", "b"}), {one: 5}, 50))
-    store.journal((), Published(frozenset({"c"}), {two: 6}, 60))
+    store.journal(_FLOORS, Published(frozenset({"a", "b"}), {(one, 7): 5}, 50))
+    store.journal((), Published(frozenset({"c"}), {(two, 7): 6, (one, 8): 1}, 60))
     store.flush()
-    published = Published(frozenset({"a", "b", "c"}), {one: 5, two: 6}, 60)
+    letters = {(one, 7): 5, (one, 8): 1, (two, 7): 6}
+    published = Published(frozenset({"a", "b", "c"}), letters, 60)
     assert _store(log).load()[1:] == (_FLOORS, published)
