@@ -16,6 +16,7 @@ from streamdrift.records import Partition
 from streamdrift.service import Session
 from streamdrift.sinks import make_sinks
 from streamdrift.sinks.dead_letters import DeadLetters
+from streamdrift.sources.committed import has_committed
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.kafka import KafkaLog
@@ -167,6 +168,7 @@ class Deployment:
             lambda: self._ownership.check(log),
             transaction,
             settings.name,
+            lambda: transaction is not None and has_committed(settings.kafka, settings.name),
         )
 
     def _open_source(

@@ -19,6 +19,7 @@ from streamdrift.commit import (
     many,
     nothing_due,
 )
+from streamdrift.errors import StateError
 from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
@@ -54,6 +55,8 @@ class Session:
     """What all writers write into; None where alerts are delivered at least once."""
     group: str = ""
     """The consumer group whose offsets show how far the input is read."""
+    has_committed: Callable[[], bool] = lambda: False
+    """Tells whether the group has offsets, from this life of the deployment or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class Service:
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
         self.pipeline = make_pipeline()
+        self._kept = False
+        """Whether a state was there, or was committed."""
 
     def stop(self) -> None:
         """Ask the service to commit and leave; may be called from a signal or a thread."""
@@ -162,6 +167,7 @@ class Service:
             _log.info("reading", **_by_topic(source.partitions()))
             self._sessions.serve(loop.turn, loop.finish)
         finally:
+            self._kept = self._kept or loop.kept
             source.close()
 
     def _startup(self, session: Session) -> tuple[Mapping[Partition, int], Published, Rota]:
@@ -177,11 +183,16 @@ class Service:
         rota = Rota()
         for shard in range(self.pipeline.monitor.count):
             rota.add(shard, stored.snapshots.get(shard))
+        self._kept = self._kept or bool(stored.snapshots)
         if stored.snapshots:
             read = len(recovered.positions)
             _log.info("state restored", bytes=rota.size, partitions=read)
-        elif self._sessions.served:
-            _log.warning("the stored state is gone: all references are learned anew")
+        elif self._kept or (not stored.reset and session.has_committed()):
+            raise StateError(
+                "the deployment has committed before, and there is no state of it",
+                "were its topics deleted, or are state.topic and state.journal others now? "
+                "`streamdrift state reset`, or a start with --reset-state, begins anew",
+            )
         else:
             _log.info("no state yet: starting anew")
         for notice in recovered.notices:
@@ -218,6 +229,8 @@ class _Loop:
         self._idleness = Idleness(settings.idle_after, clock.monotonic())
         self._taken = 0
         """Bytes of the snapshots that the last commit wrote."""
+        self.kept = False
+        """Whether snapshots were committed."""
         self._paused: set[Partition] = set()
         self._committed: dict[Partition, int] = dict(pipeline.ordering.read_to())
         """The group's offsets: those of the last commit."""
@@ -361,6 +374,7 @@ class _Loop:
         self._metrics.committed(end - start)
         self._commit_due = end + self._settings.commit_interval
         if self._taken:
+            self.kept = True
             self._metrics.stored(self._rota.size)
             spread = self._taken / self._settings.bytes_per_second
             self._snapshot_due = end + max(self._settings.commit_interval, spread)

@@ -1,7 +1,8 @@
 """What a deployment remembers between snapshots, in a topic that is never compacted.
 
-Its records have the keys `NAME/floor`, `NAME/published`, and `NAME/reset`, which ends what was
-before; those of a shard that keeps its own marks `NAME/S/floor` and `NAME/S/published`.
+Its records have the keys `NAME/floor`, `NAME/published`, `NAME/kept`, which says that there is a
+state now, and `NAME/reset`, which ends what was before; those of a shard that keeps its own marks
+`NAME/S/floor` and `NAME/S/published`.
 (`NAME/claim` is of `ownership`.)
 """
 
@@ -14,6 +15,7 @@ from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
 
 RESET = "reset"
+KEPT = "kept"
 _BEFORE_ALL = -(2**63)
 UNKNOWN = 0
 """The identity of a topic whose brokers have none, or that was not noted."""
@@ -107,6 +109,20 @@ def write_published(
 def write_reset(log: Log, deployment: str, topic: str, partition: int = 0) -> None:
     """Append to the journal that nothing before counts any more."""
     log.append(topic, f"{deployment}/{RESET}", b"{}", partition=partition)
+
+
+def write_kept(log: Log, deployment: str, topic: str, partition: int = 0) -> None:
+    """Append to the journal that the deployment has a state from now on."""
+    log.append(topic, f"{deployment}/{KEPT}", b"{}", partition=partition)
+
+
+def last_word(log: Log, deployment: str, topic: str, partition: int = 0) -> str | None:
+    """Return KEPT or RESET, whichever the journal says last; None where it says neither."""
+    words = {f"{deployment}/{word}": word for word in (KEPT, RESET)}
+    said = [
+        words[entry.key] for entry in log.read(topic, 0, partition=partition) if entry.key in words
+    ]
+    return said[-1] if said else None
 
 
 def read_journal(log: Log, owner: str, topic: str, start: int = 0, partition: int = 0) -> Journaled:

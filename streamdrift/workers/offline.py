@@ -25,6 +25,7 @@ from streamdrift.records import Batch, Partition, State
 from streamdrift.recovery import check_fingerprint
 from streamdrift.resharding import reshard_apart
 from streamdrift.shards import shard_of
+from streamdrift.sources.committed import all_committed
 from streamdrift.sources.member import Committed
 from streamdrift.state import decode as decode_state
 from streamdrift.state import encode as encode_state
@@ -32,7 +33,7 @@ from streamdrift.state.journal import Journaled
 from streamdrift.state.snapshots import Saved
 from streamdrift.trees import integer, tree, trees
 from streamdrift.workers.post import Office, Post
-from streamdrift.workers.worker import Worker, all_committed, terms_of
+from streamdrift.workers.worker import Worker, terms_of
 
 _STOP_SECONDS = 30.0
 """Longer than the group believes in workers that were stopped."""
