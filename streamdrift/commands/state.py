@@ -9,7 +9,13 @@ from pathlib import Path
 
 import typer
 
-from streamdrift.assembly import fingerprint, open_store, open_stores, state_needs
+from streamdrift.assembly import (
+    fingerprint,
+    make_pipeline,
+    open_store,
+    open_stores,
+    state_needs,
+)
 from streamdrift.commands.state_output import (
     listing_document,
     overview_document,
@@ -119,6 +125,7 @@ def run_import(settings: Settings, file: Path, *, force: bool) -> None:
             "import it with the settings it was made with; `streamdrift state reshard` changes "
             "the number of shards afterwards",
         )
+    make_pipeline(settings).restore(states)  # Who cannot start with it shall not have it.
     set_up_logs("warning")
     Deployment(settings).change_state(lambda store: put(archive, store, force=force))
     typer.echo(f"{settings.name} goes on from snapshot {archive.sequence} of {archive.deployment}")

@@ -24,7 +24,7 @@ from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sources.memory import MemorySource
-from streamdrift.state import Ownership, TopicStore
+from streamdrift.state import Ownership, TopicStore, decode, encode
 from streamdrift.state.log import MemoryLog
 from tests.messages import messages
 
@@ -475,6 +475,23 @@ def test_session_that_fails_before_the_first_commit_leaves_nothing_to_be_missed(
     service.run()
     assert world.sessions == 2
     assert world.sink.alerts
+
+
+@pytest.mark.parametrize("key", ["incidents", "dropped", "versions", "groups", "terms"])
+def test_state_that_lacks_something_is_an_error(key: str) -> None:
+    """As one of another version may."""
+    world = _World(_drifting())
+    world.service(turns=20).run()
+    store = TopicStore(world.log, "d", "state", "journal", 3)
+    states: dict[int, Any] = {
+        shard: decode(saved.snapshot) for shard, saved in store.load().snapshots.items()
+    }
+    for state in states.values():
+        for tree in (state["monitor"], *state["monitor"]["versions"]):
+            tree.pop(key, None)
+    store.save({shard: encode(state) for shard, state in states.items()})
+    with pytest.raises(StateError, match=f"has no '{key}'"):
+        world.service(turns=1).run()
 
 
 def test_changed_settings_are_named() -> None:

@@ -276,6 +276,29 @@ def test_the_state_of_several_workers_is_not_imported(log: MemoryLog, tmp_path: 
     assert not log.records
 
 
+def test_a_state_that_lacks_something_is_refused(log: MemoryLog, tmp_path: Path) -> None:
+    archive = exported.exported()
+    states: dict[int, Any] = exported.decoded(archive.snapshots)
+    (version, *_) = (each for one in states.values() for each in one["monitor"]["versions"])
+    del version["watching"]
+    snapshots = {
+        number: archive.snapshots[number]._replace(snapshot=encode(one))
+        for number, one in states.items()
+    }
+    file = tmp_path / "lacking.sds"
+    file.write_bytes(pack(replace(archive, snapshots=snapshots)))
+    settings = exported.settings()
+    commands: list[Callable[[], None]] = [
+        lambda: state.run_import(settings, file, force=True),
+        lambda: state.run_show(settings, file, as_json=True),
+    ]
+    for command in commands:
+        with pytest.raises(StateError, match="has no 'watching'") as caught:
+            command()
+        assert "version that wrote it" in str(caught.value.hint)
+    assert not log.records
+
+
 def test_files_that_cannot_be_used_are_refused(log: MemoryLog, tmp_path: Path) -> None:
     archive = exported.exported()
     newer = bytearray(archive.snapshots[1].snapshot)
