@@ -51,6 +51,10 @@ MANY_BYTES = 1_000_000
 has, and whoever begins again would read as much."""
 
 
+PART_BYTES = 20_000_000
+"""Of snapshots, that one commit has at the end, for the same reason."""
+
+
 def many(letters: Iterable[DeadLetter]) -> bool:
     """Tell whether dead letters are so large together that they should be committed."""
     return sum(len(each.value or b"") for each in letters) >= MANY_BYTES

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from streamdrift.commit import (
+    PART_BYTES,
     Letters,
     Outgoing,
     Places,
@@ -266,10 +267,15 @@ class _Loop:
         return due
 
     def finish(self) -> None:
-        """Commit what was read, at the end."""
+        """Commit what was read, at the end.
+
+        Snapshots go in parts that are soon written, all of this moment: whoever dies amid
+        them leaves some that are ahead of others, as by turns.
+        """
         self._observe()
         self._rota.all_changed()
-        self._commit(self._take_all)
+        while self._rota.unsaved:
+            self._commit(self._take_part)
         self._show()
         _log.info("stopped: everything read is committed")
 
@@ -392,8 +398,8 @@ class _Loop:
         """Take the snapshots that the budget of one interval allows."""
         return self._take(self._settings.bytes_per_second * self._settings.commit_interval)
 
-    def _take_all(self) -> Mapping[int, bytes]:
-        return self._take(float("inf"))
+    def _take_part(self) -> Mapping[int, bytes]:
+        return self._take(PART_BYTES)
 
     def _take(self, budget: float) -> Mapping[int, bytes]:
         taken = self._rota.take(self._encode, budget, self._pipeline.ahead())

@@ -19,6 +19,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition, State
+from streamdrift.resharding import reshard
 from streamdrift.service import Service, ServiceSettings, Session
 from streamdrift.sharded import Shards, frontier_of
 from streamdrift.signals.collector import ReferenceSettings
@@ -496,6 +497,33 @@ def test_with_transactions_a_letter_from_among_events_that_wait_is_written_once(
         _run(killed, _Killer(at), idle_after=1e6, keep=False)
         _run(killed, _Killer(), idle_after=1e6, keep=False)
         assert [letter.offset for letter in killed.letters] == [2_000], f"killed at step {at}"
+
+
+@pytest.mark.parametrize("exactly", [True, False])
+def test_at_the_end_snapshots_are_written_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, object], list[bytes]],
+    exactly: bool,
+) -> None:
+    """Wherever it dies amid them, the next life goes on."""
+    monkeypatch.setattr("streamdrift.service.PART_BYTES", 1)
+
+    def run(killer: _Killer, broker: _Broker) -> _Broker:
+        _run(broker, killer, idle_after=1e6, keep=False)
+        return broker
+
+    def new() -> _Broker:
+        return _Broker(_groups(late=False), MemoryLog(transactional=exactly))
+
+    whole = _Killer()
+    calm = run(whole, new())
+    stored = TopicStore(calm.log, "d", "state", "journal", _SHARDS).load()
+    assert len({saved.sequence for saved in stored.snapshots.values()}) == _SHARDS
+    assert len(reshard(_states(calm), 2)) == 2  # They are of one moment all the same.
+    for at in range(whole.steps - 12 * _SHARDS, whole.steps + 1):
+        broker = run(_Killer(), run(_Killer(at), new()))
+        assert _by_id(broker.published) == undisturbed[0], f"killed at step {at}"
+        assert _monitors(broker) == undisturbed[1], f"killed at step {at}"
 
 
 def test_with_transactions_letters_of_a_topic_made_anew_are_written_once_too() -> None:
