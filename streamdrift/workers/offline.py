@@ -58,7 +58,7 @@ def reset_workers(settings: Settings) -> None:
         with connection_errors(settings.kafka, "forget how far the input is read"):
             for group in groups_of(settings):
                 _delete_group(admin, group)
-        with Office(settings, "offline").open() as post:
+        with Office(settings, "offline", patient=True).open() as post:
             _empty_exchange(settings, post, admin)
             post.outbox.begin()
             for number in range(post.log.partitions(settings.state.topic)):
@@ -119,7 +119,7 @@ def reshard_workers(settings: Settings, shards: int) -> None:
         wait_until_stopped(settings, admin)
         _make_room(settings, shards, admin)
         committed = all_committed(admin, settings.kafka, settings.name)
-        with Office(settings, "offline").open() as post:
+        with Office(settings, "offline", patient=True).open() as post:
             ends = _divide(settings, shards, committed, post)
         with connection_errors(settings.kafka, "empty the exchange"):
             admin.delete_records({key: end for key, end in ends.items() if end > 0})

@@ -44,7 +44,8 @@ def _deployment(
     monkeypatch.setattr(deployment, "KafkaLog", lambda _: log)
     monkeypatch.setattr(deployment, "transactions_work", lambda *_: log.transactional)
     monkeypatch.setattr(deployment, "TransactionalOutbox", lambda *_: _Outbox(log, late))
-    monkeypatch.setattr(deployment, "Outbox", lambda _: _Outbox(log, None))
+    monkeypatch.setattr(deployment, "open_patient", lambda *_: _Outbox(log, late))
+    monkeypatch.setattr(deployment, "Outbox", lambda _, patient: _Outbox(log, None))
     return Deployment(exported.settings())
 
 
