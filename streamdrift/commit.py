@@ -8,6 +8,7 @@ from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Floor, Partition
 from streamdrift.sinks import Sink
 from streamdrift.state import Published
+from streamdrift.state.journal import UNKNOWN, Place
 from streamdrift.transaction import Reached
 
 
@@ -50,6 +51,10 @@ MANY_BYTES = 1_000_000
 has, and whoever begins again would read as much."""
 
 
+PART_BYTES = 20_000_000
+"""Of snapshots, that one commit has at the end, for the same reason."""
+
+
 def many(letters: Iterable[DeadLetter]) -> bool:
     """Tell whether dead letters are so large together that they should be committed."""
     return sum(len(each.value or b"") for each in letters) >= MANY_BYTES
@@ -75,6 +80,12 @@ class Outgoing:
         self.alerts: list[Alert] = []
         self.letters: list[DeadLetter] = []
         self._published = published
+        self._marks: dict[Place, int] = {}
+        self._identities: Mapping[str, int] = {}
+
+    def know(self, identities: Mapping[str, int]) -> None:
+        """Learn which topics the letters that are added next are of."""
+        self._identities = identities
 
     def __bool__(self) -> bool:
         return bool(self.alerts or self.letters)
@@ -83,15 +94,21 @@ class Outgoing:
         """Take what came out of the pipeline."""
         known = self._published
         self.alerts += [each for each in alerts if each.id not in known.alerts]
-        self.letters += [
-            each for each in letters if each.offset > known.letters.get(each.partition, -1)
-        ]
+        for each in letters:
+            place = self._place(each.partition)
+            noted = known.letters.get((each.partition, UNKNOWN), -1)
+            if each.offset > max(noted, known.letters.get(place, -1)):
+                self.letters.append(each)
+                self._marks[place] = each.offset
+
+    def _place(self, partition: Partition) -> Place:
+        return partition, self._identities.get(partition.topic, UNKNOWN)
 
     def marks(self, until: int) -> Published:
         """Return what will have been published with all this; `until` as `Published` has it."""
         return Published(
             frozenset(alert.id for alert in self.alerts),
-            {letter.partition: letter.offset for letter in self.letters},
+            dict(self._marks),
             until,
         )
 
@@ -101,10 +118,13 @@ class Outgoing:
         It cannot once everything is `observed` and read again that was so by then. A snapshot
         before that needs the same marks of the journal as those this life began with.
         """
-        letters = self._published.letters
-        if observed >= self._published.until and all(
-            read_past(partition, offset) for partition, offset in letters.items()
-        ):
+        unread = [
+            partition
+            for (partition, identity), offset in self._published.letters.items()
+            # Of a topic that is there no more, nothing comes out again.
+            if identity in (UNKNOWN, self._place(partition)[1]) and not read_past(partition, offset)
+        ]
+        if observed >= self._published.until and not unread:
             self._published = Published()
             return False
         return True
@@ -113,6 +133,7 @@ class Outgoing:
         """Forget what is committed."""
         self.alerts.clear()
         self.letters.clear()
+        self._marks.clear()
 
 
 @dataclass(frozen=True, slots=True)

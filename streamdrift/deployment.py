@@ -10,12 +10,13 @@ import structlog
 from streamdrift.assembly import open_store, own_needs, state_needs, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
-from streamdrift.outbox import Outbox, TransactionalOutbox
+from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
 from streamdrift.probe import transactions_work
 from streamdrift.records import Partition
 from streamdrift.service import Session
 from streamdrift.sinks import make_sinks
 from streamdrift.sinks.dead_letters import DeadLetters
+from streamdrift.sources.committed import has_committed
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.kafka import KafkaLog
@@ -69,7 +70,8 @@ class Deployment:
         over meanwhile.
         """
         try:
-            with self._connect(state_needs(self._settings)) as connection:
+            # Large states take long, and change all at once.
+            with self._connect(state_needs(self._settings), patient=True) as connection:
                 self._claim(connection, change)
                 if connection.transaction is None:
                     self._ownership.check(connection.log)
@@ -83,15 +85,17 @@ class Deployment:
             ) from error
 
     @contextmanager
-    def _connect(self, needs: Sequence[TopicNeed]) -> Iterator[_Connection]:
+    def _connect(
+        self, needs: Sequence[TopicNeed], *, patient: bool = False
+    ) -> Iterator[_Connection]:
         settings = self._settings
         tell_created(ensure_topics(settings.kafka, needs, create=settings.topics.create))
         with ExitStack() as stack:
             log = stack.enter_context(closing(KafkaLog(settings.kafka)))
             # Before this process's producer fences that of one that has taken over.
             self._ownership.check(log)
-            transaction = self._open_transaction(log)
-            outbox = transaction or Outbox(settings.kafka)
+            transaction = self._open_transaction(log, patient=patient)
+            outbox = transaction or Outbox(settings.kafka, patient=patient)
             stack.enter_context(closing(outbox))
             log.write_to(outbox)
             try:
@@ -101,12 +105,13 @@ class Deployment:
                 self._ownership.check(log)
                 raise ConnectionsError(str(error), error.hint) from error
 
-    def _open_transaction(self, log: KafkaLog) -> TransactionalOutbox | None:
+    def _open_transaction(self, log: KafkaLog, *, patient: bool) -> TransactionalOutbox | None:
         if self._exactly_once is None:
             self._exactly_once = self._choose_guarantee(log)
         if not self._exactly_once:
             return None
-        return TransactionalOutbox(self._settings.kafka, self._settings.name)
+        open_outbox = open_patient if patient else TransactionalOutbox
+        return open_outbox(self._settings.kafka, self._settings.name)
 
     def _choose_guarantee(self, log: KafkaLog) -> bool:
         settings = self._settings
@@ -167,6 +172,7 @@ class Deployment:
             lambda: self._ownership.check(log),
             transaction,
             settings.name,
+            lambda: transaction is not None and has_committed(settings.kafka, settings.name),
         )
 
     def _open_source(

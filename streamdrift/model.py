@@ -301,7 +301,7 @@ class ModelVersion:
         assert self._watching is not None
         terms, waiting = state["terms"], state["waiting"]
         assert isinstance(terms, Mapping)
-        self._terms = terms
+        self._terms = dict(terms)
         self._waiting = waiting_terms(terms, self._settings.terms(), self._watching.roles)
         notices: list[Notice] = []
         if restarted:

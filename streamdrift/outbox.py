@@ -11,6 +11,7 @@ from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
     InvalidProducerEpochError,
+    InvalidTransactionTimeoutError,
     KafkaConnectionError,
     KafkaTimeoutError,
     ProducerFencedError,
@@ -28,6 +29,9 @@ FLUSH_SECONDS = 30.0
 """How long records may take to be acknowledged."""
 COMMIT_SECONDS = 20.0
 """How long a transaction may take to be committed."""
+LONG_SECONDS = 900
+"""The same, all three, for what is written offline and at once: brokers allow no longer time-out
+where they are not told otherwise (transaction.max.timeout.ms)."""
 _CLOSE_SECONDS = 5.0
 _OFFSET_BYTES = 100
 """What an offset takes at most in the group's topic, beside its topic's name and its note."""
@@ -45,10 +49,16 @@ class Outbox:
 
     A producer that failed once is never used again: after an error from any method only
     `close` may be called, and what was sent since the last flush has an unknown outcome.
+
+    `patient`: everything may take LONG_SECONDS, for what is written all or not at all.
     """
 
-    def __init__(self, settings: KafkaSettings, **options: Any) -> None:
+    def __init__(self, settings: KafkaSettings, *, patient: bool = False, **options: Any) -> None:
         self._settings = settings
+        self._patient = patient
+        if patient:
+            # Else the client would give up what has waited for its turn that long.
+            options["delivery_timeout_ms"] = LONG_SECONDS * 1_000
         self._producer: KafkaProducer = make_producer(settings, **options)
         self._pending: list[FutureRecordMetadata] = []
 
@@ -69,11 +79,13 @@ class Outbox:
                 )
             )
 
-    def flush(self, timeout: float = FLUSH_SECONDS) -> None:
+    def flush(self, timeout: float | None = None) -> None:
         """Return when all records sent so far are acknowledged by all replicas.
 
         Raises ConnectionsError where one is not, or not within `timeout` seconds.
         """
+        if timeout is None:
+            timeout = LONG_SECONDS if self._patient else FLUSH_SECONDS
         pending, self._pending = self._pending, []
         if not pending:
             return
@@ -107,13 +119,23 @@ class TransactionalOutbox(Outbox):
     client the two look the same.
     """
 
-    def __init__(self, settings: KafkaSettings, transactional_id: str, **options: Any) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        transactional_id: str,
+        *,
+        patient: bool = False,
+        **options: Any,
+    ) -> None:
+        seconds = LONG_SECONDS if patient else TRANSACTION_SECONDS
         super().__init__(
             settings,
             transactional_id=transactional_id,
-            transaction_timeout_ms=TRANSACTION_SECONDS * 1_000,
+            transaction_timeout_ms=seconds * 1_000,
+            patient=patient,
             **options,
         )
+        self._begun = False
         try:
             _forbid_epoch_bumps(self._producer)
             _lose_no_requests(self._producer)
@@ -128,6 +150,7 @@ class TransactionalOutbox(Outbox):
         """Begin a transaction, to which all that is sent from now on belongs."""
         with self._errors("begin a transaction"):
             self._producer.begin_transaction()
+        self._begun = True
 
     def commit(
         self,
@@ -149,7 +172,7 @@ class TransactionalOutbox(Outbox):
             for partition, offset in offsets.items()
         }
         manager = self._producer._transaction_manager  # noqa: SLF001
-        deadline = time.monotonic() + COMMIT_SECONDS
+        deadline = time.monotonic() + (LONG_SECONDS if self._patient else COMMIT_SECONDS)
         with self._errors("commit a transaction"):
             for part in _parts(positions):
                 self._wait(manager.send_offsets_to_transaction(part, group), deadline)
@@ -160,6 +183,16 @@ class TransactionalOutbox(Outbox):
             raise ConnectionsError(
                 "the producer lost its identity while it committed: the outcome is unknown"
             )
+        self._begun = False
+
+    def close(self) -> None:
+        """Give up the connection, and what was not flushed or committed."""
+        if self._patient and self._begun:
+            # Until the broker ends it, which takes long, nobody could read what is behind it.
+            with suppress(Exception):
+                manager = self._producer._transaction_manager  # noqa: SLF001
+                self._wait(manager.begin_abort(), time.monotonic() + _CLOSE_SECONDS)
+        super().close()
 
     def _wait(self, result: Any, deadline: float) -> None:
         """Wait for the end of a request; raise the client's error, or KafkaTimeoutError.
@@ -170,9 +203,7 @@ class TransactionalOutbox(Outbox):
         self._producer._sender.wakeup()  # noqa: SLF001
         left = max(0.0, deadline - time.monotonic())
         if not result.wait(timeout_ms=left * 1_000):
-            raise KafkaTimeoutError(
-                f"no answer within {COMMIT_SECONDS:g} s: the outcome is unknown"
-            )
+            raise KafkaTimeoutError("no answer in time: the outcome is unknown")
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:
@@ -190,6 +221,19 @@ class TransactionalOutbox(Outbox):
 
     def _producer_identity(self) -> str:
         return str(self._producer._transaction_manager.producer_id_and_epoch)  # noqa: SLF001
+
+
+def open_patient(
+    settings: KafkaSettings, transactional_id: str, **options: Any
+) -> TransactionalOutbox:
+    """Return an outbox that is patient, as far as the brokers allow it."""
+    try:
+        return TransactionalOutbox(settings, transactional_id, patient=True, **options)
+    except ConnectionsError as error:
+        # The client tells of this one by its name.
+        if InvalidTransactionTimeoutError.__name__ not in str(error):
+            raise
+        return TransactionalOutbox(settings, transactional_id, **options)
 
 
 def _parts(

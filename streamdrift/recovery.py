@@ -7,6 +7,7 @@ from streamdrift.errors import StateError
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Notice, Partition, State
 from streamdrift.state import Published, Stored, decode
+from streamdrift.state.journal import UNKNOWN
 from streamdrift.trees import text, tree
 
 
@@ -36,7 +37,12 @@ def recover(pipeline: Pipeline, stored: Stored, fingerprint: Mapping[str, str]) 
     # Dead letters of what the oldest snapshot had seen were published with it or before it,
     # also of messages behind events it held: those are read again, and their marks are not.
     seen = pipeline.ordering.seen()
-    known = Published(letters={key: offset - 1 for key, offset in seen.items()})
+    identities = pipeline.ordering.identities
+    known = Published(
+        letters={
+            (key, identities.get(key.topic, UNKNOWN)): offset - 1 for key, offset in seen.items()
+        }
+    )
     return Recovered(
         pipeline.ordering.positions(), known.and_then(stored.published), tuple(notices)
     )

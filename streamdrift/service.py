@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from streamdrift.commit import (
+    PART_BYTES,
     Letters,
     Outgoing,
     Places,
@@ -19,6 +20,7 @@ from streamdrift.commit import (
     many,
     nothing_due,
 )
+from streamdrift.errors import StateError
 from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
@@ -54,6 +56,8 @@ class Session:
     """What all writers write into; None where alerts are delivered at least once."""
     group: str = ""
     """The consumer group whose offsets show how far the input is read."""
+    has_committed: Callable[[], bool] = lambda: False
+    """Tells whether the group has offsets, from this life of the deployment or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,8 @@ class Service:
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
         self.pipeline = make_pipeline()
+        self._kept = False
+        """Whether a state was there, or was committed."""
 
     def stop(self) -> None:
         """Ask the service to commit and leave; may be called from a signal or a thread."""
@@ -162,6 +168,7 @@ class Service:
             _log.info("reading", **_by_topic(source.partitions()))
             self._sessions.serve(loop.turn, loop.finish)
         finally:
+            self._kept = self._kept or loop.kept
             source.close()
 
     def _startup(self, session: Session) -> tuple[Mapping[Partition, int], Published, Rota]:
@@ -177,11 +184,16 @@ class Service:
         rota = Rota()
         for shard in range(self.pipeline.monitor.count):
             rota.add(shard, stored.snapshots.get(shard))
+        self._kept = self._kept or bool(stored.snapshots)
         if stored.snapshots:
             read = len(recovered.positions)
             _log.info("state restored", bytes=rota.size, partitions=read)
-        elif self._sessions.served:
-            _log.warning("the stored state is gone: all references are learned anew")
+        elif self._kept or (not stored.reset and session.has_committed()):
+            raise StateError(
+                "the deployment has committed before, and there is no state of it",
+                "were its topics deleted, or are state.topic and state.journal others now? "
+                "`streamdrift state reset`, or a start with --reset-state, begins anew",
+            )
         else:
             _log.info("no state yet: starting anew")
         for notice in recovered.notices:
@@ -218,6 +230,8 @@ class _Loop:
         self._idleness = Idleness(settings.idle_after, clock.monotonic())
         self._taken = 0
         """Bytes of the snapshots that the last commit wrote."""
+        self.kept = False
+        """Whether snapshots were committed."""
         self._paused: set[Partition] = set()
         self._committed: dict[Partition, int] = dict(pipeline.ordering.read_to())
         """The group's offsets: those of the last commit."""
@@ -240,7 +254,9 @@ class _Loop:
             self._rota.all_changed()
         due = self._due(now)
         if due:
-            snapshots = self._rota.unsaved and now >= self._snapshot_due
+            # The first commit of all says where reading began.
+            missing = bool(self._rota.missing)
+            snapshots = missing or (self._rota.unsaved and now >= self._snapshot_due)
             self._commit(self._take_due if snapshots else nothing_due)
         elif now >= self._check_due:
             self._session.check_owner()
@@ -251,10 +267,15 @@ class _Loop:
         return due
 
     def finish(self) -> None:
-        """Commit what was read, at the end."""
+        """Commit what was read, at the end.
+
+        Snapshots go in parts that are soon written, all of this moment: whoever dies amid
+        them leaves some that are ahead of others, as by turns.
+        """
         self._observe()
         self._rota.all_changed()
-        self._commit(self._take_all)
+        while self._rota.unsaved:
+            self._commit(self._take_part)
         self._show()
         _log.info("stopped: everything read is committed")
 
@@ -294,7 +315,10 @@ class _Loop:
             self._idleness.forget(begun)
             for partition in begun:  # With the topic went the group's offsets.
                 self._committed.pop(partition, None)
+        self._outgoing.know(self._pipeline.ordering.identities)
         self._pipeline.ordering.assign(self._source.partitions())
+        if self._pipeline.ordering.begin(self._source.begun()):
+            self._rota.all_changed()
 
     def _watch_source(self) -> None:
         self._telling.source(self._source.notices(), connected=self._source.connected)
@@ -356,6 +380,7 @@ class _Loop:
         self._metrics.committed(end - start)
         self._commit_due = end + self._settings.commit_interval
         if self._taken:
+            self.kept = True
             self._metrics.stored(self._rota.size)
             spread = self._taken / self._settings.bytes_per_second
             self._snapshot_due = end + max(self._settings.commit_interval, spread)
@@ -373,8 +398,8 @@ class _Loop:
         """Take the snapshots that the budget of one interval allows."""
         return self._take(self._settings.bytes_per_second * self._settings.commit_interval)
 
-    def _take_all(self) -> Mapping[int, bytes]:
-        return self._take(float("inf"))
+    def _take_part(self) -> Mapping[int, bytes]:
+        return self._take(PART_BYTES)
 
     def _take(self, budget: float) -> Mapping[int, bytes]:
         taken = self._rota.take(self._encode, budget, self._pipeline.ahead())

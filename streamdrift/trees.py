@@ -11,10 +11,25 @@ from streamdrift.records import State, StateValue
 Wanted = TypeVar("Wanted")
 
 
+def _unreadable(why: str) -> StateError:
+    return StateError(
+        f"the stored state cannot be read by this version: {why}",
+        "run the version that wrote it; `streamdrift state reset`, or a start with "
+        "--reset-state, begins anew",
+    )
+
+
+class Tree(dict[str, StateValue]):
+    """A tree that was stored: who looks up what it lacks gets a StateError."""
+
+    def __missing__(self, name: str) -> StateValue:
+        raise _unreadable(f"it has no {name!r}")
+
+
 def _read(state: State, name: str, kind: type[Wanted]) -> Wanted:
     value = state.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise StateError(f"the stored state has no {kind.__name__} {name!r}")
+        raise _unreadable(f"it has no {kind.__name__} {name!r}")
     return value
 
 
@@ -58,7 +73,7 @@ def values(state: State, name: str) -> list[StateValue]:
     """Return the list called `name`."""
     value = state.get(name)
     if not isinstance(value, list | tuple):
-        raise StateError(f"the stored state has no list {name!r}")
+        raise _unreadable(f"it has no list {name!r}")
     return list(value)
 
 
@@ -66,5 +81,5 @@ def trees(state: State, name: str) -> list[State]:
     """Return the list of subtrees called `name`."""
     found = values(state, name)
     if not all(isinstance(value, dict) for value in found):
-        raise StateError(f"the stored state's {name!r} holds something that is no tree")
+        raise _unreadable(f"{name!r} holds something that is no tree")
     return cast(list[State], found)

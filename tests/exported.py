@@ -102,7 +102,7 @@ def fill(log: Log, name: str = "one", owner: str = "host/1") -> None:
     log.flush()
     filled = store(log, name)
     filled.save(snapshots())
-    filled.journal([FLOOR], Published(frozenset({"a", "b"}), {FLOOR.partition: 4}))
+    filled.journal([FLOOR], Published(frozenset({"a", "b"}), {(FLOOR.partition, 0): 4}))
     filled.flush()
 
 

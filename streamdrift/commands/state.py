@@ -9,7 +9,13 @@ from pathlib import Path
 
 import typer
 
-from streamdrift.assembly import fingerprint, open_store, open_stores, state_needs
+from streamdrift.assembly import (
+    fingerprint,
+    make_pipeline,
+    open_store,
+    open_stores,
+    state_needs,
+)
 from streamdrift.commands.state_output import (
     listing_document,
     overview_document,
@@ -32,10 +38,11 @@ from streamdrift.records import State
 from streamdrift.recovery import changed_settings
 from streamdrift.resharding import reshard
 from streamdrift.sinks.file import written_anew
+from streamdrift.sources.committed import has_committed
 from streamdrift.state import Saved, TopicStore, decode, encode
 from streamdrift.state.archive import Archive, pack, put, take, unpack
 from streamdrift.state.catalog import list_deployments
-from streamdrift.state.journal import Journaled
+from streamdrift.state.journal import KEPT, Journaled
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.log import Log
 from streamdrift.state.ownership import last_claims
@@ -118,6 +125,7 @@ def run_import(settings: Settings, file: Path, *, force: bool) -> None:
             "import it with the settings it was made with; `streamdrift state reshard` changes "
             "the number of shards afterwards",
         )
+    make_pipeline(settings).restore(states)  # Who cannot start with it shall not have it.
     set_up_logs("warning")
     Deployment(settings).change_state(lambda store: put(archive, store, force=force))
     typer.echo(f"{settings.name} goes on from snapshot {archive.sequence} of {archive.deployment}")
@@ -128,8 +136,7 @@ def run_reset(settings: Settings, *, yes: bool) -> None:
     if settings.mode == "standalone":
         with open_log(settings) as log:
             _check_mode(log, settings)
-            kept = {each.deployment for each in list_deployments(log, settings.state.topic)}
-            if settings.name not in kept and open_store(log, settings).since(0) == Journaled():
+            if not _has_anything(log, settings):
                 raise _nothing(settings)
     question = f"forget the state of {settings.name}, with all references ({after_reset(settings)})"
     if not yes and not sys.stdin.isatty():
@@ -145,6 +152,16 @@ def run_reset(settings: Settings, *, yes: bool) -> None:
     else:
         Deployment(settings).change_state(TopicStore.reset)
     typer.echo(f"the state of {settings.name} is forgotten: {after_reset(settings)}")
+
+
+def _has_anything(log: Log, settings: Settings) -> bool:
+    """Tell whether there is anything to be forgotten, or was and is gone."""
+    listed = {each.deployment for each in list_deployments(log, settings.state.topic)}
+    store = open_store(log, settings)
+    if settings.name in listed or store.since(0) != Journaled():
+        return True
+    word = store.last_word()
+    return word == KEPT or (word is None and has_committed(settings.kafka, settings.name))
 
 
 def run_reshard(settings: Settings, shards: int) -> None:

@@ -95,7 +95,7 @@ class Lane:
         self.fresh = True
         self._idle = False
         self.read_to: int | None = None
-        """The offset behind the last message; None before the first."""
+        """The offset behind the last message; before the first where reading begins, if known."""
         self._seen: int | None = None
         self._chunks: deque[_Chunk] = deque()
         self._floors: list[tuple[int, int]] = []
@@ -115,7 +115,7 @@ class Lane:
 
     @property
     def position(self) -> int | None:
-        """Where reading resumes from a snapshot of now; None before the first message."""
+        """Where reading resumes from a snapshot of now; None where nothing is known of it."""
         return self._chunks[0].start if self._chunks else self.read_to
 
     @property

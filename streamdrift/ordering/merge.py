@@ -66,6 +66,19 @@ class Ordering:
         for partition in new:
             self._make_known(self._lanes[partition])
 
+    def begin(self, offsets: Mapping[Partition, int]) -> bool:
+        """Learn where the reading of partitions begins; tell whether any of that is news.
+
+        It is where one that has shown nothing yet has no position: without one, the source's
+        start would be looked for again after a restart, and may be another by then.
+        """
+        news = False
+        for partition, offset in offsets.items():
+            lane = self._lanes.get(partition)
+            if lane is not None and lane.read_to is None:
+                lane.read_to, news = offset, True
+        return news
+
     def know(self, identities: Mapping[str, int]) -> frozenset[str]:
         """Learn which topics are read, before events of them are pushed.
 
@@ -240,7 +253,7 @@ class Ordering:
     def positions(self) -> Mapping[Partition, int]:
         """Return where reading resumes from a snapshot of now.
 
-        A partition that has shown nothing yet is left out: its source's start applies.
+        A partition of which nothing is known is left out: its source's start applies.
         """
         return {
             partition: position
@@ -249,7 +262,7 @@ class Ordering:
         }
 
     def read_to(self) -> Mapping[Partition, int]:
-        """Return the offset behind the last message each partition has shown."""
+        """Return the offset behind the last message of each partition, or where it begins."""
         return {
             partition: lane.read_to
             for partition, lane in self._lanes.items()

@@ -32,6 +32,10 @@ class Source(Protocol):
         """Return all partitions that are read now; some may be added while running."""
         ...
 
+    def begun(self) -> Mapping[Partition, int]:
+        """Return the offset at which reading each of `partitions` began, where known."""
+        ...
+
     def identities(self) -> Mapping[str, int]:
         """Return by topic that is read what tells it from others of its name, where known."""
         ...

@@ -57,6 +57,8 @@ class KafkaSource:
         interval = settings.discovery_interval / SECOND
         self._discovery = Discovery(connection, settings.predictions, interval, own)
         self._vanished = Vanished(self._discovery)
+        self._begun: dict[Partition, int] = {}
+        """Where reading began, also of partitions that are gone."""
         try:
             self._reader = Reader(
                 connection,
@@ -109,6 +111,7 @@ class KafkaSource:
     def _assign(self, begin: Mapping[Partition, int]) -> None:
         if not begin:
             return
+        self._begun |= begin
         identities = self._taken_up.identities
         self._vanished.read({partition: identities[partition.topic] for partition in begin})
         wanted = sorted({*self._reader.positions, *begin})
@@ -175,6 +178,9 @@ class KafkaSource:
         """Return all partitions that are read now, sorted: those of deleted topics are not."""
         gone = self._vanished.topics
         return sorted(key for key in self._reader.positions if key.topic not in gone)
+
+    def begun(self) -> Mapping[Partition, int]:
+        return {partition: self._begun[partition] for partition in self.partitions()}
 
     def identities(self) -> Mapping[str, int]:
         known = self._vanished.identities.items()

@@ -66,6 +66,10 @@ class MemorySource:
         """Return all partitions named or put so far."""
         return tuple(self._partitions)
 
+    def begun(self) -> Mapping[Partition, int]:
+        """Return the given start positions, 0 for the others."""
+        return {each: self._positions.get(each, 0) for each in self._partitions}
+
     def identities(self) -> Mapping[str, int]:
         """Return nothing: no topic is made anew here."""
         return {}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from streamdrift.errors import StateError
 from streamdrift.records import State, StateValue
+from streamdrift.trees import Tree
 
 FORMAT = 1
 _MAGIC = b"SDST"
@@ -104,7 +105,7 @@ def _restore(value: object, arrays: Sequence[NDArray[np.generic]]) -> object:
     if isinstance(value, dict):
         if _ARRAY in value:
             return arrays[value[_ARRAY]]
-        return {key: _restore(item, arrays) for key, item in value.items()}
+        return Tree({key: _restore(item, arrays) for key, item in value.items()})
     if isinstance(value, list):
         return [_restore(item, arrays) for item in value]
     return value

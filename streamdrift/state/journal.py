@@ -1,7 +1,8 @@
 """What a deployment remembers between snapshots, in a topic that is never compacted.
 
-Its records have the keys `NAME/floor`, `NAME/published`, and `NAME/reset`, which ends what was
-before; those of a shard that keeps its own marks `NAME/S/floor` and `NAME/S/published`.
+Its records have the keys `NAME/floor`, `NAME/published`, `NAME/kept`, which says that there is a
+state now, and `NAME/reset`, which ends what was before; those of a shard that keeps its own marks
+`NAME/S/floor` and `NAME/S/published`.
 (`NAME/claim` is of `ownership`.)
 """
 
@@ -14,7 +15,13 @@ from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
 
 RESET = "reset"
+KEPT = "kept"
 _BEFORE_ALL = -(2**63)
+UNKNOWN = 0
+"""The identity of a topic whose brokers have none, or that was not noted."""
+
+Place = tuple[Partition, int]
+"""A partition, and the identity of its topic: one that is made anew has other offsets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +29,14 @@ class Published:
     """What has been published, and never is again.
 
     `alerts` are ids, and not numbers: under settings that changed meanwhile other alerts
-    bear the same numbers, and are none of these. `letters` has by partition the offset of
-    the last message of which dead letters were written. Once everything below `until` is
-    observed again, none of the alerts can come out any more: for one process that is a
-    watermark, for a shard of workers, whose alerts also wait for what other shards say, a
-    place in the exchange.
+    bear the same numbers, and are none of these. `letters` has by place the offset of the
+    last message of which dead letters were written. Once everything below `until` is observed
+    again, none of the alerts can come out any more: for one process that is a watermark, for a
+    shard of workers, whose alerts also wait for what other shards say, a place in the exchange.
     """
 
     alerts: frozenset[str] = frozenset()
-    letters: Mapping[Partition, int] = field(default_factory=dict)
+    letters: Mapping[Place, int] = field(default_factory=dict)
     until: int = _BEFORE_ALL
 
     def __bool__(self) -> bool:
@@ -67,14 +73,20 @@ def published_value(published: Published) -> dict[str, Any]:
     """Return what is published as JSON has it."""
     return {
         "alerts": sorted(published.alerts),
-        "letters": [[*partition, offset] for partition, offset in published.letters.items()],
+        "letters": [
+            [*partition, offset, identity]
+            for (partition, identity), offset in published.letters.items()
+        ],
         "until": published.until,
     }
 
 
 def read_published(value: Any) -> Published:
     """Return what `published_value` wrote."""
-    letters = {Partition(name, number): last for name, number, last in value["letters"]}
+    letters = {
+        (Partition(name, number), identity[0] if identity else UNKNOWN): last
+        for name, number, last, *identity in value["letters"]
+    }
     return Published(frozenset(value["alerts"]), letters, value.get("until", _BEFORE_ALL))
 
 
@@ -98,6 +110,20 @@ def write_published(
 def write_reset(log: Log, deployment: str, topic: str, partition: int = 0) -> None:
     """Append to the journal that nothing before counts any more."""
     log.append(topic, f"{deployment}/{RESET}", b"{}", partition=partition)
+
+
+def write_kept(log: Log, deployment: str, topic: str, partition: int = 0) -> None:
+    """Append to the journal that the deployment has a state from now on."""
+    log.append(topic, f"{deployment}/{KEPT}", b"{}", partition=partition)
+
+
+def last_word(log: Log, deployment: str, topic: str, partition: int = 0) -> str | None:
+    """Return KEPT or RESET, whichever the journal says last; None where it says neither."""
+    words = {f"{deployment}/{word}": word for word in (KEPT, RESET)}
+    said = [
+        words[entry.key] for entry in log.read(topic, 0, partition=partition) if entry.key in words
+    ]
+    return said[-1] if said else None
 
 
 def read_journal(log: Log, owner: str, topic: str, start: int = 0, partition: int = 0) -> Journaled:

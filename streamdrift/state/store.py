@@ -1,7 +1,6 @@
 """The state of a deployment: snapshots of its shards in a compacted topic, beside a journal.
 
-`snapshots` says how they lie there. In the journal are floors (`NAME/floor`) and marks
-(`NAME/published`).
+`snapshots` says how they lie there, `journal` what is beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,14 @@ from crc32c import crc32c
 from streamdrift.errors import StateError
 from streamdrift.records import Floor
 from streamdrift.state.journal import (
+    KEPT,
     RESET,
     Journaled,
     Published,
+    last_word,
     read_journal,
     write_floors,
+    write_kept,
     write_published,
     write_reset,
 )
@@ -39,12 +41,14 @@ CHUNK_BYTES = 900_000
 class Stored(NamedTuple):
     """What a start finds: the last whole snapshot of each shard, and what was journaled since.
 
-    That is, since the oldest of them. No snapshots at all where there is no state yet.
+    That is, since the oldest of them. No snapshots at all where there is no state yet, or
+    where it was `reset`.
     """
 
     snapshots: Mapping[int, Saved]
     floors: tuple[Floor, ...]
     published: Published
+    reset: bool = False
 
 
 class TopicStore:
@@ -81,12 +85,14 @@ class TopicStore:
         """Where each shard's last snapshot lies."""
         self._start = 0
         """Offset in the journal from which on it was read at the start."""
+        self._said_kept = False
+        """Whether this has written to the journal that there is a state."""
 
     def load(self) -> Stored:
         """Return what was stored; called once, before anything else.
 
-        Raises StateError where of some shard there was a snapshot and no whole one is left,
-        or where the state has another number of shards.
+        Raises StateError where there was a state and it is gone, where of some shard there was
+        a snapshot and no whole one is left, or where the state has another number of shards.
         """
         self._log.settle(self._topic, partition=self._partition)
         self._log.settle(self._journal, partition=self._journal_partition)
@@ -94,14 +100,22 @@ class TopicStore:
         self._check_count(found)
         self._start = min((saved.journal for saved in found.snapshots.values()), default=0)
         stored = Stored(found.snapshots, *self.since(self._start))
-        if stored.published and not stored.snapshots:
-            # The first commit has them all.
+        if stored.snapshots:
+            return stored
+        word = self.last_word()
+        # What is published has a state that it came after.
+        if stored.published or word == KEPT:
             raise StateError(
-                f"the journal says what was published, and the topic {self._topic} has no state",
-                "was it deleted, or is state.topic another now? `streamdrift state reset` "
-                "begins anew",
+                f"the deployment {self.deployment!r} has committed before, as the journal says, "
+                f"and the topic {self._topic} has no state of it",
+                "was it deleted, or is state.topic another now? `streamdrift state reset`, or a "
+                "start with --reset-state, begins anew",
             )
-        return stored
+        return stored._replace(reset=word == RESET)
+
+    def last_word(self) -> str | None:
+        """Return what the journal says last of the state: KEPT, RESET or None."""
+        return last_word(self._log, self.deployment, self._journal, self._journal_partition)
 
     def last(self) -> Mapping[int, Saved]:
         """Return the last whole snapshot of each shard, however many; none where there is none.
@@ -231,6 +245,11 @@ class TopicStore:
         self._sequence = max(saved.sequence for saved in snapshots.values())
         self._slots = {**self._slots, **slots}
         reached("manifests done")
+        # Of shards that are kept apart, their group's offsets say so.
+        if self._shard is None and not self._said_kept:
+            write_kept(self._log, self.deployment, self._journal, self._journal_partition)
+            self._log.flush()
+            self._said_kept = True
 
     def _settle_order(self) -> None:
         """Return when what was written cannot come to be without what was before it.
@@ -267,7 +286,7 @@ class TopicStore:
             self._sequence, self._slots = NOTHING.sequence, NOTHING.slots
         journal, self._life = self.journal_end(), self._sequence + 1
         if since is not None:
-            write_reset(self._log, self.deployment, self._journal, self._journal_partition)
+            self._write_reset()
             self.journal(since.floors, since.published)
         self._write(
             {
@@ -299,5 +318,9 @@ class TopicStore:
         """Forget the deployment's snapshots, and what its journal holds."""
         for key in self._records():
             self._append(key, None)
-        write_reset(self._log, self.deployment, self._journal, self._journal_partition)
+        self._write_reset()
         self._log.flush()
+
+    def _write_reset(self) -> None:
+        write_reset(self._log, self.deployment, self._journal, self._journal_partition)
+        self._said_kept = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from streamdrift.commit import Outgoing
+from streamdrift.commit import PART_BYTES, Outgoing
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import decode as decode_frame
 from streamdrift.exchange.frames import encode as encode_frame
@@ -27,8 +27,6 @@ from streamdrift.workers.post import Post
 
 _POLL_SECONDS = 0.2
 _SHOW_EVERY = 1.0
-_PART_BYTES = 20_000_000
-"""Of snapshots, that one transaction has at the end."""
 _RESTORE_SECONDS = 5.0
 """Of a turn, for shards that are taken up."""
 BEGINS = "begins"
@@ -354,7 +352,7 @@ class Detecting:
         part: list[int] = []
         for number in self._owned:
             part.append(number)
-            if sum(map(self._rota.size_of, part)) > _PART_BYTES:
+            if sum(map(self._rota.size_of, part)) > PART_BYTES:
                 yield part
                 part = []
         yield part

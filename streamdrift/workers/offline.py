@@ -25,6 +25,7 @@ from streamdrift.records import Batch, Partition, State
 from streamdrift.recovery import check_fingerprint
 from streamdrift.resharding import reshard_apart
 from streamdrift.shards import shard_of
+from streamdrift.sources.committed import all_committed
 from streamdrift.sources.member import Committed
 from streamdrift.state import decode as decode_state
 from streamdrift.state import encode as encode_state
@@ -33,7 +34,7 @@ from streamdrift.state.snapshots import Saved
 from streamdrift.trees import integer, tree, trees
 from streamdrift.workers.detecting import BEGINS
 from streamdrift.workers.post import Office, Post
-from streamdrift.workers.worker import Worker, all_committed, terms_of
+from streamdrift.workers.worker import Worker, terms_of
 
 _STOP_SECONDS = 30.0
 """Longer than the group believes in workers that were stopped."""
@@ -125,7 +126,7 @@ def reshard_workers(settings: Settings, shards: int) -> None:
         wait_until_stopped(settings, admin)
         _make_room(settings, shards, admin)
         committed = all_committed(admin, settings.kafka, settings.name)
-        with Office(settings, "offline").open() as post:
+        with Office(settings, "offline", patient=True).open() as post:
             ends = _divide(settings, shards, committed, post)
         with connection_errors(settings.kafka, "empty the exchange"):
             admin.delete_records({key: end for key, end in ends.items() if end > 0})

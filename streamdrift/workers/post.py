@@ -8,7 +8,7 @@ from uuid import uuid4
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.exchange.settings import LARGEST_FRAME
-from streamdrift.outbox import TransactionalOutbox
+from streamdrift.outbox import TransactionalOutbox, open_patient
 from streamdrift.sinks.dead_letters import DeadLetters
 from streamdrift.state import Ownership
 from streamdrift.state.kafka import KafkaLog
@@ -39,10 +39,11 @@ class Office:
     """Opens posts for one role of one worker, one after the other.
 
     A worker is known by the name of its instance: the process that claimed that last counts,
-    for each role.
+    for each role. `patient` as an outbox has it.
     """
 
-    def __init__(self, settings: Settings, role: str) -> None:
+    def __init__(self, settings: Settings, role: str, *, patient: bool = False) -> None:
+        self._open_outbox = open_patient if patient else TransactionalOutbox
         self._settings = settings
         self._id = f"{settings.name}/{settings.instance}/{role}"
         owner = f"{settings.instance}/{uuid4().hex[:8]}"
@@ -60,7 +61,7 @@ class Office:
             # Before this process's producer fences that of one that has taken over.
             self._check(log)
             try:
-                outbox = TransactionalOutbox(
+                outbox = self._open_outbox(
                     settings.kafka,
                     self._id,
                     compression_type="lz4",

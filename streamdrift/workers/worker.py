@@ -8,8 +8,7 @@ from contextlib import ExitStack, closing, suppress
 from hashlib import blake2b
 
 import structlog
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from streamdrift.assembly import (
@@ -30,7 +29,7 @@ from streamdrift.exchange.roll import Roll
 from streamdrift.exchange.settings import Role
 from streamdrift.exchange.shard import Shard, identities_read
 from streamdrift.heads import Home
-from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
+from streamdrift.kafka import KafkaSettings, make_admin
 from streamdrift.metrics import Metrics, Read
 from streamdrift.ordering.timeline import Timeline
 from streamdrift.probe import transactions_work
@@ -38,6 +37,7 @@ from streamdrift.records import Partition
 from streamdrift.sessions import Sessions
 from streamdrift.sharded import versions_limit
 from streamdrift.sinks import make_sinks
+from streamdrift.sources.committed import all_committed
 from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.member import Committed, Member
 from streamdrift.state import decode
@@ -52,8 +52,6 @@ from streamdrift.workers.post import Office
 
 _TRIM_MS = 5_000
 _LOOK_SECONDS = 0.5
-_COORDINATOR_SECONDS = 20.0
-_PAUSE = 0.1
 _READS: Mapping[Role, Read] = {"ingest": "input", "detect": "exchange"}
 _log = structlog.get_logger("streamdrift")
 
@@ -311,30 +309,6 @@ class Worker:
     def _new_shard(self, number: int) -> Shard:
         shards = self._settings.shards
         return Shard(Home(number, shards), self._settings.model, versions_limit(shards))
-
-
-def all_committed(
-    admin: KafkaAdminClient, connection: KafkaSettings, group: str
-) -> Mapping[Partition, Committed]:
-    """Return what a group has committed of all partitions there ever were.
-
-    Brokers that are new, or lost one, have no coordinator for the group at first.
-    """
-    deadline = time.monotonic() + _COORDINATOR_SECONDS
-    with connection_errors(connection, "look up committed offsets"):
-        while True:
-            try:
-                found = admin.list_group_offsets(group).get(group, {})
-                break
-            except RetriableError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE)
-    return {
-        Partition(*key): Committed(at.offset, at.metadata or "")
-        for key, at in found.items()
-        if at.offset >= 0
-    }
 
 
 def terms_of(settings: Settings) -> int:

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.outbox import Outbox, TransactionalOutbox
+from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
 from streamdrift.state import TopicStore
 from streamdrift.state.kafka import KafkaLog
 from tests.exactly_once import (
@@ -204,6 +204,29 @@ def test_a_transaction_that_stays_open_is_told_with_its_holder(
             log.settle(name, patience=0.5)
         holder.commit(name, {})
         log.settle(name)
+
+
+def test_a_patient_outbox_that_is_closed_amid_a_transaction_leaves_it_to_nobody(
+    kafka_connection: KafkaSettings,
+    name: str,
+    make_topic: TopicMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it may be as patient as it likes, and on brokers that allow it less."""
+    make_topic(kafka_connection, name)
+    with closing(open_patient(kafka_connection, name)) as outbox:
+        outbox.begin()
+        outbox.send(name, b"never", partition=0)
+        outbox.flush()
+    with closing(KafkaLog(kafka_connection)) as log:
+        log.settle(name, patience=3)
+    monkeypatch.setattr("streamdrift.outbox.LONG_SECONDS", 901)
+    with closing(open_patient(kafka_connection, name)) as outbox:
+        outbox.begin()
+        outbox.send(name, b"x", partition=0)
+        outbox.flush()
+        outbox.commit(name, {})
+    assert [value for _, _, value in records(kafka_connection, name)] == [b"x"]
 
 
 def test_a_commit_that_never_ends_is_given_up(

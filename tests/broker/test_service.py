@@ -15,7 +15,7 @@ from streamdrift.errors import FencedError
 from streamdrift.kafka import KafkaSettings, make_consumer
 from streamdrift.outbox import Outbox
 from streamdrift.records import Floor, Partition
-from streamdrift.state import Published, Saved, TopicStore
+from streamdrift.state import Published, Saved, Stored, TopicStore
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.topics import TopicNeed, ensure_topics
 from tests.topic_maker import TopicMaker
@@ -130,7 +130,7 @@ def test_state_is_kept_on_topics(connection: KafkaSettings, name: str) -> None:
     log.write_to(outbox)
     try:
         store = TopicStore(log, name, topics[0], topics[1], 1)
-        assert store.load() == ({}, (), Published())
+        assert store.load() == Stored({}, (), Published())
         large = np.random.default_rng(2).bytes(2_000_000)
         floors = tuple(Floor(Partition("p", 0), offset, 7) for offset in (1, 2))
         store.journal(floors[:1])
@@ -138,11 +138,9 @@ def test_state_is_kept_on_topics(connection: KafkaSettings, name: str) -> None:
             store.save({0: snapshot})
         store.journal(floors[1:])
         store.flush()
-        saved = {0: Saved(large, 2, 1)}
-        assert TopicStore(log, name, topics[0], topics[1], 1).load() == (
-            saved,
-            floors[1:],
-            Published(),
+        saved = {0: Saved(large, 2, 2)}
+        assert TopicStore(log, name, topics[0], topics[1], 1).load() == Stored(
+            saved, floors[1:], Published()
         )
         assert list(log.read(topics[1], log.end(topics[1]))) == []
         assert next(log.read(topics[1], 1)).offset == 1

@@ -44,7 +44,8 @@ def _deployment(
     monkeypatch.setattr(deployment, "KafkaLog", lambda _: log)
     monkeypatch.setattr(deployment, "transactions_work", lambda *_: log.transactional)
     monkeypatch.setattr(deployment, "TransactionalOutbox", lambda *_: _Outbox(log, late))
-    monkeypatch.setattr(deployment, "Outbox", lambda _: _Outbox(log, None))
+    monkeypatch.setattr(deployment, "open_patient", lambda *_: _Outbox(log, late))
+    monkeypatch.setattr(deployment, "Outbox", lambda _, patient: _Outbox(log, None))
     return Deployment(exported.settings())
 
 
@@ -133,3 +134,13 @@ def test_brokers_that_cannot_tell_now_whether_they_have_transactions_are_an_erro
         pass
     assert raised.value.hint is not None
     assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+def test_a_session_knows_whether_its_group_has_committed(
+    monkeypatch: pytest.MonkeyPatch, transactional: bool
+) -> None:
+    """Only where it commits with that."""
+    monkeypatch.setattr(deployment, "has_committed", lambda _, group: group == "one")
+    with _deployment(monkeypatch, _Log(transactional=transactional)).open_session() as session:
+        assert session.has_committed() == transactional

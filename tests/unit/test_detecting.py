@@ -8,11 +8,13 @@ import pytest
 from streamdrift.commit import Outgoing
 from streamdrift.errors import StateError
 from streamdrift.exchange.shard import Shard
+from streamdrift.heads import Home
 from streamdrift.kafka import KafkaSettings
 from streamdrift.metrics import Metrics
+from streamdrift.model_settings import ModelSettings
 from streamdrift.records import Partition
 from streamdrift.sources.member import Committed
-from streamdrift.state import Published, TopicStore
+from streamdrift.state import Published, TopicStore, encode
 from streamdrift.state.log import MemoryLog
 from streamdrift.workers import detecting
 from streamdrift.workers.detecting import BEGINS, Detecting, DetectSettings
@@ -197,6 +199,17 @@ def test_frames_that_are_gone_before_a_shard_has_any_state_are_said() -> None:
     loop = _detecting(log, _Post(log), member)
     with pytest.raises(StateError, match="holds offsets 3 to 8, and 0 is needed"):
         loop._take_up()
+
+
+def test_a_snapshot_of_another_version_is_said() -> None:
+    log = _Log(transactional=True)
+    _store(log, 1).save({1: encode({"settings": {}})})
+    log.commit()
+    loop = _detecting(log, _Post(log), _Member())
+    loop._make_shard = lambda number: Shard(Home(number, _SHARDS), lambda _: ModelSettings(), 1)
+    with pytest.raises(StateError, match="cannot be read by this version") as caught:
+        loop._take_up()
+    assert "streamdrift state reset" in str(caught.value.hint)
 
 
 def _detecting(log: MemoryLog, post: Any, member: Any) -> Detecting:

@@ -19,6 +19,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition, State
+from streamdrift.resharding import reshard
 from streamdrift.service import Service, ServiceSettings, Session
 from streamdrift.sharded import Shards, frontier_of
 from streamdrift.signals.collector import ReferenceSettings
@@ -65,6 +66,10 @@ class _Broker:
     arrived: int = 0
     published: list[Alert] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    identity: int = 1
+    """Of the topic."""
+    committed: dict[Partition, int] = field(default_factory=dict)
+    """The group's offsets."""
 
 
 class _Source:
@@ -78,6 +83,7 @@ class _Source:
         self._broker = broker
         self._stop = stop
         self._next = {partition: positions.get(partition, 0) for partition in self.partitions()}
+        self._begun = dict(self._next)
         self._empty = 0
 
     def partitions(self) -> Sequence[Partition]:
@@ -97,8 +103,11 @@ class _Source:
             self._stop()
         return []
 
+    def begun(self) -> Mapping[Partition, int]:
+        return self._begun
+
     def identities(self) -> Mapping[str, int]:
-        return {}
+        return {"predictions": self._broker.identity}
 
     def at_end(self) -> frozenset[Partition]:
         there = self._broker.groups[: self._broker.arrived]
@@ -152,6 +161,7 @@ class _Transaction:
 
     writers: Sequence[Any]
     die: Callable[[str], None]
+    committed: dict[Partition, int]
     began: bool = False
 
     def begin(self) -> None:
@@ -171,6 +181,7 @@ class _Transaction:
         self.die("before the commit took place")
         for writer in self.writers:
             writer.commit()
+        self.committed |= offsets
         self.die("before the commit was heard of")
 
 
@@ -242,12 +253,16 @@ def _run(
 
     @contextmanager
     def open_session() -> Iterator[Session]:
-        def open_source(positions: Mapping[Partition, int], _: object) -> _Source:
+        def open_source(
+            positions: Mapping[Partition, int], identities: Mapping[str, int]
+        ) -> _Source:
             lives.append(None)
-            return _Source(broker, positions, service.stop)
+            same = identities.get("predictions", broker.identity) == broker.identity
+            return _Source(broker, positions if same else {}, service.stop)
 
         store = TopicStore(broker.log, "d", "state", "journal", _SHARDS)
-        transaction = _Transaction([broker.log, sink, letters], killer) if exactly else None
+        writers = [broker.log, sink, letters]
+        transaction = _Transaction(writers, killer, broker.committed) if exactly else None
         yield Session(store, [sink], letters, open_source, lambda: None, transaction, "d")
 
     lives: list[None] = []
@@ -366,7 +381,7 @@ def test_by_turns_shards_are_of_different_times() -> None:
 def test_partition_that_wakes_with_older_events_is_journaled(
     keep: bool, options: dict[str, float]
 ) -> None:
-    """Also where there is no snapshot yet, but floors and alerts (an interval of 1e9)."""
+    """Also where only the first of all commits has snapshots (an interval of 1e9)."""
     broker, killer = _Broker(_groups(late=True)), _Killer()
     _run(broker, killer, idle_after=0.3, keep=True, **options)
     assert len(read_journal(broker.log, "d", "journal").floors) > 0
@@ -410,6 +425,13 @@ _RARE = {"bytes_per_second": 1e5}
 each_pace = pytest.mark.parametrize(
     "options", [{}, _RARE, _BY_TURNS], ids=["all", "rare", "by turns"]
 )
+
+
+def test_with_transactions_what_shows_nothing_has_an_offset_from_the_first_commit_on() -> None:
+    broker, silent = _transactional(late=False), Partition("predictions", 9)
+    broker.groups = [messages([b""], partition=silent, first=9)]  # It is never shown.
+    _run(broker, _Killer(), idle_after=1e6, keep=True)
+    assert broker.committed == {silent: 0}
 
 
 @each_pace
@@ -475,3 +497,51 @@ def test_with_transactions_a_letter_from_among_events_that_wait_is_written_once(
         _run(killed, _Killer(at), idle_after=1e6, keep=False)
         _run(killed, _Killer(), idle_after=1e6, keep=False)
         assert [letter.offset for letter in killed.letters] == [2_000], f"killed at step {at}"
+
+
+@pytest.mark.parametrize("exactly", [True, False])
+def test_at_the_end_snapshots_are_written_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, object], list[bytes]],
+    exactly: bool,
+) -> None:
+    """Wherever it dies amid them, the next life goes on."""
+    monkeypatch.setattr("streamdrift.service.PART_BYTES", 1)
+
+    def run(killer: _Killer, broker: _Broker) -> _Broker:
+        _run(broker, killer, idle_after=1e6, keep=False)
+        return broker
+
+    def new() -> _Broker:
+        return _Broker(_groups(late=False), MemoryLog(transactional=exactly))
+
+    whole = _Killer()
+    calm = run(whole, new())
+    stored = TopicStore(calm.log, "d", "state", "journal", _SHARDS).load()
+    assert len({saved.sequence for saved in stored.snapshots.values()}) == _SHARDS
+    assert len(reshard(_states(calm), 2)) == 2  # They are of one moment all the same.
+    for at in range(whole.steps - 12 * _SHARDS, whole.steps + 1):
+        broker = run(_Killer(), run(_Killer(at), new()))
+        assert _by_id(broker.published) == undisturbed[0], f"killed at step {at}"
+        assert _monitors(broker) == undisturbed[1], f"killed at step {at}"
+
+
+def test_with_transactions_letters_of_a_topic_made_anew_are_written_once_too() -> None:
+    """Those below the offsets of the first topic's are letters of their own."""
+
+    def remade() -> _Broker:
+        broker = _transactional(late=False)
+        _run(broker, _Killer(), idle_after=1e6, keep=True)
+        first, second = _groups(late=False, rubbish=30)[:2]
+        broker.groups = [first, second, messages([b"rubbish"], first=_GROUP)]
+        broker.identity, broker.arrived = 2, 0
+        return broker
+
+    killer = _Killer()
+    _run(remade(), killer, idle_after=1e6, keep=True)
+    for at in range(1, killer.steps + 1):
+        broker = remade()
+        _run(broker, _Killer(at), idle_after=1e6, keep=False)
+        _run(broker, _Killer(), idle_after=1e6, keep=False)
+        offsets = [letter.offset for letter in broker.letters]
+        assert offsets == [33, 10, _GROUP], f"killed at step {at}"

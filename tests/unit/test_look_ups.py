@@ -1,6 +1,7 @@
 """What the client says of offsets, as the rest of streamdrift can take it."""
 
 from collections.abc import Callable, Collection, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings, beginning_offsets, end_offsets
 from streamdrift.records import Partition
+from streamdrift.sources import committed
+from streamdrift.sources.committed import all_committed, has_committed
 from streamdrift.sources.member import Committed
-from streamdrift.workers import worker
-from streamdrift.workers.worker import all_committed
 
 LookUp = Callable[[Any, Collection[TopicPartition]], Mapping[TopicPartition, int]]
 _KNOWN, _NEW = TopicPartition("topic", 0), TopicPartition("topic", 1)
@@ -64,8 +65,17 @@ def test_a_coordinator_that_is_not_there_yet_is_waited_for() -> None:
 
 
 def test_a_coordinator_that_does_not_come_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_COORDINATOR_SECONDS", 0.2)
+    monkeypatch.setattr(committed, "_COORDINATOR_SECONDS", 0.2)
     admin: Any = OfNewBrokers(refusals=1_000)
     with pytest.raises(ConnectionsError, match="committed offsets") as raised:
         all_committed(admin, KafkaSettings(), "group")
     assert isinstance(raised.value.__cause__, RetriableError)
+
+
+@pytest.mark.parametrize("offsets", [{}, {_KNOWN: OffsetAndMetadata(0, "", -1)}])
+def test_a_group_that_committed_anything_is_told_from_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+) -> None:
+    admin = SimpleNamespace(list_group_offsets=lambda group: {group: offsets}, close=lambda: None)
+    monkeypatch.setattr(committed, "make_admin", lambda _: admin)
+    assert has_committed(KafkaSettings(), "group") == bool(offsets)

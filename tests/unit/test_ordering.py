@@ -295,6 +295,22 @@ def test_a_snapshot_resumes_at_the_first_chunk_not_wholly_released() -> None:
     assert keys(restored.release()) == [9]
 
 
+def test_what_has_shown_nothing_goes_on_where_its_reading_began() -> None:
+    ordering = assigned(A0, A1)
+    assert ordering.begin({A0: 7, A1: 5, B0: 3})
+    assert not ordering.begin({A0: 8, A1: 8})
+    ordering.push(at(A0, [10], start=9))
+    ordering.idle(A1)
+    assert ordering.read_to() == {A0: 10, A1: 5}
+    restored = Ordering(OrderingSettings())
+    restored.restore(ordering.snapshot())
+    assert restored.positions() == {A0: 7, A1: 5}
+    assert not restored.begin({A0: 7, A1: 5})
+    restored.push(at(A0, [10], start=9))
+    restored.push(at(A1, [11], start=6))
+    assert keys(restored.release()) == [10]
+
+
 def test_a_topic_made_anew_does_not_hold_the_others_forever() -> None:
     ordering = assigned(A0, A1)
     ordering.push(at(A0, [1, 9]))

@@ -24,7 +24,7 @@ from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sources.memory import MemorySource
-from streamdrift.state import Ownership, TopicStore
+from streamdrift.state import Ownership, TopicStore, decode, encode
 from streamdrift.state.log import MemoryLog
 from tests.messages import messages
 
@@ -90,6 +90,7 @@ class _World:
         self.max_pending = 100_000
         self.per_poll = 1
         self.check_owner: Callable[[], None] = lambda: None
+        self.has_committed = False
 
     def service(self, turns: int) -> Service:
         """Return a service that stops after so many polls of its last source."""
@@ -98,7 +99,14 @@ class _World:
         def open_session() -> Iterator[Session]:
             self.sessions += 1
             store = TopicStore(self.log, "d", "state", "journal", 3)
-            yield Session(store, [self.sink], self.sink, open_source, self.check_owner)
+            yield Session(
+                store,
+                [self.sink],
+                self.sink,
+                open_source,
+                self.check_owner,
+                has_committed=lambda: self.has_committed,
+            )
 
         def open_source(positions: Mapping[Partition, int], _: object) -> MemorySource:
             source = _Stopping(
@@ -408,6 +416,82 @@ def test_nothing_new_writes_nothing() -> None:
         world.service(turns=turns).run()
         written.append(world.log.appended)
     assert written[1] - written[0] < 10
+
+
+def test_from_the_first_commit_on_what_shows_nothing_has_a_position(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else where reading begins would be decided again by each start."""
+    monkeypatch.setattr("streamdrift.service._Loop.finish", lambda _: None)
+    monkeypatch.setattr(MemorySource, "begun", lambda _: {_ZERO: 3, _ONE: 4})
+    world = _World([], partitions=[_ZERO, _ONE])
+    world.service(turns=1).run()
+    stored = TopicStore(world.log, "d", "state", "journal", 3).load()
+    recovered = recover(_pipeline(), stored, world.fingerprint)
+    assert recovered.positions == {_ZERO: 3, _ONE: 4}
+
+
+def test_state_that_is_gone_is_an_error_and_no_fresh_start() -> None:
+    world = _World(_drifting())
+    world.service(turns=20).run()
+    told = len(world.sink.alerts)
+    world.log._partitions.pop(("state", 0))
+    with pytest.raises(StateError, match="has no state of it"):
+        world.service(turns=20).run()
+    world.log._partitions.clear()
+    world.has_committed = True
+    with pytest.raises(StateError, match="there is no state of it") as caught:
+        world.service(turns=20).run()
+    assert "streamdrift state reset" in str(caught.value.hint)
+    assert len(world.sink.alerts) == told
+    TopicStore(world.log, "d", "state", "journal", 3).reset()
+    world.service(turns=20).run()
+    assert len(world.sink.alerts) == 2 * told
+
+
+def test_state_that_is_gone_between_two_sessions_is_an_error() -> None:
+    world = _World(_drifting())
+    service = world.service(turns=40)
+
+    def lose(step: str) -> None:
+        if step == "journaled" and world.log.records.get("state"):
+            world.log._partitions.clear()
+            raise ConnectionsError("the broker went away")
+
+    service._step = lose
+    with pytest.raises(StateError, match="there is no state of it"):
+        service.run()
+
+
+def test_session_that_fails_before_the_first_commit_leaves_nothing_to_be_missed() -> None:
+    world = _World(_drifting())
+    service = world.service(turns=20)
+
+    def fail(step: str) -> None:
+        if world.sessions == 1 and step == "chunks durable":
+            raise ConnectionsError("the broker went away")
+
+    service._step = fail
+    service.run()
+    assert world.sessions == 2
+    assert world.sink.alerts
+
+
+@pytest.mark.parametrize("key", ["incidents", "dropped", "versions", "groups", "terms"])
+def test_state_that_lacks_something_is_an_error(key: str) -> None:
+    """As one of another version may."""
+    world = _World(_drifting())
+    world.service(turns=20).run()
+    store = TopicStore(world.log, "d", "state", "journal", 3)
+    states: dict[int, Any] = {
+        shard: decode(saved.snapshot) for shard, saved in store.load().snapshots.items()
+    }
+    for state in states.values():
+        for tree in (state["monitor"], *state["monitor"]["versions"]):
+            tree.pop(key, None)
+    store.save({shard: encode(state) for shard, state in states.items()})
+    with pytest.raises(StateError, match=f"has no '{key}'"):
+        world.service(turns=1).run()
 
 
 def test_changed_settings_are_named() -> None:

@@ -1,6 +1,7 @@
 """Source settings, which topics they mean, and the source that tests use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 
 import pytest
 from kafka.errors import NoError
@@ -11,7 +12,7 @@ from streamdrift import deployment
 from streamdrift.config import Settings
 from streamdrift.kafka import KafkaSettings
 from streamdrift.records import Partition
-from streamdrift.sources import Source, SourceSettings, discovery
+from streamdrift.sources import Source, SourceSettings, discovery, kafka
 from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.fetching import enlarge_socket_reads
 from streamdrift.sources.memory import MemorySource
@@ -102,6 +103,38 @@ def test_the_service_tells_its_source_which_topics_are_its_own(
     assert given == ["a.dead-letters", "a.alerts", "a.state", "a.journal", "a.exchange"]
 
 
+class _Reader(SimpleNamespace):
+    """Knows logs that begin at 3 and end at 1,000."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__(positions={}, consumer=SimpleNamespace(assign=lambda _: None))
+
+    def earliest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return dict.fromkeys(partitions, 3)
+
+    def latest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return dict.fromkeys(partitions, 1_000)
+
+    def seek(self, starts: Mapping[Partition, int]) -> None:
+        self.positions |= starts
+
+    def close(self) -> None: ...
+
+
+def test_a_source_tells_where_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition that grew since is the only one that is not stored, of a topic that is."""
+    monkeypatch.setattr(discovery, "make_admin", lambda _: _Admin(["t", "u"]))
+    monkeypatch.setattr(kafka, "Reader", _Reader)
+    settings = SourceSettings.model_validate({"predictions": ["t", "u"], "start": "latest"})
+    stored: Mapping[Partition, int] = {}
+    for _ in range(2):
+        source = kafka.KafkaSource(KafkaSettings(), settings, stored)
+        source.close()
+        stored = source.begun()
+        assert stored == {Partition("t", 0): 1_000, Partition("u", 0): 1_000}
+        monkeypatch.setattr(_Reader, "latest", lambda _, these: dict.fromkeys(these, 2_000))
+
+
 def test_memory_source_keeps_the_protocol() -> None:
     groups = [
         pack(partition, [Record(i, i, b"%d" % i) for i in range(4)], 4)
@@ -117,6 +150,7 @@ def test_memory_source_keeps_the_protocol() -> None:
     source.resume([SECOND])
     assert [group.partition for group in source.poll(0)] == [SECOND]
     assert source.partitions() == (FIRST, SECOND)
+    assert source.begun() == {FIRST: 2, SECOND: 0}
     assert source.notices() == ()
 
 

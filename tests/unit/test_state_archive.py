@@ -19,7 +19,7 @@ from tests import exported
 
 _FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("state-export-*.sds"))
 _SINCE = Journaled(
-    (exported.FLOOR,), Published(frozenset({"a", "b"}), {exported.FLOOR.partition: 4})
+    (exported.FLOOR,), Published(frozenset({"a", "b"}), {(exported.FLOOR.partition, 0): 4})
 )
 _SMALL = Archive(
     "one", {0: Saved(b"snapshot", 2, 2), 1: Saved(b"more", 3, 3)}, 4, Claim(0, "host/1"), _SINCE

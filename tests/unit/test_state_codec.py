@@ -73,6 +73,14 @@ def test_what_is_cut_short_is_noticed(size: int) -> None:
         decode(encode(_TREE)[:size])
 
 
+def test_what_a_snapshot_lacks_is_an_error_that_says_what_to_do() -> None:
+    state: Any = decode(encode({"inner": {"a": 1}}))
+    with pytest.raises(StateError, match="has no 'b'") as caught:
+        state["inner"]["b"]
+    assert "--reset-state" in str(caught.value.hint)
+    assert state["inner"].get("b") is None
+
+
 def test_another_format_is_named() -> None:
     data = bytearray(encode(_TREE))
     data[4] = 9

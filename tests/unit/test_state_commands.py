@@ -28,7 +28,7 @@ from streamdrift.exchange.shard import Shard
 from streamdrift.heads import Home
 from streamdrift.kafka import KafkaSettings
 from streamdrift.resharding import reshard
-from streamdrift.state import Ownership, Published, Saved, TopicStore, decode, encode
+from streamdrift.state import Ownership, Published, Saved, Stored, TopicStore, decode, encode
 from streamdrift.state.archive import pack
 from streamdrift.state.catalog import Listed, list_deployments
 from streamdrift.state.log import Entry, MemoryLog
@@ -80,6 +80,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
 
     monkeypatch.setattr(state, "open_log", open_log)
     monkeypatch.setattr(state, "Deployment", Deployment)
+    monkeypatch.setattr(state, "has_committed", lambda *_: False)
     return log
 
 
@@ -275,6 +276,29 @@ def test_the_state_of_several_workers_is_not_imported(log: MemoryLog, tmp_path: 
     assert not log.records
 
 
+def test_a_state_that_lacks_something_is_refused(log: MemoryLog, tmp_path: Path) -> None:
+    archive = exported.exported()
+    states: dict[int, Any] = exported.decoded(archive.snapshots)
+    (version, *_) = (each for one in states.values() for each in one["monitor"]["versions"])
+    del version["watching"]
+    snapshots = {
+        number: archive.snapshots[number]._replace(snapshot=encode(one))
+        for number, one in states.items()
+    }
+    file = tmp_path / "lacking.sds"
+    file.write_bytes(pack(replace(archive, snapshots=snapshots)))
+    settings = exported.settings()
+    commands: list[Callable[[], None]] = [
+        lambda: state.run_import(settings, file, force=True),
+        lambda: state.run_show(settings, file, as_json=True),
+    ]
+    for command in commands:
+        with pytest.raises(StateError, match="has no 'watching'") as caught:
+            command()
+        assert "version that wrote it" in str(caught.value.hint)
+    assert not log.records
+
+
 def test_files_that_cannot_be_used_are_refused(log: MemoryLog, tmp_path: Path) -> None:
     archive = exported.exported()
     newer = bytearray(archive.snapshots[1].snapshot)
@@ -349,7 +373,7 @@ def test_reset_asks_first(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> No
     assert exported.store(log).load().snapshots
     monkeypatch.setattr(sys, "stdin", _Input("y\n", terminal=True))
     state.run_reset(exported.settings(), yes=False)
-    assert exported.store(log).load() == ({}, (), Published())
+    assert exported.store(log).load() == Stored({}, (), Published(), reset=True)
 
 
 def test_damaged_and_only_journaled_state_is_reset(log: MemoryLog) -> None:
@@ -359,7 +383,23 @@ def test_damaged_and_only_journaled_state_is_reset(log: MemoryLog) -> None:
     exported.store(log).journal([exported.FLOOR])
     log.commit()
     state.run_reset(exported.settings(), yes=True)
-    assert exported.store(log).load() == ({}, (), Published())
+    assert exported.store(log).load() == Stored({}, (), Published(), reset=True)
+
+
+def test_what_is_left_of_a_state_that_is_gone_is_reset(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a word of the journal alone, or the offsets of the group."""
+    exported.store(log).save(dict.fromkeys(range(exported.SHARDS), b"snapshot"))
+    log.commit()
+    log._partitions.pop(("state", 0))
+    settings = exported.settings()
+    state.run_reset(settings, yes=True)
+    log._partitions.clear()
+    monkeypatch.setattr(state, "has_committed", lambda *_: True)
+    state.run_reset(settings, yes=True)
+    with pytest.raises(StateError, match="no state of the deployment"):
+        state.run_reset(settings, yes=True)
 
 
 def test_the_state_is_divided_into_other_shards(

@@ -11,6 +11,7 @@ from streamdrift.state.store import CHUNK_BYTES
 
 _FLOORS = (Floor(Partition("predictions", 0), 5, 77), Floor(Partition("predictions", 1), 6, 78))
 _NOTHING: Stored = Stored({}, (), Published())
+_RESET = _NOTHING._replace(reset=True)
 
 
 def _store(log: MemoryLog, name: str = "one", shards: int = 2) -> TopicStore:
@@ -76,7 +77,7 @@ def test_shards_that_are_written_by_turns_have_each_its_last() -> None:
     store.journal(_FLOORS[1:], Published(frozenset("b")))
     store.flush()
     stored = _store(log).load()
-    assert stored.snapshots == {0: (b"first", 1, 0), 1: (b"third", 3, 2)}
+    assert stored.snapshots == {0: (b"first", 1, 0), 1: (b"third", 3, 3)}
     assert (stored.floors, stored.published) == (_FLOORS, Published(frozenset("ab")))
     store.save({0: b"fourth"})
     assert _store(log).load().floors == _FLOORS[1:]
@@ -225,7 +226,7 @@ def test_state_of_the_first_format_which_was_never_released_is_refused() -> None
         _store(log).load()
     assert "--reset-state" in str(caught.value.hint)
     _store(log).reset()
-    assert _store(log).load() == _NOTHING
+    assert _store(log).load() == _RESET
 
 
 def test_reset_forgets_one_deployment() -> None:
@@ -235,18 +236,55 @@ def test_reset_forgets_one_deployment() -> None:
         store.load()
         store.save(_both(name.encode()))
     _store(log, "one").reset()
-    assert _store(log, "one").load() == _NOTHING
+    assert _store(log, "one").load() == _RESET
     assert _contents(_store(log, "two")) == _both(b"two")
 
 
 def test_what_was_published_since_the_snapshot_is_loaded() -> None:
     log = MemoryLog()
     store, one, two = _store(log), Partition("predictions", 1), Partition("predictions", 2)
-    store.journal((), Published(frozenset({"old"}), {one: 4}, 40))
+    store.journal((), Published(frozenset({"old"}), {(one, 7): 4}, 40))
     store.flush()
     store.save(_both(b"snapshot"))
-    store.journal(_FLOORS, Published(frozenset({"a", "b"}), {one: 5}, 50))
-    store.journal((), Published(frozenset({"c"}), {two: 6}, 60))
+    store.journal(_FLOORS, Published(frozenset({"a", "b"}), {(one, 7): 5}, 50))
+    store.journal((), Published(frozenset({"c"}), {(two, 7): 6, (one, 8): 1}, 60))
     store.flush()
-    published = Published(frozenset({"a", "b", "c"}), {one: 5, two: 6}, 60)
-    assert _store(log).load()[1:] == (_FLOORS, published)
+    letters = {(one, 7): 5, (one, 8): 1, (two, 7): 6}
+    published = Published(frozenset({"a", "b", "c"}), letters, 60)
+    stored = _store(log).load()
+    assert (stored.floors, stored.published) == (_FLOORS, published)
+
+
+def _lose_state(log: MemoryLog) -> None:
+    log._partitions.pop(("state", 0))
+
+
+def test_state_that_is_gone_is_an_error_and_no_fresh_start() -> None:
+    log = _crashed_log()
+    _store(log).save(_both(b"snapshot"))
+    _lose_state(log)
+    with pytest.raises(StateError, match="has no state of it") as caught:
+        _store(log).load()
+    assert "--reset-state" in str(caught.value.hint)
+    _store(log).reset()
+    assert _store(log).load() == _RESET
+    _store(log).save(_both(b"anew"))
+    _lose_state(log)
+    with pytest.raises(StateError, match="has no state of it"):
+        _store(log).load()
+
+
+def _crashed_log() -> MemoryLog:
+    """Return a log in which a process died once its first snapshots were whole."""
+
+    def die(step: str) -> None:
+        if step == "manifests done":
+            raise InterruptedError
+
+    log = MemoryLog()
+    with pytest.raises(InterruptedError):
+        _store(log).save(_both(b"first"), die)
+    log.crash(keep=True)
+    assert _contents(_store(log)) == _both(b"first")
+    assert _store(log).last_word() is None
+    return log
