@@ -378,6 +378,7 @@ class _Loop:
         end = self._clock.monotonic()
         self._metrics.published(alerts, self._clock.now())
         self._metrics.committed(end - start)
+        self._metrics.observed(self._pipeline.watermark)
         self._commit_due = end + self._settings.commit_interval
         if self._taken:
             self.kept = True
@@ -411,11 +412,10 @@ class _Loop:
         return encode({"settings": settings, **self._pipeline.snapshot(shard)})
 
     def _show(self) -> None:
-        ordering = self._pipeline.ordering
         self._metrics.observed(self._pipeline.watermark)
-        self._metrics.pending(sum(ordering.pending().values()))
+        self._metrics.pending(sum(self._pending().values()))
         self._metrics.lagging("input", self._source.lag())
-        self._metrics.displaced(ordering.counts())
+        self._metrics.displaced(self._pipeline.ordering.counts())
         self._metrics.blocked(len(self._source.blocked()))
         self._telling.standing(self._pipeline.monitor.monitors)
 

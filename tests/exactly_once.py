@@ -136,7 +136,7 @@ class Life:
     def metrics(self, timeout: float = 1.0) -> Mapping[str, float]:
         """Return the sum of each metric over its series; nothing where it does not answer."""
         sums: dict[str, float] = {}
-        for series, value in self._series(timeout):
+        for series, value in self.series(timeout):
             metric = series.partition("{")[0]
             sums[metric] = sums.get(metric, 0.0) + value
         return sums
@@ -144,10 +144,11 @@ class Life:
     def assigned(self, role: str) -> float:
         """Return how many partitions a worker has in a role, -inf while it does not say."""
         wanted = f'streamdrift_assigned_partitions{{role="{role}"}}'
-        found = list(self._series(timeout=5.0))
+        found = list(self.series(timeout=5.0))
         return sum(value for series, value in found if series == wanted) if found else -math.inf
 
-    def _series(self, timeout: float) -> Iterator[tuple[str, float]]:
+    def series(self, timeout: float) -> Iterator[tuple[str, float]]:
+        """Yield each series of each metric, and its value."""
         try:
             with urllib.request.urlopen(f"{self.address}/metrics", timeout=timeout) as answer:
                 lines = answer.read().decode().splitlines()

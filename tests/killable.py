@@ -28,8 +28,8 @@ STEPS = (
     "committed",
 )
 """All there are in a commit with a snapshot; the first is in the recovery."""
-OF_WORKERS = (*STEPS, "frames written", "steps written")
-"""Those of both roles of a worker."""
+OF_WORKERS = ("frames written", "steps written", *reversed(STEPS))
+"""Those of both roles of a worker, a commit's last ones first: a short run takes these."""
 
 
 def main() -> None:

@@ -53,10 +53,10 @@ _OF_WORKERS = SCENARIOS.keys() - {
 }
 _HEAD = (
     f"{'fault':20}{'times':>6}{'alerts':>7}{'missing':>8}{'doubled':>12}{'displaced':>10}"
-    f"{'other':>6}{'events':>8}{'counted':>8}{'commits':>8}{'stall':>7}{'resume':>14}"
+    f"{'other':>6}{'woken':>6}{'events':>8}{'counted':>8}{'commits':>8}{'stall':>7}{'resume':>14}"
 )
 _UNDER = (
-    f"{'':20}{'':6}{'':7}{'':8}{'id/sequence':>12}{'':10}{'':6}{'':8}{'':8}{'between':>8}{'s':>7}"
+    f"{'':20}{'':6}{'':7}{'':8}{'id/sequence':>12}{'':10}{'':6}{'':6}{'':8}{'':8}{'between':>8}{'s':>7}"
     f"{'median/worst s':>14}"
 )
 
@@ -70,7 +70,7 @@ def line(name: str, times: int, report: Report) -> str:
     resumed = "-" if math.isnan(report.worst) else f"{report.median:.1f}/{report.worst:.1f}"
     return (
         f"{name:20}{times:6}{verdict.expected:7}{verdict.missing:8}{doubled:>12}"
-        f"{verdict.out_of_place:10}{other:6}{report.events:8}{report.counted:8}{between:>8}"
+        f"{verdict.out_of_place:10}{other:6}{report.woken:6}{report.events:8}{report.counted:8}{between:>8}"
         f"{report.stall:7.1f}{resumed:>14}"
     )
 

@@ -20,7 +20,7 @@ def broker_restart(options: Options) -> Report:
             trial.fault()
             node.stop()
             node.start()
-            trial.fault_ended(life)
+            trial.fault_ended()
             trial.wait_for_commits(life, 3)
         return trial.end(life)
 
@@ -41,7 +41,7 @@ def broker_loss(options: Options) -> Report:
             node = cluster.nodes[turn % len(cluster.nodes)]
             trial.fault()
             node.stop(kill=True)
-            trial.fault_ended(life)
+            trial.fault_ended()
             trial.wait_for_commits(life, 3)
             time.sleep(10)
             node.start()
@@ -61,6 +61,6 @@ def all_gone(options: Options) -> Report:
         node.stop(kill=True)
         time.sleep(options.gone)
         node.start()
-        trial.fault_ended(life)
+        trial.fault_ended()
         trial.wait_for_commits(life, 3)
         return trial.end(life)

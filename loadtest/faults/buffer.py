@@ -81,6 +81,6 @@ def catch_up(options: Options) -> Report:
             proxy.cut()
             time.sleep(2 * options.cut)
             proxy.mend()
-            trial.fault_ended(life)
+            trial.fault_ended()
             trial.wait_for_commits(life, 30)
         return trial.end(life)

@@ -30,14 +30,14 @@ def coordinator_move(options: Options) -> Report:
                 trial.fault()
                 cluster.nodes[lost - 1].stop(kill=kill)
                 inside.wait_for_another(of, lost)
-                trial.fault_ended(life)
+                trial.fault_ended()
                 trial.wait_for_commits(life, 3)
                 cluster.nodes[lost - 1].start()
             for _ in range(_MOVES):
                 trial.wait_for_commits(life, 5)
                 trial.fault()
                 move_both(inside)
-                trial.fault_ended(life)
+                trial.fault_ended()
                 trial.wait_for_commits(life, 3)
         return trial.end(life)
 

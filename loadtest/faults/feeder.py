@@ -1,10 +1,13 @@
 """What feeds a deployment under faults."""
 
 import itertools
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from loadtest.faults.progress import Mark
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings
 from streamdrift.outbox import Outbox
@@ -35,8 +38,8 @@ class Feeder:
         self._fed = 0
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
-        self.moments: list[float] = []
-        """When something was written, on the clock that never jumps."""
+        self.fed: list[Mark] = []
+        """When events were acknowledged, on the clock that never jumps, and how new they are."""
 
     def start(self) -> None:
         self._thread.start()
@@ -52,7 +55,7 @@ class Feeder:
         assert not self._thread.is_alive(), "the feeder reaches no broker"
         rest = list(itertools.islice(self._events, -self._fed % CYCLE))
         produce(self._connection, self._topic, rest)
-        self.moments.append(time.monotonic())
+        self._acknowledged(rest)
 
     def _feed(self) -> None:
         rested, part = time.monotonic(), round(self._rate * _SEND_EVERY)
@@ -82,5 +85,11 @@ class Feeder:
                 time.sleep(0.5)
             else:
                 self._fed += len(chosen)
-                self.moments.append(time.monotonic())
+                self._acknowledged(chosen)
                 return outbox
+
+    def _acknowledged(self, chosen: Sequence[tuple[int, bytes]]) -> None:
+        for _, value in reversed(chosen):
+            with suppress(ValueError, TypeError):  # Some are rubbish.
+                self.fed.append(Mark(time.monotonic(), json.loads(value)["timestamp"]))
+                return

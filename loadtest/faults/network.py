@@ -42,7 +42,7 @@ def cut(options: Options) -> Report:
             proxy.cut()
             time.sleep(options.cut)
             proxy.mend()
-            trial.fault_ended(life)
+            trial.fault_ended()
             trial.wait_for_commits(life, 3)
         return trial.end(life)
 

@@ -34,13 +34,14 @@ def killed(options: Options) -> Report:
                 with trial.life(command=command) as life:
                     assert life.process.wait(_PATIENCE) == -signal.SIGKILL, life.said()
                     trial.fault()
+                    trial.fault_ended()
             else:
                 with trial.life() as life:
                     trial.wait_for_commits(life, 1)
                     time.sleep(chance.uniform(0.0, 2.0))
                     trial.fault()
                     life.process.kill()
-            trial.fault_ended()
+                    trial.fault_ended()
         with trial.life() as life:
             trial.wait_for_commits(life, 3)
             return trial.end(life)
@@ -60,7 +61,7 @@ def stopped(options: Options) -> Report:
             life.process.send_signal(signal.SIGSTOP)
             time.sleep(options.stopped)
             life.process.send_signal(signal.SIGCONT)
-            trial.fault_ended(life)
+            trial.fault_ended()
             trial.wait_for_commits(life, 3)
         return trial.end(life)
 

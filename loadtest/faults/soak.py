@@ -77,7 +77,7 @@ class _Soak:
             coming.remove(name)
             self._trial.fault()
             self._faults[name]()
-            self._trial.fault_ended(self._life)
+            self._trial.fault_ended()
             self._trial.wait_for_commits(self._life, 3)
             short = self._seconds < 300
             time.sleep(self._chance.uniform(*(_SHORT_REST if short else _REST)))

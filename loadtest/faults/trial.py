@@ -4,7 +4,6 @@ import itertools
 import math
 import statistics
 import time
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Self
 from loadtest.faults.counted import counted
 from loadtest.faults.feeder import Feeder
 from loadtest.faults.inside import Coordinates, Inside
+from loadtest.faults.progress import advances, resumed, stalls
 from loadtest.faults.verdict import Verdict, compare
 from loadtest.faults.watched import Growth, Watched
 from streamdrift.config import load_settings
@@ -48,17 +48,14 @@ class Report:
     """Events on the topic that can be decoded."""
     counted: int
     """Events in the last state: each counts once, however often it was read again."""
-    decoded: int
-    """Events decoded by all processes, as their metrics say: more than there are where some
-    were read again, less where a process died before it was asked."""
     commits: tuple[int, ...]
     """Commits between one fault and the next, as far as they were seen."""
     woken: int
     """Floors: what idle partitions brought later was kept behind what had been published."""
     stall: float
-    """The longest time without a commit of any process while events waited."""
+    """The longest time in which the watermark of the whole deployment stood while it was fed."""
     resumed: tuple[float, ...]
-    """From the end of each fault to the first commit after it, if events waited."""
+    """From the end of each fault until all that was fed by then was observed, in all shards."""
     growth: tuple[Growth, ...]
     """Of the lives that were long enough to tell."""
 
@@ -115,7 +112,7 @@ class Trial:
             self.settings += DISTRIBUTED
         self.faults: list[float] = []
         self._watched: list[Watched] = []
-        self._ended: list[tuple[float, Life | None]] = []
+        self._ended: list[float] = []
         stream = events(seed) if stream is None else stream
         self._feeder = Feeder(self.direct, self.topic, stream, rate, pause)
 
@@ -145,7 +142,7 @@ class Trial:
         command: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Iterator[Life]:
-        """Run one process of the deployment, watched for its commits, beside others or alone.
+        """Run one process of the deployment, watched, beside others or alone.
 
         `command` and `environment` are those of `Life`. It is killed at the end where it is
         still there.
@@ -184,12 +181,9 @@ class Trial:
         """Say that a fault begins."""
         self.faults.append(time.monotonic())
 
-    def fault_ended(self, life: Life | None = None) -> None:
-        """Say that the last fault is over: from now on the service, or `life`, may resume.
-
-        It has resumed when that commits, or any process, and every one that lives beside too.
-        """
-        self._ended.append((time.monotonic(), life))
+    def fault_ended(self) -> None:
+        """Say that the last fault is over: from now on the deployment may resume."""
+        self._ended.append(time.monotonic())
 
     def inside(self) -> Inside:
         """Return what the brokers say: of several workers, of the one that `life` has."""
@@ -217,40 +211,19 @@ class Trial:
             letters(self.direct, self.name),
         )
         commits, edges = self.commits(), [0.0, *self.faults]
+        fed, shards = self._feeder.fed, self._watched[0].life.shards or 1
+        marks = advances([each.looks for each in self._watched], shards)
         return Report(
             faults=len(self.faults),
             verdict=verdict,
             events=sum(ends(self.direct, self.topic).values()) - len(bad),
             counted=counted(self.direct, load_settings(None, self.settings)),
-            decoded=sum(each.decoded for each in self._watched),
             commits=tuple(
                 sum(first < at <= last for at in commits)
                 for first, last in itertools.pairwise(edges)
             ),
             woken=floors,
-            stall=max(self._stalls(commits), default=0.0),
-            resumed=tuple(self._resumed(life, end) for end, life in self._ended),
+            stall=max(stalls(marks, fed), default=0.0),
+            resumed=tuple(resumed(marks, fed, end) for end in self._ended),
             growth=tuple(found for each in self._watched if (found := each.growth()) is not None),
         )
-
-    def _stalls(self, commits: Sequence[float]) -> Iterator[float]:
-        for before, after in itertools.pairwise(commits):
-            yield max(0.0, after - self._since(commits, before))
-
-    def _resumed(self, life: Life | None, end: float) -> float:
-        """Return the seconds from `end` on until all who must have committed."""
-        return max(
-            _after(commits, end) - self._since(commits, end)
-            for commits in map(self.commits, (life, *self._beside))
-        )
-
-    def _since(self, commits: Sequence[float], start: float) -> float:
-        """Return when there was something to commit, from `start` on."""
-        last = bisect_right(commits, start) - 1
-        return max(start, _after(self._feeder.moments, commits[last] if last >= 0 else 0.0))
-
-
-def _after(moments: Sequence[float], start: float) -> float:
-    """Return the first of sorted moments that is later, infinity where none is."""
-    place = bisect_right(moments, start)
-    return moments[place] if place < len(moments) else math.inf

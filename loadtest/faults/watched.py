@@ -7,8 +7,10 @@ from statistics import median
 
 import psutil
 
+from loadtest.faults.progress import Look
 from tests.exactly_once import Life
 
+_SHARDS = 'streamdrift_assigned_partitions{role="detect"}'
 _LOOK_EVERY = 0.1
 _SAMPLE_EVERY = 1.0
 _WARM = 60.0
@@ -58,13 +60,13 @@ class _Sample:
 
 
 class Watched:
-    """Asks a process for its commits ten times a second, and for what it holds once."""
+    """Asks a process ten times a second how far it is, and for what it holds once."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
         self.commits: list[float] = []
         """When commits were seen, on the clock that never jumps."""
-        self.decoded = 0
+        self.looks: list[Look] = []
         self._samples: list[_Sample] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -73,6 +75,7 @@ class Watched:
     def end(self) -> None:
         self._over.set()
         self._thread.join()
+        self.looks.append(Look(time.monotonic(), 0.0, 0.0))
 
     def growth(self, warm: float = _WARM, long: float = _LONG) -> Growth | None:
         """Return what it held at first and at last, None of a life too short to tell."""
@@ -93,11 +96,14 @@ class Watched:
     def _watch(self) -> None:
         process, sampled, commits = psutil.Process(self.life.process.pid), 0.0, 0.0
         while not self._over.wait(_LOOK_EVERY):
-            seen = self.life.metrics(timeout=0.5)
+            seen = dict(self.life.series(timeout=0.5))
             now = time.monotonic()
             before, commits = commits, seen.get("streamdrift_commit_seconds_count", commits)
             self.commits += [now] * round(commits - before)
-            self.decoded = int(seen.get("streamdrift_events_total", self.decoded))
+            watermark = seen.get("streamdrift_watermark_timestamp_seconds", 0.0)
+            # One process alone has all there is. Before anything is observed, the time is none.
+            shards = seen.get(_SHARDS, 0.0) if self.life.shards else 1.0
+            self.looks.append(Look(now, shards if watermark > 0 else 0.0, watermark))
             if now >= sampled + _SAMPLE_EVERY and seen:
                 sampled = now
                 self._sample(process)

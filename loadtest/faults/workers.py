@@ -17,8 +17,8 @@ _PATIENCE = 60.0
 def come_and_go(options: Options) -> Report:
     """Go from one worker to four and to two under load; at each number, some are killed.
 
-    A fault is a kill of one, which is started again under its name, and has ended then; it
-    has resumed when that one commits. Workers that go are stopped in order.
+    A fault is a kill of one, which is started again under its name. Workers that go are stopped
+    in order.
     """
     node, chance = RealKafka(options.folder), random.Random(options.seed)
     with (
@@ -47,9 +47,9 @@ def come_and_go(options: Options) -> Report:
 def _kill(trial: Trial, lives: ExitStack, team: dict[str, Life], name: str) -> None:
     trial.fault()
     team[name].process.kill()
+    trial.fault_ended()
     team[name].process.wait()
     team[name] = lives.enter_context(trial.life(name))
-    trial.fault_ended(team[name])
     trial.wait_for_commits(team[name], 1)
 
 
@@ -72,13 +72,14 @@ def killed(options: Options) -> Report:
                 with trial.life("killed", command=command) as life:
                     assert life.process.wait(_PATIENCE) == -signal.SIGKILL, life.said()
                     trial.fault()
+                    trial.fault_ended()
             else:
                 with trial.life("killed") as life:
                     trial.wait_for_commits(life, 1)
                     time.sleep(chance.uniform(0.0, 2.0))
                     trial.fault()
                     life.process.kill()
-            trial.fault_ended()
+                    trial.fault_ended()
         with trial.life("killed") as life:
             trial.wait_for_commits(life, 3)
             return trial.end(steady, life)

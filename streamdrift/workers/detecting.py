@@ -206,6 +206,7 @@ class Detecting:
             owned = self._restore(partition)
             if owned is not None:
                 self._owned[partition.number] = owned
+                self._show_reached()
                 self._member.start({partition: owned.next})
 
     def _settled(self, shard: int) -> bool:
@@ -336,6 +337,7 @@ class Detecting:
         for partition in partitions:
             if self._owned.pop(partition.number, None) is not None:
                 _log.info("shard given away", shard=partition.number)
+                self._show_reached()
             self._rota.drop(partition.number)
 
     def finish(self) -> None:
@@ -374,6 +376,7 @@ class Detecting:
         end = time.monotonic()
         self._metrics.published(alerts, time.time_ns() // 1_000)
         self._metrics.committed(end - start)
+        self._show_reached()
         taken = sum(map(len, work.snapshots.values()))
         if taken:
             self._metrics.stored(self._rota.size)
@@ -401,13 +404,14 @@ class Detecting:
     def _show(self) -> None:
         shards = [each.shard for each in self._owned.values()]
         self._metrics.lagging("exchange", self._member.reader.lag())
-        self._metrics.assigned("detect", len(shards))
         self._metrics.pending(sum(shard.held for shard in shards))
         self._metrics.displaced({"unpromised": sum(shard.lifted for shard in shards)})
-        if shards:
-            watermark = min(shard.watermark for shard in shards)
-            self._metrics.observed(watermark)
         self._telling.standing([shard.monitor for shard in shards])
+
+    def _show_reached(self) -> None:
+        self._metrics.assigned("detect", len(self._owned))
+        if self._owned:
+            self._metrics.observed(min(each.shard.watermark for each in self._owned.values()))
 
 
 def _all_read(*_: object) -> bool:

@@ -236,6 +236,7 @@ class Worker:
                 terms_of(settings),
                 self._all_committed,
             )
+            stack.callback(self._metrics.assigned, "ingest", 0)
             loop = Ingesting(
                 IngestSettings(
                     settings.commit_interval / SECOND,
@@ -282,6 +283,7 @@ class Worker:
             )
             member.subscribe([post.exchange])
             trimmer = stack.enter_context(closing(Trimmer(settings.kafka)))
+            stack.callback(self._metrics.assigned, "detect", 0)
             loop = Detecting(
                 DetectSettings(
                     settings.shards,

@@ -10,6 +10,7 @@ from tests.broker.conftest import unavailable
 from tests.real_kafka import UnavailableError, fetch_jars
 
 _MINUTES = 1.5
+"""Of each: some three in all."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +22,11 @@ def _own_broker() -> None:
         unavailable(f"{error} (the tests on Apache Kafka need it)")
 
 
-def test_after_faults_of_every_kind_alerts_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
-    report = soak(Options(tmp_path, minutes=_MINUTES), nodes=1)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_faults_of_every_kind_alerts_are_those_of_an_undisturbed_run(
+    workers: int, tmp_path: Path
+) -> None:
+    report = soak(Options(tmp_path, minutes=_MINUTES, workers=workers), nodes=1)
     assert report.faults >= 4
     assert report.verdict.expected >= 2, "no alert in it: nothing was compared"
     assert report.flawless, str(report)

@@ -212,6 +212,26 @@ def test_a_snapshot_of_another_version_is_said() -> None:
     assert "streamdrift state reset" in str(caught.value.hint)
 
 
+def test_how_far_the_shards_are_is_shown_as_they_come_and_go_and_with_a_commit() -> None:
+    log = _Log(transactional=True)
+    loop: Any = _detecting(log, _Post(log), _Member({}))
+
+    def shown() -> tuple[float | None, float | None]:
+        value = loop._metrics.registry.get_sample_value
+        return (
+            value("streamdrift_assigned_partitions", {"role": "detect"}),
+            value("streamdrift_watermark_timestamp_seconds"),
+        )
+
+    loop._take_up()
+    assert shown() == (1, 5e-6)
+    loop._owned[1].shard.watermark = 7_000_000
+    loop.commit(dict)
+    assert shown() == (1, 7)
+    loop._give_away([_GIVEN])
+    assert shown() == (0, 7)
+
+
 def _detecting(log: MemoryLog, post: Any, member: Any) -> Detecting:
     return Detecting(
         DetectSettings(_SHARDS, 1.0, 5e6, {}),
