@@ -9,11 +9,10 @@ import structlog
 from streamdrift.commit import PART_BYTES, Outgoing
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import decode as decode_frame
-from streamdrift.exchange.frames import encode as encode_frame
 from streamdrift.exchange.shard import Shard
 from streamdrift.kafka import connection_errors
 from streamdrift.metrics import Metrics
-from streamdrift.records import Alert, Messages, Partition
+from streamdrift.records import Messages, Partition
 from streamdrift.recovery import check_fingerprint
 from streamdrift.rota import Rota
 from streamdrift.sinks import Sink
@@ -23,6 +22,7 @@ from streamdrift.state import TopicStore, decode, encode
 from streamdrift.telling import Telling, tell
 from streamdrift.transaction import Reached, commit_transaction
 from streamdrift.trees import tree
+from streamdrift.workers.owned import DetectWork, Owned
 from streamdrift.workers.post import Post
 
 _POLL_SECONDS = 0.2
@@ -44,85 +44,6 @@ class DetectSettings:
     commit_interval: float
     bytes_per_second: float
     fingerprint: Mapping[str, str]
-
-
-@dataclass(slots=True)
-class _Owned:
-    """A shard that is this worker's, and what came out of it since the last commit."""
-
-    shard: Shard
-    store: TopicStore
-    outgoing: Outgoing
-    next: int
-    """The offset in the exchange behind the last frame taken."""
-    saved: int
-    """The position that its last snapshot has."""
-    stored: bool
-    """Whether it has a snapshot."""
-    changed: bool = False
-
-
-class _Work:
-    """What the detect role has made since its last commit."""
-
-    def __init__(
-        self,
-        owned: Mapping[int, _Owned],
-        post: Post,
-        sinks: Sequence[Sink],
-        take: Callable[[], Mapping[int, bytes]],
-    ) -> None:
-        self._owned = owned
-        self._post = post
-        self._sinks = sinks
-        self._take = take
-        self.snapshots: Mapping[int, bytes] = {}
-        self.positions = {number: each.shard.position for number, each in owned.items()}
-
-    @property
-    def alerts(self) -> list[Alert]:
-        return [alert for each in self._owned.values() for alert in each.outgoing.alerts]
-
-    def write(self, reached: Reached) -> None:
-        for sink in self._sinks:
-            sink.write(self.alerts)
-            reached("alerts written")
-        for each in self._owned.values():
-            for head, heard in each.shard.tell().items():
-                self._post.send(head, encode_frame(heard))
-        reached("steps written")
-
-    def remember(self, reached: Reached) -> None:
-        for each in self._owned.values():
-            if each.outgoing:
-                each.store.journal((), each.outgoing.marks(each.next))
-        reached("journaled")
-        self.snapshots = self._take()
-        for number, snapshot in self.snapshots.items():
-            owned = self._owned[number]
-            replaying = owned.outgoing.replaying(owned.next, _all_read)
-            owned.store.save({number: snapshot}, reached, replaying=replaying)
-
-    def flush(self) -> None:
-        self._post.outbox.flush()
-        for sink in self._sinks:
-            sink.flush()
-
-    def read_to(self) -> tuple[Mapping[Partition, int], Mapping[Partition, str]]:
-        # A shard without a snapshot has no offset: where it has one, it must have the other.
-        exchange = self._post.exchange
-        stored = {
-            Partition(exchange, number): each.next
-            for number, each in self._owned.items()
-            if each.stored or number in self.snapshots
-        }
-        return stored, {}
-
-    def done(self) -> None:
-        for number, each in self._owned.items():
-            each.outgoing.clear()
-            if number in self.snapshots:
-                each.saved, each.stored = self.positions[number], True
 
 
 class Detecting:
@@ -150,7 +71,7 @@ class Detecting:
         self._metrics = metrics
         self._telling = Telling(metrics, "exchange")
         self._reached = reached
-        self._owned: dict[int, _Owned] = {}
+        self._owned: dict[int, Owned] = {}
         self.has_taken_all = False
         """Whether all shards are this worker's, and nothing is left for them to take."""
         self._rota = Rota()
@@ -226,7 +147,7 @@ class Detecting:
             del self._wanted[shard]
         return settled
 
-    def _restore(self, partition: Partition) -> _Owned | None:
+    def _restore(self, partition: Partition) -> Owned | None:
         """Return a shard as it was committed; None where brokers do not tell yet."""
         number = partition.number
         store, shard = self._make_store(number), self._make_shard(number)
@@ -244,7 +165,7 @@ class Detecting:
         self._rota.add(number, saved)
         size = 0 if saved is None else len(saved.snapshot)
         _log.info("shard taken", shard=number, position=begin, bytes=size)
-        return _Owned(shard, store, Outgoing(stored.published), begin, begin, saved is not None)
+        return Owned(shard, store, Outgoing(stored.published), begin, begin, saved is not None)
 
     def _begin(self, partition: Partition, position: int | None) -> int | None:
         """Return where reading the exchange begins; raise StateError where something is lost."""
@@ -310,7 +231,7 @@ class Detecting:
             self._observe(owned)
         self._metrics.spent("observe", time.monotonic() - start)
 
-    def _observe(self, owned: _Owned) -> None:
+    def _observe(self, owned: Owned) -> None:
         observation = owned.shard.observe()
         for notice in observation.notices:
             tell(notice)
@@ -368,7 +289,7 @@ class Detecting:
         self._commit_due = start + self._settings.commit_interval
         if not any(each.changed for each in self._owned.values()) and take is _take_none:
             return False
-        work = _Work(self._owned, self._post, self._sinks, take)
+        work = DetectWork(self._owned, self._post, self._sinks, take)
         alerts = work.alerts
         commit_transaction(work, self._post.outbox, self._member.metadata, self._reached)
         for each in self._owned.values():
@@ -412,11 +333,6 @@ class Detecting:
         self._metrics.assigned("detect", len(self._owned))
         if self._owned:
             self._metrics.observed(min(each.shard.watermark for each in self._owned.values()))
-
-
-def _all_read(*_: object) -> bool:
-    """Tell that messages are read: ingest writes their dead letters."""
-    return True
 
 
 def _take_none() -> Mapping[int, bytes]:

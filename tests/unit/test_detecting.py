@@ -16,8 +16,8 @@ from streamdrift.records import Partition
 from streamdrift.sources.member import Committed
 from streamdrift.state import Published, TopicStore, encode
 from streamdrift.state.log import MemoryLog
-from streamdrift.workers import detecting
 from streamdrift.workers.detecting import BEGINS, Detecting, DetectSettings
+from streamdrift.workers.owned import Owned
 from tests.alerts import make_alert
 
 _SHARDS = 4
@@ -110,7 +110,7 @@ def test_what_is_published_has_a_snapshot_that_it_came_after(leaving: int) -> No
     for number in (1, 2):
         store = _store(log, number)
         store.load()
-        owned = detecting._Owned(shard, store, Outgoing(Published()), 0, 0, False)
+        owned = Owned(shard, store, Outgoing(Published()), 0, 0, False)
         owned.changed = True
         loop._owned[number] = owned
         loop._rota.add(number, None)
@@ -133,7 +133,7 @@ def test_marks_are_kept_until_the_frames_behind_the_alerts_are_taken() -> None:
         store = _store(log, 1)
         published = store.load().published
         shard: Any = _Shard()
-        owned = detecting._Owned(shard, store, Outgoing(published), taken, 0, True)
+        owned = Owned(shard, store, Outgoing(published), taken, 0, True)
         owned.changed = True
         loop._owned[1] = owned
         loop._rota.add(1, None)
