@@ -1,4 +1,17 @@
-"""From what is stored to a pipeline that goes on there."""
+"""From what is stored to a pipeline that goes on there: the other half of the commit.
+
+1. Whoever begins takes the transactional id over (`outbox`): that ends the transaction of its
+   predecessor, one way or the other, and fences it. Its claim is in the journal from then on
+   (`deployment`, `workers.post`).
+2. It waits until no transaction hides anything any more of the state and the journal
+   (`TopicStore.load`), and reads both: of each shard the last whole snapshot, and what was
+   journaled since the oldest of them.
+3. It restores the snapshots, if the settings fit them (`recover` here; for one shard of a worker
+   `Detecting`): the order of events goes on where the oldest stands, by the floors that were
+   journaled.
+4. It reads the input again from there: the same input, in the same order, makes the same alerts.
+   Those whose ids are in the journal are published already, and left out (`commit.Outgoing`).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
