@@ -39,7 +39,10 @@ class Feeder:
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
         self.fed: list[Mark] = []
-        """When events were acknowledged, on the clock that never jumps, and how new they are."""
+        """When events were acknowledged, on the clock that never jumps, and how new they are.
+
+        Without the rest of the last cycle: its last events wait for a rest to be noticed.
+        """
 
     def start(self) -> None:
         self._thread.start()
@@ -55,7 +58,6 @@ class Feeder:
         assert not self._thread.is_alive(), "the feeder reaches no broker"
         rest = list(itertools.islice(self._events, -self._fed % CYCLE))
         produce(self._connection, self._topic, rest)
-        self._acknowledged(rest)
 
     def _feed(self) -> None:
         rested, part = time.monotonic(), round(self._rate * _SEND_EVERY)

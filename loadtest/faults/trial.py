@@ -224,6 +224,7 @@ class Trial:
             ),
             woken=floors,
             stall=max(stalls(marks, fed), default=0.0),
-            resumed=tuple(resumed(marks, fed, end) for end in self._ended),
+            # None of one since which nothing was fed.
+            resumed=tuple(resumed(marks, fed, end) for end in self._ended if end < fed[-1].at),
             growth=tuple(found for each in self._watched if (found := each.growth()) is not None),
         )
