@@ -1,7 +1,6 @@
 """The service: drives the pipeline from a source, commits, and recovers."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from streamdrift.recovery import recover
 from streamdrift.rota import Rota
 from streamdrift.sessions import Sessions
 from streamdrift.sinks import Sink
-from streamdrift.sources import Source
+from streamdrift.sources import Source, by_topic
 from streamdrift.state import Published, TopicStore, encode
 from streamdrift.telling import Telling, tell
 from streamdrift.transaction import Transaction, commit_transaction
@@ -165,7 +164,7 @@ class Service:
             self._step,
         )
         try:
-            _log.info("reading", **_by_topic(source.partitions()))
+            _log.info("reading", partitions=by_topic(source.partitions()))
             self._sessions.serve(loop.turn, loop.finish)
         finally:
             self._kept = self._kept or loop.kept
@@ -418,7 +417,3 @@ class _Loop:
         self._metrics.displaced(self._pipeline.ordering.counts())
         self._metrics.blocked(len(self._source.blocked()))
         self._telling.standing(self._pipeline.monitor.monitors)
-
-
-def _by_topic(partitions: Sequence[Partition]) -> dict[str, Mapping[str, int]]:
-    return {"partitions": dict(Counter(partition.topic for partition in partitions))}
