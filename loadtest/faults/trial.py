@@ -112,6 +112,7 @@ class Trial:
             self.settings += DISTRIBUTED
         self.faults: list[float] = []
         self._watched: list[Watched] = []
+        self._named: dict[str | None, Watched] = {}
         self._ended: list[float] = []
         stream = events(seed) if stream is None else stream
         self._feeder = Feeder(self.direct, self.topic, stream, rate, pause)
@@ -153,6 +154,10 @@ class Trial:
         life = Life([*self.settings, *own], command, environment)
         watched = Watched(life)
         self._watched.append(watched)
+        # What another replaces is no part of the deployment, though it may not know it yet.
+        if instance in self._named:
+            self._named[instance].end()
+        self._named[instance] = watched
         try:
             yield life
         finally:
