@@ -468,7 +468,7 @@ def test_session_that_fails_before_the_first_commit_leaves_nothing_to_be_missed(
     service = world.service(turns=20)
 
     def fail(step: str) -> None:
-        if world.sessions == 1 and step == "chunks durable":
+        if world.sessions == 1 and step == "chunks done":
             raise ConnectionsError("the broker went away")
 
     service._step = fail
