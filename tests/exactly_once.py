@@ -4,6 +4,7 @@ import http.client
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,6 +148,12 @@ class Life:
         found = list(self.series(timeout=5.0))
         return sum(value for series, value in found if series == wanted) if found else -math.inf
 
+    def shards_read(self) -> int:
+        """Return how many shards a worker has of which it knows how far behind it is."""
+        found = re.compile(r'streamdrift_lag_messages{partition="(\d+)",topic="[^"]*\.exchange"}')
+        places = (found.fullmatch(series) for series, _ in self.series(timeout=5.0))
+        return sum(int(place[1]) < self.shards for place in places if place)
+
     def series(self, timeout: float) -> Iterator[tuple[str, float]]:
         """Yield each series of each metric, and its value."""
         try:
@@ -265,9 +272,15 @@ def _waiting(life: Life) -> float:
 
 
 def _all_owned(lives: Sequence[Life]) -> bool:
-    """Tell whether the shards are all somebody's; one process alone has them always."""
+    """Tell whether the shards are all somebody's; one process alone has them always.
+
+    Who has just taken one does not know yet what waits for it.
+    """
     shards = lives[0].shards
-    return not shards or sum(life.assigned("detect") for life in lives) == shards
+    return not shards or (
+        sum(life.assigned("detect") for life in lives) == shards
+        and sum(life.shards_read() for life in lives) == shards
+    )
 
 
 def read_to(connection: KafkaSettings, name: str, topic: str) -> Mapping[int, int]:
