@@ -126,6 +126,8 @@ def run_import(settings: Settings, file: Path, *, force: bool) -> None:
             "the number of shards afterwards",
         )
     make_pipeline(settings).restore(states)  # Who cannot start with it shall not have it.
+    if not force:
+        _check_free(settings)
     set_up_logs("warning")
     Deployment(settings).change_state(lambda store: put(archive, store, force=force))
     typer.echo(f"{settings.name} goes on from snapshot {archive.sequence} of {archive.deployment}")
@@ -228,6 +230,13 @@ def open_log(settings: Settings) -> Iterator[Log]:
             raise ConnectionsError(report.problem, report.command)
     with closing(KafkaLog(settings.kafka)) as log:
         yield log
+
+
+def _check_free(settings: Settings) -> None:
+    """Raise StateError where there is state, before whoever runs the deployment is disturbed."""
+    if all(report.exists for report in inspect_topics(settings.kafka, state_needs(settings))):
+        with open_log(settings) as log:
+            open_store(log, settings).check_free()
 
 
 def _take(log: Log, settings: Settings) -> Archive:

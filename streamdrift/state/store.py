@@ -263,6 +263,14 @@ class TopicStore:
     def _append(self, key: str, value: bytes | None) -> None:
         self._log.append(self._topic, key, value, partition=self._partition)
 
+    def check_free(self) -> None:
+        """Raise StateError where anything is stored, whole or not."""
+        if self._records() or self.since(0) != Journaled():
+            raise StateError(
+                f"the deployment {self.deployment!r} has state already",
+                "export it if it is still needed, then import with --force",
+            )
+
     def replace(
         self, snapshots: Mapping[int, Saved], since: Journaled | None, *, force: bool
     ) -> None:
@@ -273,12 +281,9 @@ class TopicStore:
         transaction, whoever dies amid this leaves either state to be loaded. Raises StateError
         where anything is stored, whole or not, unless `force`.
         """
+        if not force:
+            self.check_free()
         old = self._records()
-        if not force and (old or self.since(0) != Journaled()):
-            raise StateError(
-                f"the deployment {self.deployment!r} has state already",
-                "export it if it is still needed, then import with --force",
-            )
         try:
             self._find(old)
         except StateError:

@@ -108,8 +108,6 @@ def test_a_running_process_is_fenced_and_state_stays_unless_forced(
     settings, file = _settings(connection, name, topic), tmp_path / "state.sds"
     serve(settings, _HALF, 1)
     run_export(settings, file)
-    with pytest.raises(StateError, match="has state already"):
-        run_import(settings, file, force=False)
     changes: list[Callable[[], None]] = [
         lambda: run_import(settings, file, force=True),
         lambda: run_reset(settings, yes=True),
@@ -121,6 +119,11 @@ def test_a_running_process_is_fenced_and_state_stays_unless_forced(
             while not log.exists() or b'"reading"' not in log.read_bytes():
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.2)
+            # What is refused disturbs nobody.
+            with pytest.raises(StateError, match="has state already"):
+                run_import(settings, file, force=False)
+            time.sleep(1.5)
+            assert b"connection lost" not in log.read_bytes()
             change()
             assert process.wait(timeout=30) == FencedError.exit_code
         assert "has taken over the deployment" in log.read_text()

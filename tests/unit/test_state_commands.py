@@ -81,6 +81,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     monkeypatch.setattr(state, "open_log", open_log)
     monkeypatch.setattr(state, "Deployment", Deployment)
     monkeypatch.setattr(state, "has_committed", lambda *_: False)
+    monkeypatch.setattr(state, "inspect_topics", lambda *_: [])  # None is missing.
     return log
 
 
