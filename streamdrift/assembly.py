@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.durations import SECOND
+from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Pipeline
@@ -98,6 +99,25 @@ def state_needs(settings: Settings) -> tuple[TopicNeed, TopicNeed]:
         TopicNeed(settings.state.topic, "state", rights, partitions, configs=compacted),
         TopicNeed(settings.state.journal, "journal", rights, partitions=1, configs=kept),
     )
+
+
+def check_mode(log: Log, settings: Settings) -> None:
+    """Raise StateError where the state is not of the mode that the settings say."""
+    topic, standalone = settings.state.topic, settings.mode == "standalone"
+    count = log.partitions(topic)
+    if standalone and count > 1:
+        raise StateError(
+            f"the topic {topic} has {count} partitions, as several workers write them",
+            f"with mode: distributed and shards: {count}, what they hold can be read",
+        )
+    if not standalone and count < settings.shards:
+        raise StateError(
+            f"the topic {topic} has {count} partitions, and {settings.shards} shards would be "
+            "in as many",
+            "what one process wrote can be read with mode: standalone"
+            if count == 1
+            else "set shards to what the workers run with",
+        )
 
 
 def open_store(log: Log, settings: Settings) -> TopicStore:

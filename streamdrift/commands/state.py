@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from streamdrift.assembly import (
+    check_mode,
     fingerprint,
     make_pipeline,
     open_store,
@@ -137,7 +138,7 @@ def run_reset(settings: Settings, *, yes: bool) -> None:
     """Forget the state of the deployment, and fence whoever runs it."""
     if settings.mode == "standalone":
         with open_log(settings) as log:
-            _check_mode(log, settings)
+            check_mode(log, settings)
             if not _has_anything(log, settings):
                 raise _nothing(settings)
     question = f"forget the state of {settings.name}, with all references ({after_reset(settings)})"
@@ -240,30 +241,11 @@ def _check_free(settings: Settings) -> None:
 
 
 def _take(log: Log, settings: Settings) -> Archive:
-    _check_mode(log, settings)
+    check_mode(log, settings)
     archive = take(open_stores(log, settings))
     if archive is None:
         raise _nothing(settings)
     return archive
-
-
-def _check_mode(log: Log, settings: Settings) -> None:
-    """Raise StateError where the state is not of the mode that the settings say."""
-    topic, standalone = settings.state.topic, settings.mode == "standalone"
-    count = log.partitions(topic)
-    if standalone and count > 1:
-        raise StateError(
-            f"the topic {topic} has {count} partitions, as several workers write them",
-            f"with mode: distributed and shards: {count}, what they hold can be read",
-        )
-    if not standalone and count < settings.shards:
-        raise StateError(
-            f"the topic {topic} has {count} partitions, and {settings.shards} shards would be "
-            "in as many",
-            "what one process wrote can be read with mode: standalone"
-            if count == 1
-            else "set shards to what the workers run with",
-        )
 
 
 def _nothing(settings: Settings) -> StateError:

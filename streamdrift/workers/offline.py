@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError, KafkaError
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import exchange_needs, fingerprint, open_shard, state_needs
+from streamdrift.assembly import check_mode, exchange_needs, fingerprint, open_shard, state_needs
 from streamdrift.columns import cut
 from streamdrift.config import Settings
 from streamdrift.errors import StateError
@@ -30,6 +30,7 @@ from streamdrift.sources.member import Committed
 from streamdrift.state import decode as decode_state
 from streamdrift.state import encode as encode_state
 from streamdrift.state.journal import Journaled
+from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.snapshots import Saved
 from streamdrift.trees import integer, tree, trees
 from streamdrift.workers.detecting import BEGINS
@@ -52,8 +53,11 @@ def reset_workers(settings: Settings) -> None:
     """Forget how far the input is read, what is in the exchange, and the state of all shards.
 
     In this order: whoever is stopped amid it does it again. Raises StateError where a worker
-    runs.
+    runs, or where the state is one process's.
     """
+    with closing(KafkaLog(settings.kafka)) as log:
+        if log.partitions(settings.state.topic) == 1:
+            check_mode(log, settings)
     with closing(make_admin(settings.kafka)) as admin:
         wait_until_stopped(settings, admin)
         with connection_errors(settings.kafka, "forget how far the input is read"):

@@ -131,6 +131,21 @@ def test_a_running_process_is_fenced_and_state_stays_unless_forced(
         run_ls(settings, as_json=False)
 
 
+def test_the_state_of_one_process_is_not_reset_as_that_of_workers(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    """That would not stop a process that runs it."""
+    topic = make_topic(connection, f"{name}-predictions", 2)
+    _produce(connection, topic, 0, _HALF)
+    settings = _settings(connection, name, topic)
+    serve(settings, _HALF, 1)
+    workers = settings.model_copy(update={"mode": "distributed"})
+    with pytest.raises(StateError, match="has 1 partitions, and 16 shards would be") as caught:
+        run_reset(workers, yes=True)
+    assert "mode: standalone" in str(caught.value.hint)
+    run_show(settings, None, as_json=False)
+
+
 def test_a_deployment_goes_on_in_another_number_of_shards(
     connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
