@@ -260,8 +260,8 @@ def back_off_where_cut_short(manager: Any) -> None:
     """Let a client wait before it calls a broker again also where the call was cut short.
 
     It takes an open socket for a broker that answers. Where something in between takes calls for
-    a broker that is gone, such as a proxy, it would call again at once, some hundred times a
-    second, and leave a dead connection each time.
+    a broker that is gone, such as a proxy, it would call again at once: a worker's clients were
+    seen to leave 25 to 60 dead connections a second.
     """
     reset: Callable[[object], None] = manager.reset_backoff
 

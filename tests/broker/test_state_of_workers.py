@@ -41,6 +41,26 @@ def _state(settings: list[str], *command: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def _one_cycle(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> tuple[str, list[str]]:
+    """Return a topic with one cycle of events, and the settings of workers that read it."""
+    topic = f"{name}-predictions"
+    make_topic(connection, topic, PARTITIONS)
+    produce(connection, topic, itertools.islice(events(), CYCLE))
+    base = settings_of(connection.bootstrap_servers, name, topic)
+    return topic, [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+
+
+def _check_begins_anew(
+    connection: KafkaSettings, name: str, topic: str, options: list[str]
+) -> None:
+    """Let a worker read all there is, and see that it knew neither of the two models."""
+    with started([*options, "instance=a"]) as life:
+        finish(life, connection, name, topic, _PATIENCE)
+        assert life.said().count("model version appeared") == 2
+
+
 def test_shards_are_dealt_out_anew_and_nothing_else_changes(
     kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
@@ -76,11 +96,7 @@ def test_shards_are_dealt_out_anew_and_nothing_else_changes(
 def test_while_a_worker_runs_nothing_is_changed_and_a_reset_begins_anew(
     kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
-    topic = f"{name}-predictions"
-    make_topic(kafka_connection, topic, PARTITIONS)
-    produce(kafka_connection, topic, itertools.islice(events(), CYCLE))
-    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
-    options = [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+    topic, options = _one_cycle(kafka_connection, name, make_topic)
     with started([*options, "instance=a"]) as life:
         life.wait_for("shard taken", _PATIENCE, times=2)
         said = _state(options, "reset", "--yes", code=StateError.exit_code)
@@ -88,19 +104,13 @@ def test_while_a_worker_runs_nothing_is_changed_and_a_reset_begins_anew(
         finish(life, kafka_connection, name, topic, _PATIENCE)
     _state(options, "reset", "--yes")
     assert "no state" in _state(options, "ls", code=StateError.exit_code)
-    with started([*options, "instance=a"]) as life:
-        finish(life, kafka_connection, name, topic, _PATIENCE)
-        assert life.said().count("model version appeared") == 2
+    _check_begins_anew(kafka_connection, name, topic, options)
 
 
 def test_workers_whose_exchange_is_deleted_end_and_a_reset_begins_anew(
     kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
-    topic = f"{name}-predictions"
-    make_topic(kafka_connection, topic, PARTITIONS)
-    produce(kafka_connection, topic, itertools.islice(events(), CYCLE))
-    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
-    options = [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+    topic, options = _one_cycle(kafka_connection, name, make_topic)
     with started([*options, "instance=a"]) as life:
         life.wait_for("shard taken", _PATIENCE, times=2)
         with closing(make_admin(kafka_connection)) as admin:
@@ -108,20 +118,14 @@ def test_workers_whose_exchange_is_deleted_end_and_a_reset_begins_anew(
         assert life.process.wait(_PATIENCE) == StateError.exit_code, life.said()
         assert f"the topic {name}.exchange (" in life.said()
     _state(options, "reset", "--yes")
-    with started([*options, "instance=a"]) as life:
-        finish(life, kafka_connection, name, topic, _PATIENCE)
-        assert life.said().count("model version appeared") == 2
+    _check_begins_anew(kafka_connection, name, topic, options)
 
 
 def test_workers_whose_positions_are_gone_read_nothing_again_and_a_reset_begins_anew(
     kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
     """Brokers forget them some days after the last worker was stopped."""
-    topic = f"{name}-predictions"
-    make_topic(kafka_connection, topic, PARTITIONS)
-    produce(kafka_connection, topic, itertools.islice(events(), CYCLE))
-    base = settings_of(kafka_connection.bootstrap_servers, name, topic)
-    options = [*base, "mode=distributed", "shards=2", "worker.session=6s"]
+    topic, options = _one_cycle(kafka_connection, name, make_topic)
     with started([*options, "instance=a"]) as life:
         finish(life, kafka_connection, name, topic, _PATIENCE)
     with closing(make_admin(kafka_connection)) as admin:
@@ -134,6 +138,4 @@ def test_workers_whose_positions_are_gone_read_nothing_again_and_a_reset_begins_
         assert life.process.wait(_PATIENCE) == StateError.exit_code, life.said()
         assert f"how far {topic} was read is gone" in life.said()
     _state(options, "reset", "--yes")
-    with started([*options, "instance=a"]) as life:
-        finish(life, kafka_connection, name, topic, _PATIENCE)
-        assert life.said().count("model version appeared") == 2
+    _check_begins_anew(kafka_connection, name, topic, options)
