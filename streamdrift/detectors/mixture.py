@@ -155,11 +155,20 @@ def step(sums: Factors, table: Factors, weights: Factors, u: float) -> float:
 
 @kernel
 def total(sums: Factors) -> float:
-    """Return the sum of float32[32], added up in a fixed order."""
+    """Return the sum of float32[n], n a multiple of 4, added up in a fixed order."""
     a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    for j in range(0, 32, 4):
+    for j in range(0, len(sums), 4):
         a += sums[j]
         b += sums[j + 1]
         c += sums[j + 2]
         d += sums[j + 3]
     return np.float64((a + b) + (c + d))
+
+
+@kernel
+def totals(sums: Factors) -> Floats:
+    """Return the total of each row of float32[k, n]."""
+    found = np.empty(len(sums))
+    for slot in range(len(sums)):
+        found[slot] = total(sums[slot])
+    return found
