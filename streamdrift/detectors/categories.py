@@ -14,7 +14,7 @@ from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.e_detector import NAME, head_start, onset
 from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now
 from streamdrift.detectors.mixture import Factors, total, totals
-from streamdrift.kernels import kernel
+from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.trees import array, values
 
@@ -50,7 +50,7 @@ def cells_of(counts: Floats) -> Floats:
     return np.concatenate([kept, [rest.sum()] if len(rest) else [], [new]])
 
 
-@kernel
+@inlined
 def cell_of(place: float, cells: int, known: int) -> int:
     """Return the cell of a level by its place among `known` ones."""
     if place >= known:
@@ -58,7 +58,25 @@ def cell_of(place: float, cells: int, known: int) -> int:
     return min(int(place), cells - 2)
 
 
-@kernel
+@inlined
+def _bet(
+    sums: Factors,
+    ages: Factors,
+    weights: Factors,
+    place: int,
+    odds: Floats,
+    inside: bool,
+    share: float,
+) -> None:
+    """Take one value into the sums from `place` on: those of one group of levels."""
+    for each in range(len(odds)):
+        factor = (odds[each] if inside else 1.0) / (1.0 + share * (odds[each] - 1.0))
+        begun = sums[place + each] + weights[place + each]
+        sums[place + each] = begun * factor
+        ages[place + each] = (ages[place + each] + begun) * factor
+
+
+@inlined
 def _advance(
     sums: Factors,
     ages: Factors,
@@ -95,24 +113,6 @@ def _advance(
     figures[SIZE] += 1.0
     figures[HALF_COUNT] += 1.0 if cell < figures[HALF] else 0.0
     return total(sums)
-
-
-@kernel
-def _bet(
-    sums: Factors,
-    ages: Factors,
-    weights: Factors,
-    place: int,
-    odds: Floats,
-    inside: bool,
-    share: float,
-) -> None:
-    """Take one value into the sums from `place` on: those of one group of levels."""
-    for each in range(len(odds)):
-        factor = (odds[each] if inside else 1.0) / (1.0 + share * (odds[each] - 1.0))
-        begun = sums[place + each] + weights[place + each]
-        sums[place + each] = begun * factor
-        ages[place + each] = (ages[place + each] + begun) * factor
 
 
 @kernel

@@ -27,7 +27,7 @@ from streamdrift.detectors.mixture import (
     total,
     totals,
 )
-from streamdrift.kernels import kernel
+from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.trees import array
 
@@ -74,7 +74,7 @@ _MIXTURES: Factors = np.stack([WEIGHTS, _dependent_weights()])
 """float32[2, 32]: the weights where nothing, and where something, explains the values."""
 
 
-@kernel
+@inlined
 def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: float) -> float:
     """Take one rank into the sums and ages float32[32] of a slot; return the sums' total.
 

@@ -12,7 +12,7 @@ from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.e_detector import NAME, head_start, onset
 from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now
 from streamdrift.detectors.mixture import Factors, total, totals
-from streamdrift.kernels import kernel
+from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.trees import array
 
@@ -43,7 +43,7 @@ def factors_of(counts: Floats, factors: Factors) -> None:
         factors[1, j] = ODDS[j] * rarer / forgiven
 
 
-@kernel
+@inlined
 def learn(counts: Floats, factors: Factors, one: bool) -> None:
     """Note one value; at the end of a block count the block before."""
     counts[FILLED] += 1.0
@@ -57,7 +57,7 @@ def learn(counts: Floats, factors: Factors, one: bool) -> None:
     factors_of(counts, factors)
 
 
-@kernel
+@inlined
 def advance(sums: Factors, ages: Factors, factors: Factors, weights: Factors) -> float:
     """Take one value's factors float32[12] into a slot's sums and ages; return the total."""
     for j in range(len(sums)):
@@ -87,10 +87,11 @@ def _update(
 ) -> None:
     """Let every slot consume its row up to its first alarm; see `e_detector`."""
     for slot in range(len(rows)):
-        row = values[rows[slot]]
+        row, own, age = values[rows[slot]], sums[slot], ages[slot]
+        factor, count = factors[slot], counts[slot]
         look = np.searchsorted(looks, start[slot])
         alarms[slot] = len(row)
-        statistic = total(sums[slot])
+        statistic = total(own)
         for event in range(start[slot], len(row)):
             if look < len(looks) and looks[look] == event:
                 if statistic >= patience[slot] or candidates[slot]:
@@ -101,11 +102,11 @@ def _update(
             if np.isnan(row[event]):
                 continue
             one = row[event] > 0.0
-            statistic = advance(sums[slot], ages[slot], factors[slot, 1 if one else 0], weights)
+            statistic = advance(own, age, factor[1 if one else 0], weights)
             if statistic >= thresholds[slot]:
                 alarms[slot] = event
                 break
-            learn(counts[slot], factors[slot], one)
+            learn(count, factor, one)
 
 
 class ERateBank:
