@@ -4,13 +4,13 @@ To add one: a module with its settings (a `kind` of its own) and its bank, and a
 `DetectorSettings` and `BANKS`; the contract tests then cover it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from streamdrift.detectors.adwin import ADWIN, AdwinBank, AdwinSettings
-from streamdrift.detectors.bank import Bank, Evidence
+from streamdrift.detectors.bank import Bank, Evidence, Expected, Stream
 from streamdrift.detectors.page_hinkley import PageHinkley, PageHinkleyBank, PageHinkleySettings
 from streamdrift.detectors.river import RiverBank, RiverSettings
 from streamdrift.records import Floats
@@ -23,9 +23,11 @@ __all__ = [
     "Bank",
     "DetectorSettings",
     "Evidence",
+    "Expected",
     "PageHinkley",
     "PageHinkleySettings",
     "RiverSettings",
+    "Stream",
     "make_bank",
 ]
 
@@ -43,13 +45,15 @@ BANKS: Mapping[str, Callable[..., Bank]] = {
     "page_hinkley": PageHinkleyBank,
     "river": RiverBank,
 }
-"""The registry: a detector's kind and what builds its bank from settings and scale."""
+"""The registry: a detector's kind and what builds its bank, as `make_bank` does."""
 
 
-def make_bank(settings: DetectorSettings, scale: Floats) -> Bank:
+def make_bank(
+    settings: DetectorSettings, expected: Sequence[Expected], run_lengths: Floats
+) -> Bank:
     """Build a detector's bank of k slots.
 
-    `scale` float64[k] is the standard deviation of each slot's signal under its reference,
-    above 0: the unit of `minimum_effect` and of Page-Hinkley's delta and threshold.
+    `expected` says what each slot's signal looks like under its reference, `run_lengths`
+    float64[k] after how many values a false alarm is allowed on average.
     """
-    return BANKS[settings.kind](settings, scale)
+    return BANKS[settings.kind](settings, expected, run_lengths)

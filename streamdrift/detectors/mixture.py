@@ -132,7 +132,7 @@ WEIGHTS: Factors = np.array([weight / _TOTAL for _, weight, _ in _ALTERNATIVES],
 _EXACT = _factors(BORDERS, [distribution for _, _, distribution in _ALTERNATIVES])
 FACTORS: Factors = _EXACT.astype(np.float32)
 """float32[64, 32]: likelihood ratio by cell and alternative."""
-POWERED: Factors = np.stack([_EXACT ** 2 ** (-k / 6) for k in range(POWERS)]).astype(np.float32)
+POWERED: Factors = np.stack([_EXACT**2 ** (-k / 6) for k in range(POWERS)]).astype(np.float32)
 """float32[POWERS, 64, 32]."""
 DIVERGENCES: Floats = (np.diff(BORDERS)[:, None] * _EXACT * np.log(_EXACT)).sum(axis=0)
 """float64[32]: the Kullback-Leibler divergence of each alternative from uniform ranks, the rate

@@ -1,4 +1,8 @@
-"""What a numeric signal's normal looks like beyond its distribution, found in a reference."""
+"""What a signal's normal looks like, how it is found in a reference, and how it goes on learning.
+
+A numeric signal's *front* takes off what its past, its cycles and the calendar let expect; its
+*urn* ranks what is left.
+"""
 
 from streamdrift.references.findings import Code, Finding, in_words
 from streamdrift.references.front import Fitted, Front, fit
