@@ -71,7 +71,7 @@ class Budget:
 
     def in_unit(self, alarms: int, watched: int) -> float:
         """Return the rate of `alarms` in `watched` microseconds, per the budget's own unit."""
-        return alarms / watched * _UNITS[self.unit]
+        return alarms * _UNITS[self.unit] / watched
 
 
 def _validated(value: object) -> Budget:
