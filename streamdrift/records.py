@@ -353,13 +353,18 @@ class StepKind(StrEnum):
     """What a signal says of itself."""
 
     CHANGED = "changed"
+    """Its own evidence is enough."""
+    CANDIDATE = "candidate"
+    """It would be if the signal had the whole budget: said on the grid, with what it is now."""
+    WITHDRAWN = "withdrawn"
+    """A candidate that did not change is none any more."""
     RETURNED = "returned"
     ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A detector's decision that a signal changed."""
+    """A detector's decision that a signal changed, or its evidence that it may have."""
 
     detector: str
     statistic: float
@@ -368,11 +373,13 @@ class Change:
     before: Summary
     after: Summary
     onset: Onset | None
+    share: float
+    """The evidence over what the signal needs to be told by itself: 1 or more where it changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A signal changed, returned to its reference, or was accepted as the new normal."""
+    """What a signal says of itself at a time, such as that it changed."""
 
     kind: StepKind
     model: str
@@ -381,7 +388,7 @@ class Step:
     signal: Signal
     time: int
     change: Change | None = None
-    """Given where `kind` is CHANGED."""
+    """Given where `kind` is CHANGED or CANDIDATE."""
 
 
 @dataclass(frozen=True, slots=True)
