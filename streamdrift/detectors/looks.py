@@ -1,6 +1,6 @@
 """Looks at the sums of e-detectors, second by second: who may be part of a change of many."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Look(NamedTuple):
     age: float
 
 
+@runtime_checkable
 class EBank(Bank, Protocol):
     """A bank whose statistics are sums of e-values, which compare between signals."""
 

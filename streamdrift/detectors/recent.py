@@ -31,12 +31,14 @@ class Recent:
 
     def last(self, signal: int, scores: Floats, count: int) -> Floats:
         """Return the last `count` scores, ROOM at most, of those kept and `scores` after them."""
-        later = scores[~np.isnan(scores)][-ROOM:]
+        unit = self._units[signal]
+        # Rounded as those that are kept, so that it does not matter where a block ends.
+        later = (scores[~np.isnan(scores)][-ROOM:] * unit + 0.5).astype(np.uint16)
         kept = min(int(self.counts[signal]), ROOM)
         places = (self.counts[signal] - kept + np.arange(kept)) % ROOM
-        earlier = self._scores[signal, places] / self._units[signal]
-        joined: Floats = np.concatenate([earlier, later])[-min(max(count, 1), ROOM) :]
-        return joined
+        joined = np.concatenate([self._scores[signal, places], later])
+        last: Floats = joined[-min(max(count, 1), ROOM) :] / unit
+        return last
 
     def clear(self, signal: int) -> None:
         """Begin anew: the signal is held, or armed again."""
