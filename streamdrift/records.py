@@ -355,9 +355,13 @@ class StepKind(StrEnum):
     CHANGED = "changed"
     """Its own evidence is enough."""
     CANDIDATE = "candidate"
-    """It would be if the signal had the whole budget: said on the grid, with what it is now."""
+    """It would be if the signal had the whole budget.
+
+    Said at points of the grid, with the evidence of then, from where that reaches the
+    signal's patience: again where it is another, until it changed or was withdrawn.
+    """
     WITHDRAWN = "withdrawn"
-    """A candidate that did not change is none any more."""
+    """A candidate that did not change has lost its evidence."""
     RETURNED = "returned"
     ACCEPTED = "accepted"
 

@@ -23,6 +23,13 @@ _UNITS = {"hour": DAY // 24, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 """Event time in microseconds; a month is 30 days."""
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)/(hour|day|week|month)", re.ASCII)
 
+WITHDRAW = 0.1
+"""The part of its patience below which a signal's evidence falls when it is withdrawn.
+
+Without this margin, signals that move as one would be told and withdrawn by turns while
+their evidence is about as large as their patience.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
