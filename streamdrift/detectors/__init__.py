@@ -1,7 +1,7 @@
 """Detectors: banks that decide over many signals at once, and wrappers for a single series."""
 
 from streamdrift.detectors.adwin import ADWIN, AdwinSettings
-from streamdrift.detectors.bank import Bank, Evidence, Expected, Stream
+from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.e_detector import EDetectorSettings
 from streamdrift.detectors.page_hinkley import PageHinkley, PageHinkleySettings
 from streamdrift.detectors.registry import (
@@ -27,6 +27,5 @@ __all__ = [
     "PageHinkley",
     "PageHinkleySettings",
     "RiverSettings",
-    "Stream",
     "make_bank",
 ]

@@ -6,14 +6,14 @@ from typing import Annotated
 from pydantic import Field
 
 from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
-from streamdrift.detectors.bank import Bank, Expected, Stream
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.e_detector import EDetectorBank, EDetectorSettings
 from streamdrift.detectors.looks import EBank
 from streamdrift.detectors.page_hinkley import PageHinkleyBank, PageHinkleySettings
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.river import RiverBank, RiverSettings
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Stream
 
 DetectorSettings = Annotated[
     EDetectorSettings | AdwinSettings | PageHinkleySettings | RiverSettings,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.detectors.bank import Evidence, Expected, Stream
+from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
@@ -24,7 +24,7 @@ from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
-from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind
+from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind, Stream
 from streamdrift.references.urn import Counts
 from streamdrift.trees import array, integer, text, tree, trees
 
