@@ -19,7 +19,7 @@ from streamdrift.detectors.e_detector import evidence_of
 from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.looks import NO_LOOKS, EBank, Look
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
@@ -226,8 +226,8 @@ class Watch:
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
             evidence = evidence_of(look.statistic, threshold, look.age)
-            enough = look.statistic >= self._lengths.patience[signal]
-            if not enough or self._is_trifle(signal, evidence):
+            stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
+            if not stays or self._is_trifle(signal, evidence):
                 signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 continue
             share = look.statistic / threshold
