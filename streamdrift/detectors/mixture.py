@@ -19,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Floats
 
 Factors = NDArray[np.float32]
@@ -139,6 +139,18 @@ DIVERGENCES: Floats = (np.diff(BORDERS)[:, None] * _EXACT * np.log(_EXACT)).sum(
 at which its log factors grow once it is true."""
 
 
+@inlined
+def total(sums: Factors) -> float:
+    """Return the sum of float32[n], n a multiple of 4, added up in a fixed order."""
+    a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for j in range(0, len(sums), 4):
+        a += sums[j]
+        b += sums[j + 1]
+        c += sums[j + 2]
+        d += sums[j + 3]
+    return np.float64((a + b) + (c + d))
+
+
 @kernel
 def step(sums: Factors, table: Factors, weights: Factors, u: float) -> float:
     """Take one rank into the sums float32[32] of a signal; return their total.
@@ -154,12 +166,9 @@ def step(sums: Factors, table: Factors, weights: Factors, u: float) -> float:
 
 
 @kernel
-def total(sums: Factors) -> float:
-    """Return the sum of float32[32], added up in a fixed order."""
-    a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    for j in range(0, 32, 4):
-        a += sums[j]
-        b += sums[j + 1]
-        c += sums[j + 2]
-        d += sums[j + 3]
-    return np.float64((a + b) + (c + d))
+def totals(sums: Factors) -> Floats:
+    """Return the total of each row of float32[k, n]."""
+    found = np.empty(len(sums))
+    for slot in range(len(sums)):
+        found[slot] = total(sums[slot])
+    return found
