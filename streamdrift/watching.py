@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamdrift.columns import cut
-from streamdrift.detectors import DetectorSettings
+from streamdrift.detectors import RATES_ONLY, DetectorSettings
 from streamdrift.groups import SIGNALS
 from streamdrift.records import (
     Batch,
@@ -313,7 +313,7 @@ def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSetting
     return tuple(
         detector
         for detector in settings.detectors_of(names)
-        if is_rate(signal.kind) or not (detector.kind == "river" and detector.binary)
+        if is_rate(signal.kind) or detector.kind not in RATES_ONLY
     )
 
 

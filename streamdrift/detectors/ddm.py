@@ -6,17 +6,17 @@ at the same values.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
+from streamdrift.trees import array
 
 COUNT, RATE, LOWEST_RATE, LOWEST_SPREAD, LOWEST_SUM, LOWEST_COUNT, ALARMED = range(7)
 """Places in a slot's sums. LOWEST are rate and spread, their sum and the count when that sum
@@ -34,7 +34,6 @@ class DdmSettings(BaseModel):
     """Settings of a DDM bank. It takes 0/1 signals and looks for rises only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates_only: ClassVar[bool] = True
 
     kind: Literal["ddm"] = Field(default="ddm", description="Which detector this is.")
     warm_start: int | None = Field(
@@ -175,4 +174,4 @@ class DdmBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        self._sums[slots] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"][theirs]
+        self._sums[slots] = array(state, "sums")[theirs]

@@ -7,17 +7,17 @@ come at the same values.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
+from streamdrift.trees import array
 
 COUNT, ERRORS, LAST_ERROR, MEAN, SQUARES, WIDEST, WIDEST_COUNT, ALARMED = range(8)
 """Places in a slot's sums. MEAN is that of the distances between errors, SQUARES the sum of
@@ -34,7 +34,6 @@ class EddmSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates_only: ClassVar[bool] = True
 
     kind: Literal["eddm"] = Field(default="eddm", description="Which detector this is.")
     warm_start: int = Field(default=30, ge=0, description="Values and errors before it may alarm.")
@@ -183,4 +182,4 @@ class EddmBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        self._sums[slots] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"][theirs]
+        self._sums[slots] = array(state, "sums")[theirs]

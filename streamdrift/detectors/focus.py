@@ -10,17 +10,17 @@ whose standard deviation is the reference's, and Bernoulli's for rates.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.detectors.bank import Evidence, Expected, Stream
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
+from streamdrift.trees import array
 
 CORNERS = 48
 """Corners kept of a hull. That of noise has as many after e^48 values (half as many where the
@@ -48,7 +48,6 @@ class FocusSettings(BaseModel):
     """Settings of a FOCuS bank."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates_only: ClassVar[bool] = False
 
     kind: Literal["focus"] = Field(default="focus", description="Which detector this is.")
     mean: Literal["known", "unknown"] = Field(
@@ -391,12 +390,11 @@ class FocusBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over sums and corners of some slots; see `Bank`."""
-        arrays = cast("Mapping[str, NDArray[np.generic]]", state)
-        sizes = arrays["sizes"].astype(np.int64)
+        sizes = array(state, "sizes").astype(np.int64)
         used = np.arange(CORNERS) < sizes[:, :, np.newaxis]
-        self._sums[slots] = arrays["sums"][theirs]
+        self._sums[slots] = array(state, "sums")[theirs]
         self._sizes[slots] = sizes[theirs]
         for own, stored in ((self._places, "places"), (self._heights, "heights")):
             corners = np.zeros(used.shape)
-            corners[used] = arrays[stored]
+            corners[used] = array(state, stored)
             own[slots] = corners[theirs]

@@ -9,20 +9,20 @@ at the same values. Values lie within [0, 1].
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
+from streamdrift.trees import array
 
-COUNT, MEAN, WEIGHT, CUT, CUT_COUNT, CUT_MEAN, CUT_WEIGHT, SINCE_MEAN, SINCE_WEIGHT, ALARMED = range(
-    10
+COUNT, MEAN, WEIGHT, CUT, CUT_COUNT, CUT_MEAN, CUT_WEIGHT, SINCE_MEAN, SINCE_WEIGHT, ALARMED = (
+    range(10)
 )
 """Places in a side's sums. COUNT, MEAN and WEIGHT are of all values, CUT_... of those up to the
 cut after which the mean is thought to have risen (side 0) or fallen (side 1), SINCE_... of those
@@ -37,15 +37,13 @@ class HddmASettings(BaseModel):
     """Settings of a bank of HDDM's A test."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates_only: ClassVar[bool] = False
 
     kind: Literal["hddm_a"] = Field(default="hddm_a", description="Which detector this is.")
     drift_confidence: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="Significance of a difference; without it, by the alert budget "
-        "(river: 0.001).",
+        description="Significance of a difference; without it, by the alert budget (river: 0.001).",
     )
     two_sided_test: bool = Field(
         default=True, description="Whether to look for falls as well (river: false)."
@@ -61,15 +59,13 @@ class HddmWSettings(BaseModel):
     """Settings of a bank of HDDM's W test."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates_only: ClassVar[bool] = False
 
     kind: Literal["hddm_w"] = Field(default="hddm_w", description="Which detector this is.")
     drift_confidence: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="Significance of a difference; without it, by the alert budget "
-        "(river: 0.001).",
+        description="Significance of a difference; without it, by the alert budget (river: 0.001).",
     )
     lambda_val: float = Field(
         default=0.05, gt=0, lt=1, description="Weight of a new value in the means."
@@ -274,4 +270,4 @@ class HddmBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        self._sums[slots] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"][theirs]
+        self._sums[slots] = array(state, "sums")[theirs]

@@ -7,17 +7,17 @@ test is sharper. Significances are exact for values without ties, and hold with 
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self, cast
+from collections.abc import Sequence
+from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
+from streamdrift.trees import array
 
 COUNT, HEAD, WAIT, DISTANCE = range(4)
 """Places in a slot's whole numbers: values in its window, where the next one goes, values until a
@@ -29,7 +29,6 @@ class KswinSettings(BaseModel):
     """Settings of a KSWIN bank."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates_only: ClassVar[bool] = False
 
     kind: Literal["kswin"] = Field(default="kswin", description="Which detector this is.")
     alpha: float | None = Field(
@@ -101,7 +100,6 @@ def _distance(window: Floats, recent: Floats, head: int) -> int:
     with. Counting is a vector loop: faster than to keep the window sorted.
     """
     size, newer = len(window), len(recent)
-    older = size - newer
     for place in range(newer):
         at = head - newer + place  # a full window's newest value lies before the head
         recent[place] = window[at if at >= 0 else at + size]
@@ -254,17 +252,11 @@ class KswinBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the windows of some slots; see `Bank`."""
-        arrays = cast("Mapping[str, NDArray[np.generic]]", state)
-        counts = arrays["counts"].astype(np.int64)
+        counts = array(state, "counts").astype(np.int64)
+        waits, distances, values = (array(state, name) for name in ("waits", "distances", "values"))
         ends = np.cumsum(counts)
         size = self._windows.shape[1]
         for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
             count = int(counts[its])
-            values = arrays["values"][ends[its] - count : ends[its]]
-            self._windows[slot, :count] = values
-            self._states[slot] = (
-                count,
-                count % size,
-                int(arrays["waits"][its]),
-                int(arrays["distances"][its]),
-            )
+            self._windows[slot, :count] = values[ends[its] - count : ends[its]]
+            self._states[slot] = count, count % size, waits[its], distances[its]
