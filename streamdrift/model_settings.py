@@ -1,26 +1,31 @@
 """The settings of a model: how it is watched."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
+from streamdrift.detectors.watch import MINIMUM_EFFECT
 from streamdrift.durations import Duration
+from streamdrift.incidents.budget import AlertBudget, Budget
 from streamdrift.incidents.settings import IncidentSettings
-from streamdrift.records import ColumnKey
+from streamdrift.records import ColumnKey, Signal
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings
-from streamdrift.signals.naming import setting_names
+from streamdrift.signals.naming import setting_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
-from streamdrift.watch import HoldSettings
-from streamdrift.watching import WatchSettings
+from streamdrift.watching import HoldSettings, WatchSettings
 
 RoleName = Literal[
     "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
 ]
+
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ModelSettings(BaseModel):
@@ -31,13 +36,23 @@ class ModelSettings(BaseModel):
     reference: ReferenceSettings = Field(
         ReferenceSettings(), description="What a model version is compared with."
     )
+    alert_budget: AlertBudget = Field(
+        Budget(2, "week"),
+        description="False alarms allowed, as a number per hour, day, week or month of event "
+        "time: every threshold follows from it.",
+    )
+    signal_weights: Mapping[str, Weight] = Field(
+        {},
+        description="How much more of the budget single signals get, by the name of the signal "
+        "or of its column (1 where nothing is said): more is sooner.",
+    )
     detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
         "default",
         description="The detectors of every signal (those for 0/1 streams watch rates only); "
         "an empty list watches nothing.",
     )
     signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
-        {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
+        {}, description="Other detectors for single signals, by name, e.g. `amount (missing)`."
     )
     roles: Mapping[str, RoleName] = Field(
         {},
@@ -60,6 +75,12 @@ class ModelSettings(BaseModel):
         le=256,
         description="Groups into which the model's features are divided, by their names: with "
         "several, in `mode: distributed`, workers share the model. Fixed while state is kept.",
+    )
+    minimum_effect: float = Field(
+        MINIMUM_EFFECT,
+        ge=0,
+        description="Smallest lasting shift that alarms, in standard deviations: with enough "
+        "data, evidence of any would come together.",
     )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
@@ -93,6 +114,15 @@ class ModelSettings(BaseModel):
         default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
         return next((self.signals[name] for name in names if name in self.signals), default)
 
+    def weight_of(self, signal: Signal) -> float:
+        """Return a signal's weight: its own name goes before that of its column."""
+        names = [signal.name]
+        if signal.column is not None:
+            names += signal_setting_names(signal.column, signal.kind)
+            names += setting_names(signal.column)
+        found = (self.signal_weights[name] for name in names if name in self.signal_weights)
+        return next(found, 1.0)
+
     def role_of(self, key: ColumnKey) -> Role | None:
         """Return what a column is said to be, None where nothing is said."""
         names = setting_names(key)
@@ -105,5 +135,13 @@ class ModelSettings(BaseModel):
     def of_watching(self) -> WatchSettings:
         """Return what a watched version needs to know."""
         return WatchSettings(
-            self.detectors_of, self.hold, self.reference.events, frozenset(self.private)
+            self.detectors_of,
+            self.weight_of,
+            self.alert_budget,
+            self.feature_groups,
+            self.hold,
+            self.minimum_effect,
+            ZoneInfo(self.reference.timezone),
+            self.reference.events,
+            frozenset(self.private),
         )

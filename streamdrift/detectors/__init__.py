@@ -1,7 +1,7 @@
 """Detectors: banks that decide over many signals at once, and wrappers for a single series."""
 
 from streamdrift.detectors.adwin import ADWIN, AdwinSettings
-from streamdrift.detectors.bank import Bank, Evidence, Expected, Stream
+from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.ddm import DdmSettings
 from streamdrift.detectors.e_detector import EDetectorSettings
 from streamdrift.detectors.eddm import EddmSettings
@@ -17,6 +17,7 @@ from streamdrift.detectors.registry import (
     make_bank,
 )
 from streamdrift.detectors.river import RiverSettings
+from streamdrift.detectors.series import EDetector
 
 __all__ = [
     "ADWIN",
@@ -27,6 +28,7 @@ __all__ = [
     "Bank",
     "DdmSettings",
     "DetectorSettings",
+    "EDetector",
     "EDetectorSettings",
     "EddmSettings",
     "Evidence",
@@ -38,6 +40,5 @@ __all__ = [
     "PageHinkley",
     "PageHinkleySettings",
     "RiverSettings",
-    "Stream",
     "make_bank",
 ]

@@ -2,25 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol, Self
 
 import numpy as np
 
-from streamdrift.records import Floats, Ints, State
-
-
-class Stream(StrEnum):
-    """What a signal's values are."""
-
-    NUMERIC = "numeric"
-    """Numbers. Detectors see their ranks under the reference, uniform on [0, 1] while nothing
-    changes."""
-    RATE = "rate"
-    """0 or 1."""
-    CATEGORY = "category"
-    """Levels, counted from 0 on from the commonest; from the number of known levels on they
-    are new. Detectors that want numbers see ranks of the surprisal, uniform, too."""
+from streamdrift.records import Floats, Ints, State, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +44,15 @@ class Evidence:
 
     `statistic` is above `threshold`, both in the detector's own terms. The change began
     between `earliest` and `latest`, counted in the signal's own values back from the alarm's
-    (0 is the alarm's own value), so `earliest >= latest`.
+    (0 is the alarm's own value), so `earliest >= latest`. `pace` is how many values the
+    evidence took to grow by a factor e, where the detector knows.
     """
 
     statistic: float
     threshold: float
     earliest: int
     latest: int
+    pace: float | None = None
 
 
 class Bank(Protocol):

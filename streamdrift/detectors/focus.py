@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamdrift.detectors.bank import Evidence, Expected, Stream
+from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats, Ints, State
+from streamdrift.records import Floats, Ints, State, Stream
 from streamdrift.trees import array
 
 CORNERS = 48

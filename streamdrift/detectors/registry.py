@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
-from streamdrift.detectors.bank import Bank, Expected, Stream
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.ddm import DdmBank, DdmSettings
 from streamdrift.detectors.e_detector import EDetectorBank, EDetectorSettings
@@ -18,7 +18,7 @@ from streamdrift.detectors.looks import EBank
 from streamdrift.detectors.page_hinkley import PageHinkleyBank, PageHinkleySettings
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.river import RiverBank, RiverSettings
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Stream
 
 DetectorSettings = Annotated[
     EDetectorSettings

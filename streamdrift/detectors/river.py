@@ -16,8 +16,8 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streamdrift.detectors.bank import Evidence, Expected, Stream
-from streamdrift.records import Floats, Ints, State, StateValue
+from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.records import Floats, Ints, State, StateValue, Stream
 from streamdrift.trees import array
 
 _TRIAL = 300

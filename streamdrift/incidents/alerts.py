@@ -14,7 +14,17 @@ from streamdrift.incidents.sentences import (
     updated_sentence,
 )
 from streamdrift.incidents.severity import Severity, strength
-from streamdrift.records import Alert, Change, Onset, SignalKind, Step, StepKind, Summary
+from streamdrift.records import (
+    Alert,
+    Change,
+    Effect,
+    Estimate,
+    Onset,
+    SignalKind,
+    Step,
+    StepKind,
+    Summary,
+)
 from streamdrift.times import rfc3339
 
 MAX_SIGNALS = 50
@@ -28,11 +38,13 @@ class Member:
     """A signal of an incident: the step by which it joined, and whether it is still changed."""
 
     step: Step
+    together: int
+    """How many signals it was told with by e-BH, itself included; 1 where it was enough alone."""
     active: bool
 
 
 def by_strength(steps: Iterable[Step]) -> list[Step]:
-    """Return CHANGED steps strongest first, by ordinal where they are equally strong."""
+    """Return steps with a change strongest first, by ordinal where they are equally strong."""
     return sorted(steps, key=lambda step: (-strength(step), step.signal.ordinal))
 
 
@@ -51,6 +63,8 @@ class Facts:
     """Of the step: 1 is the opening."""
     kind: str
     severity: Severity
+    together: int
+    """How many signals opened it by e-BH; 1 where one was enough."""
     members: Sequence[Member]
     labels: Mapping[str, str]
 
@@ -97,6 +111,7 @@ def _alert(
     ordinals = sorted(step.signal.ordinal for step in steps)
     active = {member.step.signal.ordinal for member in facts.members if member.active}
     members = by_strength(member.step for member in facts.members)
+    together = {member.step.signal.ordinal: member.together for member in facts.members}
     told_signals = members[:MAX_SIGNALS]
     data = {
         "incident": facts.id,
@@ -106,9 +121,16 @@ def _alert(
         "model": model,
         "version": version,
         "opened_at": rfc3339(facts.opened_at),
+        "rule": "alone" if facts.together == 1 else "together",
+        "together": facts.together,
         **told,
         "signals": [
-            _signal_data(step) | {"active": step.signal.ordinal in active} for step in told_signals
+            _signal_data(step)
+            | {
+                "together": together[step.signal.ordinal],
+                "active": step.signal.ordinal in active,
+            }
+            for step in told_signals
         ],
         "signals_left_out": len(members) - len(told_signals),
         "labels": dict(facts.labels),
@@ -145,12 +167,26 @@ def _signal_data(step: Step) -> dict[str, object]:
     }
 
 
-def _figures(change: Change) -> dict[str, float | None]:
+def _figures(change: Change) -> dict[str, object]:
     return {
         "statistic": _finite(change.statistic),
         "threshold": _finite(change.threshold),
-        "effect": _finite(change.effect),
+        "effect": None if change.effect is None else _effect_data(change.effect),
+        "share": _finite(change.share),
     }
+
+
+def _effect_data(effect: Effect) -> dict[str, object]:
+    return {
+        "size": _finite(effect.size),
+        "shift": _estimate_data(effect.shift),
+        "spread": _estimate_data(effect.spread),
+        "variation": _estimate_data(effect.variation),
+    }
+
+
+def _estimate_data(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in estimate._asdict().items()}
 
 
 def _summary_data(summary: Summary) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """How grave a change is."""
 
-import math
 from enum import IntEnum
 
 from streamdrift.incidents.settings import IncidentSettings
@@ -34,7 +33,7 @@ class Severity(IntEnum):
 
 
 def severity_of(step: Step, settings: IncidentSettings) -> Severity:
-    """Return how grave a CHANGED step is.
+    """Return how grave the change of a step is.
 
     Silence is critical. The rate of a trouble goes by how far it rose (its fall is good
     news: info). Everything else goes by the size of its effect.
@@ -56,6 +55,6 @@ def _grade(size: float, warning: float, critical: float) -> Severity:
 
 
 def strength(step: Step) -> float:
-    """Return the absolute effect of a CHANGED step, 0 where it is not a number."""
+    """Return how large a step's change is all in all, 0 for silence."""
     assert step.change is not None
-    return 0.0 if math.isnan(step.change.effect) else abs(step.change.effect)
+    return 0.0 if step.change.effect is None else step.change.effect.size

@@ -101,10 +101,11 @@ class Silence:
             detector="silence",
             statistic=limit / SECOND,
             threshold=limit / SECOND,
-            effect=limit / max(usual, 1),
+            effect=None,
             before=Summary(usual / SECOND),
             after=Summary(limit / SECOND),
             onset=Onset(self._last, self._last, {}),
+            share=1.0,
         )
         time = self._last + limit
         return [Step(StepKind.CHANGED, self._model, "", SILENCE, time, change)]
