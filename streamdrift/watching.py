@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
-from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors import RATES_ONLY, DetectorSettings, Evidence
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.watch import Lengths, Sign, Watch
 from streamdrift.durations import DAY, SECOND, Duration
@@ -465,7 +465,7 @@ def _detectors(
     return tuple(
         detector
         for detector in settings.detectors_of(names)
-        if stream is Stream.RATE or not (detector.kind == "river" and detector.binary)
+        if stream is Stream.RATE or detector.kind not in RATES_ONLY
     )
 
 

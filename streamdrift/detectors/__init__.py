@@ -2,11 +2,17 @@
 
 from streamdrift.detectors.adwin import ADWIN, AdwinSettings
 from streamdrift.detectors.bank import Bank, Evidence, Expected
+from streamdrift.detectors.ddm import DdmSettings
 from streamdrift.detectors.e_detector import EDetectorSettings
+from streamdrift.detectors.eddm import EddmSettings
+from streamdrift.detectors.focus import FocusSettings
+from streamdrift.detectors.hddm import HddmASettings, HddmWSettings
+from streamdrift.detectors.kswin import KswinSettings
 from streamdrift.detectors.page_hinkley import PageHinkley, PageHinkleySettings
 from streamdrift.detectors.registry import (
     BANKS,
     DEFAULT_DETECTORS,
+    RATES_ONLY,
     DetectorSettings,
     make_bank,
 )
@@ -17,13 +23,20 @@ __all__ = [
     "ADWIN",
     "BANKS",
     "DEFAULT_DETECTORS",
+    "RATES_ONLY",
     "AdwinSettings",
     "Bank",
+    "DdmSettings",
     "DetectorSettings",
     "EDetector",
     "EDetectorSettings",
+    "EddmSettings",
     "Evidence",
     "Expected",
+    "FocusSettings",
+    "HddmASettings",
+    "HddmWSettings",
+    "KswinSettings",
     "PageHinkley",
     "PageHinkleySettings",
     "RiverSettings",
