@@ -106,7 +106,8 @@ def find_parts(scores: Floats, scale: Scale, times: Ints | None, zone: ZoneInfo 
         if calendar is not None:
             rest = scores - calendar.levels[calendar.cells]
             other = _with_lines(rest, scale, calendar)
-            if not other.wanders and other.deviation < plain.deviation:
+            noise = _long_run(other)
+            if not other.wanders and _cost(other, noise) < _cost(plain, noise):
                 plain = other
     return _with_sizes(plain)
 
@@ -125,9 +126,31 @@ def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) 
     return Parts(scale, level, rest, calendar, lines, memory, deviation=max(deviation, 1e-9))
 
 
+def _cost(parts: Parts, noise: float) -> float:
+    """Return twice the negative log-likelihood of what a rhythm leaves, and its price.
+
+    The calendar's is that of days that were left out; lines cost Schwarz' price times `noise`,
+    the long-run variance over the variance: what memory carries on is fitted as if it were a line.
+    """
+    size = len(parts.rest)
+    variance = float(np.var(parts.rest)) if parts.calendar is None else parts.calendar.left
+    price = math.log(size) * (3 * len(parts.lines) + float(parts.calendar is not None))
+    return size * math.log(max(variance, 1e-12)) + noise * price
+
+
+def _long_run(parts: Parts) -> float:
+    """Return the long-run variance of the rest over its variance, at least 1, at most 50."""
+    if parts.memory is None:
+        return 1.0
+    left = max(1.0 - parts.memory.total, 1e-3)
+    ratio = (parts.deviation / left) ** 2 / max(float(np.var(parts.rest)), 1e-12)
+    return min(max(ratio, 1.0), 50.0)
+
+
 def _drawn(line: Line, size: int) -> Floats:
     times = line.frequency * (np.arange(size) - 0.5 * (size - 1))
-    return line.a * np.cos(times) + line.b * np.sin(times)
+    drawn: Floats = line.a * np.cos(times) + line.b * np.sin(times)
+    return drawn
 
 
 def _with_sizes(parts: Parts) -> Parts:

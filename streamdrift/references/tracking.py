@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints
@@ -58,11 +57,6 @@ score; PRECISION is one over the standard deviation of what memory leaves; SIZE_
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
 (value - CENTRE) * UNIT. Behind them lie: knots, their scores, weights of lags, of averages, two
 gains a line, two a size line, weights of size averages, and the zone's offsets."""
-
-_HALF_HOUR = 1_800_000_000
-_DAY = 86_400_000_000
-_THURSDAY = 3
-"""The weekday of the epoch, Monday being 0."""
 
 
 @kernel
