@@ -31,17 +31,24 @@ _THURSDAY = 3
 class Calendar:
     """Levels of calendar cells.
 
-    `levels` float64[DAYS * SLOTS], Monday's first half hour first; `cells` int64[n] the cells of
-    the reference's values; `gain` the share of an error that a cell learns; `zone` float64[t, 2];
-    `left` the variance they leave of days that were not used.
+    `levels` float64[DAYS * SLOTS], Monday's first half hour first, about their mean; `gain` the
+    share of its mean error that a cell learns from one occasion; `zone` float64[t, 2]: since when
+    which offset applies; `left` the share of variance they leave on days that were not used,
+    `excess` how many times what they leave on those that were.
     """
 
     levels: Floats
-    cells: Ints
     gain: float
     zone: Floats
     left: float
+    excess: float
     figures: Mapping[str, float]
+
+    def at(self, times: Ints) -> Floats:
+        """Return the level at each of int64[n] times."""
+        cells, days = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
+        _place(times, self.zone, cells, days)
+        return self.levels[cells]
 
 
 def zone_offsets(zone: ZoneInfo | None, start: int) -> Floats:
@@ -120,16 +127,17 @@ def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar
     occasions = days * SLOTS + cells % SLOTS
     counts = np.bincount(occasions, minlength=span * SLOTS).astype(np.float64)
     sums = np.bincount(occasions, centred, minlength=span * SLOTS)
-    weekday = (first + _THURSDAY + np.arange(span)) % DAYS
+    weekday = np.mod(np.arange(first + _THURSDAY, first + _THURSDAY + span, dtype=np.int64), DAYS)
     levels, gain, share = _levels(counts.reshape(span, SLOTS), sums.reshape(span, SLOTS), weekday)
     if share == 0.0:
         return None
     variance = float(np.var(centred))
-    explained = 1.0 - float(np.var(centred - levels[cells])) / variance
-    figures = {"days": float(different), "explained": 100 * explained}
-    pace = 0.5 * share * DAYS * SLOTS / len(scores)
-    left = max(variance - gain / len(scores), 1e-3 * variance)
-    return Calendar(levels, cells, pace, offsets, left, figures)
+    inside = max(float(np.var(centred - levels[cells])) / variance, 1e-3)
+    figures = {"days": float(different), "explained": 100 * (1.0 - inside)}
+    # Each cell is as well known as the occasions it was seen on, and by its neighbours better.
+    pace = 0.5 * share / (1.0 + span / DAYS)
+    left = max(1.0 - gain / len(scores) / variance, 1e-3)
+    return Calendar(levels, pace, offsets, left, max(left / inside, 1.0), figures)
 
 
 def _levels(counts: Floats, sums: Floats, weekday: Ints) -> tuple[Floats, float, float]:

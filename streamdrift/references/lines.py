@@ -116,7 +116,8 @@ def _bend(sums: Floats) -> float:
     left = sums[7] - c * sums[5] - d * sums[6]
     if left <= 1e-9 * sums[7]:
         return 0.0
-    return (sums[8] - a * sums[5] - b * sums[6]) / left
+    bend: float = (sums[8] - a * sums[5] - b * sums[6]) / left
+    return bend
 
 
 @kernel

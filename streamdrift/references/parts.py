@@ -98,18 +98,32 @@ class Parts:
         return found
 
 
-def find_parts(scores: Floats, scale: Scale, times: Ints | None, zone: ZoneInfo | None) -> Parts:
-    """Find the parts of float64[n], n >= 100: calendar or lines, then memory, then size."""
-    plain = _with_lines(scores, scale)
-    if times is not None:
-        calendar = fit_calendar(scores, times, zone)
-        if calendar is not None:
-            rest = scores - calendar.levels[calendar.cells]
-            other = _with_lines(rest, scale, calendar)
-            noise = _long_run(other)
-            if not other.wanders and _cost(other, noise) < _cost(plain, noise):
-                plain = other
-    return _with_sizes(plain)
+def find_parts(
+    scores: Floats,
+    scale: Scale,
+    times: Ints | None,
+    long: tuple[Floats, Ints] | None,
+    zone: ZoneInfo | None,
+) -> Parts:
+    """Find the parts of float64[n], n >= 100: calendar or lines, then memory, then size.
+
+    The calendar is looked for in the scores and their `times`, or in `long`, scores and times of
+    a thinner sample over a longer time.
+    """
+    parts = _with_lines(scores, scale)
+    if times is None:
+        return _with_sizes(parts)
+    calendar = fit_calendar(*(long or (scores, times)), zone)
+    if calendar is not None:
+        other = _with_lines(scores - calendar.at(times), scale, calendar)
+        noise = _long_run(other)
+        if long is not None:
+            better = calendar.left < 1 - math.log(len(long[0])) / len(long[0])
+        else:
+            better = _cost(other, noise) < _cost(parts, noise)
+        if better and not other.wanders:
+            parts = other
+    return _with_sizes(parts)
 
 
 def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) -> Parts:
@@ -133,7 +147,9 @@ def _cost(parts: Parts, noise: float) -> float:
     the long-run variance over the variance: what memory carries on is fitted as if it were a line.
     """
     size = len(parts.rest)
-    variance = float(np.var(parts.rest)) if parts.calendar is None else parts.calendar.left
+    variance = float(np.var(parts.rest))
+    if parts.calendar is not None:
+        variance *= parts.calendar.excess
     price = math.log(size) * (3 * len(parts.lines) + float(parts.calendar is not None))
     return size * math.log(max(variance, 1e-12)) + noise * price
 
