@@ -126,7 +126,7 @@ def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar
     centred = scores - scores.mean()
     occasions = days * SLOTS + cells % SLOTS
     counts = np.bincount(occasions, minlength=span * SLOTS).astype(np.float64)
-    sums = np.bincount(occasions, centred, minlength=span * SLOTS)
+    sums = np.bincount(occasions, centred, minlength=span * SLOTS).astype(np.float64)
     weekday = np.mod(np.arange(first + _THURSDAY, first + _THURSDAY + span, dtype=np.int64), DAYS)
     levels, gain, share = _levels(counts.reshape(span, SLOTS), sums.reshape(span, SLOTS), weekday)
     if share == 0.0:

@@ -62,9 +62,9 @@ def score(value: float, knots: Floats, scores: Floats) -> float:
         low += knots[place] < value
     left = min(max(low - 1, 0), last - 1)
     slope = (scores[left + 1] - scores[left]) / (knots[left + 1] - knots[left])
-    found: float = scores[left] + (value - knots[left]) * slope
-    found = min(max(found, scores[0] - BEYOND), scores[last] + BEYOND)
-    return found
+    found = scores[left] + (value - knots[left]) * slope
+    bounded: float = min(max(found, scores[0] - BEYOND), scores[last] + BEYOND)
+    return bounded
 
 
 @kernel
