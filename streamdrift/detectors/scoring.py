@@ -18,7 +18,7 @@ from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
-from streamdrift.references.urn import Counts, Urns, cell_of
+from streamdrift.references.urn import CENTRE, UNIT, Counts, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
@@ -74,7 +74,8 @@ class Scoring:
     ) -> Copies:
         """Write the scores of `signals` from their columns start[signal] on; learn from them.
 
-        `values` and `scores` are float64[count, n], `times` int64[n].
+        `values` and `scores` are float64[count, n], equal where nothing is scored yet; `times`
+        int64[n].
         """
         numeric = np.array(
             [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
@@ -88,24 +89,17 @@ class Scoring:
             self._ordinals.copy(),
         )
         size = values.shape[1]
-        left = values[numeric]
-        for place, signal in enumerate(numeric.tolist()):
-            if signal in fronts:
-                self._follow(signal, values, times, int(start[signal]), size, True, left[place])
-        ranks = np.empty_like(left)
-        stop = np.full(len(numeric), size)
-        self.urns.rank(left, slots, start[numeric], stop, ranks)
-        for place, signal in enumerate(numeric.tolist()):
-            scores[signal, start[signal] :] = ranks[place, start[signal] :]
+        # Scores are values until they are scored; a front leaves there what it does not explain.
+        for signal in fronts:
+            row = scores[signal]
+            self._follow(signal, values, times, int(start[signal]), size, True, row)
+        self.urns.rank(slots, numeric, start[numeric], scores)
         for signal in signals:
-            if self._streams[signal] is not Stream.NUMERIC:
-                self._score_other(signal, values[signal], int(start[signal]), scores[signal])
+            if self._streams[signal] is Stream.CATEGORY:
+                self._score_levels(signal, values[signal], int(start[signal]), scores[signal])
         return copies
 
-    def _score_other(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
-        if self._streams[signal] is Stream.RATE:
-            scores[start:] = values[start:]
-            return
+    def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
         self._ordinals[signal] = _rank_levels(
             self._levels[signal],
             self._known[signal],
@@ -141,12 +135,12 @@ class Scoring:
             return
         slot = self._slot[signal]
         self.urns.go_back(int(slot), copies.urns, copies.places[signal])
-        row = values[signal : signal + 1].copy()
+        row = values[signal : signal + 1, :stop].copy()
         if signal in copies.fronts:
             self._fronts[signal].state[:] = copies.fronts[signal]
             self._follow(signal, values, times, start, stop, True, row[0])
-        one = np.array([slot])
-        self.urns.rank(row, one, np.array([start]), np.array([stop]), np.empty_like(row))
+        one, first = np.array([slot]), np.zeros(1, dtype=np.int64)
+        self.urns.rank(one, first, np.array([start]), row)
 
     def front(self, signal: int) -> Front | None:
         """Return what explains a signal's values, if anything does; it moves on with them."""
@@ -168,7 +162,8 @@ class Scoring:
             left = row.copy()
             if signal in self._fronts:
                 self._follow(signal, values, times, start, len(row), False, left)
-            _cells_of_numbers(self.urns.borders[self._slot[signal]], left, start, found)
+            slot = self._slot[signal]
+            _cells_of_numbers(self.urns.borders[slot], self.urns.scales[slot], left, start, found)
         elif self._streams[signal] is Stream.RATE:
             there = start + np.flatnonzero(~np.isnan(row[start:]))
             found[there] = row[there] > 0
@@ -243,10 +238,12 @@ def _rank_levels(
 
 
 @kernel
-def _cells_of_numbers(borders: Floats, values: Floats, start: int, cells: Ints) -> None:
+def _cells_of_numbers(
+    borders: Singles, scale: Floats, values: Floats, start: int, cells: Ints
+) -> None:
     for column in range(start, len(values)):
         if not np.isnan(values[column]):
-            cells[column] = cell_of(borders, values[column])
+            cells[column] = cell_of(borders, place_of(values[column], scale[CENTRE], scale[UNIT]))
 
 
 @kernel

@@ -23,7 +23,7 @@ from streamdrift.kernels import kernel
 from streamdrift.records import Codes, Floats, Ints
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
-from streamdrift.references.urn import Urns, rank_row
+from streamdrift.references.urn import Singles, Urns, rank_row
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
 
@@ -58,10 +58,10 @@ class _Numbers:
         self._left = np.empty(1)
         self._arrays = (
             urns.borders[0],
+            urns.scales[0],
             urns.cumulative[0],
             urns.pending[0],
             urns.positions[0],
-            np.empty(1),
             sums,
             ages,
             table,
@@ -81,12 +81,12 @@ class _Numbers:
 
 @kernel
 def _take_number(
-    value: Floats,
-    borders: Floats,
+    rank: Floats,
+    borders: Singles,
+    scale: Floats,
     cumulative: Codes,
     pending: NDArray[np.uint16],
     positions: Ints,
-    rank: Floats,
     sums: Factors,
     ages: Factors,
     table: Factors,
@@ -94,7 +94,7 @@ def _take_number(
     recent: NDArray[np.uint16],
     counts: Ints,
 ) -> float:
-    rank_row(borders, cumulative, pending, positions, value, 0, 1, rank)
+    rank_row(borders, scale, cumulative, pending, positions, 0, 1, rank)
     if np.isnan(rank[0]):
         return 0.0
     recent[counts[0] % ROOM] = np.uint16(rank[0] * FINE + 0.5)

@@ -180,6 +180,7 @@ class Watch:
                 signal, copies, block.values, block.times, int(begin[signal]), stop
             )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
+            block.scores[signal, stop:] = block.values[signal, stop:]
             if sign is not None:
                 signs.append(sign)
                 self._hold(signal, sign, block)
