@@ -12,7 +12,7 @@ import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
@@ -77,7 +77,7 @@ def _bet(
 
 
 @inlined
-def _advance(
+def advance(
     sums: Factors,
     ages: Factors,
     weights: Factors,
@@ -146,12 +146,12 @@ def _run(
                 told[0] = True
                 seen[look, 0] = statistic
                 seen[look, 1] = mean_age(sums, ages)
-                candidate[0] = statistic >= enough
+                candidate[0] = statistic >= WITHDRAW * enough
             look += 1
         if np.isnan(values[event]):
             continue
         cell = cell_of(values[event], len(counts), known)
-        statistic = _advance(sums, ages, weights, counts, memories, scales, figures, cell)
+        statistic = advance(sums, ages, weights, counts, memories, scales, figures, cell)
         if statistic >= limit:
             return event
     return len(values)
@@ -213,6 +213,22 @@ class ECategoryBank:
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
         return look_now(self._sums, self._ages, self.patience, self._candidates)
+
+    def arrays(
+        self, slot: int
+    ) -> tuple[Factors, Factors, Factors, Floats, Floats, Floats, Floats, int, float]:
+        """Return a slot's state in the order `advance` takes it, known levels, threshold."""
+        return (
+            self._sums[slot],
+            self._ages[slot],
+            self._weights[slot],
+            self._counts[slot],
+            self._memories[slot],
+            self._scales[slot],
+            self._figures[slot],
+            int(self._known[slot]),
+            float(self._thresholds[slot]),
+        )
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.detectors.arming import weights_of
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import (
     CELL_OF,
     POWERED,
@@ -119,7 +119,7 @@ def _update(
                     told[slot] = True
                     seen[slot, look, 0] = statistic
                     seen[slot, look, 1] = mean_age(own, age)
-                    candidates[slot] = statistic >= enough
+                    candidates[slot] = statistic >= WITHDRAW * enough
                 look += 1
             if np.isnan(row[event]):
                 continue
@@ -171,6 +171,12 @@ class EDetectorBank:
             alarms,
         )
         return alarms
+
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, float]:
+        """Return a slot's sums and ages, its table, its weights and its threshold."""
+        mixture, power = self._mixtures[slot], self._powers[slot]
+        threshold = float(self._thresholds[slot])
+        return self._sums[slot], self._ages[slot], POWERED[power], _MIXTURES[mixture], threshold
 
     def looked(self) -> list[Look]:
         """Return what the last `update` saw at its looks; see `EBank`."""

@@ -115,7 +115,7 @@ def cell_of(borders: Floats, value: float) -> int:
         below += np.int32(borders[place] < value)
     for place in range(BORDERS):
         equal += np.int32(borders[place] == value)
-    return below + (equal >> np.int32(1))
+    return int(below + (equal >> np.int32(1)))
 
 
 @kernel
