@@ -6,11 +6,11 @@ alarm the newer part of the window stays, as in the paper.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.adaptive_window import (
     CONSTANT,
@@ -24,17 +24,22 @@ from streamdrift.detectors.adaptive_window import (
     update,
 )
 from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.records import Floats, Ints, State, Stream
 
 
 class AdwinSettings(BaseModel):
-    """Settings of an ADWIN bank. The defaults are calibrated on ranks and 0/1 signals."""
+    """Settings of an ADWIN bank."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["adwin"] = Field(default="adwin", description="Which detector this is.")
-    delta: float = Field(
-        default=1e-6, gt=0, lt=1, description="Significance of a cut: smaller alarms less."
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Significance of a cut: smaller alarms less; without it, by the alert budget "
+        "(river: 0.002).",
     )
     clock: int = Field(default=32, ge=1, description="Look for cuts every so many values.")
     max_buckets: int = Field(default=5, ge=2, le=100, description="Buckets kept of each size.")
@@ -50,6 +55,16 @@ class AdwinSettings(BaseModel):
         description="Smallest difference of means that alarms, in standard deviations.",
     )
 
+    @property
+    def calibration(self) -> str | None:
+        """The table that gives what is not stated; None where all is."""
+        return "adwin" if self.delta is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "delta", free=("minimum_effect",))
+        return self
+
 
 class AdwinBank:
     """ADWIN over many signals; see `Bank`. Costs about 3 kB a slot."""
@@ -62,7 +77,10 @@ class AdwinBank:
         slots = len(expected)
         buckets = (slots, LEVELS, settings.max_buckets + 1)
         self._settings = settings
-        self._least_effect = settings.minimum_effect * np.array([each.scale for each in expected])
+        self._expected = list(expected)
+        self._run_lengths = run_lengths.copy()
+        self._deltas = np.empty(slots)
+        self._least_effect = np.empty(slots)
         self._totals = np.zeros(buckets)
         self._variances = np.zeros(buckets)
         self._heads = np.zeros((slots, LEVELS), dtype=np.int64)
@@ -70,6 +88,8 @@ class AdwinBank:
         self._moments = np.zeros((slots, 4))
         self._ticks = np.zeros(slots, dtype=np.int64)
         self._findings = np.zeros((slots, 6))
+        for slot in range(slots):
+            self.reset(slot)
 
     @property
     def moments(self) -> Floats:
@@ -91,7 +111,7 @@ class AdwinBank:
             np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
             start,
-            settings.delta,
+            self._deltas,
             settings.clock,
             float(settings.min_window_length),
             float(settings.grace_period),
@@ -110,7 +130,15 @@ class AdwinBank:
     ) -> None:
         """Empty the slot's window; see `Bank`."""
         if expected is not None:
-            self._least_effect[slot] = self._settings.minimum_effect * expected.scale
+            self._expected[slot] = expected
+        if run_length is not None:
+            self._run_lengths[slot] = run_length
+        asked, delta = self._expected[slot], self._settings.delta
+        if delta is None:
+            length = float(self._run_lengths[slot])
+            delta = calibrated("adwin", asked.stream, length, asked.mean).value
+        self._deltas[slot] = delta
+        self._least_effect[slot] = self._settings.minimum_effect * asked.scale
         self._heads[slot] = 0
         self._counts[slot] = 0
         self._moments[slot] = 0.0
@@ -125,7 +153,7 @@ class AdwinBank:
             self._heads,
             self._counts,
             self._moments,
-            settings.delta,
+            self._deltas,
             float(settings.min_window_length),
             float(settings.grace_period),
             findings,

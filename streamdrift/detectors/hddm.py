@@ -10,13 +10,13 @@ at the same values. Values lie within [0, 1].
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.calibration import calibrated
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
@@ -54,6 +54,11 @@ class HddmASettings(BaseModel):
         """The table that gives what is not stated; None where all is."""
         return "hddm_a" if self.drift_confidence is None else None
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "drift_confidence", free=("two_sided_test",))
+        return self
+
 
 class HddmWSettings(BaseModel):
     """Settings of a bank of HDDM's W test."""
@@ -78,6 +83,11 @@ class HddmWSettings(BaseModel):
     def calibration(self) -> str | None:
         """The table that gives what is not stated; None where all is."""
         return "hddm_w" if self.drift_confidence is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "drift_confidence", free=("two_sided_test",))
+        return self
 
 
 @kernel
