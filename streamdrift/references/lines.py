@@ -11,7 +11,7 @@ from streamdrift.references.memory import fit_memory
 
 LEAST_CYCLES = 5.0
 """A line is looked for where the reference holds at least so many of its cycles."""
-FIRST, LATER, RELATED = 14.0, 11.0, 7.5
+FIRST, LATER, RELATED = 14.0, 11.0, 6.0
 """How many times the noise around it a line's power must be: the first line's, once there is one,
 and where multiples, sums and differences of known frequencies lie: a cycle that is no sinusoid,
 or that differs from day to day, has lines there."""
@@ -222,8 +222,7 @@ def _peaks(rest: Floats, most: int, known: Floats) -> list[float]:
     """
     size = len(rest)
     padded = _good_size(size)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
-    spectrum = np.fft.rfft(whitened(rest) * window, padded)
+    spectrum = np.fft.rfft(whitened(rest) * _window(size, 0.5 if len(known) == 0 else 0.05), padded)
     power = spectrum.real**2 + spectrum.imag**2
     strength = power / _noise(power)
     first = max(math.ceil(LEAST_CYCLES * padded / size), 2)
@@ -246,6 +245,20 @@ def _peaks(rest: Floats, most: int, known: Floats) -> list[float]:
         if min(near, default=math.inf) > _APART * 2 * math.pi / size and frequency < _FASTEST:
             found.append(frequency)
     return found
+
+
+def _window(size: int, share: float) -> Floats:
+    """Return float64[n] that rises and falls as a cosine over this share of each end.
+
+    Half is Hann's window, which keeps a strong line's power near it. Once those are taken off
+    a steeper one loses less of the others.
+    """
+    edge = max(int(share * size), 1)
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
+    window = np.ones(size)
+    window[:edge] = rise
+    window[-edge:] = rise[::-1]
+    return window
 
 
 def _related(known: Floats, padded: int, bins: int) -> Ints:
