@@ -17,15 +17,12 @@ from streamdrift.detectors.adaptive_window import (
     LEVELS,
     STATISTIC,
     THRESHOLD,
-    TOTAL,
-    VARIANCE,
-    WIDTH,
     readings,
     update,
 )
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
-from streamdrift.records import Floats, Ints, State, Stream
+from streamdrift.records import Floats, Ints, State
 
 
 class AdwinSettings(BaseModel):
@@ -200,80 +197,3 @@ class AdwinBank:
         ages = np.arange(self._totals.shape[2])
         slot, level, age = np.nonzero(ages < self._counts[:, :, np.newaxis])
         return slot, level, (self._heads[slot, level] + age) % len(ages)
-
-
-class ADWIN:
-    """ADWIN over one series of raw numbers, with river's interface and default parameters.
-
-    Alarms come at the values at which river's `AdaptiveWindowing` raises them: after an
-    alarm the newer part of the window stays (`river.drift.ADWIN` starts anew). Values that
-    are not finite are skipped.
-
-    >>> detector = ADWIN()
-    >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 20):
-    ...     detector.update(value)
-    ...     if detector.drift_detected:
-    ...         print(index, detector.onset)
-    1023 (996, 1003)
-    """
-
-    def __init__(
-        self,
-        delta: float = 0.002,
-        clock: int = 32,
-        max_buckets: int = 5,
-        min_window_length: int = 5,
-        grace_period: int = 10,
-    ) -> None:
-        settings = AdwinSettings(
-            delta=delta,
-            clock=clock,
-            max_buckets=max_buckets,
-            min_window_length=min_window_length,
-            grace_period=grace_period,
-            minimum_effect=0.0,
-        )
-        self._bank = AdwinBank(settings, [Expected(Stream.NUMERIC, scale=1.0)], np.full(1, np.inf))
-        self._value = np.empty((1, 1))
-        self._place = np.zeros(1, dtype=np.int64)
-        self._seen = 0
-        self.drift_detected = False
-        self.n_detections = 0
-
-    def update(self, x: float) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self._value[0, 0] = x
-        self._seen += 1
-        self.drift_detected = bool(self._bank.update(self._value, self._place, self._place)[0] == 0)
-        self.n_detections += self.drift_detected
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the change began; None without an alarm now.
-
-        Indices count the values given to `update` from 0.
-        """
-        if not self.drift_detected:
-            return None
-        evidence = self._bank.evidence(0)
-        return self._seen - 1 - evidence.earliest, self._seen - 1 - evidence.latest
-
-    @property
-    def width(self) -> int:
-        """Number of values in the window."""
-        return int(self._bank.moments[0, WIDTH])
-
-    @property
-    def total(self) -> float:
-        """Sum of the window."""
-        return float(self._bank.moments[0, TOTAL])
-
-    @property
-    def variance(self) -> float:
-        """Variance of the window; 0 while it is empty."""
-        return float(self._bank.moments[0, VARIANCE]) / self.width if self.width else 0.0
-
-    @property
-    def estimation(self) -> float:
-        """Mean of the window; 0 while it is empty."""
-        return self.total / self.width if self.width else 0.0

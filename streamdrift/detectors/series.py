@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from streamdrift.detectors.e_detector import EDetectorSettings
+from streamdrift.detectors.bank import Bank
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Lengths, Sign, Watch
@@ -63,6 +63,11 @@ class Series:
         within a reference that was given.
         """
         return self._onset
+
+    @property
+    def bank(self) -> Bank | None:
+        """The detector; None before a reference is learned."""
+        return None if self._watch is None else self._watch.bank(0)
 
     @property
     def effect(self) -> Effect | None:
@@ -198,62 +203,3 @@ class Series:
             known = len(self._watch.expected(0).counts)
             self._places = np.append(self._places, float(known))
         return float(code)
-
-
-class EDetector:
-    """The default detector over one series of numbers, of 0s and 1s, or of levels.
-
-    `arl` is the average run length: how many values a false alarm may take on average, at
-    least. `reference` are values of the past, in their order; without it the first `warmup`
-    values are. `kind` says what the values are: levels of a category may be anything hashable.
-    After an alarm the series is held until it is back at the reference, or 2,000 values have
-    passed, which then become the reference: a change that lasts is one alarm. Numbers that are
-    not finite are skipped. `seed` drives the coins of ranks among equals.
-
-    >>> detector = EDetector(arl=1e5, reference=[(i * 7919) % 10_007 for i in range(10_007)])
-    >>> for index in range(3_000):
-    ...     value = (index * 6_007) % 10_007
-    ...     detector.update(value if index < 2_000 else value + 5_000)
-    ...     if detector.drift_detected:
-    ...         print(index, detector.onset, detector.effect.shift.value)
-    """
-
-    def __init__(
-        self,
-        arl: float = 1e5,
-        reference: Sequence[Value] | Floats | None = None,
-        kind: Kind = "numeric",
-        seed: int = 0,
-        warmup: int = WARMUP,
-    ) -> None:
-        self._series = Series(EDetectorSettings(), arl, kind, seed, warmup)
-        if reference is not None:
-            self._series.learn(reference)
-        self.drift_detected = False
-
-    def update(self, x: Value) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self.drift_detected = self._series.take_one(x)
-
-    def update_many(self, values: Sequence[Value] | Floats) -> Ints:
-        """Take further values; return the places among them that raised an alarm, int64[k].
-
-        As so many calls of `update`, and much faster.
-        """
-        found = self._series.take(values)
-        self.drift_detected = bool(found) and found[-1] == len(values) - 1
-        return np.array(found, dtype=np.int64)
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the last change began; None before there is one.
-
-        Indices count the values from 0, those that were skipped left out; they are negative
-        within a reference that was given.
-        """
-        return self._series.onset
-
-    @property
-    def effect(self) -> Effect | None:
-        """How large the last change is; None before there is one."""
-        return self._series.effect

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
@@ -351,6 +351,10 @@ class Watch:
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
         return self._expected[signal]
+
+    def bank(self, place: int) -> Bank:
+        """Return one of the banks, in the order in which settings name them first."""
+        return self._banks[place].bank
 
     @property
     def reading_count(self) -> int:
