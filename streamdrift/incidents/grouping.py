@@ -70,7 +70,8 @@ class Incidents:
     The first change of a model version, of a signal by itself or of several together (see
     `gate`), opens an incident. What changes within `gather` of it is told with it, at the
     end of that time; later changes join in the same way. When no signal is changed any more
-    the incident is resolved. Its severity rises by one where it lasts. Alerts are a function of the steps alone: a step counts once
+    the incident is resolved; where it lasts, its severity rises by one. Alerts are a function of
+    the steps alone: a step counts once
     the watermark is above its time, when no further step can have that time, so it does not
     matter which call brought it.
     """
