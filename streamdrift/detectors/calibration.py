@@ -30,6 +30,9 @@ LONGEST = 1e15
 ONE_SIDED = frozenset({"ddm", "eddm"})
 """Detectors to which a rate p is not the same as 1 - p."""
 
+_LEAST_LOGARITHM = -500.0
+"""Of a value that is extrapolated: its inverse must be a number."""
+
 Pairs = Sequence[tuple[float, float]]
 
 
@@ -104,7 +107,7 @@ def _read(pairs: Pairs, logarithmic: bool, run_length: float) -> Calibrated:
         ]
         slope = max(slopes[-2:], key=abs, default=0.0)
         value, measured = values[-1] + slope * (asked - lengths[-1]), False
-    return Calibrated(math.exp(value) if logarithmic else value, measured)
+    return Calibrated(math.exp(max(value, _LEAST_LOGARITHM)) if logarithmic else value, measured)
 
 
 def refuse_uncalibrated(settings: BaseModel, parameter: str, free: Sequence[str] = ()) -> None:

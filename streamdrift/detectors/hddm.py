@@ -32,6 +32,9 @@ ALARMED is 1 after an alarm: the next value starts anew."""
 
 RISE, FALL = 0, 1
 
+LATE_CUT = 1.25
+"""Values in which a change began, for each value since the cut."""
+
 
 class HddmASettings(BaseModel):
     """Settings of a bank of HDDM's A test."""
@@ -241,11 +244,16 @@ class HddmBank:
         return max(range(self._sides), key=lambda side: pairs[side][0] / pairs[side][1])
 
     def evidence(self, slot: int) -> Evidence:
-        """Return why the slot raised its last alarm; see `Bank`."""
+        """Return why the slot raised its last alarm; see `Bank`.
+
+        Most often the change began after the cut; the cut may come late by a quarter of the
+        values since.
+        """
         side = self._stronger(slot)
         statistic, threshold = self._compare(slot, side)
-        since = int(self._sums[slot, side, COUNT] - self._sums[slot, side, CUT_COUNT])
-        return Evidence(statistic, threshold, since - 1, 0)
+        count, cut = self._sums[slot, side, [COUNT, CUT_COUNT]].tolist()
+        earliest = min(math.ceil(LATE_CUT * (count - cut)), count)
+        return Evidence(statistic, threshold, int(earliest) - 1, 0)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
