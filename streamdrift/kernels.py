@@ -43,6 +43,14 @@ def kernel(function: Function) -> Function:
     return cast(Function, compiled)
 
 
+def inlined(function: Function) -> Function:
+    """Make `function` part of the kernels that call it, as if it were written there.
+
+    For the innermost steps: loops in a function of its own are not made vector loops.
+    """
+    return cast(Function, numba.njit(nogil=True, inline="always")(function))
+
+
 @kernel
 def hash64(seed: int | np.uint64, ordinal: int) -> np.uint64:
     """Return 64 well-mixed bits as a function of both arguments.

@@ -5,7 +5,7 @@ Alarms come at the same values as those of river's `AdaptiveWindowing` (river 0.
 alarm the newer part of the window stays, as in the paper.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ from streamdrift.detectors.adaptive_window import (
     readings,
     update,
 )
-from streamdrift.detectors.bank import Evidence
+from streamdrift.detectors.bank import Evidence, Expected, Stream
 from streamdrift.records import Floats, Ints, State
 
 
@@ -56,11 +56,13 @@ class AdwinBank:
 
     name = "adwin"
 
-    def __init__(self, settings: AdwinSettings, scale: Floats) -> None:
-        slots = len(scale)
+    def __init__(
+        self, settings: AdwinSettings, expected: Sequence[Expected], run_lengths: Floats
+    ) -> None:
+        slots = len(expected)
         buckets = (slots, LEVELS, settings.max_buckets + 1)
         self._settings = settings
-        self._least_effect = settings.minimum_effect * np.asarray(scale, dtype=np.float64)
+        self._least_effect = settings.minimum_effect * np.array([each.scale for each in expected])
         self._totals = np.zeros(buckets)
         self._variances = np.zeros(buckets)
         self._heads = np.zeros((slots, LEVELS), dtype=np.int64)
@@ -100,13 +102,15 @@ class AdwinBank:
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm; see `Bank`."""
-        statistic, threshold, before, after, earliest, latest = self._findings[slot].tolist()
-        return Evidence(statistic, threshold, before, after, int(earliest), int(latest))
+        statistic, threshold, _, _, earliest, latest = self._findings[slot].tolist()
+        return Evidence(statistic, threshold, int(earliest), int(latest))
 
-    def reset(self, slot: int, scale: float | None = None) -> None:
-        """Empty the slot's window."""
-        if scale is not None:
-            self._least_effect[slot] = self._settings.minimum_effect * scale
+    def reset(
+        self, slot: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Empty the slot's window; see `Bank`."""
+        if expected is not None:
+            self._least_effect[slot] = self._settings.minimum_effect * expected.scale
         self._heads[slot] = 0
         self._counts[slot] = 0
         self._moments[slot] = 0.0
@@ -201,7 +205,7 @@ class ADWIN:
             grace_period=grace_period,
             minimum_effect=0.0,
         )
-        self._bank = AdwinBank(settings, np.ones(1))
+        self._bank = AdwinBank(settings, [Expected(Stream.NUMERIC, scale=1.0)], np.full(1, np.inf))
         self._value = np.empty((1, 1))
         self._place = np.zeros(1, dtype=np.int64)
         self._seen = 0

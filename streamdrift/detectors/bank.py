@@ -1,25 +1,68 @@
-"""What every detector bank offers, and what it says of an alarm."""
+"""What every detector bank offers, what it expects of a signal, and what it says of an alarm."""
 
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, Self
+
+import numpy as np
 
 from streamdrift.records import Floats, Ints, State
+
+
+class Stream(StrEnum):
+    """What a signal's values are."""
+
+    NUMERIC = "numeric"
+    """Numbers. Detectors see their ranks under the reference, uniform on [0, 1] while nothing
+    changes."""
+    RATE = "rate"
+    """0 or 1."""
+    CATEGORY = "category"
+    """Levels, counted from 0 on from the commonest; from the number of known levels on they
+    are new. Detectors that want numbers see ranks of the surprisal, uniform, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a reference says of a signal.
+
+    `mean` and `scale` (above 0) are mean and standard deviation of what detectors of numbers
+    see. `counts` float64: of a rate, how often 0 and 1 were seen; of a category, how often
+    each known level. `power`: the e-detector's factors are taken to the power
+    2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
+    does not explain.
+    """
+
+    stream: Stream
+    mean: float = 0.5
+    scale: float = 12**-0.5
+    counts: Floats = field(default_factory=lambda: np.zeros(0))
+    power: int = 0
+    dependent: bool = False
+
+    @classmethod
+    def of_rate(cls, zeros: float, ones: float) -> Self:
+        """Return what to expect of a rate that was seen so often as 0 and as 1.
+
+        Half a 1 and half a 0 are added (Krichevsky and Trofimov 1981).
+        """
+        rate = (ones + 0.5) / (zeros + ones + 1)
+        scale = math.sqrt(rate * (1 - rate))
+        return cls(Stream.RATE, rate, scale, np.array([zeros, ones], dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Why a detector raised an alarm.
 
-    `statistic` is above `threshold`, both in the detector's own terms. `before` and `after`
-    are means of the signal's values. The change began between `earliest` and `latest`,
-    counted in the signal's own values back from the alarm's (0 is the alarm's own value),
-    so `earliest >= latest`.
+    `statistic` is above `threshold`, both in the detector's own terms. The change began
+    between `earliest` and `latest`, counted in the signal's own values back from the alarm's
+    (0 is the alarm's own value), so `earliest >= latest`.
     """
 
     statistic: float
     threshold: float
-    before: float
-    after: float
     earliest: int
     latest: int
 
@@ -53,8 +96,10 @@ class Bank(Protocol):
         """
         ...
 
-    def reset(self, slot: int, scale: float | None = None) -> None:
-        """Make the slot as new, with another scale where its reference changed."""
+    def reset(
+        self, slot: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Make the slot as new, with another reference or run length where these changed."""
         ...
 
     def readings(self) -> tuple[Floats, Floats]:

@@ -6,14 +6,14 @@ same values.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamdrift.detectors.bank import Evidence
+from streamdrift.detectors.bank import Evidence, Expected, Stream
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
 
@@ -207,8 +207,10 @@ class PageHinkleyBank:
 
     name = "page_hinkley"
 
-    def __init__(self, settings: PageHinkleySettings, scale: Floats) -> None:
-        slots = len(scale)
+    def __init__(
+        self, settings: PageHinkleySettings, expected: Sequence[Expected], run_lengths: Floats
+    ) -> None:
+        slots = len(expected)
         self._settings = settings
         self._scale = np.empty(slots)
         self._deltas = np.empty(slots)
@@ -217,7 +219,7 @@ class PageHinkleyBank:
         self._sums = np.empty((slots, 12))
         self._findings = np.zeros((slots, 5))
         for slot in range(slots):
-            self.reset(slot, float(scale[slot]))
+            self.reset(slot, expected[slot], float(run_lengths[slot]))
 
     def update(self, values: Floats, rows: Ints, start: Ints) -> Ints:
         """Let each slot consume its values up to its first alarm; see `Bank`."""
@@ -257,17 +259,20 @@ class PageHinkleyBank:
         earlier = self._margin(slot, abs(after - before) - delta, oldest)
         later = self._margin(slot, delta, oldest)
         earliest, latest = min(back + earlier, oldest), max(back - later, 0)
-        return Evidence(statistic, threshold, before, after, earliest, latest)
+        return Evidence(statistic, threshold, earliest, latest)
 
     def _margin(self, slot: int, drift: float, most: int) -> int:
         """Return how many values the extreme may lie off on a side with this drift."""
         noise = float(self._scale[slot]) / max(drift, 1e-300)
         return math.ceil(min(ONSET_QUANTILE * noise * noise, most))
 
-    def reset(self, slot: int, scale: float | None = None) -> None:
-        """Start the slot's sums anew."""
+    def reset(
+        self, slot: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Start the slot's sums anew; see `Bank`."""
         _start(self._sums[slot])
-        if scale is not None:
+        if expected is not None:
+            scale = expected.scale
             self._scale[slot] = scale
             self._deltas[slot] = self._settings.delta * scale
             self._thresholds[slot] = self._settings.threshold * scale + self._settings.headroom
@@ -326,7 +331,9 @@ class PageHinkley:
             mode=mode,
             minimum_effect=0.0,
         )
-        self._bank = PageHinkleyBank(settings, np.ones(1))
+        self._bank = PageHinkleyBank(
+            settings, [Expected(Stream.NUMERIC, scale=1.0)], np.full(1, np.inf)
+        )
         self._value = np.empty((1, 1))
         self._place = np.zeros(1, dtype=np.int64)
         self._seen = 0

@@ -9,7 +9,6 @@ is listed in `SPECIFICATIONS`; a snapshot holds these attributes of each slot's 
 import importlib
 import inspect
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
@@ -17,11 +16,9 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streamdrift.detectors.bank import Evidence
+from streamdrift.detectors.bank import Evidence, Expected, Stream
 from streamdrift.records import Floats, Ints, State, StateValue
-
-RECENT = 100
-"""Values that count as "after" where a detector does not say how many it compared."""
+from streamdrift.trees import array
 
 _TRIAL = 300
 _LONGEST_TRIAL = 100_000
@@ -242,7 +239,7 @@ def _try(settings: RiverSettings) -> None:
     values = (ordinal * _GOLDEN % 1 < share).astype(np.float64)
     if not settings.binary:
         values += ordinal * _GOLDEN % 1
-    bank, start = RiverBank(settings, np.ones(1)), 0
+    bank, start = RiverBank(settings, [Expected(Stream.NUMERIC)], np.full(1, np.inf)), 0
     while start < len(values):
         block = values[None, start : start + 25]
         alarm = int(bank.update(block, _ONE_SLOT, _ONE_SLOT)[0])
@@ -313,36 +310,17 @@ def _set_mean(mean: Any, count: float, value: float) -> None:
     mean.n, mean._mean = count, value
 
 
-class _Past:
-    """Count and sum of a slot's values since its reset, and the last of them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = 0.0
-        self.latest: deque[float] = deque(maxlen=RECENT)
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.latest.append(value)
-
-    def parted(self, recent: int) -> tuple[float, float]:
-        """Return the means before and within the `recent` last values (RECENT at most)."""
-        after = list(self.latest)[-recent:]
-        older = self.count - len(after)
-        mean_after = sum(after) / len(after)
-        return ((self.total - sum(after)) / older if older else mean_after), mean_after
-
-
 class RiverBank:
     """One of river's detectors over many signals; see `Bank`. Slow: a Python call a value."""
 
-    def __init__(self, settings: RiverSettings, scale: Floats) -> None:
+    def __init__(
+        self, settings: RiverSettings, expected: Sequence[Expected], run_lengths: Floats
+    ) -> None:
         self.name = settings.name
         self._settings = settings
         self._specification = SPECIFICATIONS[settings.name]
-        self._detectors: list[Any] = [_make(settings) for _ in scale]
-        self._past = [_Past() for _ in scale]
+        self._detectors: list[Any] = [_make(settings) for _ in expected]
+        self._counts = np.zeros(len(expected), dtype=np.int64)
 
     def update(self, values: Floats, rows: Ints, start: Ints) -> Ints:
         """Let each slot consume its values up to its first alarm; see `Bank`."""
@@ -353,7 +331,7 @@ class RiverBank:
             row = values[rows[slot], first:]
             for event in np.flatnonzero(np.isfinite(row)).tolist():
                 value = float(row[event])
-                self._past[slot].add(value)
+                self._counts[slot] += 1
                 detector.update(self._fitting(value))
                 if detector.drift_detected:
                     alarms[slot] = first + event
@@ -365,18 +343,17 @@ class RiverBank:
 
         The detectors do not say when a change began: the interval is what they compared.
         """
-        detector, past = self._detectors[slot], self._past[slot]
+        detector, count = self._detectors[slot], int(self._counts[slot])
         statistic, threshold = self._specification.reading(detector)
         stated = self._specification.recent(detector) if self._specification.recent else None
-        recent = min(stated or RECENT, past.count)
-        before, after = past.parted(recent)
-        oldest = recent - 1 if stated else past.count - 1
-        return Evidence(float(statistic), float(threshold), before, after, oldest, 0)
+        return Evidence(float(statistic), float(threshold), min(stated or count, count) - 1, 0)
 
-    def reset(self, slot: int, scale: float | None = None) -> None:
+    def reset(
+        self, slot: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
         """Put a new detector into the slot; river's know no scale."""
         self._detectors[slot] = _make(self._settings)
-        self._past[slot] = _Past()
+        self._counts[slot] = 0
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's statistic and threshold as they stand; see `Bank`."""
@@ -388,10 +365,7 @@ class RiverBank:
         """Return every detector's attributes as plain values."""
         return {
             "detectors": [_write(one, self._specification) for one in self._detectors],
-            "past": [
-                {"count": one.count, "total": one.total, "latest": np.array(one.latest)}
-                for one in self._past
-            ],
+            "counts": self._counts.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -402,14 +376,10 @@ class RiverBank:
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the detectors of some slots; see `Bank`."""
         detectors = cast("Sequence[Mapping[str, Any]]", state["detectors"])
-        pasts = cast("Sequence[Mapping[str, Any]]", state["past"])
         for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
             self.reset(slot)
             _read(self._detectors[slot], self._specification, detectors[its])
-            past = pasts[its]
-            self._past[slot].count = past["count"]
-            self._past[slot].total = past["total"]
-            self._past[slot].latest.extend(past["latest"].tolist())
+        self._counts[slots] = array(state, "counts")[theirs]
 
     def _fitting(self, value: float) -> float:
         """Return the value as the detector wants it: a binary one takes whole numbers."""

@@ -1,0 +1,212 @@
+"""The e-detector of 0/1 streams: Bernoulli likelihood ratios, rises and falls of the odds.
+
+As `e_detector`, with the rate before a change learned from the stream, in blocks, one block
+late, so that a change does not teach itself.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.e_detector import NAME, head_start, onset
+from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now
+from streamdrift.detectors.mixture import Factors, total, totals
+from streamdrift.kernels import inlined, kernel
+from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.trees import array
+
+_LOG_ODDS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.2)
+_WEIGHTS = (0.2, 0.1, 0.07, 0.06, 0.04, 0.03)
+ODDS: Floats = np.exp(np.array([*_LOG_ODDS, *(-each for each in _LOG_ODDS)]))
+"""Float64[12]: by how much the alternatives multiply the odds of a 1."""
+WEIGHTS: Factors = (np.array([*_WEIGHTS, *_WEIGHTS]) / (2 * sum(_WEIGHTS))).astype(np.float32)
+_MARGIN = 0.1
+"""Part of the error of the learned rate, in standard errors, that the factors forgive."""
+_BLOCK = 1_000
+
+ZEROS, ONES, FILLED, FILLED_ONES, FULL, FULL_ONES = range(6)
+"""Places in a slot's counts: 0s and 1s learned; values and 1s of the block being filled; of the
+block before."""
+
+
+@kernel
+def factors_of(counts: Floats, factors: Factors) -> None:
+    """Write the factors float32[2, 12] of a 0 and of a 1 under the learned rate."""
+    size = counts[ZEROS] + counts[ONES]
+    rate = (counts[ONES] + 1.0) / (size + 2.0)
+    error = _MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
+    for j in range(len(ODDS)):
+        rarer = 1.0 / (1.0 + rate * (ODDS[j] - 1.0))
+        forgiven = 1.0 + error * abs(ODDS[j] - 1.0) * rarer
+        factors[0, j] = rarer / forgiven
+        factors[1, j] = ODDS[j] * rarer / forgiven
+
+
+@inlined
+def learn(counts: Floats, factors: Factors, one: bool) -> None:
+    """Note one value; at the end of a block count the block before."""
+    counts[FILLED] += 1.0
+    counts[FILLED_ONES] += 1.0 if one else 0.0
+    if counts[FILLED] < _BLOCK:
+        return
+    counts[ONES] += counts[FULL_ONES]
+    counts[ZEROS] += counts[FULL] - counts[FULL_ONES]
+    counts[FULL], counts[FULL_ONES] = counts[FILLED], counts[FILLED_ONES]
+    counts[FILLED], counts[FILLED_ONES] = 0.0, 0.0
+    factors_of(counts, factors)
+
+
+@inlined
+def advance(sums: Factors, ages: Factors, factors: Factors, weights: Factors) -> float:
+    """Take one value's factors float32[12] into a slot's sums and ages; return the total."""
+    for j in range(len(sums)):
+        begun = sums[j] + weights[j]
+        sums[j] = begun * factors[j]
+        ages[j] = (ages[j] + begun) * factors[j]
+    return total(sums)
+
+
+@kernel
+def _update(
+    sums: Factors,
+    ages: Factors,
+    factors: Factors,
+    counts: Floats,
+    thresholds: Floats,
+    patience: Floats,
+    candidates: Bools,
+    weights: Factors,
+    values: Floats,
+    rows: Ints,
+    start: Ints,
+    looks: Ints,
+    seen: Floats,
+    told: Bools,
+    alarms: Ints,
+) -> None:
+    """Let every slot consume its row up to its first alarm; see `e_detector`."""
+    for slot in range(len(rows)):
+        row, own, age = values[rows[slot]], sums[slot], ages[slot]
+        factor, count = factors[slot], counts[slot]
+        look = np.searchsorted(looks, start[slot])
+        alarms[slot] = len(row)
+        statistic = total(own)
+        for event in range(start[slot], len(row)):
+            if look < len(looks) and looks[look] == event:
+                if statistic >= patience[slot] or candidates[slot]:
+                    told[slot] = True
+                    seen[slot, look] = statistic
+                    candidates[slot] = statistic >= patience[slot]
+                look += 1
+            if np.isnan(row[event]):
+                continue
+            one = row[event] > 0.0
+            statistic = advance(own, age, factor[1 if one else 0], weights)
+            if statistic >= thresholds[slot]:
+                alarms[slot] = event
+                break
+            learn(count, factor, one)
+
+
+class ERateBank:
+    """The e-detector over many 0/1 signals; see `EBank`. About 250 bytes a slot."""
+
+    name = NAME
+
+    def __init__(self, expected: Sequence[Expected], run_lengths: Floats) -> None:
+        slots = len(expected)
+        self.patience = np.full(slots, np.inf)
+        self._sums: Factors = np.zeros((slots, len(ODDS)), dtype=np.float32)
+        self._ages: Factors = np.zeros((slots, len(ODDS)), dtype=np.float32)
+        self._factors: Factors = np.zeros((slots, 2, len(ODDS)), dtype=np.float32)
+        self._counts = np.zeros((slots, 6))
+        self._thresholds = np.zeros(slots)
+        self._head_starts = np.zeros(slots)
+        self._candidates: Bools = np.zeros(slots, dtype=np.bool_)
+        self._looks = Looks(NO_LOOKS, slots)
+        for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
+            self.reset(slot, each, float(run_length))
+
+    def update(self, values: Floats, rows: Ints, start: Ints, looks: Ints = NO_LOOKS) -> Ints:
+        """Let each slot consume its values up to its first alarm; see `EBank`."""
+        alarms = np.empty(len(rows), dtype=np.int64)
+        self._looks = Looks(looks, len(rows))
+        _update(
+            self._sums,
+            self._ages,
+            self._factors,
+            self._counts,
+            self._thresholds,
+            self.patience,
+            self._candidates,
+            WEIGHTS,
+            np.ascontiguousarray(values),  # another layout would be compiled for anew
+            rows,
+            start,
+            looks,
+            self._looks.seen,
+            self._looks.told,
+            alarms,
+        )
+        return alarms
+
+    def looked(self) -> list[Look]:
+        """Return what the last `update` saw at its looks; see `EBank`."""
+        return self._looks.all()
+
+    def look(self) -> list[Look]:
+        """Return what a look now sees; see `EBank`."""
+        return look_now(self.readings()[0], self.patience, self._candidates)
+
+    def learned(self, slot: int) -> Floats:
+        """Return how many 0s and 1s a slot has learned, float64[2]."""
+        return self._counts[slot, [ZEROS, ONES]]
+
+    def evidence(self, slot: int) -> Evidence:
+        """Return why the slot raised its last alarm, or is about to; see `Bank`."""
+        statistic = float(total(self._sums[slot]))
+        age = float(self._ages[slot].astype(np.float64).sum()) / statistic
+        return Evidence(statistic, float(self._thresholds[slot]), *onset(age, statistic))
+
+    def reset(
+        self, slot: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Start the slot's sums anew, and drop what is not learned yet; see `Bank`."""
+        if expected is not None:
+            self._counts[slot, : ONES + 1] = expected.counts
+        if run_length is not None:
+            self._head_starts[slot] = head_start(run_length)
+            self._thresholds[slot] = run_length + self._head_starts[slot]
+        self._counts[slot, FILLED:] = 0
+        factors_of(self._counts[slot], self._factors[slot])
+        self._sums[slot] = np.float32(self._head_starts[slot]) * WEIGHTS
+        self._ages[slot] = 0
+        self._candidates[slot] = False
+
+    def readings(self) -> tuple[Floats, Floats]:
+        """Return each slot's sum and threshold; see `Bank`."""
+        return totals(self._sums), self._thresholds.copy()
+
+    def snapshot(self) -> State:
+        """Return the sums and ages, what is learned, and who is a candidate."""
+        return {
+            "sums": self._sums.copy(),
+            "ages": self._ages.copy(),
+            "counts": self._counts.copy(),
+            "candidates": self._candidates.copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over a snapshot of a bank with the same number of slots."""
+        everything = np.arange(len(self._sums))
+        self.adopt(everything, state, everything)
+
+    def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
+        """Take over the sums of some slots; see `Bank`."""
+        self._sums[slots] = array(state, "sums")[theirs]
+        self._ages[slots] = array(state, "ages")[theirs]
+        self._counts[slots] = array(state, "counts")[theirs]
+        self._candidates[slots] = array(state, "candidates")[theirs]
+        for slot in slots.tolist():
+            factors_of(self._counts[slot], self._factors[slot])

@@ -1,0 +1,53 @@
+"""Every detector there is. One more is a module with its settings and bank, and a line in each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
+from streamdrift.detectors.bank import Bank, Expected, Stream
+from streamdrift.detectors.categories import ECategoryBank
+from streamdrift.detectors.e_detector import EDetectorBank, EDetectorSettings
+from streamdrift.detectors.looks import EBank
+from streamdrift.detectors.page_hinkley import PageHinkleyBank, PageHinkleySettings
+from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.river import RiverBank, RiverSettings
+from streamdrift.records import Floats
+
+DetectorSettings = Annotated[
+    EDetectorSettings | AdwinSettings | PageHinkleySettings | RiverSettings,
+    Field(discriminator="kind"),
+]
+"""One detector's settings, told apart by `kind`."""
+
+DEFAULT_DETECTORS: tuple[DetectorSettings, ...] = (EDetectorSettings(),)
+"""What watches a signal unless the settings say otherwise."""
+
+BANKS: Mapping[str, Callable[..., Bank]] = {
+    "adwin": AdwinBank,
+    "page_hinkley": PageHinkleyBank,
+    "river": RiverBank,
+}
+"""A detector's kind and what builds its bank, as `make_bank` does."""
+
+E_BANKS: Mapping[Stream, Callable[[Sequence[Expected], Floats], EBank]] = {
+    Stream.NUMERIC: EDetectorBank,
+    Stream.RATE: ERateBank,
+    Stream.CATEGORY: ECategoryBank,
+}
+"""The e-detector is another one for each kind of stream."""
+
+
+def make_bank(
+    settings: DetectorSettings, expected: Sequence[Expected], run_lengths: Floats
+) -> Bank:
+    """Build a detector's bank of k slots.
+
+    `expected` says what each slot's signal looks like under its reference, `run_lengths`
+    float64[k] after how many values a false alarm is allowed on average. The slots of an
+    e-detector's bank are of one kind of stream.
+    """
+    if settings.kind == "e_detector":
+        return E_BANKS[expected[0].stream](expected, run_lengths)
+    return BANKS[settings.kind](settings, expected, run_lengths)

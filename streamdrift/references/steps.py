@@ -1,0 +1,84 @@
+"""A step inside a reference: a level that ends, and another that stays."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamdrift.kernels import kernel
+from streamdrift.records import Floats
+from streamdrift.references.memory import fit_memory
+from streamdrift.references.parts import Parts
+from streamdrift.references.scores import fit_scores, scores_of
+
+_CLEAR, _QUIET = 40.0, 12.5
+"""The squared step over the long-run variance that a step has at least, and that each side of it
+has at most."""
+_LEAST_SIZE = 0.3
+"""In standard deviations of the scores."""
+_SUDDEN = 0.7
+"""The share of the step that happens at once."""
+_MARGIN = 50
+"""Values that a side has at least."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The first value after a step, and its size in standard deviations."""
+
+    place: int
+    size: float
+
+
+@kernel
+def _best_cut(values: Floats, start: int, stop: int) -> tuple[int, float]:
+    """Return the cut of values[start:stop] that explains most, and what: n1 n2 D^2 / n."""
+    total = 0.0
+    for i in range(start, stop):
+        total += values[i]
+    size = stop - start
+    best, place, running = 0.0, start, 0.0
+    for i in range(start, stop - 1):
+        running += values[i]
+        left = i + 1 - start
+        if left < 50 or size - left < 50:
+            continue
+        difference = running / left - (total - running) / (size - left)
+        gain = difference * difference * left * (size - left) / size
+        if gain > best:
+            best, place = gain, i + 1
+    return place, best
+
+
+def find_step(parts: Parts, used: Floats) -> Step | None:
+    """Return the one sudden, lasting step of a reference float64[n], lines taken off; else None.
+
+    The noise is that of both sides' deviations from their own means: its long-run variance, from
+    their memory.
+    """
+    rest = parts.rest
+    if len(parts.scale.knots) == 0:
+        knots, scores = fit_scores(np.sort(used))
+        rest = scores_of(used, knots, scores)
+    place, gain = _best_cut(rest, 0, len(rest))
+    if gain == 0.0:
+        return None
+    before, after = float(rest[:place].mean()), float(rest[place:].mean())
+    size = after - before
+    sides = np.concatenate((rest[:place] - before, rest[place:] - after))
+    spread = float(sides.std())
+    memory = fit_memory(sides)
+    if memory.wanders or memory.total >= 1.0 or spread <= 0.0:
+        return None
+    variance = memory.deviation**2 / (1.0 - memory.total) ** 2
+    if gain / variance <= _CLEAR or abs(size) < _LEAST_SIZE * spread:
+        return None
+    if any(
+        _best_cut(rest, *side)[1] / variance >= _QUIET for side in ((0, place), (place, len(rest)))
+    ):
+        return None
+    near = math.ceil(100 * variance / size**2)
+    left, right = rest[max(place - near, 0) : place], rest[place : place + near]
+    if (right.mean() - left.mean()) / size <= _SUDDEN:
+        return None
+    return Step(place, abs(size) / spread)

@@ -1,0 +1,275 @@
+"""Ranks that go on learning: where a value stands among all that were seen before it.
+
+A reference is kept as counts between some of its order statistics. The rank of a value is its
+place in these counts, at random within its cell, and then the value is counted itself: a Polya
+urn. Of continuous and independent values whose counting is not delayed the ranks are exactly
+uniform and independent, whatever the size of the reference: given the n values so far, the next
+falls into a gap of k of them with chance k / (n + 1).
+
+From LATE values on, counting is delayed by a block or two of a tenth of all: a change does not
+teach itself at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdrift.kernels import inlined, kernel, uniform_hash
+from streamdrift.records import Codes, Floats, Ints, State
+
+_PLACES = (
+    4, 12, 31, 73, 154, 287, 478, 725, 1024, 1354, 1720, 2112, 2525, 2954, 3397, 3851, 4315, 4785,
+    5262, 5743, 6229, 7208,
+)  # fmt: skip
+"""Which order statistics are borders, below the median, in 1 / 16,384 of the reference: denser
+towards the tail, where the factors of detectors bend most."""
+QUANTILES: Floats = np.array([*_PLACES, 8_192, *(16_384 - each for each in _PLACES[::-1])]) / 16_384
+BORDERS = len(QUANTILES)
+LATE = 10_000
+"""Values from which on counting is delayed."""
+_LONGEST_BLOCK = 50_000
+_MANY = 2**30
+"""A slot that has counted more goes on with half of it."""
+_GREATEST = float(np.finfo(np.float64).max)
+
+FILLED, ORDINAL, SEED = range(3)
+"""Places in a slot's positions: values in the block being filled, values ranked so far, and the
+seed of the coins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A reference's distribution.
+
+    `borders` float64[m], ascending, m at most BORDERS; a value that repeats in the reference
+    stands there twice, and its mass is that of the cell between. `cumulative` int32[m + 2]:
+    cell c has cumulative[c + 1] - cumulative[c] of all cumulative[m + 1] values. A value
+    equal to a single border belongs to the cell below.
+    """
+
+    borders: Floats
+    cumulative: Codes
+
+    @classmethod
+    def of(cls, values: Floats) -> Self:
+        """Return the counts of float64[n], none of them NaN."""
+        ordered = np.sort(np.clip(values, -_GREATEST, _GREATEST))
+        borders = _borders(ordered)
+        below = np.searchsorted(ordered, borders, side="left")
+        through = np.searchsorted(ordered, borders, side="right")
+        cumulative = np.empty(len(borders) + 2, dtype=np.int32)
+        cumulative[0] = 0
+        cumulative[1:-1] = through
+        # The first of two equal borders has what is below it, the second what is equal, too.
+        first_of_two = np.flatnonzero(borders[:-1] == borders[1:])
+        cumulative[1 + first_of_two] = below[first_of_two]
+        # The gap above the last value counts one (and that below the first, if it has none).
+        cumulative[1:] += max(0, 1 - int(cumulative[1]))
+        cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
+        return cls(borders, cumulative)
+
+    def quantile(self, probability: float) -> float:
+        """Return the border nearest to a quantile: exact to about half a cell in rank."""
+        size = float(self.cumulative[-1])
+        ends = self.cumulative[1:-1] / size
+        starts = np.minimum(ends, np.append(0, ends[:-1]))
+        atoms = np.append(False, self.borders[1:] == self.borders[:-1])
+        middles = np.where(atoms, (starts + ends) / 2, ends)
+        return float(self.borders[int(np.argmin(np.abs(middles - probability)))])
+
+    def snapshot(self) -> State:
+        """Return the arrays as they are."""
+        return {"borders": self.borders, "cumulative": self.cumulative}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, object]) -> Self:
+        """Return what `snapshot` was taken of."""
+        return cls(np.asarray(state["borders"]), np.asarray(state["cumulative"]))
+
+
+def _borders(ordered: Floats) -> Floats:
+    """Return as many of the order statistics as fit, those that repeat twice."""
+    size = len(ordered)
+    if size == 0:
+        return np.zeros(0)
+    for step in (1, 2, 3, 4, 6):
+        places = np.clip((QUANTILES[step // 2 :: step] * size).astype(np.int64), 1, size) - 1
+        edges = np.unique(ordered[places])
+        repeats = np.searchsorted(ordered, edges, "right") - np.searchsorted(ordered, edges) > 1
+        borders: Floats = np.repeat(edges, np.where(repeats, 2, 1))
+        if len(borders) <= BORDERS:
+            return borders
+    raise AssertionError("a sixth of the quantiles, twice, are fewer than all")
+
+
+@inlined
+def cell_of(borders: Floats, value: float) -> int:
+    """Return the cell of a value among borders padded with infinity to BORDERS."""
+    value = min(max(value, -_GREATEST), _GREATEST)
+    # Counting all borders is two vector loops: faster than a search, which branches.
+    below, equal = np.int32(0), np.int32(0)
+    for place in range(BORDERS):
+        below += np.int32(borders[place] < value)
+    for place in range(BORDERS):
+        equal += np.int32(borders[place] == value)
+    return below + (equal >> np.int32(1))
+
+
+@kernel
+def _count_block(cumulative: Codes, pending: NDArray[np.uint16]) -> None:
+    """Count the block before the one that is full, which takes its place."""
+    if cumulative[BORDERS + 1] > _MANY:
+        for place in range(BORDERS + 2):
+            cumulative[place] //= 2
+    counted = 0
+    for cell in range(BORDERS + 1):
+        counted += pending[1, cell]
+        cumulative[cell + 1] += counted
+        pending[1, cell] = pending[0, cell]
+        pending[0, cell] = 0
+
+
+@kernel
+def rank_row(
+    borders: Floats,
+    cumulative: Codes,
+    pending: NDArray[np.uint16],
+    positions: Ints,
+    values: Floats,
+    start: int,
+    stop: int,
+    ranks: Floats,
+) -> None:
+    """Write the ranks of values[start:stop], each counted, or noted to be, behind its own.
+
+    One slot's arrays: borders float64[BORDERS], cumulative int32[BORDERS + 2], pending
+    uint16[2, BORDERS + 1] (the block being filled, the one before), positions int64[3].
+    """
+    size, filled = cumulative[BORDERS + 1], positions[FILLED]
+    ordinal, seed = positions[ORDINAL], positions[SEED]
+    filling = pending[0]
+    for event in range(start, stop):
+        if np.isnan(values[event]):
+            ranks[event] = np.nan
+            continue
+        cell = cell_of(borders, values[event])
+        first, last = cumulative[cell], cumulative[cell + 1]
+        ranks[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
+        ordinal += 1
+        if size < LATE:
+            for place in range(BORDERS + 2):
+                cumulative[place] += np.int32(place > cell)
+            size += 1
+            continue
+        filling[cell] += np.uint16(1)
+        filled += 1
+        if filled >= min(size // 10, _LONGEST_BLOCK):
+            _count_block(cumulative, pending)
+            size, filled = cumulative[BORDERS + 1], 0
+    positions[FILLED], positions[ORDINAL] = filled, ordinal
+
+
+@kernel
+def _rank_all(
+    borders: Floats,
+    cumulative: Codes,
+    pending: NDArray[np.uint16],
+    positions: Ints,
+    values: Floats,
+    slots: Ints,
+    start: Ints,
+    stop: Ints,
+    ranks: Floats,
+) -> None:
+    for each in range(len(slots)):
+        slot = slots[each]
+        rank_row(
+            borders[slot],
+            cumulative[slot],
+            pending[slot],
+            positions[slot],
+            values[each],
+            start[each],
+            stop[each],
+            ranks[each],
+        )
+
+
+class Urns:
+    """The ranks of many signals; a signal's place is its slot. 760 bytes a slot."""
+
+    def __init__(self, slots: int) -> None:
+        self.borders: Floats = np.full((slots, BORDERS), np.inf)
+        self.cumulative: Codes = np.zeros((slots, BORDERS + 2), dtype=np.int32)
+        self.pending: NDArray[np.uint16] = np.zeros((slots, 2, BORDERS + 1), dtype=np.uint16)
+        self.positions: Ints = np.zeros((slots, 3), dtype=np.int64)
+
+    def learn(self, slot: int, counts: Counts, seed: int | None = None) -> None:
+        """Give a slot a reference; its coins go on, or begin anew with another seed."""
+        size = len(counts.borders)
+        self.borders[slot] = np.inf
+        self.borders[slot, :size] = counts.borders
+        self.cumulative[slot] = counts.cumulative[-1]
+        self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
+        self.forget(slot)
+        if seed is not None:
+            self.positions[slot] = 0, 0, seed
+
+    def forget(self, slot: int) -> None:
+        """Drop what is not counted yet."""
+        self.pending[slot] = 0
+        self.positions[slot, FILLED] = 0
+
+    def counts(self, slot: int) -> Counts:
+        """Return what a slot has counted."""
+        size = int(np.isfinite(self.borders[slot]).sum())
+        cumulative = self.cumulative[slot]
+        return Counts(
+            self.borders[slot, :size].copy(), np.append(cumulative[: size + 1], cumulative[-1])
+        )
+
+    def rank(self, values: Floats, slots: Ints, start: Ints, stop: Ints, ranks: Floats) -> None:
+        """Write the ranks of values[i, start[i]:stop[i]] of slots[i] into `ranks`.
+
+        `values` and `ranks` are float64[len(slots), n]; a NaN is no value, and its rank NaN.
+        """
+        _rank_all(
+            self.borders,
+            self.cumulative,
+            self.pending,
+            self.positions,
+            values,
+            slots,
+            start,
+            stop,
+            ranks,
+        )
+
+    def copy_of(self, slots: Ints) -> tuple[Codes, NDArray[np.uint16], Ints]:
+        """Return what moves on in some slots, to go back to it."""
+        return self.cumulative[slots], self.pending[slots], self.positions[slots]
+
+    def go_back(self, slot: int, copies: tuple[Codes, NDArray[np.uint16], Ints], at: int) -> None:
+        """Put a slot back to where it was, `at` among the copied ones."""
+        self.cumulative[slot] = copies[0][at]
+        self.pending[slot] = copies[1][at]
+        self.positions[slot] = copies[2][at]
+
+    def snapshot(self) -> State:
+        """Return the arrays."""
+        return {
+            "borders": self.borders.copy(),
+            "cumulative": self.cumulative.copy(),
+            "pending": self.pending.copy(),
+            "positions": self.positions.copy(),
+        }
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Take over the snapshot of as many slots."""
+        self.borders = np.array(state["borders"])
+        self.cumulative = np.array(state["cumulative"])
+        self.pending = np.array(state["pending"])
+        self.positions = np.array(state["positions"])
