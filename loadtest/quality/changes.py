@@ -19,14 +19,14 @@ After = Callable[[np.random.Generator, Floats], Floats]
 class Change(NamedTuple):
     """A stream, what becomes of it, and the ratio one could use who is told both.
 
-    `told` is of the values as they are drawn.
+    `told` is of the values as they are drawn; more than one where not all is told.
     """
 
     name: str
     before: Stream
     after: After
     horizon: int
-    told: Ratio | None = None
+    told: tuple[Ratio, ...] = ()
 
 
 class Path(NamedTuple):
@@ -71,14 +71,18 @@ NORMAL = Stream("normal", streams.normal)
 
 SHIFTS: Mapping[float, Change] = {
     shift: Change(
-        f"mean +{shift:g} sd", NORMAL, shifted(shift), 20_000, oracles.normal_shift(shift)
+        f"mean +{shift:g} sd",
+        NORMAL,
+        shifted(shift),
+        20_000,
+        (oracles.normal_shift(shift), oracles.normal_shift(-shift)),
     )
     for shift in (0.25, 0.5, 1.0, 2.0)
 }
 
 SPREADS: Mapping[str, Change] = {
     f"sd x {factor:g}": Change(
-        f"sd x {factor:g}", NORMAL, scaled(factor), 20_000, oracles.normal_spread(factor)
+        f"sd x {factor:g}", NORMAL, scaled(factor), 20_000, (oracles.normal_spread(factor),)
     )
     for factor in (1.5, 2.0, 0.5)
 }
@@ -91,14 +95,14 @@ TAILS: Mapping[str, Change] = {
             Stream("lognormal", streams.lognormal),
             scaled(1.5),
             20_000,
-            oracles.log_lognormal_ratio(1.5),
+            (oracles.log_lognormal_ratio(1.5),),
         ),
         Change(
             "t3 + 1 sd",
             Stream("t3", streams.student(3)),
             shifted(1.0),
             20_000,
-            oracles.student_shift(3, 1.0),
+            (oracles.student_shift(3, 1.0),),
         ),
     )
 }
@@ -175,7 +179,7 @@ def _mix(name: str, before: Floats, after: Floats, horizon: int = 20_000) -> Cha
         Stream(f"{len(before)} levels", streams.levels(before), "category"),
         replaced(streams.levels(after)),
         horizon,
-        oracles.shares(before, after),
+        (oracles.shares(before, after),),
     )
 
 
@@ -221,7 +225,7 @@ RATES: Sequence[Change] = tuple(
         Stream(f"0/1, rate {before:g}", streams.bernoulli(before), "rate"),
         replaced(streams.bernoulli(after)),
         20_000,
-        oracles.rates(before, after),
+        (oracles.rates(before, after),),
     )
     for before, after in ((0.2, 0.25), (0.2, 0.3), (0.2, 0.1), (0.01, 0.03), (0.05, 0.07))
 )
@@ -232,7 +236,7 @@ CHAINS: Sequence[Change] = tuple(
         Stream(f"0/1, .2, memory {memory:g}", streams.chain(0.2, memory), "rate"),
         replaced(streams.chain(0.3, memory)),
         20_000,
-        oracles.chains((0.2, memory), (0.3, memory)),
+        (oracles.chains((0.2, memory), (0.3, memory)),),
     )
     for memory in (0.0, 0.5, 0.8)
 )

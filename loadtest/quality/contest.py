@@ -49,7 +49,7 @@ def compare(
     for change in changes:
         plan.say(change.name)
         cells = [change.name, f"{change.horizon:,}"]
-        if change.told is not None:
+        if change.told:
             found = trials.told_delays(change, run_length, plan.runs(runs), seed=plan.seed)
             told[change.name] = found
             cells.append(delay_cell(found))

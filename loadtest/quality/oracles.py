@@ -1,5 +1,9 @@
 """The optimum: CUSUM that is told the change, and needs only to find out when.
 
+The sum is empty when the change comes, which is its worst case, the one that is optimal
+(Lorden). Told several changes it runs a sum for each, as for a shift whose direction is not
+told.
+
 Page, Continuous inspection schemes, Biometrika 41 (1954); Lorden, Procedures for reacting to a
 change in distribution, Annals of Mathematical Statistics 42 (1971). Its increments are log
 likelihood ratios of each value given those before; the threshold comes from quiet increments.
@@ -18,19 +22,13 @@ Ratio = Callable[[Floats], Floats]
 
 
 @kernel
-def first_alarm(increments: Floats, threshold: float, start: int) -> int:
-    """Return the first place at or after `start` where the sum exceeds the threshold.
-
-    The sum begins at place 0, and anew after an alarm before `start`. Without an alarm the
-    length of the increments is returned.
-    """
+def first_alarm(increments: Floats, threshold: float) -> int:
+    """Return the first place where the sum exceeds the threshold; without one the length."""
     total = 0.0
     for index in range(len(increments)):
         total = max(total, 0.0) + increments[index]
         if total > threshold:
-            if index >= start:
-                return index
-            total = 0.0
+            return index
     return len(increments)
 
 
@@ -108,7 +106,7 @@ def chains(before: tuple[float, float], after: tuple[float, float]) -> Ratio:
 
 def densities(before: Ratio, after: Ratio) -> Ratio:
     """Return the ratio of two log densities."""
-    return lambda values: after(values) - before(values)
+    return lambda values: np.asarray(after(values) - before(values))
 
 
 def log_normal_density(values: Floats) -> Floats:

@@ -82,17 +82,19 @@ def delays(
 
 
 def told_delays(change: Change, run_length: float, runs: int, *, seed: int) -> Delays:
-    """Measure how late CUSUM is that is told the change, at this run length."""
-    assert change.told is not None
-    random = generator(seed, change.name, -1 % 2**32)
-    size = int(_TOLD * run_length)
-    threshold = oracles.calibrate(change.told(change.before.draw(random, size)), run_length)
-    firsts, earlies, quiets = [], [], []
+    """Measure how late CUSUM is that is told the change, at this run length in all."""
+    random = generator(seed, f"{change.name}, told", 0)
+    quiet = change.before.draw(random, int(_TOLD * run_length))
+    each = run_length * len(change.told)
+    thresholds = [oracles.calibrate(ratio(quiet), each) for ratio in change.told]
+    firsts = []
     for run in range(runs):
         path = draw_path(change, generator(seed, change.name, run), 0, QUIET, change.horizon)
-        increments = change.told(path.values)
-        first = oracles.first_alarm(increments, threshold, path.place)
-        firsts.append(first - path.place)
-        earlies.append(oracles.count_alarms(increments[: path.place], threshold))
-        quiets.append(path.place)
-    return delays_of(firsts, earlies, quiets, change.horizon)
+        after = path.values[path.place :]
+        firsts.append(
+            min(
+                oracles.first_alarm(ratio(after), threshold)
+                for ratio, threshold in zip(change.told, thresholds, strict=True)
+            )
+        )
+    return delays_of(firsts, [0] * runs, [0] * runs, change.horizon)
