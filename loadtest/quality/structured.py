@@ -2,7 +2,7 @@
 
 The noise has standard deviation 1, and time 0 is the beginning of a week, so that one who
 knows the structure can turn a path back into the noise it was made of. A day with a calendar
-has 288 values, one every five minutes.
+has 144 values, one every ten minutes, so that ten weeks are in a reference of 10,000.
 """
 
 import math
@@ -14,9 +14,9 @@ from loadtest.quality.streams import Draw, Stream, normal
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats
 
-DAY = 288
+DAY = 144
 WEEK = 7 * DAY
-_STEP = 300.0
+_STEP = 600.0
 
 Wave = Callable[[Floats], Floats]
 """The level at each time, float64[n] to float64[n]."""

@@ -145,7 +145,7 @@ def test_bursts_take_a_fifth_of_the_time() -> None:
 
 def test_office_hours_are_a_third_of_five_days() -> None:
     levels = structured.office_hours(np.arange(structured.WEEK, dtype=np.float64))
-    assert levels.sum() == 5 * 8 * 12
+    assert levels.sum() == 5 * 8 * 6
     assert not levels[5 * structured.DAY :].any()
 
 
