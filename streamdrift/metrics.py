@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from streamdrift import __version__
+from streamdrift.realised import RealisedRate
 from streamdrift.records import Alert, Partition, SignalReading, WarmUp
 
 SECOND = 1_000_000
@@ -220,6 +221,7 @@ class Metrics:
         incidents: Mapping[tuple[str, str], int],
         unwatched: int,
         dropped: Mapping[str, int],
+        realised: Sequence[RealisedRate] = (),
     ) -> None:
         """Record the monitor's numbers; replaces what was there.
 
@@ -227,6 +229,7 @@ class Metrics:
         counts repeated events by model.
         """
         self._shown.dropped = dict(dropped)
+        self._shown.realised = tuple(realised)
         self._shown.unwatched = unwatched
         self._shown.left_out = left_out
         self._shown.readings = tuple(readings)
@@ -279,11 +282,13 @@ class _Shown(Collector):
         self.displaced: Mapping[str, int] = {}
         self.unwatched = 0
         self.dropped: Mapping[str, int] = {}
+        self.realised: tuple[RealisedRate, ...] = ()
         self.left_out = 0
 
     def collect(self) -> Iterator[Metric]:
         yield from self._signals()
         yield from self._models()
+        yield from self._budgets()
         lag = GaugeMetricFamily(
             "streamdrift_lag_messages",
             "Messages of a partition that are not read yet.",
@@ -360,3 +365,27 @@ class _Shown(Collector):
         for (model, version), count in sorted(self.incidents.items())[: self._max_series]:
             incidents.add_metric([model, version], count)
         yield incidents
+
+    def _budgets(self) -> Iterator[Metric]:
+        labels = ["model"]
+        budget = GaugeMetricFamily(
+            "streamdrift_alert_budget_per_week",
+            "False alarms that alert_budget allows in a week of event time.",
+            labels=labels,
+        )
+        opened = CounterMetricFamily(
+            "streamdrift_alerts_opened",
+            "Incidents that tests opened, true ones among them; silence is no test.",
+            labels=labels,
+        )
+        rate = GaugeMetricFamily(
+            "streamdrift_realised_alerts_per_week",
+            "The same per week of event time since the model's first reference.",
+            labels=labels,
+        )
+        for each in self.realised[: self._max_series]:
+            budget.add_metric([each.model], each.budget.per_week)
+            opened.add_metric([each.model], each.opened)
+            if each.per_week is not None:
+                rate.add_metric([each.model], each.per_week)
+        yield from (budget, opened, rate)

@@ -12,6 +12,7 @@ import numpy as np
 from streamdrift.columns import cut, take
 from streamdrift.errors import StateError
 from streamdrift.model_settings import ModelSettings
+from streamdrift.realised import Span
 from streamdrift.records import (
     Batch,
     ColumnKey,
@@ -68,6 +69,8 @@ class ModelVersion:
         self.group = group
         self.events = 0
         self.last_at = 0
+        self._watched_since: int | None = None
+        """The time of the reference's last event."""
         self._settings = settings
         self._recent = RecentIds(settings.duplicates.window)
         self._collector: Collector | None = Collector(settings.reference)
@@ -107,6 +110,7 @@ class ModelVersion:
             self._with_id += int((~np.isnan(flags[:begin])).sum())
             self._repeated += int((flags[:begin] == 1).sum())
             if needed is not None:
+                self._watched_since = int(kept.time[needed - 1])
                 observed.notices.extend(self._complete(self._collector))
         if needed is not None:
             self._watch(cut(kept, needed, len(kept)), cut(batch, begin, len(batch)), observed)
@@ -202,6 +206,11 @@ class ModelVersion:
         return notices
 
     @property
+    def watched(self) -> Span | None:
+        """From when to when the version is watched; None before its reference is complete."""
+        return None if self._watched_since is None else Span(self._watched_since, self.last_at)
+
+    @property
     def retires_at(self) -> int:
         """When the version is forgotten if it sends nothing more."""
         return self.last_at + self._settings.retire_after
@@ -253,6 +262,7 @@ class ModelVersion:
             "groups": self._settings.feature_groups,
             "events": self.events,
             "last_at": self.last_at,
+            "watched_since": self._watched_since,
             "unknown": [[key.group.value, key.name] for key in self._unknown],
             "told": self._told,
             "terms": self._terms,
@@ -295,6 +305,9 @@ class ModelVersion:
         if not isinstance(watching, Mapping):
             return []
         self._collector = None
+        since = state.get("watched_since", last_at)  # States of before there was a budget lack it.
+        assert isinstance(since, int)
+        self._watched_since = since
         restarted = self._restore_watched(
             watching, repeats if isinstance(repeats, Mapping) else None
         )

@@ -1,17 +1,18 @@
 """The settings of a model: how it is watched."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
 from streamdrift.durations import Duration
+from streamdrift.incidents.budget import AlertBudget, Budget
 from streamdrift.incidents.settings import IncidentSettings
-from streamdrift.records import ColumnKey
+from streamdrift.records import ColumnKey, Signal
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings
-from streamdrift.signals.naming import setting_names
+from streamdrift.signals.naming import setting_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
@@ -23,6 +24,9 @@ RoleName = Literal[
 ]
 
 
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class ModelSettings(BaseModel):
     """How one model is watched."""
 
@@ -30,6 +34,16 @@ class ModelSettings(BaseModel):
 
     reference: ReferenceSettings = Field(
         ReferenceSettings(), description="What a model version is compared with."
+    )
+    alert_budget: AlertBudget = Field(
+        Budget(2, "week"),
+        description="False alarms allowed, as a number per hour, day, week or month of event "
+        "time: every threshold follows from it.",
+    )
+    signal_weights: Mapping[str, Weight] = Field(
+        {},
+        description="How much more of the budget single signals get, by the name of the signal "
+        "or of its column (1 where nothing is said): more is sooner.",
     )
     detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
         "default",
@@ -92,6 +106,15 @@ class ModelSettings(BaseModel):
         """Return the detectors of a signal by its names: the first that is set decides."""
         default = DEFAULT_DETECTORS if self.detectors == "default" else self.detectors
         return next((self.signals[name] for name in names if name in self.signals), default)
+
+    def weight_of(self, signal: Signal) -> float:
+        """Return a signal's weight: its own name goes before that of its column."""
+        names = [signal.name]
+        if signal.column is not None:
+            names += signal_setting_names(signal.column, signal.kind)
+            names += setting_names(signal.column)
+        found = (self.signal_weights[name] for name in names if name in self.signal_weights)
+        return next(found, 1.0)
 
     def role_of(self, key: ColumnKey) -> Role | None:
         """Return what a column is said to be, None where nothing is said."""

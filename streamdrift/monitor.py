@@ -10,6 +10,7 @@ from streamdrift.heads import Heads, Home
 from streamdrift.incidents.grouping import Incidents
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
+from streamdrift.realised import RealisedRate, Span
 from streamdrift.records import (
     Batch,
     Heard,
@@ -59,6 +60,8 @@ class Monitor:
         self.unwatched = 0
         """Events not watched because the limit was reached."""
         self._dropped: dict[str, int] = {}
+        self._watched: dict[str, Span] = {}
+        """By model, from its first reference on."""
 
     def _groups_of(self, model: str) -> int:
         return self._settings_of(model).feature_groups
@@ -141,6 +144,8 @@ class Monitor:
                 learned = {"reference": settings.reference.events}
                 notices.append(Notice("model version appeared", *name, learned))
         observed = version.observe(batch)
+        if version.watched is not None and batch.group == 0:
+            self._extend(batch.model, version.watched)
         steps += observed.steps
         notices += observed.notices
         if len(observed.kept) < len(batch) and batch.group == 0:
@@ -165,6 +170,23 @@ class Monitor:
     def dropped(self) -> Mapping[str, int]:
         """How many repeated events were dropped since the beginning, by model."""
         return dict(self._dropped)
+
+    def _extend(self, model: str, span: Span) -> None:
+        known = self._watched.get(model)
+        if known is not None:
+            self._watched[model] = known.joined(span)
+        elif len(self._watched) < self._max_versions:
+            self._watched[model] = span
+
+    def realised(self) -> Sequence[RealisedRate]:
+        """Return the realised rate of each model that has its head here, by its name."""
+        found = []
+        for model, span in sorted(self._watched.items()):
+            count = self._incidents.counts(model)
+            watched = span.until - span.since
+            budget = self._settings_of(model).alert_budget
+            found.append(RealisedRate(model, budget, count.opened, count.silences, watched))
+        return found
 
     def _observe_silence(self, kept: Sequence[Batch], watermark: int) -> list[Step]:
         times: dict[str, list[Batch]] = {}
@@ -207,6 +229,7 @@ class Monitor:
             "incidents": self._incidents.snapshot(),
             "unwatched": self.unwatched,
             "dropped": [[model, self._dropped[model]] for model in sorted(self._dropped)],
+            "watched": [[model, *span] for model, span in sorted(self._watched.items())],
             "heads": None if self._heads is None else self._heads.snapshot(),
         }
 
@@ -231,6 +254,9 @@ class Monitor:
         self._incidents.restore(incidents)
         self.unwatched = unwatched
         self._dropped = dict(dropped)
+        watched = state.get("watched", ())  # States of before there was a budget have none.
+        assert isinstance(watched, Sequence)
+        self._watched = {model: Span(since, until) for model, since, until in watched}
         if self._heads is not None:
             assert isinstance(heads, Mapping)
             self._heads.restore(heads)

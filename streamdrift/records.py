@@ -6,6 +6,7 @@ Times are whole microseconds since the Unix epoch (int64, UTC) wherever they occ
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Ids = NDArray[np.uint64]
+
+_STANDARD = NormalDist()
 
 StateValue = (
     None
@@ -305,6 +308,37 @@ class Summary:
     shares: Mapping[str, float] = field(default_factory=dict)
 
 
+class Estimate(NamedTuple):
+    """A figure with an interval that holds the truth with 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How large a change is.
+
+    `shift` in standard deviations of the reference, signed; `spread` the ratio of standard
+    deviations, 1 where it stayed; `variation` the total variation distance, from 0 to 1. Of
+    numbers the first two are of normal scores of ranks, so outliers do not decide them.
+    """
+
+    shift: Estimate
+    spread: Estimate
+    variation: Estimate
+
+    @property
+    def size(self) -> float:
+        """How large all in all, as the shift in standard deviations that is as easily seen.
+
+        A total variation v is that of two normal distributions 2 Phi^-1((1 + v) / 2) apart.
+        """
+        variation = min(self.variation.value, 0.999_999)
+        return max(abs(self.shift.value), 2 * _STANDARD.inv_cdf((1 + variation) / 2))
+
+
 @dataclass(frozen=True, slots=True)
 class Onset:
     """The stretch of the stream in which a change began."""
@@ -319,27 +353,37 @@ class StepKind(StrEnum):
     """What a signal says of itself."""
 
     CHANGED = "changed"
+    """Its own evidence is enough."""
+    CANDIDATE = "candidate"
+    """It would be if the signal had the whole budget.
+
+    Said at points of the grid, with the evidence of then, from where that reaches the
+    signal's patience: again where it is another, until it changed or was withdrawn.
+    """
+    WITHDRAWN = "withdrawn"
+    """A candidate that did not change has lost its evidence."""
     RETURNED = "returned"
     ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A detector's decision that a signal changed."""
+    """A detector's decision that a signal changed, or its evidence that it may have."""
 
     detector: str
     statistic: float
     threshold: float
-    effect: float
-    """Distance between before and after in standard deviations of the reference; signed."""
+    effect: Effect
     before: Summary
     after: Summary
     onset: Onset | None
+    share: float
+    """The evidence over what the signal needs to be told by itself: 1 or more where it changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A signal changed, returned to its reference, or was accepted as the new normal."""
+    """What a signal says of itself at a time, such as that it changed."""
 
     kind: StepKind
     model: str
@@ -348,7 +392,7 @@ class Step:
     signal: Signal
     time: int
     change: Change | None = None
-    """Given where `kind` is CHANGED."""
+    """Given where `kind` is CHANGED or CANDIDATE."""
 
 
 @dataclass(frozen=True, slots=True)

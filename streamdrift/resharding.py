@@ -96,6 +96,8 @@ def _divided(
     for model, events in _pairs(monitors, "dropped"):
         dropped[str(model)] += cast(int, events)
     drops = _by_shard(sorted(dropped.items()), lambda pair: pair[0], shards)
+    spans = _pairs([{"watched": [], **monitor} for monitor in monitors], "watched")
+    watched = _by_shard(spans, lambda span: str(span[0]), shards)
     incidents = _divided_incidents([tree(monitor, "incidents") for monitor in monitors], shards)
     unwatched = sum(integer(monitor, "unwatched") for monitor in monitors)
     for shard in range(shards):
@@ -106,6 +108,7 @@ def _divided(
             # Of no model: that it is counted at all is what counts.
             "unwatched": unwatched if shard == 0 else 0,
             "dropped": [list(pair) for pair in drops[shard]],
+            "watched": [list(span) for span in watched[shard]],
         }
 
 
@@ -121,8 +124,10 @@ def _divided_incidents(incidents: Sequence[State], shards: int) -> list[State]:
     opened = [incident for each in incidents for incident in trees(each, "incidents")]
     opened.sort(key=lambda incident: (*_name(incident), flag(incident, "of_model")))
     told = sorted((one for each in incidents for one in trees(each, "told")), key=_model)
-    parts = [_by_shard(items, _model, shards) for items in (waiting, opened, told)]
-    names = ("waiting", "incidents", "told")
+    evidence = [one for each in incidents for one in trees({"evidence": [], **each}, "evidence")]
+    evidence.sort(key=lambda one: (*_name(one), flag(one, "of_model")))
+    parts = [_by_shard(items, _model, shards) for items in (waiting, opened, told, evidence)]
+    names = ("waiting", "incidents", "told", "evidence")
     return [
         {name: part[shard] for name, part in zip(names, parts, strict=True)}
         for shard in range(shards)
@@ -140,7 +145,7 @@ def _by_shard(
 
 
 def _pairs(monitors: Sequence[State], name: str) -> list[Sequence[StateValue]]:
-    """Return pairs of a model and what belongs to it, by the model."""
+    """Return what lists a model and what belongs to it, by the model."""
     pairs = [
         cast(Sequence[StateValue], pair) for monitor in monitors for pair in values(monitor, name)
     ]

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from streamdrift.model import ModelVersion
 from streamdrift.monitor import Monitor
+from streamdrift.realised import RealisedRate
 from streamdrift.records import SignalReading, WarmUp
 
+_BY_MODEL = attrgetter("model")
 _BY_GROUP = attrgetter("model", "version", "group")
 
 
@@ -27,6 +29,8 @@ class Standing(NamedTuple):
     """Events not watched because the limit of versions was reached."""
     dropped: Mapping[str, int]
     """How many repeated events were dropped since the beginning, by model."""
+    realised: Sequence[RealisedRate]
+    """What came of each model's budget, by model."""
 
 
 def versions(monitors: Iterable[Monitor]) -> list[ModelVersion]:
@@ -57,4 +61,5 @@ def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
         incidents,
         sum(monitor.unwatched for monitor in monitors),
         dropped,
+        sorted((each for monitor in monitors for each in monitor.realised()), key=_BY_MODEL),
     )

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from streamdrift.durations import DAY
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
+from streamdrift.realised import RealisedRate
 from streamdrift.records import Notice, WarmUp
 from streamdrift.replay import Tally
 from streamdrift.sharded import Shards
@@ -25,6 +27,7 @@ def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: f
     lines += _forgotten(tally, monitor)
     if not lines:
         lines.append("no events: nothing was watched")
+    lines += [_budget(each) for each in standing(monitor.monitors).realised]
     lines += _notices(tally)
     if tally.dropped_fields:
         lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
@@ -93,6 +96,33 @@ def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple
             yield key.name, "as models.*.roles says"
         else:
             yield key.name, "as neither number, text nor truth value"
+
+
+def _budget(realised: RealisedRate) -> str:
+    """Say what came of a model's budget, in its own unit."""
+    budget, opened = realised.budget, realised.opened
+    allowed = f"budget {budget.alarms:g} a {budget.unit}"
+    incidents = f"{opened:,} incident{'' if opened == 1 else 's'} opened"
+    if realised.watched:
+        days = _figure(realised.watched / DAY)
+        rate = _figure(budget.in_unit(opened, realised.watched))
+        came = f"{incidents} in {days} days watched: {rate} a {budget.unit}"
+    else:
+        came = f"{incidents}, no time watched yet"
+    silences = realised.silences
+    apart = f" (and {silences:,} by silence, which is no test)" if silences else ""
+    return f"{realised.model}: {allowed}; {came}{apart}"
+
+
+def _figure(value: float) -> str:
+    """Return a number that is not negative, without an exponent where it is not tiny.
+
+    >>> _figure(1234.5), _figure(12.36), _figure(1.7321), _figure(0.0123), _figure(0.0)
+    ('1,234', '12.4', '1.7', '0.012', '0')
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def _forgotten(tally: Tally, monitor: Shards) -> list[str]:

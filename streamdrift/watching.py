@@ -170,6 +170,7 @@ class Watching:
             before=old,
             after=new,
             onset=self._marks.onset(sign.signal, last - back, last - evidence.latest, time),
+            share=1.0,
         )
         values = Thinned(self._settings.room)
         self._since[sign.signal] = _Since(time, time, sign.row + 1, values)

@@ -38,6 +38,7 @@ def make_change(
     before: Summary | None = None,
     after: Summary | None = None,
     onset: Onset | None = None,
+    share: float = 1.0,
 ) -> Change:
     return Change(
         detector="adwin",
@@ -47,6 +48,7 @@ def make_change(
         before=before or Summary(0.5, {"0.05": 1.0, "0.5": 12.5, "0.95": 40.0}),
         after=after or Summary(0.73, {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}),
         onset=onset,
+        share=share,
     )
 
 
@@ -60,6 +62,12 @@ def changed(
     return Step(
         StepKind.CHANGED, model, version, signal or make_signal(), time, change or make_change()
     )
+
+
+def candidate(
+    time: int, signal: Signal, share: float, model: str = "fraud", version: str = "3"
+) -> Step:
+    return Step(StepKind.CANDIDATE, model, version, signal, time, make_change(share=share))
 
 
 def left(

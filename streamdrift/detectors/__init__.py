@@ -11,6 +11,7 @@ from streamdrift.detectors.registry import (
     make_bank,
 )
 from streamdrift.detectors.river import RiverSettings
+from streamdrift.detectors.series import EDetector
 
 __all__ = [
     "ADWIN",
@@ -19,6 +20,7 @@ __all__ = [
     "AdwinSettings",
     "Bank",
     "DetectorSettings",
+    "EDetector",
     "EDetectorSettings",
     "Evidence",
     "Expected",

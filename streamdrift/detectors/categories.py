@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.e_detector import NAME, head_start, onset
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now
+from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
+from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
@@ -144,7 +144,8 @@ def _run(
         if look < len(looks) and looks[look] == event:
             if statistic >= enough or candidate[0]:
                 told[0] = True
-                seen[look] = statistic
+                seen[look, 0] = statistic
+                seen[look, 1] = mean_age(sums, ages)
                 candidate[0] = statistic >= enough
             look += 1
         if np.isnan(values[event]):
@@ -211,7 +212,7 @@ class ECategoryBank:
 
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
-        return look_now(self.readings()[0], self.patience, self._candidates)
+        return look_now(self._sums, self._ages, self.patience, self._candidates)
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""
@@ -219,9 +220,9 @@ class ECategoryBank:
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
-        statistic = float(total(self._sums[slot]))
-        age = float(self._ages[slot].astype(np.float64).sum()) / statistic
-        return Evidence(statistic, float(self._thresholds[slot]), *onset(age, statistic))
+        sums, threshold = self._sums[slot], float(self._thresholds[slot])
+        age = float(mean_age(sums, self._ages[slot]))
+        return evidence_of(float(total(sums)), threshold, age)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

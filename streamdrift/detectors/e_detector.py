@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from streamdrift.detectors.arming import weights_of
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now
+from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import (
     CELL_OF,
-    FORMS,
     POWERED,
     WEIGHTS,
     Factors,
-    Form,
     total,
     totals,
 )
@@ -35,10 +34,6 @@ NAME = "e_detector"
 _EARLIER, _LATER = 9.0, 7.0
 """How far a beginning may lie off the mean of those that explain the sum, in values that the sum
 takes to grow by a factor e: on simulated changes this holds 95 % of them."""
-
-_SMALLEST_LEVEL = 0.045
-"""Weight of either smallest change of level where ranks are of what a rhythm does not explain:
-what is left of that looks like it."""
 
 
 class EDetectorSettings(BaseModel):
@@ -54,23 +49,19 @@ def head_start(run_length: float) -> float:
     return min(run_length / 1_000, 100.0)
 
 
-def onset(age: float, statistic: float) -> tuple[int, int]:
-    """Return earliest and latest beginning of a change, counted back from the last value.
+def evidence_of(statistic: float, threshold: float, age: float) -> Evidence:
+    """Return what a sum is evidence of.
 
-    `age` is the mean number of values that the products in the sum `statistic` are of.
+    `age` is the mean number of values that the products in it are of; the change began with the
+    first of them.
     """
-    pace = age / max(math.log(statistic), 1.0)
-    return math.ceil(age - 1 + _EARLIER * pace), max(0, math.floor(age - 1 - _LATER * pace))
+    pace = age / max(math.log(max(statistic, 1.0)), 1.0)
+    earliest = math.ceil(age - 1 + _EARLIER * pace)
+    latest = max(0, math.floor(age - 1 - _LATER * pace))
+    return Evidence(statistic, threshold, earliest, latest, pace)
 
 
-def _dependent_weights() -> Factors:
-    weights = WEIGHTS.copy()
-    weights[[0, 5]] = _SMALLEST_LEVEL
-    weights /= weights.sum()
-    return weights
-
-
-_MIXTURES: Factors = np.stack([WEIGHTS, _dependent_weights()])
+_MIXTURES: Factors = np.stack([weights_of(found=False), weights_of(found=True)])
 """float32[2, 32]: the weights where nothing, and where something, explains the values."""
 
 
@@ -112,7 +103,7 @@ def _update(
 ) -> None:
     """Let every slot consume its row up to its first alarm; `alarms` says where that was.
 
-    `seen` float64[k, len(looks)] is filled where `told` bool[k] says so.
+    `seen` float64[k, len(looks), 2] is filled where `told` bool[k] says so.
     """
     for slot in range(len(rows)):
         row = values[rows[slot]]
@@ -126,7 +117,8 @@ def _update(
             if look < len(looks) and looks[look] == event:
                 if statistic >= enough or candidates[slot]:
                     told[slot] = True
-                    seen[slot, look] = statistic
+                    seen[slot, look, 0] = statistic
+                    seen[slot, look, 1] = mean_age(own, age)
                     candidates[slot] = statistic >= enough
                 look += 1
             if np.isnan(row[event]):
@@ -186,22 +178,13 @@ class EDetectorBank:
 
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
-        statistics, _ = self.readings()
-        return look_now(statistics, self.patience, self._candidates)
+        return look_now(self._sums, self._ages, self.patience, self._candidates)
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
-        statistic = float(total(self._sums[slot]))
-        age = float(self._ages[slot].astype(np.float64).sum()) / statistic
-        earliest, latest = onset(age, statistic)
-        return Evidence(statistic, float(self._thresholds[slot]), earliest, latest)
-
-    def form(self, slot: int) -> Form:
-        """Return what kind of change most of the slot's sum stands for."""
-        by_form = dict.fromkeys(Form, 0.0)
-        for form, share in zip(FORMS, self._sums[slot].tolist(), strict=True):
-            by_form[form] += share
-        return max(by_form, key=lambda form: by_form[form])
+        sums, threshold = self._sums[slot], float(self._thresholds[slot])
+        age = float(mean_age(sums, self._ages[slot]))
+        return evidence_of(float(total(sums)), threshold, age)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

@@ -1,10 +1,12 @@
 """Looks at the sums of e-detectors, second by second: who may be part of a change of many."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from streamdrift.detectors.bank import Bank
+from streamdrift.detectors.mixture import Factors, total, totals
+from streamdrift.kernels import kernel
 from streamdrift.records import Bools, Floats, Ints
 
 NO_LOOKS: Ints = np.empty(0, dtype=np.int64)
@@ -14,14 +16,17 @@ class Look(NamedTuple):
     """What a slot's sum was when a second was over.
 
     `statistic` is at least the slot's patience, or below it where it was not at the last look.
+    `age` is the mean number of values its products are of.
     """
 
     slot: int
     row: int
     """The first column of a later second."""
     statistic: float
+    age: float
 
 
+@runtime_checkable
 class EBank(Bank, Protocol):
     """A bank whose statistics are sums of e-values, which compare between signals."""
 
@@ -42,25 +47,39 @@ class EBank(Bank, Protocol):
 
 
 class Looks:
-    """What an update fills in: float64[slots, looks], and which slots have anything there."""
+    """What an update fills in: statistic and age by slot and look, where a slot has any."""
 
     def __init__(self, rows: Ints, slots: int) -> None:
         self._rows = rows
-        self.seen = np.full((slots, len(rows)), np.nan) if len(rows) else np.empty((slots, 0))
+        # Memory that is not written to is not there, and few slots have anything to tell.
+        self.seen = np.zeros((slots, len(rows), 2))
         self.told: Bools = np.zeros(slots, dtype=np.bool_)
 
     def all(self) -> list[Look]:
         """Return them by slot and row."""
         return [
-            Look(slot, int(self._rows[look]), float(self.seen[slot, look]))
+            Look(slot, int(self._rows[look]), *self.seen[slot, look].tolist())
             for slot in np.flatnonzero(self.told).tolist()
-            for look in np.flatnonzero(~np.isnan(self.seen[slot])).tolist()
+            for look in np.flatnonzero(self.seen[slot, :, 0] > 0).tolist()
         ]
 
 
-def look_now(statistics: Floats, patience: Floats, candidates: Bools) -> list[Look]:
-    """Return who is a candidate by float64[k] sums, or was; `candidates` is brought up to date."""
+def look_now(sums: Factors, ages: Factors, patience: Floats, candidates: Bools) -> list[Look]:
+    """Return who is a candidate by float32[k, n] sums, or was; bring `candidates` up to date."""
+    statistics = totals(sums)
     enough = statistics >= patience
     told = np.flatnonzero(enough | candidates)
     candidates[:] = enough
-    return [Look(slot, 0, float(statistics[slot])) for slot in told.tolist()]
+    return [
+        Look(slot, 0, float(statistics[slot]), mean_age(sums[slot], ages[slot]))
+        for slot in told.tolist()
+    ]
+
+
+@kernel
+def mean_age(sums: Factors, ages: Factors) -> float:
+    """Return the mean number of values that the products in a slot's sums are of."""
+    weighed = 0.0
+    for j in range(len(ages)):
+        weighed += np.float64(ages[j])
+    return weighed / total(sums)

@@ -28,11 +28,13 @@ class Member:
     """A signal of an incident: the step by which it joined, and whether it is still changed."""
 
     step: Step
+    together: int
+    """How many signals it was told with by e-BH, itself included; 1 where it was enough alone."""
     active: bool
 
 
 def by_strength(steps: Iterable[Step]) -> list[Step]:
-    """Return CHANGED steps strongest first, by ordinal where they are equally strong."""
+    """Return steps with a change strongest first, by ordinal where they are equally strong."""
     return sorted(steps, key=lambda step: (-strength(step), step.signal.ordinal))
 
 
@@ -51,6 +53,8 @@ class Facts:
     """Of the step: 1 is the opening."""
     kind: str
     severity: Severity
+    together: int
+    """How many signals opened it by e-BH; 1 where one was enough."""
     members: Sequence[Member]
     labels: Mapping[str, str]
 
@@ -97,6 +101,7 @@ def _alert(
     ordinals = sorted(step.signal.ordinal for step in steps)
     active = {member.step.signal.ordinal for member in facts.members if member.active}
     members = by_strength(member.step for member in facts.members)
+    together = {member.step.signal.ordinal: member.together for member in facts.members}
     told_signals = members[:MAX_SIGNALS]
     data = {
         "incident": facts.id,
@@ -106,9 +111,16 @@ def _alert(
         "model": model,
         "version": version,
         "opened_at": rfc3339(facts.opened_at),
+        "rule": "alone" if facts.together == 1 else "together",
+        "together": facts.together,
         **told,
         "signals": [
-            _signal_data(step) | {"active": step.signal.ordinal in active} for step in told_signals
+            _signal_data(step)
+            | {
+                "together": together[step.signal.ordinal],
+                "active": step.signal.ordinal in active,
+            }
+            for step in told_signals
         ],
         "signals_left_out": len(members) - len(told_signals),
         "labels": dict(facts.labels),
@@ -150,6 +162,7 @@ def _figures(change: Change) -> dict[str, float | None]:
         "statistic": _finite(change.statistic),
         "threshold": _finite(change.threshold),
         "effect": _finite(change.effect),
+        "share": _finite(change.share),
     }
 
 

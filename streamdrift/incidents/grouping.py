@@ -14,14 +14,12 @@ from streamdrift.incidents.alerts import (
     resolved,
     updated,
 )
+from streamdrift.incidents.gate import Gate, Subject, Told, subject_of
 from streamdrift.incidents.settings import IncidentSettings
 from streamdrift.incidents.severity import Severity, severity_of
 from streamdrift.incidents.steps import read_step, step_state
 from streamdrift.records import Alert, SignalKind, State, StateValue, Step, StepKind
 from streamdrift.trees import flag, integer, optional_integer, text, tree, trees
-
-Subject = tuple[str, str, bool]
-"""Whose trouble it is: model, version, and whether it is the model's own, of no version."""
 
 
 @dataclass(slots=True)
@@ -34,6 +32,8 @@ class _Incident:
     kind: str = ""
     told: int = 0
     """Steps published."""
+    together: int = 1
+    """How many signals opened it by e-BH; 1 where one was enough."""
     severity: Severity = Severity.INFO
     members: dict[int, Member] = field(default_factory=dict)
     """By the signal's ordinal: all that ever joined."""
@@ -50,14 +50,26 @@ class _Incident:
         return not any(member.active for member in self.members.values())
 
 
+@dataclass(slots=True)
+class Count:
+    """What was told of a model so far."""
+
+    alerts: int = 0
+    opened: int = 0
+    """Incidents that were opened by tests, which the budget is for."""
+    silences: int = 0
+    """Those that were opened by silence."""
+
+
 class Incidents:
     """Groups the steps of signals into incidents, and incidents' steps into alerts.
 
-    The first change of a model version opens an incident. What changes within `gather` of
-    it is told with it, at the end of that time; later changes join in the same way. When
-    no signal is changed any more the incident is resolved. Alerts are a function of the
-    steps alone: a step counts once the watermark is above its time, when no further step
-    can have that time, so it does not matter which call brought it.
+    The first change of a model version, of a signal by itself or of several together (see
+    `gate`), opens an incident. What changes within `gather` of it is told with it, at the
+    end of that time; later changes join in the same way. When no signal is changed any more
+    the incident is resolved. Alerts are a function of the steps alone: a step counts once
+    the watermark is above its time, when no further step can have that time, so it does not
+    matter which call brought it.
     """
 
     def __init__(
@@ -70,8 +82,9 @@ class Incidents:
         self._waiting: list[Step] = []
         """Steps at or above the last watermark."""
         self._incidents: dict[Subject, _Incident] = {}
-        self._told: dict[str, int] = {}
-        """Alerts so far, by model."""
+        self._gate = Gate()
+        self._counts: dict[str, Count] = {}
+        """By model."""
 
     def observe(
         self,
@@ -100,6 +113,10 @@ class Incidents:
         ready, self._waiting = self._waiting, []
         return self._take_all(ready, lambda *_: True)
 
+    def counts(self, model: str) -> Count:
+        """Return what was told of a model so far."""
+        return replace(self._counts.get(model, Count()))
+
     def open_count(self) -> Mapping[tuple[str, str], int]:
         """Return how many incidents are open (and told), by model and version."""
         return Counter(key[:2] for key, incident in self._incidents.items() if incident.told)
@@ -113,7 +130,10 @@ class Incidents:
             alerts.append((alert.due, alert.model, alert.version, number, alert))
 
         for step in sorted(steps, key=_order):
-            self._take(step, tell)
+            for told in self._gate.take(step):
+                self._take(told, tell)
+        for told in self._gate.settle(is_past):
+            self._take(told, tell)
         for key, incident in list(self._incidents.items()):
             if incident.due is not None and is_past(key[0], incident.due):
                 self._tell_gathered(key, incident, tell)
@@ -121,29 +141,29 @@ class Incidents:
         return tuple(self._numbered(entry[4]) for entry in alerts)
 
     def _numbered(self, alert: Alert) -> Alert:
-        self._told[alert.model] = number = self._told.get(alert.model, 0) + 1
-        return replace(alert, number=number)
+        count = self._counts.setdefault(alert.model, Count())
+        count.alerts += 1
+        return replace(alert, number=count.alerts)
 
-    def _take(self, step: Step, tell: Callable[[int, Alert], None]) -> None:
-        # Versions may have no name: silence is kept apart from what changed in such a one.
-        key = (step.model, step.version, step.signal.kind is SignalKind.SILENCE)
+    def _take(self, told: Told, tell: Callable[[int, Alert], None]) -> None:
+        step, key = told.step, subject_of(told.step)
         incident = self._incidents.get(key)
         if incident and incident.due is not None and incident.due <= step.time:
             self._tell_gathered(key, incident, tell)
             incident = self._incidents.get(key)
-        if step.kind is StepKind.CHANGED:
+        if step.kind in (StepKind.CHANGED, StepKind.CANDIDATE):
             if incident is None:
                 incident = self._incidents[key] = _Incident(opened_at=step.time)
-            self._join(incident, step)
+            self._join(incident, told)
         elif incident:
             self._leave(key, incident, step, tell)
 
-    def _join(self, incident: _Incident, step: Step) -> None:
-        ordinal = step.signal.ordinal
+    def _join(self, incident: _Incident, told: Told) -> None:
+        step, ordinal = told.step, told.step.signal.ordinal
         member = incident.members.get(ordinal)
         if member and member.active:
             return
-        incident.members[ordinal] = Member(step, active=True)
+        incident.members[ordinal] = Member(step, told.together, active=True)
         incident.gathered[ordinal] = step
         if incident.due is None:
             # Silence is late already when it is noticed, and nothing moves with it.
@@ -179,7 +199,10 @@ class Incidents:
         incident.severity = max(incident.severity, severity)
         incident.told += 1
         if incident.told == 1:
+            self._count_opened(key)
             ordinals = sorted(incident.gathered)
+            found = [incident.members[ordinal].together for ordinal in ordinals]
+            incident.together = 1 if 1 in found else max(found)
             incident.id = make_id("incident", *key[:2], incident.opened_at, ordinals)
             incident.kind = steps[0].signal.alert_kind.value
             tell(1, opened(self._facts(key, incident), steps, due))
@@ -188,6 +211,13 @@ class Incidents:
         incident.gathered, incident.due = {}, None
         if incident.over:
             self._resolve(key, incident, due, tell)
+
+    def _count_opened(self, key: Subject) -> None:
+        count = self._counts.setdefault(key[0], Count())
+        if key[2]:
+            count.silences += 1
+        else:
+            count.opened += 1
 
     def _resolve(
         self,
@@ -208,6 +238,7 @@ class Incidents:
             number=incident.told,
             kind=incident.kind,
             severity=incident.severity,
+            together=incident.together,
             members=tuple(incident.members.values()),
             labels=self._labels_of(key[0]),
         )
@@ -221,8 +252,15 @@ class Incidents:
                 for key, incident in sorted(self._incidents.items(), key=lambda item: item[0])
             ],
             "told": [
-                {"model": model, "alerts": number} for model, number in sorted(self._told.items())
+                {
+                    "model": model,
+                    "alerts": count.alerts,
+                    "opened": count.opened,
+                    "silences": count.silences,
+                }
+                for model, count in sorted(self._counts.items())
             ],
+            "evidence": self._gate.snapshot(),
         }
 
     def restore(self, state: State) -> None:
@@ -233,11 +271,15 @@ class Incidents:
                 text(incident, "model"),
                 text(incident, "version"),
                 flag(incident, "of_model"),
-            ): _read_incident(incident)
+            ): _read_incident({"together": 1, **incident})
             for incident in trees(state, "incidents")
         }
-        told = trees(state, "told")
-        self._told = {text(each, "model"): integer(each, "alerts") for each in told}
+        # States of before there was a budget have neither evidence nor counts of openings.
+        self._gate.restore(trees({"evidence": [], **state}, "evidence"))
+        self._counts = {
+            text(each, "model"): _read_count({"opened": 0, "silences": 0, **each})
+            for each in trees(state, "told")
+        }
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:
@@ -253,9 +295,14 @@ def _incident_state(key: Subject, incident: _Incident) -> dict[str, StateValue]:
         "id": incident.id,
         "kind": incident.kind,
         "told": incident.told,
+        "together": incident.together,
         "severity": incident.severity.label,
         "members": [
-            {"step": step_state(member.step), "active": member.active}
+            {
+                "step": step_state(member.step),
+                "together": member.together,
+                "active": member.active,
+            }
             for _, member in sorted(incident.members.items())
         ],
         "gathered": [step_state(step) for _, step in sorted(incident.gathered.items())],
@@ -265,17 +312,23 @@ def _incident_state(key: Subject, incident: _Incident) -> dict[str, StateValue]:
     }
 
 
+def _read_count(state: State) -> Count:
+    return Count(integer(state, "alerts"), integer(state, "opened"), integer(state, "silences"))
+
+
+def _read_member(state: State) -> Member:
+    return Member(read_step(tree(state, "step")), integer(state, "together"), flag(state, "active"))
+
+
 def _read_incident(state: State) -> _Incident:
-    members = [
-        Member(read_step(tree(member, "step")), flag(member, "active"))
-        for member in trees(state, "members")
-    ]
+    members = [_read_member({"together": 1, **member}) for member in trees(state, "members")]
     gathered = [read_step(step) for step in trees(state, "gathered")]
     return _Incident(
         opened_at=integer(state, "opened_at"),
         id=text(state, "id"),
         kind=text(state, "kind"),
         told=integer(state, "told"),
+        together=integer(state, "together"),
         severity=Severity[text(state, "severity").upper()],
         members={member.step.signal.ordinal: member for member in members},
         gathered={step.signal.ordinal: step for step in gathered},

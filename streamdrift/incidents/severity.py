@@ -34,7 +34,7 @@ class Severity(IntEnum):
 
 
 def severity_of(step: Step, settings: IncidentSettings) -> Severity:
-    """Return how grave a CHANGED step is.
+    """Return how grave the change of a step is.
 
     Silence is critical. The rate of a trouble goes by how far it rose (its fall is good
     news: info). Everything else goes by the size of its effect.
@@ -56,6 +56,6 @@ def _grade(size: float, warning: float, critical: float) -> Severity:
 
 
 def strength(step: Step) -> float:
-    """Return the absolute effect of a CHANGED step, 0 where it is not a number."""
+    """Return the absolute effect of a step's change, 0 where it is not a number."""
     assert step.change is not None
     return 0.0 if math.isnan(step.change.effect) else abs(step.change.effect)

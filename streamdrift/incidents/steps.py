@@ -77,6 +77,7 @@ def _change_state(change: Change) -> State:
         "before": _summary_state(change.before),
         "after": _summary_state(change.after),
         "onset": None if change.onset is None else _onset_state(change.onset),
+        "share": np.array([change.share]),
     }
 
 
@@ -90,6 +91,8 @@ def _read_change(state: State) -> Change:
         before=_read_summary(tree(state, "before")),
         after=_read_summary(tree(state, "after")),
         onset=None if state["onset"] is None else _read_onset(tree(state, "onset")),
+        # Steps of before there were shares are of signals that changed by themselves.
+        share=float(array({"share": np.ones(1), **state}, "share").astype(np.float64)[0]),
     )
 
 

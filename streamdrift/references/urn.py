@@ -35,9 +35,9 @@ _MANY = 2**30
 """A slot that has counted more goes on with half of it."""
 _GREATEST = float(np.finfo(np.float64).max)
 
-FILLED, ORDINAL, SEED = range(3)
-"""Places in a slot's positions: values in the block being filled, values ranked so far, and the
-seed of the coins."""
+FILLED, ORDINAL, SEED, TENTHS = range(4)
+"""Places in a slot's positions: values in the block being filled, values ranked so far, the seed
+of the coins, and how many tenths of all values a block has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +146,10 @@ def rank_row(
     """Write the ranks of values[start:stop], each counted, or noted to be, behind its own.
 
     One slot's arrays: borders float64[BORDERS], cumulative int32[BORDERS + 2], pending
-    uint16[2, BORDERS + 1] (the block being filled, the one before), positions int64[3].
+    uint16[2, BORDERS + 1] (the block being filled, the one before), positions int64[4].
     """
     size, filled = cumulative[BORDERS + 1], positions[FILLED]
-    ordinal, seed = positions[ORDINAL], positions[SEED]
+    ordinal, seed, tenths = positions[ORDINAL], positions[SEED], np.int64(positions[TENTHS])
     filling = pending[0]
     for event in range(start, stop):
         if np.isnan(values[event]):
@@ -166,7 +166,7 @@ def rank_row(
             continue
         filling[cell] += np.uint16(1)
         filled += 1
-        if filled >= min(size // 10, _LONGEST_BLOCK):
+        if filled >= min(size * tenths // 10, _LONGEST_BLOCK):
             _count_block(cumulative, pending)
             size, filled = cumulative[BORDERS + 1], 0
     positions[FILLED], positions[ORDINAL] = filled, ordinal
@@ -199,24 +199,23 @@ def _rank_all(
 
 
 class Urns:
-    """The ranks of many signals; a signal's place is its slot. 760 bytes a slot."""
+    """The ranks of many signals; a signal's place is its slot. 768 bytes a slot."""
 
     def __init__(self, slots: int) -> None:
         self.borders: Floats = np.full((slots, BORDERS), np.inf)
         self.cumulative: Codes = np.zeros((slots, BORDERS + 2), dtype=np.int32)
         self.pending: NDArray[np.uint16] = np.zeros((slots, 2, BORDERS + 1), dtype=np.uint16)
-        self.positions: Ints = np.zeros((slots, 3), dtype=np.int64)
+        self.positions: Ints = np.zeros((slots, 4), dtype=np.int64)
 
-    def learn(self, slot: int, counts: Counts, seed: int | None = None) -> None:
-        """Give a slot a reference; its coins go on, or begin anew with another seed."""
+    def learn(self, slot: int, counts: Counts, seed: int, tenths: int = 1) -> None:
+        """Give a slot a reference, the seed of its coins, and the length of its blocks."""
         size = len(counts.borders)
         self.borders[slot] = np.inf
         self.borders[slot, :size] = counts.borders
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)
-        if seed is not None:
-            self.positions[slot] = 0, 0, seed
+        self.positions[slot, SEED:] = seed, tenths
 
     def forget(self, slot: int) -> None:
         """Drop what is not counted yet."""

@@ -105,6 +105,7 @@ class Silence:
             before=Summary(usual / SECOND),
             after=Summary(limit / SECOND),
             onset=Onset(self._last, self._last, {}),
+            share=1.0,
         )
         time = self._last + limit
         return [Step(StepKind.CHANGED, self._model, "", SILENCE, time, change)]

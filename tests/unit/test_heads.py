@@ -13,11 +13,13 @@ from streamdrift.heads import Heads, Home
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
+from streamdrift.realised import RealisedRate
 from streamdrift.records import Alert, Batch, ColumnKey, Group, Heard, Released, Step
 from streamdrift.shards import shard_of
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sinks.cloudevents import encode as as_cloudevent
+from streamdrift.standing import standing
 from streamdrift.state.codec import decode, encode
 from tests.alerts import NOON, SECOND, changed, left, make_signal
 from tests.batches import batch, column, feature
@@ -82,12 +84,14 @@ def releases(random: Random, batches: Sequence[Batch]) -> list[Released]:
     return [*found, Released((), END)]
 
 
-def expected(batches: Sequence[Batch], chosen: ModelSettings) -> list[object]:
+def expected(
+    batches: Sequence[Batch], chosen: ModelSettings
+) -> tuple[list[object], Sequence[RealisedRate]]:
     monitor = Monitor(lambda _: chosen)
     alerts: list[Alert] = []
     for released in releases(Random(0), batches):
         alerts += monitor.observe(released).alerts
-    return told(alerts)
+    return told(alerts), standing([monitor]).realised
 
 
 def told(alerts: Iterable[Alert]) -> list[object]:
@@ -128,6 +132,9 @@ class Shards:
                 self._take(shard)
         return told(self.alerts.values())
 
+    def realised(self) -> Sequence[RealisedRate]:
+        return standing(self._monitors).realised
+
     def _behind(self) -> list[list[Frame]]:
         return [log[read:] for log, read in zip(self._logs, self._read, strict=True)]
 
@@ -164,9 +171,12 @@ class Shards:
 def test_alerts_are_those_of_one_monitor(seed: int, deduplicate: bool) -> None:
     chosen = settings(deduplicate=deduplicate)
     batches = [*stream(seed, "wide"), *stream(seed + 50, "other")]
-    wanted = expected(batches, chosen)
+    wanted, realised = expected(batches, chosen)
     assert len(wanted) > 6
-    assert Shards(Random(seed), batches, chosen).run() == wanted
+    shards = Shards(Random(seed), batches, chosen)
+    assert shards.run() == wanted
+    assert shards.realised() == realised
+    assert all(each.opened and each.watched > 1_000 * SECOND for each in realised)
 
 
 # Heads by example

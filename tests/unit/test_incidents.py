@@ -195,6 +195,7 @@ def test_the_data_is_json_and_complete() -> None:
         "statistic": None,
         "threshold": 10.0,
         "effect": 0.8,
+        "share": 1.0,
         "before": {"mean": 0.5, "quantiles": {"0.05": 1.0, "0.5": 12.5, "0.95": 40.0}},
         "after": {"mean": 0.73, "quantiles": {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}},
         "onset": {
@@ -205,6 +206,7 @@ def test_the_data_is_json_and_complete() -> None:
         },
         "text": "median 12.5 -> 40.1",
         "unit": None,
+        "together": 1,
         "active": True,
     }
 

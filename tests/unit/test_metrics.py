@@ -4,7 +4,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamdrift.incidents.budget import Budget
 from streamdrift.metrics import Metrics
+from streamdrift.realised import RealisedRate
 from streamdrift.records import (
     Alert,
     AlertKind,
@@ -131,6 +133,24 @@ def test_positions_and_state(metrics: Metrics) -> None:
     metrics.connected("exchange", answering=True)
     assert sample(metrics, "streamdrift_source_connected") == 0
     assert sample(metrics, "streamdrift_source_disconnects_total") == 1
+
+
+def test_the_realised_rate_stands_beside_the_budget() -> None:
+    week = 7 * 86_400 * 1_000_000
+    rates = [
+        RealisedRate("fraud", Budget.parse("1/day"), 3, 1, 2 * week),
+        RealisedRate("new", Budget.parse("2/week"), 0, 0, 0),
+        RealisedRate("third", Budget.parse("2/week"), 0, 0, 0),
+    ]
+    metrics = Metrics(CollectorRegistry(), max_series=2)
+    metrics.watched([], 0, [], {}, 0, {}, rates)
+    assert sample(metrics, "streamdrift_alert_budget_per_week", model="fraud") == 7
+    assert sample(metrics, "streamdrift_alerts_opened_total", model="fraud") == 3
+    assert sample(metrics, "streamdrift_realised_alerts_per_week", model="fraud") == 1.5
+    assert sample(metrics, "streamdrift_alert_budget_per_week", model="new") == 2
+    assert sample(metrics, "streamdrift_alerts_opened_total", model="new") == 0
+    assert sample(metrics, "streamdrift_realised_alerts_per_week", model="new") is None
+    assert sample(metrics, "streamdrift_alert_budget_per_week", model="third") is None
 
 
 def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) -> None:

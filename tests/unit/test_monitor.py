@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdrift.columns import cut
+from streamdrift.columns import cut, take
 from streamdrift.config import Settings
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
@@ -106,6 +107,72 @@ def test_made_up_times_have_no_silence() -> None:
     monitor = Monitor(lambda model: _SETTINGS, timed=False)
     _observe(monitor, _stream(2_000, drift=False), [])
     assert monitor.observe(Released((), START + 10**12)).alerts == ()
+
+
+def test_the_realised_rate_counts_openings_from_the_reference_on() -> None:
+    monitor = _monitor()
+    _observe(monitor, cut(_stream(), 0, 999), [])
+    assert standing([monitor]).realised == []
+    _observe(monitor, cut(_stream(), 999, 1_000), [])
+    (rate,) = standing([monitor]).realised
+    assert (rate.opened, rate.silences, rate.watched, rate.per_week) == (0, 0, 0, None)
+    alerts = _observe(monitor, cut(_stream(), 1_000, 6_000), [500, 2_600])
+    assert [alert.type for alert in alerts].count("updated") >= 1
+    (rate,) = standing([monitor]).realised
+    assert (rate.model, rate.budget) == ("fraud", ModelSettings().alert_budget)
+    assert (rate.opened, rate.silences, rate.watched) == (1, 0, 5_000 * SECOND)
+    assert rate.per_week == pytest.approx(7 * 86_400 / 5_000)
+
+
+def test_silence_is_counted_apart_from_what_the_budget_is_for() -> None:
+    monitor = _monitor(_SETTINGS.model_copy(update={"silence": SilenceSettings(events=100)}))
+    _observe(monitor, _stream(2_000, drift=False), [])
+    monitor.observe(Released((), START + 9_000 * SECOND))
+    (rate,) = standing([monitor]).realised
+    assert (rate.opened, rate.silences, rate.watched) == (0, 1, 1_000 * SECOND)
+
+
+@given(st.lists(st.integers(1, 5_999), max_size=6), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_cuts_and_restarts_change_no_realised_rate(cuts: list[int], restart: bool) -> None:
+    """Two versions, the reference of the second complete first."""
+    numbers = np.random.default_rng(3).normal(size=6_000)
+    numbers[4_500:] += 3
+    whole = batch({"amount": numbers.tolist()})
+    first = np.arange(6_000) % 3 == 0
+    monitor = _monitor()
+    for start, stop in itertools.pairwise([0, *sorted(cuts), 6_000]):
+        if start == stop:
+            continue
+        rows = np.arange(start, stop)
+        parts = tuple(
+            replace(take(whole, rows[chosen[rows]]), version=version)
+            for version, chosen in (("1", first), ("2", ~first))
+            if chosen[rows].any()
+        )
+        monitor.observe(Released(parts, int(whole.time[stop - 1])))
+        if restart:
+            state = monitor.snapshot()
+            monitor = _monitor()
+            monitor.restore(decode(encode(state)))
+    monitor.drain(Released((), START + 6_000 * SECOND))
+    (rate,) = standing([monitor]).realised
+    complete = int(np.flatnonzero(~first)[999])
+    assert (rate.opened, rate.watched) == (2, (5_999 - complete) * SECOND)
+
+
+def test_states_of_before_there_was_a_budget_count_from_where_they_end() -> None:
+    monitor = _monitor()
+    _observe(monitor, cut(_stream(drift=False), 0, 2_000), [])
+    state: Any = decode(encode(monitor.snapshot()))
+    (version,) = state["versions"]
+    del version["watched_since"], state["watched"]
+    again = _monitor()
+    again.restore(state)
+    assert standing([again]).realised == []
+    _observe(again, cut(_stream(drift=False), 2_000, 3_000), [])
+    (rate,) = standing([again]).realised
+    assert (rate.opened, rate.watched) == (0, 1_000 * SECOND)
 
 
 @pytest.mark.parametrize("cuts", [[], [1_999, 2_000, 2_001]])

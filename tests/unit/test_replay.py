@@ -112,6 +112,25 @@ def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
     assert "0 alerts" in text
 
 
+def test_the_summary_holds_what_came_of_the_budget_against_it() -> None:
+    chosen = settings("models.*.alert_budget=0.5/hour")
+    rows = list(events(3_000, shift_at=1_500))
+    for row in rows[2_900:]:
+        row["timestamp"] += 7_200
+    tally, _, pipeline = replayed(groups(rows, 500), make_pipeline(chosen))
+    lines = summarize(tally, pipeline.monitor, chosen.model, 1.0)
+    assert (
+        "fraud: budget 0.5 a hour; 1 incident opened in 0.11 days watched: 0.37 a hour "
+        "(and 1 by silence, which is no test)" in lines
+    )
+
+
+def test_the_summary_gives_no_rate_where_no_time_has_passed() -> None:
+    tally, _, pipeline = replayed(groups(events(500), 500))
+    lines = summarize(tally, pipeline.monitor, settings().model, 1.0)
+    assert "fraud: budget 2 a week; 0 incidents opened, no time watched yet" in lines
+
+
 def test_the_summary_says_which_setting_lowers_the_reference() -> None:
     tally, _, pipeline = replayed(groups(events(450), 100))
     text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))

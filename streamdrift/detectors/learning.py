@@ -1,0 +1,113 @@
+"""From the values of a reference to what a signal is held against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from streamdrift.detectors.arming import arm
+from streamdrift.detectors.bank import Expected, Stream
+from streamdrift.records import Floats, Ints, State
+from streamdrift.references.findings import Code, Finding
+from streamdrift.references.front import Front, fit
+from streamdrift.references.urn import Counts
+from streamdrift.trees import array, flag, integer, text, trees, values
+
+_TENTHS_FOUND = 3
+"""Tenths of all values in a block of counting where something explains the values: what is left
+follows itself for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a signal is held against.
+
+    `counts` and `front` are of a numeric signal. The front moves on with the signal: whoever
+    watches by it takes a copy. `findings` are what people should know.
+    """
+
+    expected: Expected
+    counts: Counts | None = None
+    front: Front | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def tenths(self) -> int:
+        """Tenths of all values after which values are counted as normal; see `Urns.learn`."""
+        return 1 if self.front is None else _TENTHS_FOUND
+
+    def snapshot(self) -> State:
+        """Return everything as a tree."""
+        expected = self.expected
+        return {
+            "stream": expected.stream.value,
+            "figures": np.array([expected.mean, expected.scale]),
+            "counted": expected.counts,
+            "power": expected.power,
+            "dependent": expected.dependent,
+            "counts": None if self.counts is None else self.counts.snapshot(),
+            "front": None if self.front is None else self.front.snapshot(),
+            "findings": [
+                {
+                    "code": finding.code.value,
+                    "names": list(finding.figures),
+                    "values": np.array(list(finding.figures.values()), dtype=np.float64),
+                }
+                for finding in self.findings
+            ],
+        }
+
+    @classmethod
+    def restore(cls, state: State) -> Self:
+        """Return what `snapshot` was taken of."""
+        mean, scale = array(state, "figures").astype(np.float64).tolist()
+        expected = Expected(
+            Stream(text(state, "stream")),
+            mean,
+            scale,
+            array(state, "counted").astype(np.float64),
+            integer(state, "power"),
+            flag(state, "dependent"),
+        )
+        counts, front = state["counts"], state["front"]
+        return cls(
+            expected,
+            Counts.restore(counts) if isinstance(counts, Mapping) else None,
+            Front.restore(front) if isinstance(front, Mapping) else None,
+            tuple(_finding(each) for each in trees(state, "findings")),
+        )
+
+
+def _finding(state: State) -> Finding:
+    names = [str(name) for name in values(state, "names")]
+    figures = array(state, "values").astype(np.float64).tolist()
+    return Finding(Code(text(state, "code")), dict(zip(names, figures, strict=True)))
+
+
+def learn_numbers(
+    numbers: Floats, times: Ints | None, zone: ZoneInfo | None, seed: int
+) -> Reference:
+    """Learn from float64[n] in the order of the stream, NaN where there was no value.
+
+    `times` int64[n] in microseconds lets the calendar be looked for, in `zone`.
+    """
+    fitted = fit(numbers, times, zone, seed)
+    left = fitted.residuals[~np.isnan(fitted.residuals)]
+    armed = arm(fitted.residuals, fitted, seed)
+    expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.front is not None)
+    findings = (*fitted.findings, *armed.findings)
+    return Reference(expected, Counts.of(left), fitted.front, findings)
+
+
+def learn_rate(flags: Floats) -> Reference:
+    """Learn from 0s and 1s, float64[n], NaN where there was no value."""
+    flags = flags[~np.isnan(flags)]
+    ones = float(np.count_nonzero(flags))
+    return Reference(Expected.of_rate(len(flags) - ones, ones))
+
+
+def learn_levels(counts: Floats) -> Reference:
+    """Learn from how often each level was seen, float64[known], commonest first."""
+    return Reference(Expected(Stream.CATEGORY, counts=counts))

@@ -1,0 +1,253 @@
+"""From signals' values to the scores that detectors see.
+
+Of a numeric signal the front takes off what it explains, and the rest becomes a rank among all
+that was seen while nothing changed. A rate is its own score. A category's score is the level's
+surprisal under the reference, ranked: common levels low, rare ones high, uniform on [0, 1].
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdrift.detectors.bank import Stream
+from streamdrift.detectors.categories import cell_of as cell_of_level
+from streamdrift.detectors.categories import cells_of
+from streamdrift.detectors.learning import Reference
+from streamdrift.kernels import kernel, uniform_hash
+from streamdrift.records import Codes, Floats, Ints, State
+from streamdrift.references.front import Front
+from streamdrift.references.tracking import follow
+from streamdrift.references.urn import Counts, Urns, cell_of
+from streamdrift.trees import array, integer, tree, trees
+
+_NO_TIMES: Ints = np.empty(0, dtype=np.int64)
+
+
+class Copies(NamedTuple):
+    """Where signals were before they were scored: to go back to."""
+
+    places: dict[int, int]
+    """By signal, its place in `urns`."""
+    urns: tuple[Codes, NDArray[np.uint16], Ints]
+    fronts: dict[int, Floats]
+    ordinals: Ints
+
+
+class Scoring:
+    """What scores the values of many signals. `references` are theirs, `seeds` their coins'."""
+
+    def __init__(self, references: Sequence[Reference], seeds: Sequence[int]) -> None:
+        self._streams = [reference.expected.stream for reference in references]
+        numeric = [s for s, stream in enumerate(self._streams) if stream is Stream.NUMERIC]
+        self._slot = np.full(len(references), -1, dtype=np.int64)
+        self._slot[numeric] = np.arange(len(numeric))
+        self._seeds = list(seeds)
+        self._urns = Urns(len(numeric))
+        self._fronts: dict[int, Front] = {}
+        self._levels: list[Floats] = [np.zeros(0) for _ in references]
+        """Cumulative shares of a category's cells."""
+        self._known = np.zeros(len(references), dtype=np.int64)
+        self._ordinals = np.zeros(len(references), dtype=np.int64)
+        """Levels scored so far."""
+        for signal, reference in enumerate(references):
+            self.learn(signal, reference)
+
+    def learn(self, signal: int, reference: Reference) -> None:
+        """Hold a signal against another reference from now on."""
+        stream = self._streams[signal]
+        if stream is Stream.CATEGORY:
+            cells = cells_of(reference.expected.counts)
+            self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
+            self._known[signal] = len(reference.expected.counts)
+        if stream is not Stream.NUMERIC:
+            return
+        assert reference.counts is not None
+        slot, seed = int(self._slot[signal]), self._seeds[signal]
+        self._urns.learn(slot, reference.counts, seed, reference.tenths)
+        self._fronts.pop(signal, None)
+        if reference.front is not None:
+            self._fronts[signal] = reference.front.copy()
+
+    def score(
+        self, values: Floats, times: Ints, signals: Sequence[int], start: Ints, scores: Floats
+    ) -> Copies:
+        """Write the scores of `signals` from their columns start[signal] on; learn from them.
+
+        `values` and `scores` are float64[count, n], `times` int64[n].
+        """
+        numeric = np.array(
+            [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
+        )
+        slots = self._slot[numeric]
+        fronts = {s: self._fronts[s].state.copy() for s in signals if s in self._fronts}
+        copies = Copies(
+            {signal: place for place, signal in enumerate(numeric.tolist())},
+            self._urns.copy_of(slots),
+            fronts,
+            self._ordinals.copy(),
+        )
+        size = values.shape[1]
+        left = values[numeric]
+        for place, signal in enumerate(numeric.tolist()):
+            if signal in fronts:
+                self._follow(signal, values, times, int(start[signal]), size, True, left[place])
+        ranks = np.empty_like(left)
+        stop = np.full(len(numeric), size)
+        self._urns.rank(left, slots, start[numeric], stop, ranks)
+        for place, signal in enumerate(numeric.tolist()):
+            scores[signal, start[signal] :] = ranks[place, start[signal] :]
+        for signal in signals:
+            if self._streams[signal] is not Stream.NUMERIC:
+                self._score_other(signal, values[signal], int(start[signal]), scores[signal])
+        return copies
+
+    def _score_other(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
+        if self._streams[signal] is Stream.RATE:
+            scores[start:] = values[start:]
+            return
+        self._ordinals[signal] = _rank_levels(
+            self._levels[signal],
+            self._known[signal],
+            self._seeds[signal],
+            self._ordinals[signal],
+            values,
+            start,
+            scores,
+        )
+
+    def _follow(
+        self,
+        signal: int,
+        values: Floats,
+        times: Ints,
+        start: int,
+        stop: int,
+        learn: bool,
+        left: Floats,
+    ) -> None:
+        front = self._fronts[signal]
+        clock = times if front.needs_times else _NO_TIMES
+        follow(front.parameters, front.state, values[signal], clock, start, stop, learn, left)
+
+    def go_back(
+        self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
+    ) -> None:
+        """Be as if only the signal's columns start to stop had been scored since `copies`."""
+        self._ordinals[signal] = copies.ordinals[signal]
+        if self._streams[signal] is not Stream.NUMERIC:
+            if self._streams[signal] is Stream.CATEGORY:
+                self._ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
+            return
+        slot = self._slot[signal]
+        self._urns.go_back(int(slot), copies.urns, copies.places[signal])
+        row = values[signal : signal + 1].copy()
+        if signal in copies.fronts:
+            self._fronts[signal].state[:] = copies.fronts[signal]
+            self._follow(signal, values, times, start, stop, True, row[0])
+        one = np.array([slot])
+        self._urns.rank(row, one, np.array([start]), np.array([stop]), np.empty_like(row))
+
+    def forget(self, signal: int) -> None:
+        """Drop what a signal has shown that is not counted as normal yet."""
+        if self._streams[signal] is Stream.NUMERIC:
+            self._urns.forget(int(self._slot[signal]))
+
+    def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
+        """Return the cells of a held signal's values, int64[n], -1 where there is none.
+
+        Those before `start` are not looked at. Nothing is learned; the memory of a front
+        moves on: `follow_to` puts it where the signal is.
+        """
+        row, found = values[signal], np.full(values.shape[1], -1, dtype=np.int64)
+        if self._streams[signal] is Stream.NUMERIC:
+            left = row.copy()
+            if signal in self._fronts:
+                self._follow(signal, values, times, start, len(row), False, left)
+            _cells_of_numbers(self._urns.borders[self._slot[signal]], left, start, found)
+        elif self._streams[signal] is Stream.RATE:
+            there = start + np.flatnonzero(~np.isnan(row[start:]))
+            found[there] = row[there] > 0
+        else:
+            cells = len(self._levels[signal]) - 1
+            _cells_of_levels(row, cells, int(self._known[signal]), start, found)
+        return found
+
+    def front_state(self, signal: int) -> Floats | None:
+        """Return a copy of the state of a signal's front, if it has one."""
+        return self._fronts[signal].state.copy() if signal in self._fronts else None
+
+    def follow_to(
+        self, signal: int, state: Floats | None, values: Floats, times: Ints, start: int, stop: int
+    ) -> None:
+        """Be as if only the held signal's columns start to stop had been seen since `state`."""
+        if state is not None:
+            self._fronts[signal].state[:] = state
+            self._follow(signal, values, times, start, stop, False, values[signal].copy())
+
+    def counts(self, signal: int) -> Counts:
+        """Return what a numeric signal's values are ranked among."""
+        return self._urns.counts(int(self._slot[signal]))
+
+    def in_cells(self, signal: int) -> Floats:
+        """Return how often a numeric signal has shown each cell."""
+        cumulative = self._urns.cumulative[self._slot[signal]]
+        counts: Floats = np.diff(cumulative).astype(np.float64)
+        return counts
+
+    def snapshot(self) -> State:
+        """Return what moves on, and the references it began with."""
+        return {
+            "urns": self._urns.snapshot(),
+            "fronts": [
+                {"signal": signal, "front": self._fronts[signal].snapshot()}
+                for signal in sorted(self._fronts)
+            ],
+            "ordinals": self._ordinals.copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over the snapshot of as many signals with the same references."""
+        self._urns.restore(tree(state, "urns"))
+        self._fronts = {
+            integer(each, "signal"): Front.restore(tree(each, "front"))
+            for each in trees(state, "fronts")
+        }
+        self._ordinals = array(state, "ordinals").astype(np.int64)
+
+
+@kernel
+def _rank_levels(
+    cumulative: Floats,
+    known: int,
+    seed: int,
+    ordinal: int,
+    places: Floats,
+    start: int,
+    ranks: Floats,
+) -> int:
+    """Write the ranked surprisals of places[start:]; return the new ordinal."""
+    for column in range(start, len(places)):
+        if np.isnan(places[column]):
+            ranks[column] = np.nan
+            continue
+        cell = cell_of_level(places[column], len(cumulative) - 1, known)
+        width = cumulative[cell + 1] - cumulative[cell]
+        ranks[column] = cumulative[cell] + uniform_hash(seed, ordinal) * width
+        ordinal += 1
+    return ordinal
+
+
+@kernel
+def _cells_of_numbers(borders: Floats, values: Floats, start: int, cells: Ints) -> None:
+    for column in range(start, len(values)):
+        if not np.isnan(values[column]):
+            cells[column] = cell_of(borders, values[column])
+
+
+@kernel
+def _cells_of_levels(places: Floats, size: int, known: int, start: int, cells: Ints) -> None:
+    for column in range(start, len(places)):
+        if not np.isnan(places[column]):
+            cells[column] = cell_of_level(places[column], size, known)

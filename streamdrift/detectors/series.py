@@ -1,0 +1,233 @@
+"""One series of values under one detector, with the interface that river's detectors have."""
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from streamdrift.detectors.bank import Stream
+from streamdrift.detectors.e_detector import EDetectorSettings
+from streamdrift.detectors.learning import Reference, learn_levels, learn_numbers, learn_rate
+from streamdrift.detectors.registry import DetectorSettings
+from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.records import Effect, Floats, Ints, StepKind
+
+Kind = Literal["numeric", "rate", "category"]
+Value = float | Hashable
+"""What a series is of: a number, 0 or 1, or any level of a category."""
+
+ACCEPT_AFTER = 2_000
+"""Values after which what a series became is its new reference."""
+WARMUP = 10_000
+"""Values from which a reference is learned where none is given."""
+_BLOCK = 1_900
+"""Values taken at once; fewer than ACCEPT_AFTER, so that nothing is due within a block."""
+
+
+class Series:
+    """One series that learns, watches, holds after a change, and goes on.
+
+    After an alarm it is held until it is back at its reference, or until ACCEPT_AFTER values
+    have passed, which then are the reference. Numbers that are not finite are skipped.
+    """
+
+    def __init__(
+        self, detector: DetectorSettings, arl: float, kind: Kind, seed: int, warmup: int
+    ) -> None:
+        if not 1 < arl < math.inf:
+            raise ValueError(f"arl is a number of values above 1, not {arl!r}")
+        if warmup < 1:
+            raise ValueError(f"warmup is a number of values from 1 on, not {warmup!r}")
+        self._detector = detector
+        self._arl = float(arl)
+        self._stream = Stream(kind)
+        self._seed = seed
+        self._warmup = warmup
+        self._names: list[Hashable] = []
+        """Levels met so far, by the order in which they came."""
+        self._codes: dict[Hashable, int] = {}
+        self._places: Floats = np.zeros(0)
+        """The place of each of them in the reference, commonest first; later ones are new."""
+        self._watch: Watch | None = None
+        self._collected: list[Floats] = []
+        """What the next reference is learned from."""
+        self._seen = 0
+        """Values taken, those skipped left out."""
+        self._onset: tuple[int, int] | None = None
+        self._effect: Effect | None = None
+
+    @property
+    def onset(self) -> tuple[int, int] | None:
+        """First and last index between which the last change began; None before there is one.
+
+        Indices count the values from 0, those that were skipped left out; they are negative
+        within a reference that was given.
+        """
+        return self._onset
+
+    @property
+    def effect(self) -> Effect | None:
+        """How large the last change is; None before there is one."""
+        return self._effect
+
+    def learn(self, values: Sequence[Value] | Floats) -> None:
+        """Take values as the reference. Raises ValueError where none of them can be used."""
+        numbers = self._numbers(values)
+        if not len(numbers):
+            raise ValueError("the reference holds no finite value: leave it out, or give some")
+        self._arm(numbers)
+
+    def take(self, values: Sequence[Value] | Floats) -> list[int]:
+        """Take further values; return the places among them that raised an alarm."""
+        there = self._there(values)
+        numbers = self._numbers(values)
+        found: list[int] = []
+        begin = 0
+        while begin < len(numbers):
+            size = min(len(numbers) - begin, self._room())
+            found += [begin + column for column in self._take(numbers[begin : begin + size])]
+            begin += size
+        return [int(there[place]) for place in found]
+
+    def _room(self) -> int:
+        """Return how many values may be taken before something is decided."""
+        wanted = self._warmup if self._watch is None else ACCEPT_AFTER
+        held = self._watch is None or self._watch.held[0]
+        return min(_BLOCK, wanted - self._waiting) if held else _BLOCK
+
+    @property
+    def _waiting(self) -> int:
+        return sum(map(len, self._collected))
+
+    def _take(self, numbers: Floats) -> list[int]:
+        """Take a block in which nothing is learned; learn at its end if that is due."""
+        found: list[int] = []
+        if self._watch is None:
+            self._collected.append(numbers)
+            self._seen += len(numbers)
+            if self._waiting >= self._warmup:
+                self._arm(np.concatenate(self._collected))
+            return found
+        seen = self._places[numbers.astype(np.int64)] if self._places.size else numbers
+        begin = 0 if self._watch.held[0] else len(numbers)
+        times = np.zeros(len(numbers), dtype=np.int64)
+        for sign in self._watch.update(seen[np.newaxis], times):
+            self._collected = []
+            begin = len(numbers)
+            if sign.kind is StepKind.CHANGED and sign.evidence is not None:
+                found.append(sign.column)
+                index = self._seen + sign.column
+                self._onset = index - sign.evidence.earliest, index - sign.evidence.latest
+                self._effect = sign.effect
+                begin = sign.column + 1
+        self._seen += len(numbers)
+        self._collected.append(numbers[begin:])
+        if self._waiting >= ACCEPT_AFTER:
+            self._arm(np.concatenate(self._collected))
+        return found
+
+    def _arm(self, numbers: Floats) -> None:
+        """Watch from now on, with `numbers` as the reference."""
+        reference = self._reference(numbers)
+        self._collected = []
+        if self._watch is None:
+            lengths = Lengths(np.array([self._arl]), np.array([self._arl]))
+            self._watch = Watch([[self._detector]], [reference], [self._seed], lengths)
+        else:
+            self._watch.rearm(0, reference, self._arl, self._arl)
+
+    def _reference(self, numbers: Floats) -> Reference:
+        if self._stream is Stream.NUMERIC:
+            return learn_numbers(numbers, None, None, self._seed)
+        if self._stream is Stream.RATE:
+            return learn_rate(numbers)
+        counts = np.bincount(numbers.astype(np.int64), minlength=len(self._names))
+        order = np.argsort(-counts, kind="stable")
+        known = int(np.count_nonzero(counts))
+        self._places = np.full(len(self._names), float(known))
+        self._places[order[:known]] = np.arange(known)
+        return learn_levels(counts[order[:known]].astype(np.float64))
+
+    def _there(self, values: Sequence[Value] | Floats) -> Ints:
+        """Return the places of the values that are not skipped."""
+        if self._stream is Stream.CATEGORY:
+            return np.arange(len(values))
+        return np.flatnonzero(np.isfinite(np.asarray(values, dtype=np.float64)))
+
+    def _numbers(self, values: Sequence[Value] | Floats) -> Floats:
+        """Return the values as numbers; of levels, their codes in the order of appearance."""
+        if self._stream is not Stream.CATEGORY:
+            numbers = np.asarray(values, dtype=np.float64)
+            return numbers[np.isfinite(numbers)]
+        codes = np.empty(len(values))
+        for place, value in enumerate(
+            values.tolist() if isinstance(values, np.ndarray) else values
+        ):
+            code = self._codes.setdefault(value, len(self._names))
+            if code == len(self._names):
+                self._names.append(value)
+                if self._watch is not None:
+                    known = len(self._watch.expected(0).counts)
+                    self._places = np.append(self._places, float(known))
+            codes[place] = code
+        return codes
+
+
+class EDetector:
+    """The default detector over one series of numbers, of 0s and 1s, or of levels.
+
+    `arl` is the average run length: how many values a false alarm may take on average, at
+    least. `reference` are values of the past, in their order; without it the first `warmup`
+    values are. `kind` says what the values are: levels of a category may be anything hashable.
+    After an alarm the series is held until it is back at the reference, or 2,000 values have
+    passed, which then become the reference: a change that lasts is one alarm. Numbers that are
+    not finite are skipped. `seed` drives the coins of ranks among equals.
+
+    >>> detector = EDetector(arl=1e5, reference=[(i * 7919) % 10_007 for i in range(10_007)])
+    >>> for index in range(3_000):
+    ...     value = (index * 6_007) % 10_007
+    ...     detector.update(value if index < 2_000 else value + 5_000)
+    ...     if detector.drift_detected:
+    ...         print(index, detector.onset, detector.effect.shift.value)
+    """
+
+    def __init__(
+        self,
+        arl: float = 1e5,
+        reference: Sequence[Value] | Floats | None = None,
+        kind: Kind = "numeric",
+        seed: int = 0,
+        warmup: int = WARMUP,
+    ) -> None:
+        self._series = Series(EDetectorSettings(), arl, kind, seed, warmup)
+        if reference is not None:
+            self._series.learn(reference)
+        self.drift_detected = False
+
+    def update(self, x: Value) -> None:
+        """Take the next value; `drift_detected` then says whether it raised an alarm."""
+        self.drift_detected = bool(self._series.take([x]))
+
+    def update_many(self, values: Sequence[Value] | Floats) -> Ints:
+        """Take further values; return the places among them that raised an alarm, int64[k].
+
+        As so many calls of `update`, and much faster.
+        """
+        found = self._series.take(values)
+        self.drift_detected = bool(found) and found[-1] == len(values) - 1
+        return np.array(found, dtype=np.int64)
+
+    @property
+    def onset(self) -> tuple[int, int] | None:
+        """First and last index between which the last change began; None before there is one.
+
+        Indices count the values from 0, those that were skipped left out; they are negative
+        within a reference that was given.
+        """
+        return self._series.onset
+
+    @property
+    def effect(self) -> Effect | None:
+        """How large the last change is; None before there is one."""
+        return self._series.effect

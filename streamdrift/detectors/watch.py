@@ -1,0 +1,403 @@
+"""Many signals under their detectors: who changed, who came back.
+
+A signal is *watched* until one of its detectors raises an alarm, then *held*: its detectors are
+reset and see nothing, and its reference learns nothing, until the signal is back at the reference
+or what it became is accepted as the new one. So one change makes one sign, however long it lasts.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from streamdrift.detectors.bank import Evidence, Expected, Stream
+from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
+from streamdrift.detectors.categories import ECategoryBank, cells_of
+from streamdrift.detectors.e_detector import evidence_of
+from streamdrift.detectors.effect import effect_of
+from streamdrift.detectors.held import Held
+from streamdrift.detectors.learning import Reference
+from streamdrift.detectors.looks import NO_LOOKS, EBank, Look
+from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.recent import Recent
+from streamdrift.detectors.registry import DetectorSettings, make_bank
+from streamdrift.detectors.scoring import Scoring
+from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind
+from streamdrift.references.urn import Counts
+from streamdrift.trees import array, integer, text, tree, trees
+
+MINIMUM_EFFECT = 0.05
+"""Standard deviations: the evidence of a lasting smaller shift is dropped."""
+
+
+class Sign(NamedTuple):
+    """What one signal did at a column of a block."""
+
+    column: int
+    signal: int
+    kind: StepKind
+    detector: str = ""
+    evidence: Evidence | None = None
+    effect: Effect | None = None
+    share: float = 1.0
+    """The statistic over the threshold; that of a detector without sums is 1."""
+
+
+class Lengths(NamedTuple):
+    """After how many of their own values signals may raise a false alarm, float64[count] both.
+
+    `alone` each by itself; `patience` all signals of the model together: an e-detector's sum
+    from which on it counts beside others.
+    """
+
+    alone: Floats
+    patience: Floats
+
+
+class Watch:
+    """The references, the detectors and the hold of `count` signals.
+
+    `detectors[s]` are the settings of signal s's detectors, `references[s]` what it is held
+    against, `seeds[s]` its coins'.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[Sequence[DetectorSettings]],
+        references: Sequence[Reference],
+        seeds: Sequence[int],
+        lengths: Lengths,
+        minimum_effect: float = MINIMUM_EFFECT,
+    ) -> None:
+        count = len(references)
+        self._expected = [reference.expected for reference in references]
+        self._lengths = lengths
+        self._minimum_effect = minimum_effect
+        self._scoring = Scoring(references, seeds)
+        self._banks = [
+            self._watcher(settings, signals) for settings, signals in groups(detectors, references)
+        ]
+        self._mixed = learning_besides(self._banks, count)
+        self.held: Bools = np.zeros(count, dtype=np.bool_)
+        self._holds: dict[int, Held] = {}
+        streams = np.array([each.stream is Stream.CATEGORY for each in self._expected])
+        self._recent = Recent(streams.astype(np.bool_))
+
+    def _watcher(self, settings: DetectorSettings, signals: Ints) -> Watcher:
+        expected = [self._expected[signal] for signal in signals]
+        bank = make_bank(settings, expected, self._lengths.alone[signals])
+        if isinstance(bank, EBank):
+            bank.patience = self._lengths.patience[signals]
+        return Watcher(settings, bank, signals, expected[0].stream)
+
+    def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
+        """Consume a block float64[count, n] (NaN: no event of that signal).
+
+        `times` int64[n] in microseconds; `looks` are the columns before which a second is
+        over. Returns what the signals did, in the order of (column, signal).
+        """
+        block = _block(values, times, looks)
+        block.fresh[self.held] = values.shape[1]
+        signs: list[Sign] = []
+        size = values.shape[1]
+        while (block.start < size).any():
+            self._run_held(block, signs)
+            self._run_watched(block, signs)
+        for signal, expected in enumerate(self._expected):
+            if expected.stream is Stream.CATEGORY:
+                block.scores[signal] = block.values[signal]
+        self._recent.add(block.scores, block.fresh)
+        return sorted(signs, key=lambda sign: (sign.column, sign.signal))
+
+    def look(self) -> list[Sign]:
+        """Look at what has been consumed: another second is over. Columns are 0."""
+        signs: list[Sign] = []
+        block = _block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
+        for entry in self._banks:
+            if isinstance(entry.bank, EBank):
+                self._candidates(entry, entry.bank.look(), block, signs)
+        return sorted(signs, key=lambda sign: sign.signal)
+
+    def _run_watched(self, block: "_Block", signs: list[Sign]) -> None:
+        """Run the watched signals on to their first alarm."""
+        size = block.values.shape[1]
+        begin = np.where(self.held, size, block.start)
+        running = np.flatnonzero(begin < size).tolist()
+        if not running:
+            return
+        copies = self._scoring.score(block.values, block.times, running, begin, block.scores)
+        stored = {place: self._banks[place].bank.snapshot() for place in self._mixed}
+        first = np.full(len(begin), size)
+        raised: dict[int, Watcher] = {}
+        looked: list[tuple[Watcher, list[Look]]] = []
+        for entry in self._banks:
+            rows = self._update(entry, block, begin)
+            if isinstance(entry.bank, EBank):
+                looked.append((entry, entry.bank.looked()))
+            for slot in np.flatnonzero(rows < np.minimum(first[entry.signals], size)).tolist():
+                signal = int(entry.signals[slot])
+                first[signal] = rows[slot]
+                raised[signal] = entry
+        for entry, looks in looked:
+            before = [look for look in looks if look.row <= first[entry.signals[look.slot]]]
+            self._candidates(entry, before, block, signs)
+        block.start[running] = size
+        for signal in sorted(raised):
+            stop = int(first[signal]) + 1
+            sign = self._sign(signal, raised[signal], block, stop)
+            self._scoring.go_back(
+                signal, copies, block.values, block.times, int(begin[signal]), stop
+            )
+            self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
+            if sign is not None:
+                signs.append(sign)
+                self._hold(signal, sign, block)
+            self._reset(signal)
+            block.start[signal] = stop
+
+    def _update(self, entry: Watcher, block: "_Block", begin: Ints) -> Ints:
+        """Let one bank run; the e-detector of categories sees the levels themselves."""
+        bank, signals = entry.bank, entry.signals
+        seen = block.values if isinstance(bank, ECategoryBank) else block.scores
+        if isinstance(bank, EBank):
+            return bank.update(seen, signals, begin[signals], block.looks)
+        return bank.update(seen, signals, begin[signals])
+
+    def _unlearn(
+        self,
+        signal: int,
+        raiser: Watcher,
+        stored: Mapping[int, State],
+        block: "_Block",
+        begin: int,
+        stop: int,
+    ) -> None:
+        """Put banks that learn, beside the one that raised the alarm, to where it was raised."""
+        for place, state in stored.items():
+            entry = self._banks[place]
+            slot = entry.slot_of(signal)
+            if entry is raiser or slot is None:
+                continue
+            entry.bank.adopt(np.array([slot]), state, np.array([slot]))
+            start = np.full(len(entry.signals), stop)
+            start[slot] = begin
+            seen = block.values if isinstance(entry.bank, ECategoryBank) else block.scores
+            entry.bank.update(seen[:, :stop], entry.signals, start)
+
+    def _sign(self, signal: int, entry: Watcher, block: "_Block", stop: int) -> Sign | None:
+        """Return what the alarm of a signal at column stop - 1 says; None if it is a trifle."""
+        slot = entry.slot_of(signal)
+        assert slot is not None
+        evidence = entry.bank.evidence(slot)
+        if self._is_trifle(signal, evidence):
+            return None
+        share = 1.0
+        if isinstance(entry.bank, EBank):
+            share = max(share, evidence.statistic / evidence.threshold)
+        return self._told(signal, StepKind.CHANGED, entry, evidence, block, stop, share)
+
+    def _told(
+        self,
+        signal: int,
+        kind: StepKind,
+        entry: Watcher,
+        evidence: Evidence,
+        block: "_Block",
+        stop: int,
+        share: float,
+    ) -> Sign:
+        fresh = block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+        there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
+        earliest = min(evidence.earliest, max(there - 1, 0))
+        evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
+        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
+        scores = self._recent.last(signal, fresh, since)
+        effect = effect_of(self._expected[signal], scores)
+        column = stop - 1 if kind is StepKind.CHANGED else stop
+        return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
+
+    def _candidates(
+        self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
+    ) -> None:
+        """Say which looks found candidates, and which found that a signal is none any more."""
+        thresholds = entry.bank.readings()[1] if looks else np.empty(0)
+        for look in looks:
+            signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
+            evidence = evidence_of(look.statistic, threshold, look.age)
+            enough = look.statistic >= self._lengths.patience[signal]
+            if not enough or self._is_trifle(signal, evidence):
+                signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
+                continue
+            share = look.statistic / threshold
+            signs.append(
+                self._told(signal, StepKind.CANDIDATE, entry, evidence, block, look.row, share)
+            )
+
+    def _is_trifle(self, signal: int, evidence: Evidence) -> bool:
+        """Tell whether the evidence grew so slowly that the change is below the minimum effect.
+
+        Under a shift of d standard deviations it grows by d^2 / 2 a value.
+        """
+        if evidence.pace is None:
+            return False
+        exponent = 2 ** (-self._expected[signal].power / 6)
+        return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
+
+    def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
+        assert sign.evidence is not None
+        self._scoring.forget(signal)
+        evidence, exponent = sign.evidence, 2 ** (-self._expected[signal].power / 6)
+        pace = evidence.pace
+        if pace is None:
+            alone = float(self._lengths.alone[signal])
+            pace = (evidence.earliest + 1) / math.log(max(alone, 3.0))
+        self.held[signal] = True
+        self._holds[signal] = Held(self._before(signal), pace, exponent)
+        self._recent.clear(signal)
+        block.fresh[signal] = block.values.shape[1]
+
+    def _before(self, signal: int) -> Floats:
+        """Return how often a signal has shown each cell of `Scoring.cells`."""
+        expected = self._expected[signal]
+        if expected.stream is Stream.NUMERIC:
+            return self._scoring.in_cells(signal)
+        for entry in self._banks:
+            slot = entry.slot_of(signal)
+            if slot is not None and isinstance(entry.bank, ERateBank | ECategoryBank):
+                return entry.bank.learned(slot)
+        return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
+
+    def _reset(self, signal: int) -> None:
+        """Make the signal's detectors as new."""
+        for entry in self._banks:
+            slot = entry.slot_of(signal)
+            if slot is not None:
+                entry.bank.reset(slot)
+
+    def _run_held(self, block: "_Block", signs: list[Sign]) -> None:
+        """Run the held signals on to their return."""
+        size = block.values.shape[1]
+        for signal in np.flatnonzero(self.held & (block.start < size)).tolist():
+            begin = int(block.start[signal])
+            state = self._scoring.front_state(signal)
+            cells = self._scoring.cells(signal, block.values, block.times, begin)
+            column = self._holds[signal].run(cells, begin)
+            block.start[signal] = min(column + 1, size)
+            if column < size:
+                self._scoring.follow_to(signal, state, block.values, block.times, begin, column + 1)
+                self._release(signal)
+                block.fresh[signal] = column + 1
+                signs.append(Sign(column, signal, StepKind.RETURNED))
+
+    def _release(self, signal: int) -> None:
+        self.held[signal] = False
+        del self._holds[signal]
+        self._reset(signal)
+
+    def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
+        """Watch a held signal again, from now on under a new reference and run lengths."""
+        self._expected[signal] = reference.expected
+        self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
+        self._scoring.learn(signal, reference)
+        self._recent.clear(signal)
+        self.held[signal] = False
+        self._holds.pop(signal, None)
+        for entry in self._banks:
+            slot = entry.slot_of(signal)
+            if slot is None:
+                continue
+            entry.bank.reset(slot, reference.expected, alone)
+            if isinstance(entry.bank, EBank):
+                entry.bank.patience[slot] = patience
+
+    def counts(self, signal: int) -> Counts:
+        """Return what a numeric signal's values are ranked among, while nothing changes."""
+        return self._scoring.counts(signal)
+
+    def expected(self, signal: int) -> Expected:
+        """Return what the signal's reference lets expect."""
+        return self._expected[signal]
+
+    @property
+    def reading_count(self) -> int:
+        """How many readings there are."""
+        return sum(len(entry.signals) for entry in self._banks)
+
+    def readings(self) -> list[tuple[int, str, float, float]]:
+        """Return (signal, detector, statistic, threshold) of every signal and detector."""
+        found = []
+        for entry in self._banks:
+            statistics, thresholds = entry.bank.readings()
+            for slot, signal in enumerate(entry.signals.tolist()):
+                figures = float(statistics[slot]), float(thresholds[slot])
+                found.append((signal, entry.bank.name, *figures))
+        return found
+
+    def snapshot(self) -> State:
+        """Return the detectors' state, the scoring's and the hold's."""
+        return {
+            "banks": [
+                {"detector": each.name, "signals": each.signals, "slots": each.bank.snapshot()}
+                for each in self._banks
+            ],
+            "scoring": self._scoring.snapshot(),
+            "recent": self._recent.snapshot(),
+            "held": self.held.copy(),
+            "holds": [
+                {"signal": signal, "hold": self._holds[signal].snapshot()}
+                for signal in sorted(self._holds)
+            ],
+        }
+
+    def restore(self, state: State) -> list[int]:
+        """Take over a snapshot of as many signals, made under the same references.
+
+        Returns the signals that had other detectors: all detectors of these start afresh.
+        Their hold, and all of the other signals, go on.
+        """
+        count = len(self.held)
+        stored = [
+            (text(each, "detector"), array(each, "signals").astype(np.int64), tree(each, "slots"))
+            for each in trees(state, "banks")
+        ]
+        had = by_signal(count, ((told, signals) for told, signals, _ in stored))
+        have = by_signal(count, ((entry.name, entry.signals) for entry in self._banks))
+        kept = np.array([old == new for old, new in zip(had, have, strict=True)], dtype=np.bool_)
+        for told, signals, slots in stored:
+            for entry in self._banks:
+                if entry.name == told:
+                    take_over(entry, slots, signals, kept)
+        self._scoring.restore(tree(state, "scoring"))
+        self._recent.restore(tree(state, "recent"))
+        self.held = array(state, "held").astype(np.bool_)
+        self._holds = {
+            integer(each, "signal"): Held.restore(tree(each, "hold"))
+            for each in trees(state, "holds")
+        }
+        return np.flatnonzero(~kept).tolist()
+
+
+class _Block(NamedTuple):
+    """What is being consumed: columns are events.
+
+    `scores` are filled in as signals run on; `start` int64[count] is how far each is, `fresh`
+    from which column on its scores are since it was armed.
+    """
+
+    values: Floats
+    times: Ints
+    looks: Ints
+    scores: Floats
+    start: Ints
+    fresh: Ints
+
+    def recent(self, stream: Stream) -> Floats:
+        """Return what is kept as recent of signals of this kind."""
+        return self.values if stream is Stream.CATEGORY else self.scores
+
+
+def _block(values: Floats, times: Ints, looks: Ints) -> _Block:
+    begin = np.zeros((2, len(values)), dtype=np.int64)
+    return _Block(values, times, looks, np.array(values), begin[0], begin[1])

@@ -1,0 +1,169 @@
+"""Which signals are told as changed: by themselves, or several together.
+
+A signal that passes its own threshold is told at once. One whose evidence would suffice if it
+had the whole budget is a candidate: the candidates of a model version are weighed together,
+beside the signals that are changed already, on a grid of event time. Nothing of that goes
+back to the signals.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from streamdrift.durations import SECOND
+from streamdrift.incidents.budget import e_bh
+from streamdrift.incidents.steps import read_step, step_state
+from streamdrift.records import SignalKind, State, StateValue, Step, StepKind
+from streamdrift.trees import array, flag, integer, optional_integer, text, tree, trees
+
+Subject = tuple[str, str, bool]
+"""Whose trouble it is: model, version, and whether it is the model's own, of no version."""
+
+GRID = SECOND
+"""Candidates are weighed at multiples of this."""
+
+
+def subject_of(step: Step) -> Subject:
+    """Return whose trouble a step is part of."""
+    # Versions may have no name: silence is kept apart from what changed in such a one.
+    return step.model, step.version, step.signal.kind is SignalKind.SILENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A step that incidents are to take, of kind CHANGED, CANDIDATE, RETURNED or ACCEPTED."""
+
+    step: Step
+    together: int = 1
+    """How many signals, with it, were told by e-BH; 1 where its own evidence was enough."""
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """A signal that is changed, or a candidate."""
+
+    share: float
+    waiting: Step | None = None
+    """The last CANDIDATE step of one that is not told."""
+
+
+@dataclass(slots=True)
+class _Weighing:
+    """The evidence of one subject's signals, by ordinal, and when it is to be weighed."""
+
+    evidence: dict[int, _Evidence] = field(default_factory=dict)
+    due: int | None = None
+
+
+class Gate:
+    """Weighs the candidates of each subject; a function of the steps alone.
+
+    The steps of a subject come in the order of time. A candidate's evidence stands until it
+    says otherwise; a signal that is changed counts as enough by itself.
+    """
+
+    def __init__(self) -> None:
+        self._weighings: dict[Subject, _Weighing] = {}
+
+    def take(self, step: Step) -> Iterator[Told]:
+        """Yield what comes of a step: first of the candidates that were due before it."""
+        subject = subject_of(step)
+        due = self._due(subject)
+        if due is not None and due < step.time:
+            yield from self._weigh(subject)
+        told = self._hear(self._weighings.setdefault(subject, _Weighing()), step)
+        if told is not None:
+            yield told
+        if not self._weighings[subject].evidence:
+            del self._weighings[subject]
+
+    def settle(self, is_past: Callable[[str, int], bool]) -> Iterator[Told]:
+        """Yield what comes of the candidates that are due: no step can come at their times."""
+        for subject in list(self._weighings):
+            due = self._due(subject)
+            if due is not None and is_past(subject[0], due):
+                yield from self._weigh(subject)
+
+    def _due(self, subject: Subject) -> int | None:
+        weighing = self._weighings.get(subject)
+        return None if weighing is None else weighing.due
+
+    def _hear(self, weighing: _Weighing, step: Step) -> Told | None:
+        """Learn a step; return what is told of it at once."""
+        ordinal, change = step.signal.ordinal, step.change
+        known = weighing.evidence.get(ordinal)
+        if step.kind is StepKind.CANDIDATE:
+            assert change is not None
+            told_before = known is not None and known.waiting is None
+            weighing.evidence[ordinal] = _Evidence(change.share, None if told_before else step)
+            weighing.due = _next_on_grid(step.time)
+            return None
+        if step.kind is StepKind.CHANGED:
+            assert change is not None
+            weighing.evidence[ordinal] = _Evidence(max(1.0, change.share))
+            if any(each.waiting for each in weighing.evidence.values()):
+                weighing.due = _next_on_grid(step.time)
+            return Told(step)
+        weighing.evidence.pop(ordinal, None)
+        if step.kind is not StepKind.WITHDRAWN:
+            return Told(step)
+        if known is None or known.waiting is not None:
+            return None
+        return Told(replace(step, kind=StepKind.RETURNED))
+
+    def _weigh(self, subject: Subject) -> Iterator[Told]:
+        """Yield the candidates that are told now, by ordinal."""
+        weighing = self._weighings[subject]
+        due, weighing.due = weighing.due, None
+        assert due is not None
+        found = e_bh({ordinal: each.share for ordinal, each in weighing.evidence.items()})
+        for ordinal in sorted(found):
+            each = weighing.evidence[ordinal]
+            if each.waiting is not None:
+                step, each.waiting = replace(each.waiting, time=due), None
+                yield Told(step, 1 if each.share >= 1 else len(found))
+
+    def snapshot(self) -> list[State]:
+        """Return the evidence of every subject."""
+        return [
+            _weighing_state(subject, weighing)
+            for subject, weighing in sorted(self._weighings.items(), key=lambda item: item[0])
+        ]
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Become what the snapshot was taken of."""
+        self._weighings = {
+            (text(state, "model"), text(state, "version"), flag(state, "of_model")): _Weighing(
+                dict(map(_read_evidence, trees(state, "signals"))), optional_integer(state, "due")
+            )
+            for state in states
+        }
+
+
+def _next_on_grid(time: int) -> int:
+    """Return the first point of the grid that is not before `time`."""
+    return -(-time // GRID) * GRID
+
+
+def _weighing_state(subject: Subject, weighing: _Weighing) -> dict[str, StateValue]:
+    return {
+        "model": subject[0],
+        "version": subject[1],
+        "of_model": subject[2],
+        "due": weighing.due,
+        "signals": [
+            {
+                "ordinal": ordinal,
+                "share": np.array([each.share]),
+                "waiting": None if each.waiting is None else step_state(each.waiting),
+            }
+            for ordinal, each in sorted(weighing.evidence.items())
+        ],
+    }
+
+
+def _read_evidence(state: State) -> tuple[int, _Evidence]:
+    waiting = None if state["waiting"] is None else read_step(tree(state, "waiting"))
+    share = float(array(state, "share").astype(np.float64)[0])
+    return integer(state, "ordinal"), _Evidence(share, waiting)
