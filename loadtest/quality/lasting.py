@@ -1,6 +1,8 @@
 """Sections on what follows from a change: openings, intervals; and on small references."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -128,35 +130,83 @@ def references(plan: Plan) -> Result:
     return Result([Table("Small references", heads, tuple(rows))], verdicts)
 
 
+class Truth(NamedTuple):
+    """A change and the effect it truly has, in one of the three that are stated."""
+
+    change: Change
+    measure: Literal["shift", "spread", "variation"]
+    effect: float
+
+
+def _shift_of_rate(before: float, after: float) -> float:
+    return (after - before) / math.sqrt(before * (1 - before))
+
+
+_TRUTHS: Sequence[Truth] = (
+    *(Truth(change, "shift", shift) for shift, change in changes.SHIFTS.items()),
+    *(
+        Truth(change, "spread", factor)
+        for change, factor in zip(changes.SPREADS.values(), (1.5, 2.0, 0.5), strict=True)
+    ),
+    Truth(changes.TAILS["lognormal x 1.5"], "shift", math.log(1.5)),
+    *(
+        Truth(changes.RATES[place], "shift", _shift_of_rate(before, after))
+        for place, before, after in ((0, 0.2, 0.25), (1, 0.2, 0.3), (2, 0.2, 0.1), (3, 0.01, 0.03))
+    ),
+    *(
+        Truth(changes.MIXES[place], "variation", variation)
+        for place, variation in ((0, 0.1), (1, 0.1), (2, 0.2), (3, 0.2))
+    ),
+)
+
+
 def intervals(plan: Plan) -> Result:
     """Measure how often the stated onset holds the true one, and the effect's interval its size."""
-    detector = subjects.default(RUN_LENGTH)
     rows, verdicts = [], []
-    for change in _CHANGES:
-        plan.say(change.name)
-        held, widths, runs = 0, [], plan.runs(400)
-        for run in range(runs):
-            random = trials.generator(plan.seed, change.name, run)
-            path = draw_path(change, random, trials.REFERENCE, trials.QUIET, change.horizon)
-            series = Series(path.reference, path.values, change.before.kind, run)
-            found = detector.first(series, path.place)
-            if found is not None:
-                earliest, latest = found.onset
-                held += earliest <= path.place <= latest
-                widths.append(latest - earliest + 1)
-        onset = Coverage(held, len(widths), float(np.median(widths)) if widths else 0.0)
-        rows.append((change.name, coverage_cell(onset)))
-        verdicts.append(
-            at_least(
-                f"{change.name}: onset interval holds it",
-                onset.share,
-                COVERED,
-                share_upper(held, len(widths)),
+    for truth in _TRUTHS:
+        plan.say(truth.change.name)
+        onset, effect = _stated(plan, truth, plan.runs(400))
+        rows.append((truth.change.name, coverage_cell(onset), truth.measure, coverage_cell(effect)))
+        for what, coverage in (("onset", onset), ("effect", effect)):
+            verdicts.append(
+                at_least(
+                    f"{truth.change.name}: the {what}'s interval holds it",
+                    coverage.share,
+                    COVERED,
+                    share_upper(coverage.held, coverage.trials),
+                )
             )
+    heads = ("change", "onset", "effect's measure", "effect")
+    note = "Share of stated intervals that hold the truth (median width)."
+    return Result([Table("Onset and effect: coverage", heads, tuple(rows), note)], verdicts)
+
+
+def _stated(plan: Plan, truth: Truth, runs: int) -> tuple[Coverage, Coverage]:
+    """Return the coverage of onset and effect as stated at the first alarm after the change."""
+    detector, change = subjects.default(RUN_LENGTH), truth.change
+    onsets: list[tuple[bool, float]] = []
+    effects: list[tuple[bool, float]] = []
+    for run in range(runs):
+        random = trials.generator(plan.seed, change.name, run)
+        path = draw_path(change, random, trials.REFERENCE, trials.QUIET, change.horizon)
+        found = detector.first(
+            Series(path.reference, path.values, change.before.kind, run), path.place
         )
-    heads = ("change", "onset")
-    note = "Share of stated intervals that hold the first changed value (median width in values)."
-    return Result([Table("Onset: coverage", heads, tuple(rows), note)], verdicts)
+        if found is None:
+            continue
+        earliest, latest = found.onset
+        onsets.append((earliest <= path.place <= latest, latest - earliest + 1))
+        assert found.effect is not None
+        stated = getattr(found.effect, truth.measure)
+        effects.append((stated.low <= truth.effect <= stated.high, stated.high - stated.low))
+    return _coverage(onsets), _coverage(effects)
+
+
+def _coverage(intervals: Sequence[tuple[bool, float]]) -> Coverage:
+    """Gather intervals: whether each held the truth, and its width."""
+    widths = [width for _, width in intervals]
+    held = sum(held for held, _ in intervals)
+    return Coverage(held, len(widths), float(np.median(widths)) if widths else 0.0)
 
 
 SECTIONS = (

@@ -7,7 +7,7 @@ import numpy as np
 
 from loadtest.quality.peers import Series
 from streamdrift.detectors import ADWIN, EDetector, PageHinkley
-from streamdrift.records import Ints
+from streamdrift.records import Effect, Ints
 
 _BLOCK = 1_024
 """Values shown at once where the first alarm ends a run."""
@@ -18,7 +18,7 @@ class Finding(NamedTuple):
 
     place: int
     onset: tuple[int, int]
-    effect: Any
+    effect: Effect | None
 
 
 class Ours:
