@@ -169,7 +169,8 @@ SECTIONS = (
     Section(
         "steps",
         "A step inside the reference",
-        "the reference is cut there in 94 % of runs: 1 sd found behind it within 100 values (AR .5: 280)",
+        "the reference is cut there in 94 % of runs: 1 sd found behind it within 100 values "
+        "(AR .5: 280)",
         steps,
     ),
 )
