@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadtest.quality import delayed, dependence, discrete, lasting, nulls, recorded
+from loadtest.quality import cost, delayed, dependence, discrete, fleet, lasting, nulls, recorded
 from loadtest.quality.plan import Section
 
 SECTIONS: Mapping[str, Section] = {
@@ -14,5 +14,7 @@ SECTIONS: Mapping[str, Section] = {
         *dependence.SECTIONS,
         *recorded.SECTIONS,
         *lasting.SECTIONS,
+        *fleet.SECTIONS,
+        *cost.SECTIONS,
     )
 }
