@@ -61,9 +61,9 @@ def at_least(
 def bounded(what: str, each: float, upper: float, lower: float, reach: float) -> Verdict:
     """Judge a rate whose 95 % upper bound should be at most `reach`.
 
-    It is open where only the number of values keeps the bound above.
+    It is missed where its lower bound is above, and else open: more values would tell.
     """
-    held = True if upper <= reach else False if lower > reach or each > reach else None
+    held = True if upper <= reach else False if lower > reach else None
     return Verdict(what, f"bound <= {reach:.4g}", f"{each:.3g} (bound {upper:.3g})", held)
 
 

@@ -14,7 +14,6 @@ from streamdrift.records import (
     ColumnKey,
     Floats,
     Group,
-    Ints,
     Kind,
     Partition,
     Released,
@@ -95,6 +94,6 @@ def _heard(alert: Alert) -> Heard:
     return Heard(alert.time / 1e6 - BEGIN, alert.type.split(".")[-2], names)
 
 
-def places(times: Ints, at: float) -> int:
+def places(times: Floats, at: float) -> int:
     """Return how many events came up to a time."""
     return int(np.searchsorted(times, at, side="right"))

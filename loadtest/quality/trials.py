@@ -23,8 +23,8 @@ LENGTH = 100_000
 QUIET = 1_000
 """Values before a change, at least; up to twice as many."""
 
-_TOLD = 100
-"""Run lengths of quiet values on which a told oracle's threshold is found."""
+_TOLD, _MOST_TOLD = 100, 20_000_000
+"""Run lengths of quiet values on which a told oracle's threshold is found; values at most."""
 
 
 def generator(seed: int, name: str, run: int) -> np.random.Generator:
@@ -84,7 +84,7 @@ def delays(
 def told_delays(change: Change, run_length: float, runs: int, *, seed: int) -> Delays:
     """Measure how late CUSUM is that is told the change, at this run length in all."""
     random = generator(seed, f"{change.name}, told", 0)
-    quiet = change.before.draw(random, int(_TOLD * run_length))
+    quiet = change.before.draw(random, min(int(_TOLD * run_length), _MOST_TOLD))
     each = run_length * len(change.told)
     thresholds = [oracles.calibrate(ratio(quiet), each) for ratio in change.told]
     firsts = []
