@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.columns import cut, take
+from streamdrift.detectors.learning import learn
 from streamdrift.errors import StateError
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import Span
@@ -19,11 +20,12 @@ from streamdrift.records import (
     Group,
     Kind,
     Notice,
+    Sample,
     Signal,
-    SignalKind,
     SignalReading,
     State,
     Step,
+    Stream,
     WarmUp,
 )
 from streamdrift.signals.collector import Collector
@@ -40,8 +42,8 @@ from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.terms import Terms, waiting_terms
 from streamdrift.watching import (
     Watching,
+    learn_references,
     restore_columns,
-    seed_of,
     signals_of,
 )
 
@@ -116,6 +118,10 @@ class ModelVersion:
             self._watch(cut(kept, needed, len(kept)), cut(batch, begin, len(batch)), observed)
         return observed
 
+    def advance(self, watermark: int) -> list[Step]:
+        """Learn that no event is older than `watermark`."""
+        return [step for each in self._watched for step in each.advance(watermark)]
+
     def _watch(self, kept: Batch, whole: Batch, observed: Observed) -> None:
         """Watch events past the reference, with and without those that are dropped."""
         assert self._watching is not None
@@ -128,10 +134,10 @@ class ModelVersion:
     def _complete(self, collector: Collector) -> list[Notice]:
         self._collector = None
         self._terms = self._settings.terms()
-        seed = seed_of(self.model, self.version)
-        learned = learn_columns(collector.rows(), self._settings, seed)
+        rows = collector.rows()
+        learned = learn_columns(rows, self._settings)
         columns, roles = learned.columns, learned.roles
-        self._arm(columns, roles)
+        self._arm(columns, roles, rows, collector.rate)
         names = dict(zip(roles, column_names(tuple(roles), divided=self._divided), strict=True))
         unwatched = {
             names[key]: role.value
@@ -160,16 +166,29 @@ class ModelVersion:
             )
         return notices
 
-    def _arm(self, columns: Sequence[ColumnSignals], roles: Mapping[ColumnKey, Role]) -> None:
-        """Begin to watch the columns, which are in the order of their keys."""
-        watch = partial(Watching, self.model, self.version, self._settings.of_watching())
+    def _arm(
+        self,
+        columns: Sequence[ColumnSignals],
+        roles: Mapping[ColumnKey, Role],
+        rows: Batch,
+        rate: float,
+    ) -> None:
+        """Begin to watch the columns, which are in the order of their keys.
+
+        `rows` are the reference's events, of which `rate` come in a microsecond.
+        """
+        settings = self._settings.of_watching()
+        watch = partial(Watching, self.model, self.version, settings)
         signals = self._signals_of(columns)
+        learned = learn_references(self.model, self.version, columns, signals, rows, settings.zone)
+        references, rates = learned.references, learned.present * rate
         if not self._settings.deduplicate or not columns or columns[-1].key != DUPLICATES:
-            self._watching = watch(columns, roles, signals)
+            self._watching = watch(columns, roles, signals, references, rates)
             return
-        columns[-1].expect_rate(SignalKind.DUPLICATES, self._repeated, self._with_id)
-        self._watching = watch(columns[:-1], roles, signals[:-1])
-        self._repeats = watch(columns[-1:], {}, signals[-1:])
+        counts = np.array([self._with_id - self._repeated, self._repeated], dtype=np.float64)
+        repeats = learn(Sample(Stream.RATE, counts))
+        self._watching = watch(columns[:-1], roles, signals[:-1], references[:-1], rates[:-1])
+        self._repeats = watch(columns[-1:], {}, signals[-1:], [repeats], rates[-1:])
 
     @property
     def _divided(self) -> bool:
@@ -334,8 +353,8 @@ class ModelVersion:
         """Restore what is watched; return the signals whose detectors start afresh."""
         names = (self.model, self.version)
         restored = partial(Watching.restore, *names, self._settings.of_watching())
-        columns = restore_columns(*names, watching)
-        apart = [] if repeats is None else restore_columns(*names, repeats)
+        columns = restore_columns(watching)
+        apart = [] if repeats is None else restore_columns(repeats)
         signals = self._signals_of([*columns, *apart])
         end = len(signals) - len(apart)
         self._watching, restarted = restored(columns, signals[:end], watching)
@@ -365,7 +384,7 @@ class Learned:
     """Roles the settings want, for columns that have no cell they could work on."""
 
 
-def learn_columns(rows: Batch, settings: ModelSettings, seed: str) -> Learned:
+def learn_columns(rows: Batch, settings: ModelSettings) -> Learned:
     """Return what the reference events say of their columns under a model's settings."""
     columns: list[ColumnSignals] = []
     roles: dict[ColumnKey, Role] = {}
@@ -385,5 +404,5 @@ def learn_columns(rows: Batch, settings: ModelSettings, seed: str) -> Learned:
             role = role if features <= settings.max_columns else Role.OVER
         roles[key] = role
         if role not in UNWATCHED:
-            columns.append(ColumnSignals.learn(key, role, column, seed))
+            columns.append(ColumnSignals.learn(key, role, column))
     return Learned(columns, roles, misfits)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
+from streamdrift.detectors.watch import MINIMUM_EFFECT
 from streamdrift.durations import Duration
 from streamdrift.incidents.budget import AlertBudget, Budget
 from streamdrift.incidents.settings import IncidentSettings
@@ -16,8 +18,7 @@ from streamdrift.signals.naming import setting_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
-from streamdrift.watch import HoldSettings
-from streamdrift.watching import WatchSettings
+from streamdrift.watching import HoldSettings, WatchSettings
 
 RoleName = Literal[
     "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
@@ -51,7 +52,7 @@ class ModelSettings(BaseModel):
         "an empty list watches nothing.",
     )
     signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
-        {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
+        {}, description="Other detectors for single signals, by name, e.g. `amount (missing)`."
     )
     roles: Mapping[str, RoleName] = Field(
         {},
@@ -74,6 +75,12 @@ class ModelSettings(BaseModel):
         le=256,
         description="Groups into which the model's features are divided, by their names: with "
         "several, in `mode: distributed`, workers share the model. Fixed while state is kept.",
+    )
+    minimum_effect: float = Field(
+        MINIMUM_EFFECT,
+        ge=0,
+        description="Smallest lasting shift that alarms, in standard deviations: with enough "
+        "data, evidence of any would come together.",
     )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
@@ -128,5 +135,13 @@ class ModelSettings(BaseModel):
     def of_watching(self) -> WatchSettings:
         """Return what a watched version needs to know."""
         return WatchSettings(
-            self.detectors_of, self.hold, self.reference.events, frozenset(self.private)
+            self.detectors_of,
+            self.weight_of,
+            self.alert_budget,
+            self.feature_groups,
+            self.hold,
+            self.minimum_effect,
+            ZoneInfo(self.reference.timezone),
+            self.reference.events,
+            frozenset(self.private),
         )

@@ -78,6 +78,8 @@ class Monitor:
         if self._timed:
             whole = [part for part in kept if len(part) and part.group == 0]
             steps += self._observe_silence(whole, released.watermark)
+        for version in self._versions.values():
+            steps += version.advance(released.watermark)
         steps += self._retire(released.watermark)
         steps.sort(key=_order)
         behind: Mapping[str, int] = {}

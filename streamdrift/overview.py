@@ -12,7 +12,6 @@ from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.naming import signal_names
 from streamdrift.state import Published
 from streamdrift.trees import array, flag, integer, optional_integer, text, tree, trees
-from streamdrift.watching import seed_of
 
 _BY_VERSION = attrgetter("model", "version")
 
@@ -141,7 +140,7 @@ def _version(state: State) -> VersionOverview:
     held: tuple[str, ...] = ()
     if complete:
         watching = tree(state, "watching")
-        names = _names(trees(watching, "columns"), seed_of(model, version))
+        names = _names(trees(watching, "columns"))
         flags = array(tree(watching, "watch"), "held").astype(np.bool_)
         held = tuple(names[place] for place in np.flatnonzero(flags).tolist())
     return VersionOverview(
@@ -155,8 +154,8 @@ def _version(state: State) -> VersionOverview:
     )
 
 
-def _names(columns: Sequence[State], seed: str) -> Sequence[str]:
-    restored = [ColumnSignals.restore(column, seed) for column in columns]
+def _names(columns: Sequence[State]) -> Sequence[str]:
+    restored = [ColumnSignals.restore(column) for column in columns]
     return signal_names((column.key, column.kinds) for column in restored)
 
 

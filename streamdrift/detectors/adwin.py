@@ -23,8 +23,8 @@ from streamdrift.detectors.adaptive_window import (
     readings,
     update,
 )
-from streamdrift.detectors.bank import Evidence, Expected, Stream
-from streamdrift.records import Floats, Ints, State
+from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.records import Floats, Ints, State, Stream
 
 
 class AdwinSettings(BaseModel):

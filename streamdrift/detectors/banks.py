@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from streamdrift.detectors.bank import Bank, Stream
+from streamdrift.detectors.bank import Bank
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.registry import DetectorSettings
-from streamdrift.records import Bools, Ints, State
+from streamdrift.records import Bools, Ints, State, Stream
 
 
 class Watcher:

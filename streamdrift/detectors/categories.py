@@ -12,7 +12,7 @@ import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
@@ -146,7 +146,7 @@ def _run(
                 told[0] = True
                 seen[look, 0] = statistic
                 seen[look, 1] = mean_age(sums, ages)
-                candidate[0] = statistic >= enough
+                candidate[0] = statistic >= WITHDRAW * enough
             look += 1
         if np.isnan(values[event]):
             continue

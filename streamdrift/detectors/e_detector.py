@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.detectors.arming import weights_of
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import (
     CELL_OF,
     POWERED,
@@ -119,7 +119,7 @@ def _update(
                     told[slot] = True
                     seen[slot, look, 0] = statistic
                     seen[slot, look, 1] = mean_age(own, age)
-                    candidates[slot] = statistic >= enough
+                    candidates[slot] = statistic >= WITHDRAW * enough
                 look += 1
             if np.isnan(row[event]):
                 continue

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.detectors.arming import arm
-from streamdrift.detectors.bank import Expected, Stream
-from streamdrift.records import Floats, Ints, State
+from streamdrift.detectors.bank import Expected
+from streamdrift.records import Ints, Sample, State, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
 from streamdrift.references.urn import Counts
@@ -86,28 +86,22 @@ def _finding(state: State) -> Finding:
     return Finding(Code(text(state, "code")), dict(zip(names, figures, strict=True)))
 
 
-def learn_numbers(
-    numbers: Floats, times: Ints | None, zone: ZoneInfo | None, seed: int
+def learn(
+    sample: Sample, times: Ints | None = None, zone: ZoneInfo | None = None, seed: int = 0
 ) -> Reference:
-    """Learn from float64[n] in the order of the stream, NaN where there was no value.
+    """Return what a signal is held against, learned from what is normal.
 
-    `times` int64[n] in microseconds lets the calendar be looked for, in `zone`.
+    `times` int64[n] in microseconds, of the values of a numeric signal, let the calendar be
+    looked for, in `zone`.
     """
-    fitted = fit(numbers, times, zone, seed)
+    if sample.stream is Stream.RATE:
+        zeros, ones = sample.values.tolist()
+        return Reference(Expected.of_rate(zeros, ones))
+    if sample.stream is Stream.CATEGORY:
+        return Reference(Expected(Stream.CATEGORY, counts=sample.values))
+    fitted = fit(sample.values, times, zone, seed)
     left = fitted.residuals[~np.isnan(fitted.residuals)]
     armed = arm(fitted.residuals, fitted, seed)
     expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.front is not None)
     findings = (*fitted.findings, *armed.findings)
     return Reference(expected, Counts.of(left), fitted.front, findings)
-
-
-def learn_rate(flags: Floats) -> Reference:
-    """Learn from 0s and 1s, float64[n], NaN where there was no value."""
-    flags = flags[~np.isnan(flags)]
-    ones = float(np.count_nonzero(flags))
-    return Reference(Expected.of_rate(len(flags) - ones, ones))
-
-
-def learn_levels(counts: Floats) -> Reference:
-    """Learn from how often each level was seen, float64[known], commonest first."""
-    return Reference(Expected(Stream.CATEGORY, counts=counts))

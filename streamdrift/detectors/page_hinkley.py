@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamdrift.detectors.bank import Evidence, Expected, Stream
+from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats, Ints, State
+from streamdrift.records import Floats, Ints, State, Stream
 
 (
     COUNT,

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
-from streamdrift.detectors.looks import NO_LOOKS, Look, Looks, look_now, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State
@@ -98,7 +98,7 @@ def _update(
                     told[slot] = True
                     seen[slot, look, 0] = statistic
                     seen[slot, look, 1] = mean_age(own, age)
-                    candidates[slot] = statistic >= patience[slot]
+                    candidates[slot] = statistic >= WITHDRAW * patience[slot]
                 look += 1
             if np.isnan(row[event]):
                 continue

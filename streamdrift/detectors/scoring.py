@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.detectors.bank import Stream
 from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
-from streamdrift.records import Codes, Floats, Ints, State
+from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
 from streamdrift.references.urn import Counts, Urns, cell_of

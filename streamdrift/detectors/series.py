@@ -6,12 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from streamdrift.detectors.bank import Stream
 from streamdrift.detectors.e_detector import EDetectorSettings
-from streamdrift.detectors.learning import Reference, learn_levels, learn_numbers, learn_rate
+from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Lengths, Watch
-from streamdrift.records import Effect, Floats, Ints, StepKind
+from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 
 Kind = Literal["numeric", "rate", "category"]
 Value = float | Hashable
@@ -139,15 +138,16 @@ class Series:
 
     def _reference(self, numbers: Floats) -> Reference:
         if self._stream is Stream.NUMERIC:
-            return learn_numbers(numbers, None, None, self._seed)
+            return learn(Sample(self._stream, numbers), seed=self._seed)
         if self._stream is Stream.RATE:
-            return learn_rate(numbers)
+            ones = float(np.count_nonzero(numbers))
+            return learn(Sample(self._stream, np.array([len(numbers) - ones, ones])))
         counts = np.bincount(numbers.astype(np.int64), minlength=len(self._names))
         order = np.argsort(-counts, kind="stable")
         known = int(np.count_nonzero(counts))
         self._places = np.full(len(self._names), float(known))
         self._places[order[:known]] = np.arange(known)
-        return learn_levels(counts[order[:known]].astype(np.float64))
+        return learn(Sample(self._stream, counts[order[:known]].astype(np.float64)))
 
     def _there(self, values: Sequence[Value] | Floats) -> Ints:
         """Return the places of the values that are not skipped."""

@@ -12,19 +12,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.detectors.bank import Evidence, Expected, Stream
+from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
 from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.looks import NO_LOOKS, EBank, Look
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
-from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind
+from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind, Stream
 from streamdrift.references.urn import Counts
 from streamdrift.trees import array, integer, text, tree, trees
 
@@ -226,8 +226,8 @@ class Watch:
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
             evidence = evidence_of(look.statistic, threshold, look.age)
-            enough = look.statistic >= self._lengths.patience[signal]
-            if not enough or self._is_trifle(signal, evidence):
+            stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
+            if not stays or self._is_trifle(signal, evidence):
                 signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 continue
             share = look.statistic / threshold

@@ -14,7 +14,17 @@ from streamdrift.incidents.sentences import (
     updated_sentence,
 )
 from streamdrift.incidents.severity import Severity, strength
-from streamdrift.records import Alert, Change, Onset, SignalKind, Step, StepKind, Summary
+from streamdrift.records import (
+    Alert,
+    Change,
+    Effect,
+    Estimate,
+    Onset,
+    SignalKind,
+    Step,
+    StepKind,
+    Summary,
+)
 from streamdrift.times import rfc3339
 
 MAX_SIGNALS = 50
@@ -157,13 +167,26 @@ def _signal_data(step: Step) -> dict[str, object]:
     }
 
 
-def _figures(change: Change) -> dict[str, float | None]:
+def _figures(change: Change) -> dict[str, object]:
     return {
         "statistic": _finite(change.statistic),
         "threshold": _finite(change.threshold),
-        "effect": _finite(change.effect),
+        "effect": None if change.effect is None else _effect_data(change.effect),
         "share": _finite(change.share),
     }
+
+
+def _effect_data(effect: Effect) -> dict[str, object]:
+    return {
+        "size": _finite(effect.size),
+        "shift": _estimate_data(effect.shift),
+        "spread": _estimate_data(effect.spread),
+        "variation": _estimate_data(effect.variation),
+    }
+
+
+def _estimate_data(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in estimate._asdict().items()}
 
 
 def _summary_data(summary: Summary) -> dict[str, object]:

@@ -32,7 +32,10 @@ def subject_of(step: Step) -> Subject:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A step that incidents are to take, of kind CHANGED, CANDIDATE, RETURNED or ACCEPTED."""
+    """A step that incidents are to take, of kind CHANGED, CANDIDATE, RETURNED or ACCEPTED.
+
+    The last two may be of signals that were never told.
+    """
 
     step: Step
     together: int = 1
@@ -92,9 +95,9 @@ class Gate:
     def _hear(self, weighing: _Weighing, step: Step) -> Told | None:
         """Learn a step; return what is told of it at once."""
         ordinal, change = step.signal.ordinal, step.change
-        known = weighing.evidence.get(ordinal)
         if step.kind is StepKind.CANDIDATE:
             assert change is not None
+            known = weighing.evidence.get(ordinal)
             told_before = known is not None and known.waiting is None
             weighing.evidence[ordinal] = _Evidence(change.share, None if told_before else step)
             weighing.due = _next_on_grid(step.time)
@@ -106,11 +109,8 @@ class Gate:
                 weighing.due = _next_on_grid(step.time)
             return Told(step)
         weighing.evidence.pop(ordinal, None)
-        if step.kind is not StepKind.WITHDRAWN:
-            return Told(step)
-        if known is None or known.waiting is not None:
-            return None
-        return Told(replace(step, kind=StepKind.RETURNED))
+        withdrawn = step.kind is StepKind.WITHDRAWN
+        return Told(replace(step, kind=StepKind.RETURNED) if withdrawn else step)
 
     def _weigh(self, subject: Subject) -> Iterator[Told]:
         """Yield the candidates that are told now, by ordinal."""

@@ -1,6 +1,5 @@
 """How grave a change is."""
 
-import math
 from enum import IntEnum
 
 from streamdrift.incidents.settings import IncidentSettings
@@ -56,6 +55,6 @@ def _grade(size: float, warning: float, critical: float) -> Severity:
 
 
 def strength(step: Step) -> float:
-    """Return the absolute effect of a step's change, 0 where it is not a number."""
+    """Return how large a step's change is all in all, 0 for silence."""
     assert step.change is not None
-    return 0.0 if math.isnan(step.change.effect) else abs(step.change.effect)
+    return 0.0 if step.change.effect is None else step.change.effect.size

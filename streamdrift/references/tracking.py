@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints

@@ -1,13 +1,28 @@
 """Collecting a bounded, evenly thinned stretch of a stream as a reference."""
 
 from collections.abc import Mapping
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from streamdrift.columns import canonical, cut, from_state, join, take, to_state
-from streamdrift.durations import Duration
-from streamdrift.records import Batch, Floats, State
+from streamdrift.durations import SECOND, Duration
+from streamdrift.records import Batch, Floats, Ints, State
+
+
+def _known(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{name!r} is no time zone: write one of the tz database, such as Europe/Berlin"
+        ) from error
+    return name
+
+
+Timezone = Annotated[str, AfterValidator(_known)]
 
 
 class ReferenceSettings(BaseModel):
@@ -19,6 +34,9 @@ class ReferenceSettings(BaseModel):
         10_000, ge=100, le=1_000_000, description="Events a reference waits for, and keeps at most."
     )
     span: Duration = Field(0, description="Event time a reference covers at least.")
+    timezone: Timezone = Field(
+        "UTC", description="Where hours of the day and days of the week are counted."
+    )
 
 
 class Collector:
@@ -79,6 +97,12 @@ class Collector:
         """Return what was kept, as one batch."""
         return canonical(join(self._parts))
 
+    @property
+    def rate(self) -> float:
+        """How many events there were in a microsecond of event time, at least of a second."""
+        last = int(self._parts[-1].time[-1])
+        return self.events / max(last - self._started_at, SECOND)
+
     def snapshot(self) -> State:
         """Return the kept rows and the position."""
         return {
@@ -104,38 +128,36 @@ class Collector:
         self._stride, self.events, self._started_at = stride, events, started_at
 
 
-class Thinned:
-    """Keeps at most `room` numbers of all that come, thinned by their ordinal."""
+class Latest:
+    """Keeps the last `room` numbers of all that come, with their times."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._values: Floats = np.empty(0)
-        self._stride = 1
+        self._times: Ints = np.empty(0, dtype=np.int64)
         self.seen = 0
 
-    def add(self, values: Floats) -> None:
-        """Take float64[n]."""
-        for start in range(0, len(values), self._room):
-            piece = values[start : start + self._room]
-            ordinals = self.seen + np.arange(len(piece))
-            self.seen += len(piece)
-            self._values = np.concatenate([self._values, piece[ordinals % self._stride == 0]])
-            while len(self._values) > self._room:
-                # Kept values stand at ordinals 0, stride, 2 stride, ...
-                self._values = self._values[::2].copy()
-                self._stride *= 2
+    def add(self, values: Floats, times: Ints) -> None:
+        """Take float64[n] and their times int64[n]."""
+        self.seen += len(values)
+        self._values = np.concatenate([self._values, values])[-self._room :]
+        self._times = np.concatenate([self._times, times])[-self._room :]
 
     def values(self) -> Floats:
         """Return what was kept, in order."""
         return self._values
 
+    def times(self) -> Ints:
+        """Return the times of what was kept."""
+        return self._times
+
     def snapshot(self) -> State:
-        """Return the kept values and the position."""
-        return {"values": self._values, "stride": self._stride, "seen": self.seen}
+        """Return what was kept."""
+        return {"values": self._values, "times": self._times, "seen": self.seen}
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Take over what `snapshot` returned."""
-        stride, seen = state["stride"], state["seen"]
-        assert isinstance(stride, int)
+        seen = state["seen"]
         assert isinstance(seen, int)
-        self._values, self._stride, self.seen = np.asarray(state["values"]), stride, seen
+        self._values, self._times = np.asarray(state["values"]), np.asarray(state["times"])
+        self.seen = seen

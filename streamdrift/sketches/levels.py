@@ -1,4 +1,4 @@
-"""The levels of a category column, ranked by surprisal under the reference."""
+"""The levels of a category column, commonest first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import Self
 
 import numpy as np
 
-from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, State
 
 MAX_LEVELS = 1_000
@@ -17,14 +16,13 @@ MAX_LEVELS = 1_000
 class Levels:
     """A reference of categories.
 
-    `names`, commonest first (ties by name); `cumulative` float64[len(names) + 2]: level l
-    holds the ranks from cumulative[l] to cumulative[l + 1], and the last interval is that
-    of levels never seen. A level's surprisal rises with its place, so its rank is that of
-    the surprisal. The unseen weigh as much as those seen once (Good 1953), at least one.
+    `names`, commonest first (ties by name), and how often each was seen, float64. `dropped` is
+    how often levels beyond MAX_LEVELS were.
     """
 
     names: tuple[str, ...]
-    cumulative: Floats
+    counts: Floats
+    dropped: float
 
     @classmethod
     def of(cls, codes: Codes, strings: Sequence[str]) -> Self:
@@ -34,59 +32,38 @@ class Levels:
         seen.sort(key=lambda level: (-level[0], level[1]))
         kept = seen[:MAX_LEVELS]
         dropped = sum(count for count, _ in seen[MAX_LEVELS:])
-        unseen = max(1, dropped, sum(count == 1 for count, _ in kept))
-        masses = np.array([0, *(count for count, _ in kept), unseen], dtype=np.float64)
-        return cls(tuple(name for _, name in kept), np.cumsum(masses) / masses.sum())
+        masses = np.array([count for count, _ in kept], dtype=np.float64)
+        return cls(tuple(name for _, name in kept), masses, float(dropped))
+
+    @property
+    def size(self) -> float:
+        """How many values were counted."""
+        return float(self.counts.sum()) + self.dropped
 
     def share(self, level: int) -> float:
         """Return a level's share of the reference."""
-        return float(self.cumulative[level + 1] - self.cumulative[level])
+        return float(self.counts[level]) / self.size
 
     @property
     def unseen(self) -> float:
-        """The share kept for levels that were never seen."""
-        return self.share(len(self.names))
+        """How often levels that were never seen are expected, in as many values again.
+
+        As often as those seen once (Good 1953), at least once.
+        """
+        return max(1.0, self.dropped, float(np.count_nonzero(self.counts == 1)))
 
     def snapshot(self) -> State:
-        """Return names and ranks."""
-        return {"names": list(self.names), "cumulative": self.cumulative}
+        """Return names and counts."""
+        return {
+            "names": list(self.names),
+            "counts": self.counts,
+            "dropped": np.array([self.dropped]),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, object]) -> Self:
         """Return what `snapshot` was taken of."""
         names = state["names"]
         assert isinstance(names, Sequence)
-        return cls(tuple(str(name) for name in names), np.asarray(state["cumulative"]))
-
-
-@kernel
-def fill_levels(
-    codes: Codes,
-    places: Codes,
-    levels: int,
-    cumulative: Floats,
-    seed: int,
-    ordinal: int,
-    ranks: Floats,
-    unseen: Floats,
-    seen_as: Codes,
-) -> int:
-    """Write the ranked surprisal, the unseen flag and the place of each cell.
-
-    `places` maps the batch's codes to places among the levels, with `levels` and above for
-    unseen ones. Cells with code -1 become NaN (place -1). Returns the new `ordinal`.
-    """
-    for i in range(len(codes)):
-        if codes[i] < 0:
-            ranks[i] = np.nan
-            unseen[i] = np.nan
-            seen_as[i] = -1
-            continue
-        place = places[codes[i]]
-        seen_as[i] = place
-        level = min(place, levels)
-        start = cumulative[level]
-        ranks[i] = start + uniform_hash(seed, ordinal) * (cumulative[level + 1] - start)
-        unseen[i] = 1.0 if level == levels else 0.0
-        ordinal += 1
-    return ordinal
+        dropped = float(np.asarray(state["dropped"])[0])
+        return cls(tuple(str(name) for name in names), np.asarray(state["counts"]), dropped)

@@ -147,6 +147,19 @@ def test_a_candidate_with_enough_of_its_own_is_told_alone() -> None:
     assert (alert.data["rule"], alert.data["together"]) == ("alone", 1)
 
 
+def test_one_of_several_may_have_enough_of_its_own() -> None:
+    (alert,) = make_incidents().observe([candidate(at(1), A, 1.5), candidate(at(1), B, 0.5)], FAR)
+    signals = alert.data["signals"]
+    assert isinstance(signals, list)
+    assert {each["name"]: each["together"] for each in signals} == {"a": 1, "b": 2}
+    assert (alert.data["rule"], alert.data["together"]) == ("alone", 1)
+
+
+def test_what_changed_is_enough_by_itself_whatever_its_share() -> None:
+    steps = [changed(at(0), A, make_change(share=0.1)), candidate(at(5), B, 0.5)]
+    assert told(*steps) == [("opened", 1, "a"), ("updated", 6, "ab")]
+
+
 def test_versions_and_models_do_not_share() -> None:
     steps = [
         candidate(at(1), A, 0.5),
