@@ -13,9 +13,10 @@ from loadtest.quality.plan import Plan, Section
 from loadtest.quality.streams import Stream
 from loadtest.quality.tables import Result, Table, Verdict, at_most
 from streamdrift.detectors import EDetectorSettings
-from streamdrift.detectors.learning import Reference, learn_levels, learn_numbers, learn_rate
+from streamdrift.detectors.learning import learn
 from streamdrift.detectors.watch import Lengths, Watch
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Sample
+from streamdrift.records import Stream as Kind
 from streamdrift.state import encode
 
 _SIGNALS, _BLOCK = 512, 256
@@ -47,12 +48,12 @@ def _nanoseconds(work: Callable[[int], object], size: int) -> float:
     return min(times) / size * 1e9
 
 
-def _reference(stream: Stream, values: Floats, seed: int) -> Reference:
-    if stream.kind == "rate":
-        return learn_rate(values)
-    if stream.kind == "category":
-        return learn_levels(np.bincount(values.astype(np.int64)).astype(np.float64))
-    return learn_numbers(values, None, None, seed)
+def _sample(stream: Stream, values: Floats) -> Sample:
+    """Return a reference as it is learned from: values, or how often each level came."""
+    kind = Kind(stream.kind)
+    if kind is Kind.NUMERIC:
+        return Sample(kind, values)
+    return Sample(kind, np.bincount(values.astype(np.int64)).astype(np.float64))
 
 
 def _bank(stream: Stream, seed: int) -> tuple[float, float]:
@@ -61,7 +62,7 @@ def _bank(stream: Stream, seed: int) -> tuple[float, float]:
         stream.draw(trials.generator(seed, stream.name, signal), trials.REFERENCE + _WATCHED)
         for signal in range(8)
     ]
-    learned = [_reference(stream, path[: trials.REFERENCE], 0) for path in paths]
+    learned = [learn(_sample(stream, path[: trials.REFERENCE])) for path in paths]
     references = [learned[signal % len(learned)] for signal in range(_SIGNALS)]
     lengths = Lengths(np.full(_SIGNALS, _RUN_LENGTH), np.full(_SIGNALS, _RUN_LENGTH))
     watch = Watch([[EDetectorSettings()]] * _SIGNALS, references, range(_SIGNALS), lengths)

@@ -91,9 +91,9 @@ def chains(before: tuple[float, float], after: tuple[float, float]) -> Ratio:
     def given(chain: tuple[float, float]) -> Floats:
         share, memory = chain
         ones = np.array([share * (1 - memory), share + memory * (1 - share)])
-        return np.log(np.array([1 - ones, ones]))
+        return np.asarray(np.log(np.array([1 - ones, ones])))
 
-    table = given(after) - given(before)
+    table: Floats = given(after) - given(before)
 
     def ratio(values: Floats) -> Floats:
         codes = values.astype(np.int64)

@@ -91,7 +91,7 @@ def _heard(alert: Alert) -> Heard:
     signals = alert.data["signals"]
     assert isinstance(signals, list | tuple)
     names = frozenset(str(signal["column"]) for signal in signals)
-    return Heard(alert.time / 1e6 - BEGIN, alert.type.split(".")[-2], names)
+    return Heard(alert.time / 1e6 - BEGIN, alert.type, names)
 
 
 def places(times: Floats, at: float) -> int:
