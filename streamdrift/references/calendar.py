@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,27 +15,40 @@ from streamdrift.references.tracking import DAYS, SLOTS, calendar_cell
 
 LEAST_DAYS = 3
 """Days that a daily rhythm must be seen on."""
+_PASSES = (0, 1, 2, 4, 8, 16)
+"""How often levels are averaged with their neighbours."""
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2070
 _AHEAD = 40
 """Transitions of the zone kept from the reference on: two a year in most."""
 _NEVER = -(2.0**62)
+_THURSDAY = 3
+"""The weekday of the epoch, Monday being 0."""
 
 
 @dataclass(frozen=True)
 class Calendar:
     """Levels of calendar cells.
 
-    `levels` float64[DAYS * SLOTS], Monday's first half hour first; `cells` int64[n] the cells of
-    the reference's values; `gain` the share of an error that a cell learns; `zone` float64[t, 2].
+    `levels` float64[DAYS * SLOTS], Monday's first half hour first, about their mean; `gain` the
+    share of its mean error that a cell learns from one occasion; `zone` float64[t, 2]: since when
+    which offset applies; `left` the share of variance they leave on days that were not used,
+    `excess` how many times what they leave on those that were.
     """
 
     levels: Floats
-    cells: Ints
     gain: float
     zone: Floats
+    left: float
+    excess: float
     figures: Mapping[str, float]
+
+    def at(self, times: Ints) -> Floats:
+        """Return the level at each of int64[n] times."""
+        cells, days = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
+        _place(times, self.zone, cells, days)
+        return self.levels[cells]
 
 
 def zone_offsets(zone: ZoneInfo | None, start: int) -> Floats:
@@ -57,7 +71,7 @@ def _transitions(zone: ZoneInfo) -> Floats:
         for month in range(1, 13)
     ]
     found = [(_NEVER, _offset(zone, moments[0]) / _MICROSECOND)]
-    for before, after in zip(moments, moments[1:], strict=False):
+    for before, after in pairwise(moments):
         middle = before + (after - before) / 2
         for left, right in ((before, middle), (middle, after)):
             if _offset(zone, left) != _offset(zone, right):
@@ -96,75 +110,99 @@ def _place(times: Ints, zone: Floats, cells: Ints, days: Ints) -> None:
 def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar | None:
     """Fit the levels of float64[n] at times int64[n]; None where the calendar says nothing.
 
-    An *occasion* is one half hour of one day. The mean over all days of a half hour is shrunk
-    towards none, what weekends and then single days of the week add towards 0, each by how much
-    of its variance the spread between occasions explains already.
+    A profile of all days, then what weekends and what single days of the week add. Each is
+    smoothed over neighbouring half hours and shrunk towards 0 as far as days that were left out
+    are best predicted by the others.
     """
     offsets = zone_offsets(zone, int(times[0]))
     cells, days = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
     _place(times, offsets, cells, days)
-    days -= days[0]
-    span = int(days[-1]) + 1
-    if len(np.unique(days)) < LEAST_DAYS:
+    first = int(days.min())
+    days -= first
+    different = len(np.unique(days))
+    if different < LEAST_DAYS:
         return None
-    slots = cells % SLOTS
-    occasions = days * SLOTS + slots
-    counts = np.bincount(occasions, minlength=span * SLOTS).reshape(span, SLOTS)
+    span = int(days.max()) + 1
     centred = scores - scores.mean()
-    sums = np.bincount(occasions, centred, minlength=span * SLOTS).reshape(span, SLOTS)
-    weekday = (int(cells[0]) // SLOTS + np.arange(span)) % DAYS
-    levels, share = _shrunk(counts, sums, weekday)
+    occasions = days * SLOTS + cells % SLOTS
+    counts = np.bincount(occasions, minlength=span * SLOTS).astype(np.float64)
+    sums = np.bincount(occasions, centred, minlength=span * SLOTS).astype(np.float64)
+    weekday = np.mod(np.arange(first + _THURSDAY, first + _THURSDAY + span, dtype=np.int64), DAYS)
+    levels, gain, share = _levels(counts.reshape(span, SLOTS), sums.reshape(span, SLOTS), weekday)
     if share == 0.0:
         return None
-    explained = 1.0 - float(np.var(centred - levels[cells]) / np.var(centred))
-    figures = {"days": float(len(np.unique(days))), "explained": 100 * explained}
-    gain = 0.5 * share * DAYS * SLOTS / len(scores)
-    return Calendar(levels + scores.mean(), cells, gain, offsets, figures)
+    variance = float(np.var(centred))
+    inside = max(float(np.var(centred - levels[cells])) / variance, 1e-3)
+    figures = {"days": float(different), "explained": 100 * (1.0 - inside)}
+    # Each cell is as well known as the occasions it was seen on, and by its neighbours better.
+    pace = 0.5 * share / (1.0 + span / DAYS)
+    left = max(1.0 - gain / len(scores) / variance, 1e-3)
+    return Calendar(levels, pace, offsets, left, max(left / inside, 1.0), figures)
 
 
-def _shrunk(counts: Ints, sums: Floats, weekday: Ints) -> tuple[Floats, float]:
-    """Return the levels of all cells, and the share of what half hours say that is believed."""
-    profile, share = _level([(counts, sums)])
-    rest = sums - counts * profile[0]
-    weekend = weekday >= 5
-    groups = [(counts[~weekend], rest[~weekend]), (counts[weekend], rest[weekend])]
-    extra, _ = _level(groups)
-    levels = np.empty((DAYS, SLOTS))
-    for day in range(DAYS):
-        levels[day] = profile[0] + extra[int(day >= 5)]
-    rest = sums - counts * levels[weekday]
-    single, _ = _level([(counts[weekday == day], rest[weekday == day]) for day in range(DAYS)])
-    return (levels + np.array(single)).ravel(), share
+def _levels(counts: Floats, sums: Floats, weekday: Ints) -> tuple[Floats, float, float]:
+    """Return the levels of all cells, what they gain on days left out, and the profile's share.
 
-
-def _level(groups: list[tuple[Ints, Floats]]) -> tuple[list[Floats], float]:
-    """Return each group's mean by slot, shrunk towards 0 by one common share.
-
-    A group's rows are days: counts and sums by slot. The spread of a slot's mean between days
-    says how well it is known; without two days in any slot nothing is.
+    `counts` and `sums` float64[d, SLOTS] of d days, whose `weekday` int64[d] is 0 on Mondays.
     """
-    means, known = list[Floats](), list[Floats]()
-    within, freedom = 0.0, 0
-    for counts, sums in groups:
-        total = counts.sum(axis=0)
-        mean = np.where(total > 0, sums.sum(axis=0) / np.maximum(total, 1), 0.0)
-        seen = counts > 0
-        deviations = np.where(seen, sums - counts * mean, 0.0)
-        # The variance of one value's worth: counts weigh the means of occasions.
-        within += float((deviations**2 / np.maximum(counts, 1)).sum())
-        freedom += int((seen.sum(axis=0) - 1).clip(0).sum())
-        means.append(mean)
-        known.append(total.astype(np.float64))
-    if freedom == 0:
-        return [np.zeros(SLOTS) for _ in groups], 0.0
-    noise = within / freedom
-    flat, weight = np.concatenate(means), np.concatenate(known)
-    used = weight > 0
-    signal = float((flat[used] ** 2 - noise / weight[used]).mean())
-    if signal <= 0:
-        return [np.zeros(SLOTS) for _ in groups], 0.0
-    shrunk = [
-        mean * np.where(own > 0, signal / (signal + noise / np.maximum(own, 1)), 0.0)
-        for mean, own in zip(means, known, strict=True)
-    ]
-    return shrunk, signal / (signal + noise / float(weight[used].mean()))
+    every = np.zeros(len(weekday), dtype=np.int64)
+    levels = np.zeros((DAYS, SLOTS))
+    total, first = 0.0, 0.0
+    for number, (groups, group_of) in enumerate(
+        ((every, np.zeros(DAYS, np.int64)), (weekday // 5, np.arange(DAYS) // 5), (weekday, None))
+    ):
+        found, gain, share = _level(counts, sums - counts * levels[weekday], groups)
+        levels += found[np.arange(DAYS) if group_of is None else group_of]
+        total += gain
+        if number == 0:
+            if share == 0.0:
+                break
+            first = share
+    return levels.ravel(), total, first
+
+
+def _level(counts: Floats, sums: Floats, groups: Ints) -> tuple[Floats, float, float]:
+    """Return each group's mean by half hour, float64[g, SLOTS], what it gains, and its share.
+
+    What it gains: by how much the sum of squares of days falls that are predicted by the other
+    days of their group; the smoothing and the share (one for all groups) that gain most.
+    """
+    days, size = len(groups), DAYS
+    own = np.zeros((size, days))
+    own[groups, np.arange(days)] = 1.0
+    best = (np.zeros((size, SLOTS)), 0.0, 0.0)
+    smooth_counts, smooth_sums = counts, sums
+    passes = 0
+    for wanted in _PASSES:
+        while passes < wanted:
+            smooth_counts, smooth_sums = _smoothed(smooth_counts), _smoothed(smooth_sums)
+            passes += 1
+        group_counts, group_sums = _gather(own, smooth_counts), _gather(own, smooth_sums)
+        others = group_counts[groups] - smooth_counts
+        known = others > 1e-6
+        predicted = np.where(
+            known, (group_sums[groups] - smooth_sums) / np.where(known, others, 1), 0
+        )
+        power = float((counts * predicted**2).sum())
+        if power <= 0:
+            continue
+        share = min(max(float((sums * predicted).sum()) / power, 0.0), 1.0)
+        gain = 2 * share * float((sums * predicted).sum()) - share**2 * power
+        if gain > best[1]:
+            means = np.where(group_counts > 1e-6, group_sums / np.maximum(group_counts, 1e-6), 0)
+            best = (share * means, gain, share)
+    return best
+
+
+def _gather(own: Floats, rows: Floats) -> Floats:
+    """Return the sum of each group's rows, added up in a fixed order."""
+    found = np.zeros((len(own), rows.shape[1]))
+    for day in range(own.shape[1]):
+        found += own[:, day : day + 1] * rows[day]
+    return found
+
+
+def _smoothed(rows: Floats) -> Floats:
+    """Return rows averaged over neighbours in the day, weights 1/4, 1/2, 1/4."""
+    around: Floats = np.roll(rows, 1, axis=1) + np.roll(rows, -1, axis=1)
+    return 0.5 * rows + 0.25 * around

@@ -4,7 +4,6 @@ Nothing is told: a period or a coefficient is found in the reference or there is
 nothing is found there is no front, and values go to the ranks as they are.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -23,6 +22,10 @@ LEAST = 100
 """Values below which nothing is looked for."""
 ENOUGH = 2_000
 """Values below which cycles and memory are known too roughly to assure a budget."""
+_NEARLY_ALL = 0.9
+"""Weights of the past that sum to more leave little to ranks."""
+_OUTSIDE = 0.02
+"""Share of one half's values beyond the other's range from which on a signal leaves its range."""
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
 
 
@@ -89,31 +92,42 @@ class Fitted:
 
 
 def fit(
-    values: Floats, times: Ints | None = None, zone: ZoneInfo | None = None, seed: int = 0
+    values: Floats,
+    times: Ints | None = None,
+    zone: ZoneInfo | None = None,
+    seed: int = 0,  # noqa: ARG001
+    history: tuple[Floats, Ints] | None = None,
 ) -> Fitted:
     """Find what a reference's normal is beyond its distribution.
 
-    `values` float64[n] in stream order; what is not finite is left out of the fit. `times`
+    `values` float64[n] in stream order, none left out; what is not finite takes no part. `times`
     int64[n] in microseconds UTC, not falling, let the calendar be looked for, in `zone` (UTC
-    without one). `seed` is not used: nothing here is random.
+    without one). Where the reference is longer than what can be kept, `values` are its last
+    stretch and `history` float64[m] and int64[m] a thinner sample of all of it: scores and
+    calendar come from there. Nothing here is random: `seed` is there for callers' sake.
     """
     finite = np.flatnonzero(np.isfinite(values))
     used = values[finite]
     clock = None if times is None else times[finite]
+    long = None
+    if history is not None and clock is not None:
+        whole = np.isfinite(history[0])
+        long = (history[0][whole], history[1][whole])
     if len(used) < LEAST:
         short = {"values": float(len(used)), "needed": float(ENOUGH)}
         return Fitted(0, values, None, (Finding(Code.SHORT, short),))
     if used.min() == used.max():
         return Fitted(0, values, None, (Finding(Code.CONSTANT),))
-    parts = _fit(used, clock, zone)
-    step = find_step(parts, used)
+    parts = _fit(used, clock, zone, long)
+    # A longer history is not cut at what happened in its last stretch.
+    step = find_step(parts, used) if long is None else None
     findings = list[Finding]()
     start = 0
     if step is not None:
         later = used[step.place :]
         rest = None if clock is None else clock[step.place :]
         if later.min() < later.max():
-            again = _fit(later, rest, zone)
+            again = _fit(later, rest, zone, None)
             if not again.wanders:
                 start = int(finite[step.place])
                 parts, used = again, later
@@ -136,27 +150,45 @@ def fit(
     return Fitted(start, residuals, front, tuple(findings), parts.clustering_gain)
 
 
-def _fit(used: Floats, clock: Ints | None, zone: ZoneInfo | None) -> Parts:
+def _fit(
+    used: Floats, clock: Ints | None, zone: ZoneInfo | None, long: tuple[Floats, Ints] | None
+) -> Parts:
     """Find the parts of finite values that are not all the same.
 
     Where the past decides nearly everything, ranks lose what happens at the edge of the range:
     there the values themselves are taken, unless their deviations' size clusters where that of
     ranks would not.
     """
-    knots, scores = fit_scores(np.sort(used))
-    ranked = find_parts(scores_of(used, knots, scores), Scale(knots, scores), clock, zone)
-    if ranked.memory is None or ranked.memory.total <= 0.9:
+    ordered = np.sort(used if long is None else long[0])
+    knots, scores = fit_scores(ordered)
+    ranked = _in(Scale(knots, scores), used, clock, zone, long)
+    if ranked.memory is None or ranked.memory.total <= _NEARLY_ALL:
         return ranked
-    ordered = np.sort(used)
-    spread = (ordered[int(0.75 * len(used))] - ordered[int(0.25 * len(used))]) / 1.349
+    spread = float(ordered[int(0.75 * len(ordered))] - ordered[int(0.25 * len(ordered))]) / 1.349
     if not spread > 0:
         return ranked
-    centre = float(ordered[len(used) // 2])
-    scale = Scale(np.empty(0), np.empty(0), centre, 1.0 / float(spread))
-    raw = find_parts((used - centre) * scale.unit, scale, clock, zone)
+    centre = float(ordered[len(ordered) // 2])
+    raw = _in(Scale(np.empty(0), np.empty(0), centre, 1.0 / spread), used, clock, zone, long)
     if raw.memory is not None and (raw.clustering is None or _leaves(used, ranked)):
         return raw
     return ranked
+
+
+def _in(
+    scale: Scale,
+    used: Floats,
+    clock: Ints | None,
+    zone: ZoneInfo | None,
+    long: tuple[Floats, Ints] | None,
+) -> Parts:
+    sample = None if long is None else (_scaled(scale, long[0]), long[1])
+    return find_parts(_scaled(scale, used), scale, clock, sample, zone)
+
+
+def _scaled(scale: Scale, values: Floats) -> Floats:
+    if len(scale.knots):
+        return scores_of(values, scale.knots, scale.scores)
+    return (values - scale.centre) * scale.unit
 
 
 def _leaves(used: Floats, ranked: Parts) -> bool:
@@ -169,9 +201,4 @@ def _leaves(used: Floats, ranked: Parts) -> bool:
         np.mean((one < other.min()) | (one > other.max()))
         for one, other in ((first, second), (second, first))
     ]
-    return bool(max(outside) > 0.02)
-
-
-def values_needed(deviation: float, total: float, threshold: float = 1e5) -> float:
-    """Return about how many values a lasting change of 1 sd needs, given the memory's weights."""
-    return 2 * math.log(threshold) * deviation**2 / (1.0 - total) ** 2
+    return bool(max(outside) > _OUTSIDE)

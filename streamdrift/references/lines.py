@@ -6,14 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Ints
 from streamdrift.references.memory import fit_memory
 
 LEAST_CYCLES = 5.0
 """A line is looked for where the reference holds at least so many of its cycles."""
-FIRST, LATER = 14.0, 10.0
-"""How many times the noise around it a line's power must be: the first line's, and once there
-is one."""
+FIRST, LATER, RELATED = 14.0, 11.0, 7.5
+"""How many times the noise around it a line's power must be: the first line's, once there is one,
+and where multiples, sums and differences of known frequencies lie: a cycle that is no sinusoid,
+or that differs from day to day, has lines there."""
+_PARENTS, _MULTIPLES = 6, 12
+"""The strongest lines whose relatives are looked for, and up to which multiple."""
+_APART = 3.0
+"""Cycles in the reference by which two lines differ at least."""
+_FOOT = 0.02
+"""What is weaker than this share of the strongest peak may belong to it."""
+_FASTEST = 0.98 * math.pi
 _BAND = 16
 """Bins of the lowest band over which the noise's power is taken; each next one is twice as wide."""
 _REPEATS = 0.3
@@ -116,7 +124,8 @@ def _bend(sums: Floats) -> float:
     left = sums[7] - c * sums[5] - d * sums[6]
     if left <= 1e-9 * sums[7]:
         return 0.0
-    return (sums[8] - a * sums[5] - b * sums[6]) / left
+    bend: float = (sums[8] - a * sums[5] - b * sums[6]) / left
+    return bend
 
 
 @kernel
@@ -174,7 +183,7 @@ def find_lines(values: Floats, most: int) -> tuple[Line, ...]:
     rest = values - values.mean()
     lines = np.empty((0, 3))
     for _ in range(_ROUNDS):
-        peaks = _peaks(rest, FIRST if len(lines) == 0 else LATER, most - len(lines), lines[:, 0])
+        peaks = _peaks(rest, most - len(lines), lines)
         if not peaks:
             break
         fresh = np.zeros((len(peaks), 3))
@@ -195,41 +204,59 @@ def find_lines(values: Floats, most: int) -> tuple[Line, ...]:
     return tuple(sorted(found, key=lambda line: -line.amplitude))
 
 
-def _peaks(rest: Floats, threshold: float, most: int, known: Floats) -> list[float]:
-    """Return frequencies where the whitened periodogram stands out, the strongest first."""
-    memory = fit_memory(rest)
-    white = rest.copy()
-    for lag, weight in enumerate(memory.lags.tolist(), 1):
-        white[lag:] -= weight * rest[:-lag]
-    size = len(white)
+def _peaks(rest: Floats, most: int, known: Floats) -> list[float]:
+    """Return frequencies where the whitened periodogram stands out, the strongest first.
+
+    `known` float64[m, 3] are the lines there are.
+    """
+    size = len(rest)
     padded = _good_size(size)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
-    spectrum = np.fft.rfft(white * window, padded)
+    spectrum = np.fft.rfft(whitened(rest) * window, padded)
     power = spectrum.real**2 + spectrum.imag**2
     strength = power / _noise(power)
     first = max(math.ceil(LEAST_CYCLES * padded / size), 2)
     inner = strength[first:-1]
     tops = (inner >= strength[first - 1 : -2]) & (inner > strength[first + 1 :])
-    places = np.flatnonzero(tops & (inner > threshold)) + first
+    wanted = np.full(len(strength), LATER if len(known) else FIRST)
+    wanted[_related(known, padded, len(strength))] = RELATED
+    places = np.flatnonzero(tops & (inner > wanted[first:-1])) + first
     places = places[np.argsort(-strength[places], kind="stable")]
     found = list[float]()
-    apart = 3 * 2 * math.pi / size
     for place in places.tolist():
+        # The feet of a strong line's peak are looked at again without it.
+        if len(found) >= most or strength[place] < _FOOT * strength[places[0]]:
+            break
         left, middle, right = (math.log(max(power[place + k], 1e-300)) for k in (-1, 0, 1))
         bend = left - 2 * middle + right
         shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
         frequency = 2 * math.pi * (place + shift) / padded
-        near = [*found, *known.tolist()]
-        if all(abs(frequency - other) > apart for other in near) and frequency < 0.98 * math.pi:
+        near = (abs(frequency - other) for other in (*found, *known[:, 0].tolist()))
+        if min(near, default=math.inf) > _APART * 2 * math.pi / size and frequency < _FASTEST:
             found.append(frequency)
-        # Those next to a strong one may be its foot: they are looked at again without it.
-        if len(found) >= most:
-            break
-    if not found:
-        return []
-    strongest = strength[places[0]]
-    limit = max(threshold, 0.02 * strongest)
-    return found[: max(1, int(np.count_nonzero(strength[places] > limit)))]
+    return found
+
+
+def _related(known: Floats, padded: int, bins: int) -> Ints:
+    """Return the bins of multiples, sums and differences of the strongest lines' frequencies."""
+    strength = known[:, 1] ** 2 + known[:, 2] ** 2
+    strongest = known[np.argsort(-strength, kind="stable")[:_PARENTS], 0].tolist()
+    found = [times * one for one in strongest for times in range(2, _MULTIPLES + 1)]
+    for place, one in enumerate(strongest):
+        for other in strongest[:place]:
+            found += [one + other, abs(one - other)]
+    middles = np.rint(np.array(found) * padded / (2 * math.pi)).astype(np.int64)
+    near = (middles[:, None] + np.arange(-1, 2)).ravel()
+    return near[(near >= 0) & (near < bins)]
+
+
+def whitened(values: Floats) -> Floats:
+    """Return what the last few values do not predict."""
+    lags = fit_memory(values, slow=False).lags
+    rest = values.copy()
+    for lag, weight in enumerate(lags.tolist(), 1):
+        rest[lag:] -= weight * values[:-lag]
+    return rest
 
 
 def _noise(power: Floats) -> Floats:

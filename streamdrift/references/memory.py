@@ -19,7 +19,7 @@ LAGS = 12
 """The most past values whose weights are fitted one by one."""
 _WANDERS = 0.5
 """Weights that sum to less than this do not make a wandering level."""
-_FORCED = 20.0
+_FORCED = 10.0
 """What a wandering level may cost in log-likelihood against a level that is kept."""
 _SIZE_SHARE = 0.98
 """The most that past deviations decide of the expected size: it returns to its usual."""
@@ -62,11 +62,12 @@ def first_averages(values: Floats) -> Floats:
     return np.array([values[: int(constant)].mean() for constant in AVERAGES])
 
 
-def fit_memory(values: Floats) -> Memory:
+def fit_memory(values: Floats, slow: bool = True) -> Memory:
     """Fit memory to float64[n], n >= 100, by least squares.
 
     The number of lags is the one of least BIC (Schwarz, Estimating the dimension of a model,
-    1978); an average of the past is added where it gains twice as much as a parameter costs.
+    1978); an average of the past is added where it gains twice as much as a parameter costs;
+    without `slow` none is tried.
     """
     size, most = len(values), min(LAGS, len(values) // 50)
     rows = np.zeros((LAGS + len(AVERAGES) + 1, size))
@@ -87,9 +88,11 @@ def fit_memory(values: Floats) -> Memory:
         # One more than BIC asks for: with twelve orders to choose from some seem to help.
         if cost + price * lags + price / 2 < best + price * len(chosen) + price / 2 * bool(chosen):
             best, chosen = cost, list(range(lags))
-    slow = [LAGS + j for j, constant in enumerate(AVERAGES) if constant * 7 <= size]
-    while True:
-        trials = [(_cost(products, [*chosen, one], kept), one) for one in slow if one not in chosen]
+    averages = [LAGS + j for j, constant in enumerate(AVERAGES) if slow and constant * 7 <= size]
+    while averages:
+        trials = [
+            (_cost(products, [*chosen, one], kept), one) for one in averages if one not in chosen
+        ]
         trials = [trial for trial in trials if (_weights(products, [*chosen, trial[1]])[-1] > 0)]
         if not trials or best - min(trials)[0] < 2 * price:
             break

@@ -98,17 +98,32 @@ class Parts:
         return found
 
 
-def find_parts(scores: Floats, scale: Scale, times: Ints | None, zone: ZoneInfo | None) -> Parts:
-    """Find the parts of float64[n], n >= 100: calendar or lines, then memory, then size."""
-    plain = _with_lines(scores, scale)
-    if times is not None:
-        calendar = fit_calendar(scores, times, zone)
-        if calendar is not None:
-            rest = scores - calendar.levels[calendar.cells]
-            other = _with_lines(rest, scale, calendar)
-            if not other.wanders and other.deviation < plain.deviation:
-                plain = other
-    return _with_sizes(plain)
+def find_parts(
+    scores: Floats,
+    scale: Scale,
+    times: Ints | None,
+    long: tuple[Floats, Ints] | None,
+    zone: ZoneInfo | None,
+) -> Parts:
+    """Find the parts of float64[n], n >= 100: calendar or lines, then memory, then size.
+
+    The calendar is looked for in the scores and their `times`, or in `long`, scores and times of
+    a thinner sample over a longer time.
+    """
+    parts = _with_lines(scores, scale)
+    if times is None:
+        return _with_sizes(parts)
+    calendar = fit_calendar(*(long or (scores, times)), zone)
+    if calendar is not None:
+        other = _with_lines(scores - calendar.at(times), scale, calendar)
+        noise = _long_run(other)
+        if long is not None:
+            better = calendar.left < 1 - math.log(len(long[0])) / len(long[0])
+        else:
+            better = _cost(other, noise) < _cost(parts, noise)
+        if better and not other.wanders:
+            parts = other
+    return _with_sizes(parts)
 
 
 def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) -> Parts:
@@ -125,9 +140,33 @@ def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) 
     return Parts(scale, level, rest, calendar, lines, memory, deviation=max(deviation, 1e-9))
 
 
+def _cost(parts: Parts, noise: float) -> float:
+    """Return twice the negative log-likelihood of what a rhythm leaves, and its price.
+
+    The calendar's is that of days that were left out; lines cost Schwarz' price times `noise`,
+    the long-run variance over the variance: what memory carries on is fitted as if it were a line.
+    """
+    size = len(parts.rest)
+    variance = float(np.var(parts.rest))
+    if parts.calendar is not None:
+        variance *= parts.calendar.excess
+    price = math.log(size) * (3 * len(parts.lines) + float(parts.calendar is not None))
+    return size * math.log(max(variance, 1e-12)) + noise * price
+
+
+def _long_run(parts: Parts) -> float:
+    """Return the long-run variance of the rest over its variance, at least 1, at most 50."""
+    if parts.memory is None:
+        return 1.0
+    left = max(1.0 - parts.memory.total, 1e-3)
+    ratio = (parts.deviation / left) ** 2 / max(float(np.var(parts.rest)), 1e-12)
+    return min(max(ratio, 1.0), 50.0)
+
+
 def _drawn(line: Line, size: int) -> Floats:
     times = line.frequency * (np.arange(size) - 0.5 * (size - 1))
-    return line.a * np.cos(times) + line.b * np.sin(times)
+    drawn: Floats = line.a * np.cos(times) + line.b * np.sin(times)
+    return drawn
 
 
 def _with_sizes(parts: Parts) -> Parts:

@@ -63,7 +63,8 @@ def score(value: float, knots: Floats, scores: Floats) -> float:
     left = min(max(low - 1, 0), last - 1)
     slope = (scores[left + 1] - scores[left]) / (knots[left + 1] - knots[left])
     found = scores[left] + (value - knots[left]) * slope
-    return min(max(found, scores[0] - BEYOND), scores[last] + BEYOND)
+    bounded: float = min(max(found, scores[0] - BEYOND), scores[last] + BEYOND)
+    return bounded
 
 
 @kernel

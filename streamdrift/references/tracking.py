@@ -58,11 +58,6 @@ mean of its absolute value; SIZE_BASE the constant of the expected size. Without
 (value - CENTRE) * UNIT. Behind them lie: knots, their scores, weights of lags, of averages, two
 gains a line, two a size line, weights of size averages, and the zone's offsets."""
 
-_HALF_HOUR = 1_800_000_000
-_DAY = 86_400_000_000
-_THURSDAY = 3
-"""The weekday of the epoch, Monday being 0."""
-
 
 @kernel
 def calendar_cell(local: int) -> int:
@@ -112,6 +107,21 @@ def _learn(
         shrink = 1.5 - 0.5 * (cosine * cosine + sine * sine)
         state[j + 2] = cosine * shrink
         state[j + 3] = sine * shrink
+
+
+@kernel
+def _visit(state: Floats, place: int, cells: int, cell: int, error: float, gain: float) -> None:
+    """Note an error in the cell that is visited; a cell learns the mean error when it is left.
+
+    So a change teaches nothing in the half hour it begins in, however many values that has.
+    """
+    here = place + cells
+    if state[here] != cell:
+        if state[here + 2] > 0.0:
+            state[place + int(state[here])] += gain * state[here + 1] / state[here + 2]
+        state[here], state[here + 1], state[here + 2] = cell, 0.0, 0.0
+    state[here + 1] += error
+    state[here + 2] += 1.0
 
 
 @kernel
@@ -171,10 +181,8 @@ def follow(
             rest = (value - parameters[_CENTRE]) * parameters[_UNIT] - level
         cell = -1
         if cells > 0:
-            cell = own_cells + calendar_cell(
-                times[i] + _offset(parameters, at_zone, transitions, times[i])
-            )
-            rest -= state[cell]
+            cell = calendar_cell(times[i] + _offset(parameters, at_zone, transitions, times[i]))
+            rest -= state[own_cells + cell]
         if lines > 0:
             rest -= _turn(state, own_lines, lines)
         expected = 0.0
@@ -197,7 +205,11 @@ def follow(
             if lines > 0:
                 _learn(parameters, at_gains, state, own_lines, lines, error)
             if cells > 0:
-                state[cell] += parameters[_CELL_GAIN] * error
+                _visit(state, own_cells, cells, cell, error, parameters[_CELL_GAIN])
+        if not learn and cells > 0:
+            # What was noted of this visit may be the change already.
+            state[own_cells + cells + 2] = 0.0
+            state[own_cells + cells + 1] = 0.0
         if sized:
             size = min(abs(surprise) * size_unit, 6.0)
             usual = 1.0
@@ -289,6 +301,7 @@ class Layout:
             sizes.phasors.ravel(),
             np.ones(len(sizes.weights)),
             levels,
+            np.array([-1.0, 0.0, 0.0]) if len(levels) else np.empty(0),
         )
         return np.concatenate(parameters), np.concatenate(state)
 
