@@ -5,6 +5,7 @@ from loadtest.quality.contest import Entry
 from loadtest.quality.measures import share_upper
 from loadtest.quality.plan import Plan, Section
 from loadtest.quality.tables import Result, Verdict, at_least, at_most
+from streamdrift.detectors import AdwinSettings, PageHinkleySettings
 
 RUN_LENGTH = 1e5
 
@@ -22,8 +23,12 @@ def _entries(plan: Plan) -> list[Entry]:
     normal = streams.INDEPENDENT["normal"]
     return [
         contest.ours(RUN_LENGTH),
-        Entry("streamdrift ADWIN", lambda _: subjects.adwin(RUN_LENGTH), 0.5),
-        Entry("streamdrift Page-Hinkley", lambda _: subjects.page_hinkley(RUN_LENGTH), 0.5),
+        Entry("streamdrift ADWIN", lambda _: subjects.of(AdwinSettings(), RUN_LENGTH), 0.5),
+        Entry(
+            "streamdrift Page-Hinkley",
+            lambda _: subjects.of(PageHinkleySettings(), RUN_LENGTH),
+            0.5,
+        ),
         contest.always(plan.calibration.adwin(normal, RUN_LENGTH), 0.25),
         contest.always(plan.calibration.page_hinkley(normal, RUN_LENGTH), 0.25),
         contest.always(peers.ADWIN, 0.25),

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from loadtest.quality.peers import Series
-from streamdrift.detectors import ADWIN, EDetector, PageHinkley
-from streamdrift.records import Effect, Ints
+from streamdrift.detectors import DetectorSettings, EDetector
+from streamdrift.detectors.series import WARMUP
+from streamdrift.detectors.series import Series as OneSeries
+from streamdrift.records import Effect, Floats, Ints
 
 _BLOCK = 1_024
 """Values shown at once where the first alarm ends a run."""
@@ -52,24 +54,30 @@ class Ours:
 
 def default(run_length: float) -> Ours:
     """Return the default detector at this average run length."""
-    return Ours("streamdrift", lambda series: _e_detector(run_length, series))
+
+    def make(series: Series) -> EDetector:
+        return EDetector(
+            arl=run_length, reference=series.reference, kind=series.kind, seed=series.seed
+        )
+
+    return Ours("streamdrift", make)
 
 
-def _e_detector(run_length: float, series: Series) -> EDetector:
-    return EDetector(arl=run_length, reference=series.reference, kind=series.kind, seed=series.seed)
+class _One:
+    """Any detector of the registry over one series, as `EDetector` is the default one."""
+
+    def __init__(self, settings: DetectorSettings, run_length: float, series: Series) -> None:
+        self._series = OneSeries(settings, run_length, series.kind, series.seed, WARMUP)
+        self._series.learn(series.reference)
+        self.onset: tuple[int, int] | None = None
+        self.effect: Effect | None = None
+
+    def update_many(self, values: Floats) -> Ints:
+        found = np.array(self._series.take(values), dtype=np.int64)
+        self.onset, self.effect = self._series.onset, self._series.effect
+        return found
 
 
-def adwin(run_length: float) -> Ours:
-    """Return streamdrift's ADWIN, on ranks, at this average run length."""
-    return Ours(
-        "streamdrift ADWIN",
-        lambda series: ADWIN(arl=run_length, reference=series.reference),
-    )
-
-
-def page_hinkley(run_length: float) -> Ours:
-    """Return streamdrift's Page-Hinkley, on ranks, at this average run length."""
-    return Ours(
-        "streamdrift Page-Hinkley",
-        lambda series: PageHinkley(arl=run_length, reference=series.reference),
-    )
+def of(settings: DetectorSettings, run_length: float) -> Ours:
+    """Return a detector of the registry on ranks, or on 0/1 values, at this average run length."""
+    return Ours(f"streamdrift {settings.kind}", lambda series: _One(settings, run_length, series))
