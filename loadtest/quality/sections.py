@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 
-from loadtest.quality import cost, delayed, dependence, discrete, fleet, lasting, nulls, recorded
+from loadtest.quality import (
+    cost,
+    delayed,
+    dependence,
+    discrete,
+    fleet,
+    lasting,
+    nulls,
+    recorded,
+    registered,
+)
 from loadtest.quality.plan import Section
 
 SECTIONS: Mapping[str, Section] = {
@@ -14,6 +24,7 @@ SECTIONS: Mapping[str, Section] = {
         *dependence.SECTIONS,
         *recorded.SECTIONS,
         *lasting.SECTIONS,
+        *registered.SECTIONS,
         *fleet.SECTIONS,
         *cost.SECTIONS,
     )
