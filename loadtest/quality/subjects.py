@@ -18,7 +18,7 @@ _BLOCK = 1_024
 class Finding(NamedTuple):
     """An alarm, the interval in which it says the change began, and the effect it states."""
 
-    place: int
+    at: int
     onset: tuple[int, int]
     effect: Effect | None
 
