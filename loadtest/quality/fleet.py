@@ -121,6 +121,16 @@ def _kept(batches: Iterator[Batch], times: list[Floats]) -> Iterator[Batch]:
         yield batch
 
 
+def _told(batches: Iterator[Batch], what: str, plan: Plan) -> Iterator[Batch]:
+    """Pass batches on, and say when a day is over."""
+    days = 0
+    for batch in batches:
+        yield batch
+        if batch.time[-1] / 1e6 - traffic.BEGIN >= (days + 1) * DAY:
+            days += 1
+            plan.say(f"{what}: {days} days")
+
+
 def _many_by_adwin(plan: Plan) -> tuple[str, ...]:
     """Give one run's columns to one ADWIN each."""
     random = trials.generator(plan.seed, "500 signals", 0)
@@ -150,9 +160,9 @@ def quiet_week(plan: Plan) -> Result:
     weeks, opened = plan.runs(10, 1), 0
     for week in range(weeks):
         random = trials.generator(plan.seed, "quiet week", week)
-        alerts = list(traffic.heard(settings, stream.batches(random, WEEK)))
-        opened += sum(alert.opened for alert in alerts)
-        plan.say(f"week {week + 1}: {opened} opened so far")
+        batches = _told(stream.batches(random, WEEK), f"week {week + 1}", plan)
+        opened += sum(alert.opened for alert in traffic.heard(settings, batches))
+        plan.say(f"week {week + 1} is over: {opened} opened so far")
     ten = 10 / weeks
     table = Table(
         "1,000 quiet columns (normal, lognormal, uniform), 1e5 events a day, budget 1 a week",
@@ -216,7 +226,8 @@ def service(plan: Plan) -> Result:
     late: list[float] = []
     for run in range(runs):
         random = trials.generator(plan.seed, "service", run)
-        alerts = list(traffic.heard(settings, stream.batches(random, moved_at + 600)))
+        batches = _told(stream.batches(random, moved_at + 600), f"run {run + 1}", plan)
+        alerts = list(traffic.heard(settings, batches))
         late.append(_first(alerts, "f0", moved_at) - moved_at)
         for alert in alerts:
             if alert.opened and alert.at < _SERVICE_WEEKS * WEEK:
