@@ -26,7 +26,7 @@ def make_pipeline(
     """Return a pipeline without state.
 
     `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
-    event times are made up: silence is not watched then.
+    event times are made up: silence and event rates are not watched then.
     """
     return Pipeline(
         decoder_of or make_decoder_of(settings),

@@ -182,7 +182,7 @@ def _remarks_on_time(layout: Layout, spacing: float) -> list[str]:
         return [*remarks, f"the time of the events is {layout.time}"]
     made_up = (
         f"the rows have no time: they are taken as {spacing:,.0f} events a day "
-        "(--events-per-day), and silence is not watched"
+        "(--events-per-day), and neither silence nor the event rate is watched"
     )
     return [*remarks, made_up]
 
