@@ -182,6 +182,11 @@ class Monitor:
         elif len(self._watched) < self._max_versions:
             self._watched[model] = span
 
+    @property
+    def watched(self) -> Mapping[str, Span]:
+        """The event time in which each model was watched, from its first reference on."""
+        return dict(self._watched)
+
     def realised(self) -> Sequence[RealisedRate]:
         """Return the realised rate of each model that has its head here, by its name."""
         found = []
