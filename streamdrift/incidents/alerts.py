@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from streamdrift.incidents.sentences import (
     describe,
+    lasting_sentence,
     opened_sentence,
     resolved_sentence,
     shortened,
@@ -88,6 +89,14 @@ def updated(facts: Facts, steps: Sequence[Step], due: int, risen: bool) -> Alert
         due,
         {"summary": sentence, "joined": joined, "severity_rose": risen},
     )
+
+
+def lasting(facts: Facts, due: int) -> Alert:
+    """Return the alert of an incident that has lasted until `due`, and is graver for that."""
+    steps = by_strength(member.step for member in facts.members if member.active)
+    sentence = lasting_sentence(steps, due - facts.opened_at, facts.severity.label)
+    told = {"summary": sentence, "joined": [], "severity_rose": True}
+    return _alert(facts, "updated", steps, due, due, told)
 
 
 def resolved(facts: Facts, time: int, due: int, resolution: StepKind) -> Alert:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from streamdrift.durations import format_duration
 from streamdrift.records import Change, Effect, Onset, Signal, SignalKind, Step, StepKind, Summary
 from streamdrift.times import date_of
 
@@ -51,6 +52,14 @@ def updated_sentence(steps: Sequence[Step], severity: str | None) -> str:
     rise = "" if severity is None else f"; severity rose to {severity}"
     joined = _further(others, "further signal", "joined with it")
     return f"{_sentence(lead)}, joining an open incident{joined}{rise}"
+
+
+def lasting_sentence(steps: Sequence[Step], lasted: int, severity: str) -> str:
+    """Return the sentence of an incident that `steps` are in, and have been for so long."""
+    verb = "has" if len(steps) == 1 else "have"
+    age = format_duration(lasted)
+    place = _place(steps[0])
+    return f"{_names(steps)} of {place} {verb} been off for {age}; severity rose to {severity}"
 
 
 def resolved_sentence(steps: Sequence[Step], resolution: StepKind) -> str:

@@ -11,8 +11,9 @@ from streamdrift.references.least_squares import cross_products, solve
 from streamdrift.references.tracking import (
     AVERAGES,
     LARGEST_SIZE,
+    LEAST_USUAL,
+    MOST_USUAL,
     SIZE_AVERAGES,
-    SIZE_RANGE,
 )
 
 LAGS = 12
@@ -178,7 +179,7 @@ def fit_clustering(sizes: Floats) -> Clustering | None:
         expected = np.full(size, base)
         for weight, one in zip(weights[1:].tolist(), chosen, strict=True):
             expected = expected + weight * rows[one]
-        expected = np.clip(expected, *SIZE_RANGE)
+        expected = np.clip(expected, LEAST_USUAL, MOST_USUAL)
     found = np.zeros(count)
     for weight, one in zip(weights[1:].tolist(), chosen, strict=True):
         found[one - 1] = weight

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from functools import cache
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from streamdrift.records import (
     Floats,
     Group,
     Released,
-    SignalKind,
     Step,
     StepKind,
 )
@@ -34,6 +34,8 @@ _REFERENCE = 3_000
 
 def _settings(**changes: object) -> ModelSettings:
     mixed = [{"kind": "e_detector"}, {"kind": "adwin"}]
+    # Where this is the first to see a change, the other has to unlearn what it took since.
+    quick = {"kind": "page_hinkley", "headroom": 0}
     values: dict[str, object] = {
         "reference": {"events": _REFERENCE},
         "alert_budget": "40/hour",
@@ -41,8 +43,10 @@ def _settings(**changes: object) -> ModelSettings:
         "minimum_effect": 0.2,
         "signals": {
             "amount": mixed,
-            "channel": mixed,
-            "flag": [*mixed, {"kind": "page_hinkley"}],
+            "channel (category)": mixed,
+            "flag": [{"kind": "e_detector"}, {**quick, "threshold": 12}],
+            "holey (missing)": [{"kind": "e_detector"}, {**quick, "threshold": 15}],
+            "channel (unseen)": mixed,
             "old": [{"kind": "adwin"}],
             "nobody": [],
         },
@@ -72,13 +76,16 @@ def _stream() -> Batch:
     channel[for_a_while & (rng.random(_SIZE) < 0.3)] = "kiosk"
     flag = rng.random(_SIZE) < np.where(for_good, 0.5, 0.2)
     missing = rng.random(_SIZE) < np.where(for_a_while, 0.3, 0.05)
-    holey: list[object] = np.where(missing, None, rng.normal(size=_SIZE)).tolist()
+    numbers = rng.normal(size=_SIZE).tolist()
+    holey = [None if gone else x for gone, x in zip(missing, numbers, strict=True)]
     vectors = rng.normal(size=(_SIZE, 3)) + for_good[:, None]
     texts = [f"order {k} {'of a customer ' * int(n)}" for k, n in enumerate(rng.poisson(2, _SIZE))]
     weak = {
         feature(f"weak {k}"): column((rng.normal(size=_SIZE) + 0.6 * together).tolist())
         for k in range(6)
     }
+    score = rng.random(_SIZE) ** (1 + for_good)
+    gaps = rng.choice([0, 50_000, 100_000, 3 * SECOND], _SIZE, p=[0.2, 0.4, 0.38, 0.02])
     ids = np.where(rng.random(_SIZE) < np.where(for_good, 0.05, 0.001), i, i + 1) + 1
     return batch(
         {
@@ -92,10 +99,10 @@ def _stream() -> Batch:
             feature("nobody"): column((rng.normal(size=_SIZE) + for_good).tolist()),
             feature("vector"): column(vectors.tolist()),
             feature("note"): column(texts),
-            ColumnKey(Group.OUTPUT, "score"): column((rng.random(_SIZE) ** (1 + for_good)).tolist()),
+            ColumnKey(Group.OUTPUT, "score"): column(score.tolist()),
             **weak,
         },
-        times=(START + np.cumsum(rng.choice([0, 50_000, 100_000, 3 * SECOND], _SIZE, p=[0.2, 0.4, 0.38, 0.02]))).tolist(),
+        times=(START + np.cumsum(gaps)).tolist(),
         ids=ids.tolist(),
     )
 
@@ -112,7 +119,8 @@ def _releases(stream: Batch, seed: int | None) -> Iterator[Released]:
     for start, stop in itertools.pairwise([0, *sorted(places), len(stream)]):
         last = int(stream.time[stop - 1])
         next_time = int(stream.time[stop]) if stop < len(stream) else last + 1
-        watermarks = sorted(random.randint(last, next_time) for _ in range(random.choice((1, 1, 3))))
+        count = random.choice((1, 1, 3))
+        watermarks = sorted(random.randint(last, next_time) for _ in range(count))
         yield Released((cut(stream, start, stop),), watermarks[0])
         for watermark in watermarks[1:]:
             yield Released((), watermark)
@@ -150,23 +158,26 @@ def _whole(deduplicate: bool) -> tuple[list[Step], ModelVersion]:
 
 def test_the_stream_makes_signals_do_all_they_can() -> None:
     steps, version = _whole(False)
-    kinds = {step.kind for step in steps}
-    assert kinds == set(StepKind)
+    assert {step.kind for step in steps} == set(StepKind)
     told = {(step.signal.name, step.kind) for step in steps}
-    for name in ("amount", "memory", "channel", "old", "holey (missing)"):
-        assert (name, StepKind.CHANGED) in told
-        assert (name, StepKind.RETURNED) in told
-    for name in ("cycle", "flag", "vector (norm)", "score", "duplicates"):
-        assert (name, StepKind.CHANGED) in told
-        assert (name, StepKind.ACCEPTED) in told
+    for name in ("amount", "memory", "channel (category)", "old", "holey (missing)"):
+        assert {(name, StepKind.CHANGED), (name, StepKind.RETURNED)} <= told
+    for name in ("cycle", "flag", "vector (norm)", "score", "duplicates", "note (length)"):
+        assert {(name, StepKind.CHANGED), (name, StepKind.ACCEPTED)} <= told
     weak = {name for name, kind in told if kind is StepKind.CANDIDATE and name.startswith("weak")}
     assert len(weak) >= 3
-    detectors = {step.change.detector for step in steps if step.change}
-    assert detectors == {"e_detector", "adwin", "page_hinkley"}
-    assert not {step.signal.name for step in steps} & {"nobody"}
+    assert "nobody" not in {name for name, _ in told}
+    raised = {
+        (step.signal.name, step.change.detector)
+        for step in steps
+        if step.kind is StepKind.CHANGED and step.change
+    }
+    assert {("flag", "page_hinkley"), ("holey (missing)", "page_hinkley")} <= raised
+    assert ("old", "adwin") in raised
+    assert {("channel (category)", "e_detector"), ("amount", "e_detector")} <= raised
     watching = version._watching
     assert watching is not None
-    found = {signal.name: {each.code for each in told} for signal, told in watching.findings}
+    found = {signal.name: {each.code for each in said} for signal, said in watching.findings}
     assert Code.CYCLE in found["cycle"]
     assert Code.MEMORY in found["memory"]
 
@@ -176,6 +187,35 @@ def test_steps_and_state_of_a_version_do_not_depend_on_the_cut(seed: int) -> Non
     chosen = _settings(deduplicate=seed % 2 == 1)
     expected, whole = _whole(bool(seed % 2))
     steps, parts = _steps(chosen, seed)
-    assert [(s.kind, s.signal.name, s.time) for s in steps] == [(s.kind, s.signal.name, s.time) for s in expected]
     assert _written(steps) == _written(expected)
     assert encode(parts.snapshot()) == encode(whole.snapshot())
+
+
+def _alerts(chosen: ModelSettings, seed: int | None) -> tuple[list[Alert], Monitor]:
+    random = Random(seed)
+    monitor = Monitor(lambda model: chosen)
+    alerts: list[Alert] = []
+    for released in _releases(_stream(), seed):
+        alerts += monitor.observe(released).alerts
+        if seed is not None and random.random() < 0.2:
+            state = decode(encode(monitor.snapshot()))
+            monitor = Monitor(lambda model: chosen)
+            assert monitor.restore(state) == []
+    return alerts, monitor
+
+
+@pytest.mark.parametrize("changes", [{}, {"feature_groups": 3}, {"deduplicate": True}], ids=str)
+def test_alerts_and_state_of_the_monitor_do_not_depend_on_the_cut(
+    changes: dict[str, object],
+) -> None:
+    chosen = _settings(**changes)
+    expected, whole = _alerts(chosen, None)
+    assert {alert.type for alert in expected} == {"opened", "updated", "resolved"}
+    told: list[Any] = [alert.data["signals"] for alert in expected]
+    together = {signal["together"] for signals in told for signal in signals}
+    assert 1 in together
+    assert max(together) > 1
+    for seed in (11, 12):
+        alerts, parts = _alerts(chosen, seed)
+        assert alerts == expected
+        assert encode(parts.snapshot()) == encode(whole.snapshot())
