@@ -17,7 +17,9 @@ from streamdrift.signals.duplicates import DuplicateSettings
 from streamdrift.signals.naming import setting_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
+from streamdrift.signals.volume import EVENT_RATE, VolumeSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
+from streamdrift.volume import RateSettings
 from streamdrift.watching import HoldSettings, WatchSettings
 
 RoleName = Literal[
@@ -88,6 +90,9 @@ class ModelSettings(BaseModel):
     )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
+    volume: VolumeSettings = Field(
+        VolumeSettings(), description="How the event rate of the model is watched."
+    )
     incidents: IncidentSettings = Field(
         IncidentSettings(), description="How changes become incidents."
     )
@@ -141,11 +146,29 @@ class ModelSettings(BaseModel):
         return WatchSettings(
             self.detectors_of,
             self.weight_of,
-            self.alert_budget,
+            self._budget_of_versions,
             self.feature_groups,
             self.hold,
             self.minimum_effect,
             ZoneInfo(self.reference.timezone),
             self.reference.events,
             frozenset(self.private),
+        )
+
+    @property
+    def _budget_of_versions(self) -> Budget:
+        """What the event rate leaves of the budget."""
+        if not self.volume.enabled:
+            return self.alert_budget
+        return self.alert_budget.part(1 - self.volume.share)
+
+    def of_volume(self) -> RateSettings:
+        """Return what the watch of the model's event rate needs to know."""
+        return RateSettings(
+            self.detectors_of((EVENT_RATE.name,)),
+            self.alert_budget.part(self.volume.share),
+            self.minimum_effect,
+            self.hold.accept_after,
+            self.reference.span,
+            ZoneInfo(self.reference.timezone),
         )

@@ -334,6 +334,11 @@ class Watching:
         ]
 
     @property
+    def run_lengths(self) -> Floats:
+        """After how many of its own values each signal may raise a false alarm alone."""
+        return self._settings.lengths(self.signals, self._rates).alone
+
+    @property
     def findings(self) -> list[tuple[Signal, tuple[Finding, ...]]]:
         """What people should know of the references of signals, where there is anything."""
         pairs = zip(self.signals, self._references, strict=True)

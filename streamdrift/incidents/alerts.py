@@ -28,6 +28,8 @@ from streamdrift.records import (
 )
 from streamdrift.times import rfc3339
 
+_UNITS = {SignalKind.SILENCE: "s", SignalKind.EVENT_RATE: "events/s"}
+
 MAX_SIGNALS = 50
 """Signals told in one alert, the strongest; the others are counted."""
 MAX_PARTITIONS = 50
@@ -172,7 +174,7 @@ def _signal_data(step: Step) -> dict[str, object]:
         "after": _summary_data(change.after),
         "onset": None if change.onset is None else _onset_data(change.onset),
         "text": describe(signal, change),
-        "unit": "s" if signal.kind is SignalKind.SILENCE else None,
+        "unit": _UNITS.get(signal.kind),
     }
 
 

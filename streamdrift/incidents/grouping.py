@@ -210,7 +210,7 @@ class Incidents:
         incident.severity = max(incident.severity, severity)
         incident.told += 1
         if incident.told == 1:
-            self._count_opened(key)
+            self._count_opened(key[0], steps)
             ordinals = sorted(incident.gathered)
             found = [incident.members[ordinal].together for ordinal in ordinals]
             incident.together = 1 if 1 in found else max(found)
@@ -236,9 +236,9 @@ class Incidents:
             incident.told += 1
             tell(incident.told, lasting(self._facts(key, incident), due))
 
-    def _count_opened(self, key: Subject) -> None:
-        count = self._counts.setdefault(key[0], Count())
-        if key[2]:
+    def _count_opened(self, model: str, steps: Sequence[Step]) -> None:
+        count = self._counts.setdefault(model, Count())
+        if all(step.signal.kind is SignalKind.SILENCE for step in steps):
             count.silences += 1
         else:
             count.opened += 1

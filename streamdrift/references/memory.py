@@ -20,7 +20,7 @@ LAGS = 12
 """The most past values whose weights are fitted one by one."""
 _WANDERS = 0.5
 """Weights that sum to less than this do not make a wandering level."""
-_FORCED = 10.0
+_FORCED = 15.0
 """What a wandering level may cost in log-likelihood against a level that is kept."""
 _SIZE_SHARE = 0.98
 """The most that past deviations decide of the expected size: it returns to its usual."""
