@@ -248,6 +248,11 @@ class ModelVersion:
         return [signal for each in self._watched for signal in each.signals]
 
     @property
+    def run_lengths(self) -> Sequence[float]:
+        """After how many of its own values each signal may raise a false alarm alone."""
+        return [length for each in self._watched for length in each.run_lengths.tolist()]
+
+    @property
     def roles(self) -> Mapping[ColumnKey, Role]:
         """What each column of the reference was taken for."""
         return self._watching.roles if self._watching else {}
@@ -324,7 +329,7 @@ class ModelVersion:
         if not isinstance(watching, Mapping):
             return []
         self._collector = None
-        since = state.get("watched_since", last_at)  # States of before there was a budget lack it.
+        since = state["watched_since"]
         assert isinstance(since, int)
         self._watched_since = since
         restarted = self._restore_watched(

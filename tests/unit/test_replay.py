@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from streamdrift.assembly import make_pipeline
-from streamdrift.commands.replay import ReplayOptions, TopicRange, parse_topic, run_replay
+from streamdrift.commands.history import TopicRange, parse_topic
+from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings, load_settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
