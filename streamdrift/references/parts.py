@@ -19,6 +19,9 @@ from streamdrift.references.memory import (
 )
 from streamdrift.references.tracking import Layout, SizeTracking
 
+_TIED = 1.5
+"""Lines tied to each other, whose frequencies are well known, follow together about as fast as so
+many others: many lines that follow fast would follow a change of level."""
 LINES, SIZE_LINES = 16, 4
 """The most lines of a signal's level and of its spread."""
 _PACE = 3.0
@@ -232,6 +235,8 @@ def _tracks(lines: tuple[Line, ...], size: int) -> tuple[Floats, Floats]:
     gains, phasors = np.empty((len(lines), 2)), np.empty((len(lines), 4))
     for j, line in enumerate(lines):
         gain = _PACE / max(size / 5, 4 * line.period)
+        if line.tied:
+            gain *= min(1.0, _TIED / len(lines))
         # A loop of second order, damped critically, in the phase's own rate of gain / 2.
         gains[j] = gain, gain**2 / (8 * line.amplitude**2)
         before = -0.5 * (size - 1) - 1
