@@ -34,7 +34,8 @@ class Calendar:
     `levels` float64[DAYS * SLOTS], Monday's first half hour first, about their mean; `gain` the
     share of its mean error that a cell learns from one occasion; `zone` float64[t, 2]: since when
     which offset applies; `left` the share of variance they leave on days that were not used,
-    `excess` how many times what they leave on those that were.
+    `excess` how many times what they leave on those that were. `slopes` float64[2 * SLOTS], where
+    known: by how much the level rises within half hours of workdays, then of weekends.
     """
 
     levels: Floats
@@ -43,6 +44,7 @@ class Calendar:
     left: float
     excess: float
     figures: Mapping[str, float]
+    slopes: Floats | None = None
 
     def at(self, times: Ints) -> Floats:
         """Return the level at each of int64[n] times."""
@@ -138,6 +140,58 @@ def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar
     pace = 0.5 * share / (1.0 + span / DAYS)
     left = max(1.0 - gain / len(scores) / variance, 1e-3)
     return Calendar(levels, pace, offsets, left, max(left / inside, 1.0), figures)
+
+
+def calendar_of(
+    counts: Floats, sums: Floats, first: int, variance: float, offsets: Floats
+) -> Calendar | None:
+    """Return the calendar of scores of which only `counts` and `sums` float64[d, 2 * SLOTS] are left.
+
+    Their columns are quarters of an hour, their rows local days, the first being `first` days
+    after the epoch. `variance` is that of the scores, the sums are about their mean. None where
+    the calendar says nothing.
+    """
+    days = len(counts)
+    seen = np.flatnonzero(counts.any(axis=1))
+    if len(seen) < LEAST_DAYS:
+        return None
+    weekday = np.mod(np.arange(first + _THURSDAY, first + _THURSDAY + days, dtype=np.int64), DAYS)
+    half_counts = counts.reshape(days, SLOTS, 2).sum(axis=2)
+    half_sums = sums.reshape(days, SLOTS, 2).sum(axis=2)
+    levels, gain, share = _levels(half_counts, half_sums, weekday)
+    size = float(counts.sum())
+    if share == 0.0 or not variance > 0:
+        return None
+    expected = levels.reshape(DAYS, SLOTS)[weekday]
+    taken = float((2 * expected * half_sums - expected**2 * half_counts).sum()) / size
+    inside = max(1.0 - taken / variance, 1e-3)
+    left = max(1.0 - gain / size / variance, 1e-3)
+    figures = {"days": float(len(seen)), "explained": 100 * (1.0 - inside)}
+    pace = 0.5 * share / (1.0 + days / DAYS)
+    slopes = _slopes(counts, sums, weekday, variance * inside)
+    return Calendar(levels, pace, offsets, left, max(left / inside, 1.0), figures, slopes)
+
+
+def _slopes(counts: Floats, sums: Floats, weekday: Ints, noise: float) -> Floats:
+    """Return how much levels rise within half hours, of workdays and of weekends.
+
+    Shrunk towards 0 by what of their size is noise: `noise` is the variance of one value.
+    """
+    found = np.zeros((2, SLOTS))
+    for number, days in enumerate((weekday < 5, weekday >= 5)):
+        of_counts = counts[days].sum(axis=0).reshape(SLOTS, 2)
+        of_sums = sums[days].sum(axis=0).reshape(SLOTS, 2)
+        known = of_counts.min(axis=1) > 0
+        if not known.any():
+            continue
+        means = of_sums[known] / of_counts[known]
+        # The middles of two quarters lie half of a half hour apart.
+        slopes = 2 * (means[:, 1] - means[:, 0])
+        error = 4 * noise * (1 / of_counts[known]).sum(axis=1)
+        signal = max(float((slopes**2 - error).mean()), 0.0)
+        if signal > 0:
+            found[number, known] = slopes * signal / (signal + error)
+    return found.ravel()
 
 
 def _levels(counts: Floats, sums: Floats, weekday: Ints) -> tuple[Floats, float, float]:
