@@ -5,8 +5,8 @@
 A detector keeps a run length A if it alarms within its first n values with a probability of at
 most n / A, for n from 1,000 to 100,000 (1 - exp(-n / A) where that is not small), on ranks and on
 0/1 values of some rates, as `loadtest.rare` measures it; the upper end of the one-sided 95 %
-interval counts. A value of a parameter whose probability at the greatest n is not known within a
-factor of two ends a detector's table. Writes `run_lengths.json` beside the detectors.
+interval counts. A value of a parameter whose probability at a great n is not known within a factor
+of two ends a detector's table. Writes `run_lengths.json` beside the detectors.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,10 @@ DATA = Path(streamdrift.detectors.__file__).parent / "run_lengths.json"
 RATES = (0.5, 0.2, 0.05, 0.01, 0.001)
 HIGH_RATES = (0.8, 0.95, 0.99)
 """For detectors that look for rises only; to the others a rate p is 1 - p."""
-LENGTHS: Mapping[int, int] = {1_000: 8_192, 10_000: 4_096, 100_000: 1_024}
+LENGTHS: Mapping[int, int] = {1_000: 8_192, 10_000: 4_096, 100_000: 768}
 """How many streams of so many values are drawn."""
+OLD = 100_000
+"""Values from which on the age of a detector makes no difference to those that are known well."""
 LONG = 300_000
 """Also drawn where 1s are so rare that a warm start takes long."""
 LONGEST = 1e13
@@ -51,7 +53,8 @@ class Grid(NamedTuple):
     """The values of a detector's parameter to measure, from those that alarm most on."""
 
     parameter: str
-    logarithmic: bool
+    safer: str
+    """Whether a higher or a lower value alarms less."""
     values: Sequence[float]
     settings: Callable[[float], DetectorSettings]
 
@@ -64,49 +67,49 @@ def _falling(first: float, last: float, count: int) -> list[float]:
 GRIDS: Mapping[str, Grid] = {
     "adwin": Grid(
         "delta",
-        True,
-        [0.99, 0.9, 0.7, 0.5, *_falling(0.3, 1e-8, 16)],
+        "lower",
+        [0.99, 0.9, 0.7, 0.5, *_falling(0.3, 1e-8, 12)],
         lambda value: AdwinSettings(delta=value, minimum_effect=0),
     ),
     "page_hinkley": Grid(
         "threshold",
-        False,
-        _falling(8, 700, 34),
+        "higher",
+        _falling(8, 700, 25),
         lambda value: PageHinkleySettings(threshold=value, headroom=0, minimum_effect=0),
     ),
     "focus_known": Grid(
         "threshold",
-        False,
-        [*np.arange(5.0, 34, 1.5).tolist()],
+        "higher",
+        [*np.arange(5.0, 34, 2.0).tolist()],
         lambda value: FocusSettings(threshold=value, minimum_effect=0),
     ),
     "focus_unknown": Grid(
         "threshold",
-        False,
-        [*np.arange(5.0, 34, 1.5).tolist()],
+        "higher",
+        [*np.arange(5.0, 34, 2.0).tolist()],
         lambda value: FocusSettings(mean="unknown", threshold=value, minimum_effect=0),
     ),
     "hddm_a": Grid(
         "drift_confidence",
-        True,
-        [0.99, 0.9, 0.75, *_falling(0.6, 1e-8, 18)],
+        "lower",
+        [0.99, 0.9, 0.75, *_falling(0.6, 1e-8, 13)],
         lambda value: HddmASettings(drift_confidence=value),
     ),
     "hddm_w": Grid(
         "drift_confidence",
-        True,
-        [0.99, 0.9, 0.75, *_falling(0.6, 1e-6, 18)],
+        "lower",
+        [0.99, 0.9, 0.75, *_falling(0.6, 1e-6, 13)],
         lambda value: HddmWSettings(drift_confidence=value),
     ),
     "ddm": Grid(
         "drift_threshold",
-        False,
+        "higher",
         [*np.arange(1.5, 10.1, 0.5).tolist()],
         lambda value: DdmSettings(drift_threshold=value),
     ),
     "eddm": Grid(
         "beta",
-        False,
+        "lower",
         [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1],
         lambda value: EddmSettings(beta=value),
     ),
@@ -158,8 +161,8 @@ def useful(null: Null, kind: str, seed: int) -> list[float]:
 
 def run_length(estimates: Sequence[Estimate]) -> float | None:
     """Return the run length that is kept at all ages; None where it is not known."""
-    oldest = estimates[-1]
-    if oldest.value <= 0 or oldest.error > 0.5 * oldest.value:
+    old = [each for each in estimates if each.length >= OLD and each.value > 0]
+    if all(each.error > 0.5 * each.value for each in old):
         return None
     if estimates[0].upper >= 0.7:
         return 0.0
@@ -211,11 +214,20 @@ def tables_of(
     }
 
 
-def written(tables: Mapping[str, Mapping[str, object]]) -> str:
+def written(tables: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the tables as JSON, one stream's on a line."""
     kinds = []
     for kind, parts in tables.items():
-        lines = [f"    {json.dumps(name)}: {json.dumps(part)}" for name, part in parts.items()]
+        lines = [
+            f"    {json.dumps(name)}: {json.dumps(parts[name])}"
+            for name in parts
+            if name != "rates"
+        ]
+        rates = [
+            f"      {json.dumps(rate)}: {json.dumps(parts['rates'][rate])}"
+            for rate in sorted(parts["rates"], key=float)
+        ]
+        lines.append('    "rates": {\n' + ",\n".join(rates) + "\n    }")
         kinds.append(f"  {json.dumps(kind)}: {{\n" + ",\n".join(lines) + "\n  }")
     return "{\n" + ",\n".join(kinds) + "\n}\n"
 
@@ -226,10 +238,10 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the streams to draw")
     parser.add_argument("--kinds", nargs="*", default=list(GRIDS), choices=list(GRIDS))
     arguments = parser.parse_args()
-    tables: dict[str, dict[str, object]] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    tables: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
     for kind in arguments.kinds:
         grid = GRIDS[kind]
-        tables[kind] = {"parameter": grid.parameter, "logarithmic": grid.logarithmic}
+        tables[kind] = {"parameter": grid.parameter, "safer": grid.safer, "rates": {}}
     for null in [ranks(), *map(rates, RATES), *map(rates, HIGH_RATES)]:
         begun = time.perf_counter()
         high = null.title in {f"{rate:g}" for rate in HIGH_RATES}
@@ -241,7 +253,10 @@ def main() -> None:
         ]
         found = tables_of(null, kinds, arguments.seed, arguments.share)
         for kind, pairs in found.items():
-            tables[kind][null.title] = pairs
+            if null.title == "numeric":
+                tables[kind]["numeric"] = pairs
+            elif pairs:
+                tables[kind]["rates"][null.title] = pairs
             told = f"{pairs[0]} to {pairs[-1]}" if pairs else "none"
             print(f"{null.title:8} {kind:14} {len(pairs):3} values: {told}", flush=True)
         print(f"{null.title:8} took {time.perf_counter() - begun:.0f} s", flush=True)

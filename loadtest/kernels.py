@@ -13,6 +13,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.structs import TopicPartition
 from river.drift import ADWIN, PageHinkley
+from streamdrift.sketches.ranks import Cells, fill_ranks
 
 from loadtest.events import events
 from streamdrift.decoders import make_decoder
@@ -20,7 +21,6 @@ from streamdrift.demo.warmup import as_messages
 from streamdrift.detectors import AdwinSettings, DetectorSettings, PageHinkleySettings, make_bank
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.records import Kind, Partition
-from streamdrift.sketches.ranks import Cells, fill_ranks
 from streamdrift.sources.batches import AbortedTransactions, Fetched, read_batches
 from streamdrift.sources.fetching import as_records
 from streamdrift.sources.packing import pack

@@ -117,7 +117,9 @@ class Service:
             draw.standard_exponential(BATCH),
             draw.standard_normal(BATCH),
             steps,
-            np.array(numbers) if shape.kind != "none" else np.array([*numbers[:1], 0, 0, *numbers[3:]]),
+            np.array(numbers)
+            if shape.kind != "none"
+            else np.array([*numbers[:1], 0, 0, *numbers[3:]]),
             int(shape.kind == "office"),
             self.state,
             times,
@@ -206,7 +208,10 @@ def main() -> None:
         weeks.update(dict(enumerate(opened)))
         took = clock.perf_counter() - began
         seconds = " ".join(f"{each:.1f}" for each in delays)
-        print(f"seed {seed}: opened by week {opened}; 1 sd after {seconds} s  ({took:.0f} s)", flush=True)
+        print(
+            f"seed {seed}: opened by week {opened}; 1 sd after {seconds} s  ({took:.0f} s)",
+            flush=True,
+        )
     later = sum(count for week, count in weeks.items() if week)
     print(
         f"{asked.seeds} seeds: {weeks.total() / asked.seeds / asked.weeks:.2f} a week, "

@@ -266,6 +266,11 @@ class ModelVersion:
         return [signal for each in self._watched for signal in each.signals]
 
     @property
+    def run_lengths(self) -> Sequence[float]:
+        """After how many of its own values each signal may raise a false alarm alone."""
+        return [length for each in self._watched for length in each.run_lengths.tolist()]
+
+    @property
     def roles(self) -> Mapping[ColumnKey, Role]:
         """What each column of the reference was taken for."""
         return self._watching.roles if self._watching else {}

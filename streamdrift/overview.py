@@ -35,7 +35,7 @@ class VersionOverview:
 class IncidentOverview:
     """An incident that is published as opened, and not resolved yet.
 
-    `version` is empty where it is the model's own silence; `signals` are those still changed.
+    `version` is empty where it is the model's own traffic; `signals` are those still changed.
     """
 
     id: str

@@ -278,6 +278,7 @@ class SignalKind(StrEnum):
     FAILED = "failed"
     DUPLICATES = "duplicates"
     SILENCE = "silence"
+    EVENT_RATE = "event_rate"
 
 
 class Stream(StrEnum):
@@ -322,8 +323,8 @@ class Signal:
 class Summary:
     """What a signal looked like before or after a change, in its column's own terms.
 
-    `mean` is that of a rate, or of a pause in seconds; NaN of anything else. Numeric columns
-    have quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
+    `mean` is that of a rate, of events a second, or of a pause in seconds; NaN of anything else.
+    Numeric columns have quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
     """
 
     mean: float
@@ -412,7 +413,7 @@ class Step:
     kind: StepKind
     model: str
     version: str
-    """Empty for what belongs to the model, not to a version: silence."""
+    """Empty for what belongs to the model, not to a version: silence and event rate."""
     signal: Signal
     time: int
     change: Change | None = None

@@ -1,6 +1,6 @@
 """Provisional references, and what makes them whole: each signal's rhythm, learnt over the span."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from streamdrift.detectors.watch import Sign
 from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST
-from streamdrift.references.rhythm import Rhythm, first_gain, quarters, shown_within
+from streamdrift.references.occasions import Occasions, first_gain, quarters, shown_within
 from streamdrift.references.slow import Given, lattice_of
 from streamdrift.signals.collector import Latest
 from streamdrift.trees import integer, tree, trees
@@ -22,7 +22,7 @@ class Learnt(NamedTuple):
     """A signal's reference; where that is provisional, what will make it whole."""
 
     reference: Reference
-    rhythm: Rhythm | None = None
+    rhythm: Occasions | None = None
 
 
 def learn_first(
@@ -49,13 +49,13 @@ def learn_first(
     figures = {"covered": float(covered), "until": float(until), "shown": within / rate}
     findings = Finding(Code.PROVISIONAL, figures), *found.findings
     first, _ = found.front.slow
-    rhythm = Rhythm(found.front.parameters[:first], zone, int(times[-1]), until, rate)
+    rhythm = Occasions(found.front.parameters[:first], zone, int(times[-1]), until, rate)
     return Learnt(replace(found, findings=findings, within=within), rhythm)
 
 
 @dataclass(slots=True)
 class _Learning:
-    rhythm: Rhythm
+    rhythm: Occasions
     latest: Latest
     """Its last values, kept from shortly before the span is over."""
     not_before: int
@@ -76,7 +76,7 @@ class Rhythms:
     def __len__(self) -> int:
         return len(self._learning)
 
-    def begin(self, signal: int, rhythm: Rhythm | None) -> None:
+    def begin(self, signal: int, rhythm: Occasions | None) -> None:
         """Learn this of a signal from now on, or nothing more."""
         self._learning.pop(signal, None)
         if rhythm is not None:
@@ -137,7 +137,7 @@ class Rhythms:
         return None
 
     def finish(self, signal: int, seed: int) -> Reference | None:
-        """Return the whole reference of a signal; None, and begin anew, where it showed too little."""
+        """Return a signal's whole reference; None, and begin anew, where it showed too little."""
         rhythm, latest = self._learning[signal].rhythm, self._learning[signal].latest
         given = rhythm.given(seed)
         values = latest.values()
@@ -173,12 +173,12 @@ class Rhythms:
             ]
         }
 
-    def restore(self, state: Mapping[str, object]) -> None:
+    def restore(self, state: State) -> None:
         """Take over what `snapshot` returned."""
         for each in trees(state, "learning"):
             latest = Latest(self._room)
             latest.restore(tree(each, "latest"))
-            rhythm = Rhythm.restore(tree(each, "rhythm"), self._zone)
+            rhythm = Occasions.restore(tree(each, "rhythm"), self._zone)
             signal = integer(each, "signal")
             self._learning[signal] = _Learning(rhythm, latest, integer(each, "not_before"))
 

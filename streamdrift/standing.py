@@ -45,7 +45,8 @@ def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
     model, version, group and ordinal.
     """
     found = versions(monitors)
-    readings: list[SignalReading] = []
+    traffic = [each for monitor in monitors for each in monitor.traffic_readings()]
+    readings = sorted(traffic, key=_BY_MODEL)
     for version in found:
         if len(readings) < most_readings:
             readings += version.readings()
@@ -56,7 +57,7 @@ def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
         dropped.update(monitor.dropped)
     return Standing(
         readings[:most_readings],
-        max(0, sum(version.reading_count for version in found) - most_readings),
+        max(0, len(traffic) + sum(each.reading_count for each in found) - most_readings),
         [version.warm_up() for version in found if version.group == 0],
         incidents,
         sum(monitor.unwatched for monitor in monitors),

@@ -35,14 +35,13 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.references.findings import Finding
-from streamdrift.references.rhythm import Rhythm
+from streamdrift.references.occasions import Occasions
 from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
 from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.marks import STRIDE, Marks
 from streamdrift.signals.naming import setting_names, signal_names, signal_setting_names
 from streamdrift.signals.roles import Role
-from streamdrift.trees import array, flag, tree
 
 BLOCK = 2_048
 """Events whose signals are computed at once: small enough for the processor's cache."""
@@ -137,7 +136,7 @@ class Watching:
         signals: Sequence[Signal],
         references: Sequence[Reference],
         rates: Floats,
-        rhythms: Mapping[int, Rhythm],
+        rhythms: Mapping[int, Occasions],
     ) -> None:
         self._model = model
         self._version = version
@@ -389,6 +388,11 @@ class Watching:
         ]
 
     @property
+    def run_lengths(self) -> Floats:
+        """After how many of its own values each signal may raise a false alarm alone."""
+        return self._settings.lengths(self.signals, self._rates).alone
+
+    @property
     def findings(self) -> list[tuple[Signal, tuple[Finding, ...]]]:
         """What people should know of the references of signals, where there is anything."""
         pairs = zip(self.signals, self._references, strict=True)
@@ -450,7 +454,8 @@ class Watching:
         """
         roles, since = state["roles"], state["since"]
         watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
-        references, second = state["references"], state["second"]
+        references, second, rhythms = state["references"], state["second"], state["rhythms"]
+        assert isinstance(rhythms, Mapping)
         assert isinstance(roles, Sequence)
         assert isinstance(since, Sequence)
         assert isinstance(watch, Mapping)
@@ -462,9 +467,9 @@ class Watching:
         learned = [Reference.restore(reference) for reference in references]
         rates = np.asarray(state["rates"], dtype=np.float64)
         watching = cls(model, version, settings, columns, named, signals, learned, rates, {})
-        watching._rhythms.restore(tree(state, "rhythms"))
-        watching._completed = array(state, "completed").astype(np.int64).tolist()
-        watching._following = flag(state, "following")
+        watching._rhythms.restore(rhythms)
+        watching._completed = np.asarray(state["completed"]).tolist()
+        watching._following = bool(state["following"])
         restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
@@ -489,7 +494,7 @@ class References(NamedTuple):
     references: list[Reference]
     present: Floats
     """The part of the events that had a value of each, float64[s]."""
-    rhythms: dict[int, Rhythm]
+    rhythms: dict[int, Occasions]
     """Of those whose reference is provisional, by their place."""
 
 

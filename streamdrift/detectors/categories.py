@@ -77,7 +77,7 @@ def _bet(
 
 
 @inlined
-def _advance(
+def advance(
     sums: Factors,
     ages: Factors,
     weights: Factors,
@@ -151,7 +151,7 @@ def _run(
         if np.isnan(values[event]):
             continue
         cell = cell_of(values[event], len(counts), known)
-        statistic = _advance(sums, ages, weights, counts, memories, scales, figures, cell)
+        statistic = advance(sums, ages, weights, counts, memories, scales, figures, cell)
         if statistic >= limit:
             return event
     return len(values)
@@ -213,6 +213,22 @@ class ECategoryBank:
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
         return look_now(self._sums, self._ages, self.patience, self._candidates)
+
+    def arrays(
+        self, slot: int
+    ) -> tuple[Factors, Factors, Factors, Floats, Floats, Floats, Floats, int, float]:
+        """Return a slot's state in the order `advance` takes it, known levels, threshold."""
+        return (
+            self._sums[slot],
+            self._ages[slot],
+            self._weights[slot],
+            self._counts[slot],
+            self._memories[slot],
+            self._scales[slot],
+            self._figures[slot],
+            int(self._known[slot]),
+            float(self._thresholds[slot]),
+        )
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""

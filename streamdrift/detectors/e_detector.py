@@ -172,6 +172,12 @@ class EDetectorBank:
         )
         return alarms
 
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, float]:
+        """Return a slot's sums and ages, its table, its weights and its threshold."""
+        mixture, power = self._mixtures[slot], self._powers[slot]
+        threshold = float(self._thresholds[slot])
+        return self._sums[slot], self._ages[slot], POWERED[power], _MIXTURES[mixture], threshold
+
     def looked(self) -> list[Look]:
         """Return what the last `update` saw at its looks; see `EBank`."""
         return self._looks.all()

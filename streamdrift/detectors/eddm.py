@@ -8,13 +8,13 @@ come at the same values.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.calibration import calibrated
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
@@ -49,6 +49,11 @@ class EddmSettings(BaseModel):
     def calibration(self) -> str | None:
         """The table that gives what is not stated; None where all is."""
         return "eddm" if self.beta is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "beta")
+        return self
 
 
 @kernel

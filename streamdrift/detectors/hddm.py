@@ -10,13 +10,13 @@ at the same values. Values lie within [0, 1].
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.calibration import calibrated
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
@@ -31,6 +31,9 @@ weighted, WEIGHT is the sum of the squared weights, and CUT the least (greatest)
 ALARMED is 1 after an alarm: the next value starts anew."""
 
 RISE, FALL = 0, 1
+
+LATE_CUT = 1.25
+"""Values in which a change began, for each value since the cut."""
 
 
 class HddmASettings(BaseModel):
@@ -53,6 +56,11 @@ class HddmASettings(BaseModel):
     def calibration(self) -> str | None:
         """The table that gives what is not stated; None where all is."""
         return "hddm_a" if self.drift_confidence is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "drift_confidence", free=("two_sided_test",))
+        return self
 
 
 class HddmWSettings(BaseModel):
@@ -78,6 +86,11 @@ class HddmWSettings(BaseModel):
     def calibration(self) -> str | None:
         """The table that gives what is not stated; None where all is."""
         return "hddm_w" if self.drift_confidence is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "drift_confidence", free=("two_sided_test",))
+        return self
 
 
 @kernel
@@ -231,11 +244,16 @@ class HddmBank:
         return max(range(self._sides), key=lambda side: pairs[side][0] / pairs[side][1])
 
     def evidence(self, slot: int) -> Evidence:
-        """Return why the slot raised its last alarm; see `Bank`."""
+        """Return why the slot raised its last alarm; see `Bank`.
+
+        Most often the change began after the cut; the cut may come late by a quarter of the
+        values since.
+        """
         side = self._stronger(slot)
         statistic, threshold = self._compare(slot, side)
-        since = int(self._sums[slot, side, COUNT] - self._sums[slot, side, CUT_COUNT])
-        return Evidence(statistic, threshold, since - 1, 0)
+        count, cut = self._sums[slot, side, [COUNT, CUT_COUNT]].tolist()
+        earliest = min(math.ceil(LATE_CUT * (count - cut)), count)
+        return Evidence(statistic, threshold, int(earliest) - 1, 0)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

@@ -160,6 +160,11 @@ class ERateBank:
         """Return what a look now sees; see `EBank`."""
         return look_now(self._sums, self._ages, self.patience, self._candidates)
 
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Floats, float]:
+        """Return a slot's sums, ages, factors and counts, and its threshold."""
+        figures = self._factors[slot], self._counts[slot], float(self._thresholds[slot])
+        return self._sums[slot], self._ages[slot], *figures
+
     def learned(self, slot: int) -> Floats:
         """Return how many 0s and 1s a slot has learned, float64[2]."""
         return self._counts[slot, [ZEROS, ONES]]

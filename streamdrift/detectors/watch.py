@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
@@ -24,10 +24,12 @@ from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind, Stream
 from streamdrift.references.urn import Counts
 from streamdrift.trees import array, integer, text, tree, trees
 
+_NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
 
@@ -94,6 +96,7 @@ class Watch:
         self._holds: dict[int, Held] = {}
         streams = np.array([each.stream is Stream.CATEGORY for each in self._expected])
         self._recent = Recent(streams.astype(np.bool_))
+        self._stepper = self._make_stepper()
 
     def _watcher(self, settings: DetectorSettings, signals: Ints) -> Watcher:
         expected = [self._expected[signal] for signal in signals]
@@ -101,6 +104,13 @@ class Watch:
         if isinstance(bank, EBank):
             bank.patience = self._lengths.patience[signals]
         return Watcher(settings, bank, signals, expected[0].stream)
+
+    def _make_stepper(self) -> Stepper | None:
+        """Return what takes single values of the only signal, if there is such a way."""
+        if len(self._expected) != 1 or len(self._banks) != 1:
+            return None
+        bank = self._banks[0].bank
+        return stepper_of(bank, self._scoring, self._recent) if isinstance(bank, EBank) else None
 
     def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
         """Consume a block float64[count, n] (NaN: no event of that signal).
@@ -129,6 +139,25 @@ class Watch:
             if isinstance(entry.bank, EBank):
                 self._candidates(entry, entry.bank.look(), block, signs)
         return sorted(signs, key=lambda sign: sign.signal)
+
+    def step(self, value: float) -> list[Sign]:
+        """Consume one value of the only signal: as `update` with a block of it, but quickly."""
+        if self._stepper is None:
+            return self.update(np.array([[value]]), _NO_TIME)
+        if self.held[0]:
+            cells = self._scoring.cells(0, np.array([[value]]), _NO_TIME, 0)
+            if self._holds[0].run(cells, 0) == len(cells):
+                return []
+            self._release(0)
+            return [Sign(0, 0, StepKind.RETURNED)]
+        if not self._stepper.take(value):
+            return []
+        block = _block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
+        sign = self._sign(0, self._banks[0], block, 0)
+        if sign is not None:
+            self._hold(0, sign, block)
+        self._reset(0)
+        return [] if sign is None else [sign._replace(column=0)]
 
     def _run_watched(self, block: "_Block", signs: list[Sign]) -> None:
         """Run the watched signals on to their first alarm."""
@@ -161,6 +190,7 @@ class Watch:
                 signal, copies, block.values, block.times, int(begin[signal]), stop
             )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
+            block.scores[signal, stop:] = block.values[signal, stop:]
             self._quicken(signal, raised[signal])
             if sign is not None:
                 signs.append(sign)
@@ -259,7 +289,7 @@ class Watch:
 
     def _is_slow(self, signal: int, evidence: Evidence) -> bool:
         """Tell whether evidence took so long that it may be a rhythm that is not known yet."""
-        return _age(evidence) > self._within[signal]
+        return bool(_age(evidence) > self._within[signal])
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
         """Let the slow level of a signal follow what may have been a rhythm."""
@@ -299,6 +329,7 @@ class Watch:
             slot = entry.slot_of(signal)
             if slot is not None:
                 entry.bank.reset(slot)
+        self._stepper = self._make_stepper()
 
     def _run_held(self, block: "_Block", signs: list[Sign]) -> None:
         """Run the held signals on to their return."""
@@ -336,6 +367,7 @@ class Watch:
             entry.bank.reset(slot, reference.expected, alone)
             if isinstance(entry.bank, EBank):
                 entry.bank.patience[slot] = patience
+        self._stepper = self._make_stepper()
 
     def counts(self, signal: int) -> Counts:
         """Return what a numeric signal's values are ranked among, while nothing changes."""
@@ -344,6 +376,10 @@ class Watch:
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
         return self._expected[signal]
+
+    def bank(self, place: int) -> Bank:
+        """Return one of the banks, in the order in which settings name them first."""
+        return self._banks[place].bank
 
     @property
     def reading_count(self) -> int:

@@ -145,9 +145,9 @@ def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar
 def calendar_of(
     counts: Floats, sums: Floats, first: int, variance: float, offsets: Floats
 ) -> Calendar | None:
-    """Return the calendar of scores of which only `counts` and `sums` float64[d, 2 * SLOTS] are left.
+    """Return the calendar of scores by their `counts` and `sums` float64[d, 2 * SLOTS].
 
-    Their columns are quarters of an hour, their rows local days, the first being `first` days
+    The columns are quarters of an hour, the rows local days, the first being `first` days
     after the epoch. `variance` is that of the scores, the sums are about their mean. None where
     the calendar says nothing.
     """
@@ -166,7 +166,8 @@ def calendar_of(
     taken = float((2 * expected * half_sums - expected**2 * half_counts).sum()) / size
     inside = max(1.0 - taken / variance, 1e-3)
     left = max(1.0 - gain / size / variance, 1e-3)
-    figures = {"days": float(len(seen)), "explained": 100 * (1.0 - inside)}
+    covered = round(np.count_nonzero(counts) / counts.shape[1], 1)
+    figures = {"days": covered, "explained": 100 * (1.0 - inside)}
     pace = 0.5 * share / (1.0 + days / DAYS)
     slopes = _slopes(counts, sums, weekday, variance * inside)
     return Calendar(levels, pace, offsets, left, max(left / inside, 1.0), figures, slopes)

@@ -211,7 +211,10 @@ def find_lines(values: Floats, most: int) -> tuple[Line, ...]:
     tied = tie(lines, _precision(rest, lines))
     for _ in range(2):
         sweep(rest, lines, refine=False)
-    found = [Line(*line, each) for line, each in zip(lines.tolist(), tied.tolist(), strict=True)]
+    found = [
+        Line(frequency, a, b, together)
+        for (frequency, a, b), together in zip(lines.tolist(), tied.tolist(), strict=True)
+    ]
     return tuple(sorted(found, key=lambda line: -line.amplitude))
 
 

@@ -1,9 +1,14 @@
-"""A signal's rhythm, learnt over days from every one of its values, whatever their rate.
+"""The rhythm of a rate: what counts are expected by the calendar and by a level that moves.
 
-While a signal is watched by a provisional reference, of each local day and quarter of an hour the
-number and the sum of its values' scores are kept. When the span of the reference is over, the
-calendar's levels come from these sums, and so does how slowly a level must be followed that the
-calendar does not explain.
+A rate has the rhythm of the people and programs behind it, and wanders besides. It is predicted as
+exp(calendar + level): the calendar from half hours of the past (`fit_rhythm`), the level from the
+last values, followed at a pace that the past asks for. Before there is a calendar the level has a
+trend, and both follow fast (Brown, Smoothing, forecasting and prediction of discrete time series,
+1963): only what is sudden can be seen then.
+
+What a count c leaves under the mean m is 2 (sqrt(c + 3/8) - E sqrt(C + 3/8)), whose variance is
+about 1 for Poisson counts (Anscombe, The transformation of Poisson, binomial and negative-binomial
+data, Biometrika 1948), over the standard deviation that the counts' own spread asks for.
 """
 
 import math
@@ -14,230 +19,393 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from streamdrift.durations import DAY
-from streamdrift.kernels import kernel
+from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Floats, Ints, State
-from streamdrift.references.calendar import Calendar, calendar_of, zone_offsets
-from streamdrift.references.slow import Given, lattice_in, scale_of, scored
-from streamdrift.references.tracking import DAYS, SLOTS
-from streamdrift.trees import array, integer
+from streamdrift.references.calendar import fit_calendar, zone_offsets
+from streamdrift.references.scores import normal_score
+from streamdrift.references.tracking import DAYS, SLOTS, calendar_cell
+from streamdrift.trees import array, number
 
-QUARTERS = 2 * SLOTS
-_QUARTER = DAY // QUARTERS
-_FASTEST = DAY // 288
-"""Five minutes: the quickest a level is followed."""
-_PACES = (1, 2, 4, 8, 16, 32, 64)
-"""Quarters of an hour over which a level that wanders may be followed."""
-_FIRST_VALUES = 20_000.0
-"""Values over which a provisional level averages at least: fewer would hide small changes."""
-_LEAST_VALUES = 320.0
-"""Values over which a level averages at least once the reference's span is known."""
-_TRIFLE = 0.015
-"""Standard deviations by which a level may be off."""
-_WORSE = 1.1
-_SHORTEST = DAY // 96
-_PART = 0.05
-"""A change must show itself within a quarter of an hour, or this part of the reference's values,
-while slow ones cannot be told from a rhythm that is not known."""
-_EXPECTED_STRETCH = 2.0
-"""How many times the time for which enough values are expected the last ones are kept."""
+HALF_HOUR = 1_800_000_000
+"""Microseconds of a calendar cell."""
+_CELLS = DAYS * SLOTS
+_BLUR = 0.03
+"""Of a rate, in one bin: smaller differences are drowned, however many events or regular bins."""
+_QUICK, _QUICK_TIME, _QUICKEST = 200.0, HALF_HOUR, 3.0
+"""The pace of a level whose calendar is not known: so many values, at most this long, at least."""
+_SLOWEST = 12 * HALF_HOUR
+"""The slowest pace of a level whose calendar is known."""
+_FORGET = 600_000_000
+"""A pause after which a level that has no calendar is found anew."""
+_CLIP = 4.0
+"""A count tells the level of at most so many standard deviations."""
+
+LEVEL, TREND, SEEN, LAST = range(4)
+"""Places of a level's state: the logarithm of events a second (less the calendar), its rise in a
+bin, how many bins it is known from, and the last of them (-1: none)."""
 
 
-@kernel
-def quarters(times: Ints, offsets: Floats, days: Ints, places: Ints) -> None:
-    """Write the local day since the epoch of each time, which do not fall, and the quarter hour."""
-    row = 0
-    for i in range(len(times)):
-        while row + 1 < len(offsets) and offsets[row + 1, 0] <= times[i]:
-            row += 1
-        local = times[i] + int(offsets[row, 1])
-        days[i] = local // 86_400_000_000
-        places[i] = (local % 86_400_000_000) // 900_000_000
-
-
-@kernel
-def _gather(
-    parameters: Floats,
-    values: Floats,
-    days: Ints,
-    places: Ints,
-    first: int,
-    left_out: Floats,
-    seen: Ints,
-    counts: Floats,
-    sums: Floats,
-    squares: Floats,
-) -> None:
-    for i in range(len(values)):
-        if not math.isfinite(values[i]):
-            continue
-        seen[0] += 1
-        day = days[i] - first
-        if left_out[i] != 0.0 or day < 0 or day >= len(counts):
-            continue
-        value = scored(parameters, values[i], seen[0])
-        counts[day, places[i]] += 1.0
-        sums[day, places[i]] += value
-        squares[0] += value * value
-
-
+@dataclass(frozen=True)
 class Rhythm:
-    """What one signal has shown since `since`, until `until` (microseconds).
+    """What is expected of a rate's logarithm by the calendar.
 
-    `parameters` are those of the stage of `slow` that the signal is watched with meanwhile, `rate`
-    how many values it has in a microsecond.
+    `levels` float64[DAYS * SLOTS] of the half hours of the week, Monday's first, about their mean,
+    and `slopes`, by how much it rises within each; `zone` float64[t, 2]: since when which offset
+    applies. `pace` is the time, in microseconds, in which the level follows what the calendar does
+    not explain.
     """
 
-    def __init__(
-        self, parameters: Floats, zone: ZoneInfo, since: int, until: int, rate: float
-    ) -> None:
-        self._parameters = parameters
-        self._zone = zone
-        self._offsets = zone_offsets(zone, since)
-        self.since, self.until, self.rate = since, until, rate
-        days, places = np.empty(2, np.int64), np.empty(2, np.int64)
-        quarters(np.array([since, until]), self._offsets, days, places)
-        self._first = int(days[0])
-        shape = int(days[1] - days[0]) + 1, QUARTERS
-        self._counts, self._sums = np.zeros(shape), np.zeros(shape)
-        self._squares, self._seen = np.zeros(1), np.zeros(1, dtype=np.int64)
+    levels: Floats
+    slopes: Floats
+    zone: Floats
+    pace: float
+    known: bool = True
+    """Whether the calendar is: without it, the level has a trend."""
 
-    def collect_from(self, values: int) -> int:
-        """Return from when on the last values must be kept so that there are enough of them."""
-        return self.until - int(min(_EXPECTED_STRETCH * values / self.rate, 2.0**62))
-
-    @property
-    def offsets(self) -> Floats:
-        """Since when which offset of the zone applies, float64[t, 2]."""
-        return self._offsets
-
-    @property
-    def seen_rate(self) -> float:
-        """How many values there were in a microsecond of what was learnt from."""
-        return float(self._counts.sum()) / max(self.until - self.since, 1)
-
-    def again(self) -> Self:
-        """Return the same, with nothing learnt, over the next span of the same length."""
-        later = 2 * self.until - self.since
-        return type(self)(self._parameters, self._zone, self.until, later, self.rate)
-
-    def add(self, values: Floats, days: Ints, places: Ints, left_out: Floats) -> None:
-        """Take the next values float64[n], their local days and quarters int64[n].
-
-        A NaN is no value; where `left_out` float64[n] is not 0 nothing is learnt.
-        """
-        _gather(
-            self._parameters,
-            values,
-            days,
-            places,
-            self._first,
-            left_out,
-            self._seen,
-            self._counts,
-            self._sums,
-            self._squares,
-        )
-
-    def given(self, seed: int) -> Given | None:
-        """Return what has been learnt; None where no value was."""
-        size = float(self._counts.sum())
-        if size == 0:
-            return None
-        level = float(self._sums.sum()) / size
-        variance = float(self._squares[0]) / size - level**2
-        sums = self._sums - level * self._counts
-        calendar = calendar_of(self._counts, sums, self._first, variance, self._offsets)
-        pace = self._pace(sums, calendar)
-        gain = 0.0 if pace is None else 1.0 / max(pace * self.rate, _LEAST_VALUES)
-        scale, lattice = scale_of(self._parameters), lattice_in(self._parameters)
-        return Given(gain, lattice, seed, scale, calendar, level)
-
-    def _pace(self, sums: Floats, calendar: Calendar | None) -> float | None:
-        """Return over how many microseconds the level must be followed; None where it stays.
-
-        The slowest average of past quarters of an hour that predicts the next about as well as
-        the best one does.
-        """
-        left, counts = self._left(sums, calendar), self._counts
-        used = counts > 0
-        means = left[used]
-        weights = np.minimum(counts[used], float(np.median(counts[used])))
-        best = [float((weights * means**2).sum() / weights.sum())]
-        for pace in _PACES[::-1]:
-            best.append(_predicted(means, weights, 1.0 / pace))
-        limit = _WORSE * min(best) + _TRIFLE**2
-        place = next(place for place, error in enumerate(best) if error <= limit)
-        if place == 0:
-            return None
-        pace = _PACES[::-1][place - 1]
-        return float(_FASTEST if pace == 1 else pace * _QUARTER)
-
-    def _left(self, sums: Floats, calendar: Calendar | None) -> Floats:
-        """Return the means of quarters of an hour that the calendar leaves, float64[d, QUARTERS].
-
-        On days that were used: they are widened to what it leaves on others.
-        """
-        means = sums / np.maximum(self._counts, 1.0)
-        if calendar is None:
-            return means
-        days = len(means)
-        weekday = np.mod(np.arange(self._first + 3, self._first + 3 + days), DAYS)
-        levels = calendar.levels.reshape(DAYS, SLOTS)[weekday]
-        weekend = (weekday >= 5).astype(np.int64)
-        slopes = np.zeros((2, SLOTS)) if calendar.slopes is None else calendar.slopes
-        rise = slopes.reshape(2, SLOTS)[weekend] / 4
-        expected = np.stack((levels - rise, levels + rise), axis=2).reshape(days, QUARTERS)
-        alike = np.array([np.count_nonzero(weekend == kind) for kind in weekend.tolist()])
-        widening = np.minimum(alike / np.maximum(alike - 1, 1), 2.0)
-        widened: Floats = (means - expected) * widening[:, np.newaxis]
-        return widened
+    @classmethod
+    def unknown(cls, zone: ZoneInfo, since: int, length: int) -> Self:
+        """Return what is expected of bins of `length` before the calendar is known."""
+        pace = min(_QUICK * length, _QUICK_TIME)
+        nothing = np.zeros(_CELLS)
+        return cls(nothing, nothing, zone_offsets(zone, since), pace, known=False)
 
     def snapshot(self) -> State:
-        """Return everything but the zone."""
+        """Return everything as a tree."""
         return {
-            "parameters": self._parameters,
-            "since": self.since,
-            "until": self.until,
-            "rate": self.rate,
-            "counts": self._counts.copy(),
-            "sums": self._sums.copy(),
-            "squares": self._squares.copy(),
-            "seen": self._seen.copy(),
+            "levels": self.levels,
+            "slopes": self.slopes,
+            "zone": self.zone,
+            "pace": self.pace,
+            "known": self.known,
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, object], zone: ZoneInfo) -> Self:
+    def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
-        rate = state["rate"]
-        assert isinstance(rate, float)
-        since, until = integer(state, "since"), integer(state, "until")
-        parameters = array(state, "parameters").astype(np.float64)
-        rhythm = cls(parameters, zone, since, until, rate)
-        rhythm._counts = array(state, "counts").astype(np.float64)
-        rhythm._sums = array(state, "sums").astype(np.float64)
-        rhythm._squares = array(state, "squares").astype(np.float64)
-        rhythm._seen = array(state, "seen").astype(np.int64)
-        return rhythm
+        levels, slopes, zone = (
+            array(state, name).astype(np.float64) for name in ("levels", "slopes", "zone")
+        )
+        return cls(levels, slopes, zone, number(state, "pace"), bool(state["known"]))
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What was left of counts, float64[n] (NaN: not known yet), and the levels before each."""
+
+    left: Floats
+    levels: Floats
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Follows the counts of bins of `length` microseconds.
+
+    `over` is by how much the variance of counts is above their mean m, in m^2; `seed` that of
+    the noise that hides trifles.
+    """
+
+    length: int
+    rhythm: Rhythm
+    over: float = 0.0
+    seed: int = 0
+
+    @property
+    def settling(self) -> int:
+        """How many bins a level is found from before anything is held against it."""
+        return max(5, math.ceil(self._pace / 4)) if not self.rhythm.known else 30
+
+    @property
+    def _pace(self) -> float:
+        return max(self.rhythm.pace / self.length, _QUICKEST)
+
+    def follow(self, state: Floats, bins: Ints, counts: Ints, learn: bool) -> Followed:
+        """Follow counts int64[n] of `bins` int64[n], ascending; moves the level's `state` on.
+
+        Without `learn` the level stays where it is, as for a signal that is held.
+        """
+        left, before = np.empty(len(bins)), np.empty(len(bins))
+        kept = 1.0 - 1.0 / self._pace
+        known = self.rhythm.known
+        figures = np.array(
+            [
+                self.length,
+                1.0 - kept if known else 1.0 - kept * kept,
+                0.0 if known else (1.0 - kept) ** 2,
+                self.settling,
+                math.inf if known else _FORGET / self.length,
+                self.over,
+            ]
+        )
+        _follow(
+            figures,
+            self.rhythm.levels,
+            self.rhythm.slopes,
+            self.rhythm.zone,
+            state,
+            bins,
+            counts,
+            self.seed,
+            learn,
+            left,
+            before,
+        )
+        return Followed(left, before)
+
+    def rate(self, level: float, bins: Ints) -> float:
+        """Return how many events a second are expected over bins int64[n], at a level."""
+        usual = np.empty(len(bins))
+        _usual(self.rhythm.levels, self.rhythm.slopes, self.rhythm.zone, self.length, bins, usual)
+        return float(np.exp(level + usual).mean())
+
+
+def new_level() -> Floats:
+    """Return the state of a level of which nothing is known."""
+    return np.array([0.0, 0.0, 0.0, -1.0])
 
 
 @kernel
-def _predicted(means: Floats, weights: Floats, gain: float) -> float:
-    """Return the mean squared error of an exponential average as a prediction of the next."""
-    level, total, errors = 0.0, 0.0, 0.0
-    for i in range(len(means)):
-        error = means[i] - level
-        errors += weights[i] * error * error
-        total += weights[i]
-        level += gain * error
-    return errors / total
+def _local(zone: Floats, time: int) -> int:
+    """Return a UTC time, in microseconds, as local time."""
+    low, high = 0, len(zone)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if zone[middle, 0] <= time:
+            low = middle
+        else:
+            high = middle
+    return time + int(zone[low, 1])
 
 
-def first_gain(rate: float) -> float:
-    """Return the gain of a provisional slow level, `rate` being values in a microsecond."""
-    return 1.0 / max(_FASTEST * rate, _FIRST_VALUES)
+@kernel
+def _usual_at(levels: Floats, slopes: Floats, zone: Floats, time: int) -> float:
+    """Return what the calendar says at a time."""
+    local = _local(zone, time)
+    cell = calendar_cell(local)
+    usual: float = levels[cell] + slopes[cell] * ((local % 1_800_000_000) / 1.8e9 - 0.5)
+    return usual
 
 
-def shown_within(rate: float, size: int) -> float:
-    """Return within how many values a change must show itself by a reference of `size` values."""
-    return max(_SHORTEST * rate, _PART * size)
+@kernel
+def _usual(
+    levels: Floats, slopes: Floats, zone: Floats, length: int, bins: Ints, out: Floats
+) -> None:
+    for i in range(len(bins)):
+        out[i] = _usual_at(levels, slopes, zone, bins[i] * length + length // 2)
+
+
+@kernel
+def _follow(
+    figures: Floats,
+    levels: Floats,
+    slopes: Floats,
+    zone: Floats,
+    state: Floats,
+    bins: Ints,
+    counts: Ints,
+    seed: int,
+    learn: bool,
+    left: Floats,
+    before: Floats,
+) -> None:
+    length, gain, rise, settling, forget, over = figures
+    whole = int(length)
+    for i in range(len(bins)):
+        usual = _usual_at(levels, slopes, zone, bins[i] * whole + whole // 2)
+        count = float(counts[i])
+        if bins[i] - state[3] - 1.0 > forget:
+            state[2] = 0.0
+        state[3] = bins[i]
+        if state[2] == 0.0:
+            state[0] = math.log(max(count, 0.5) / (length / 1e6)) - usual
+            state[1], state[2] = 0.0, 1.0
+            left[i], before[i] = np.nan, state[0]
+            continue
+        level = state[0] + state[1]
+        before[i] = level
+        mean = math.exp(min(level + usual, 50.0)) * length / 1e6
+        spread = 1.0 + (over + 0.03 * 0.03) * mean
+        root = math.sqrt(mean + 0.375) - 0.125 * mean / (mean + 0.375) ** 1.5
+        coin = normal_score(max(uniform_hash(seed, bins[i]), 1e-12))
+        blurred = 2.0 * (math.sqrt(count + 0.375) - root) + 0.03 * math.sqrt(mean) * coin
+        left[i] = np.nan if state[2] < settling else blurred / math.sqrt(spread)
+        if not learn:
+            continue
+        error = (count - mean) / max(mean, 1.0)
+        reach = 4.0 * math.sqrt((1.0 + over * mean) / max(mean, 1.0))
+        error = min(max(error, -reach), reach)
+        share = 1.0 / (state[2] + 1.0)
+        if share <= gain:
+            state[1] += rise * error
+        state[0] = level + max(gain, share) * error
+        state[2] += 1.0
+
+
+def overdispersion(left: Floats, mean: float) -> float:
+    """Return by how much the variance of counts is above their mean, in its square.
+
+    `left` float64[n] is what a follower with `over` of 0 leaves, NaN left out.
+    """
+    ordered = np.sort(left)
+    if not len(ordered) or mean <= 0:
+        return 0.0
+    spread = (ordered[3 * len(ordered) // 4] - ordered[len(ordered) // 4]) / 1.349
+    blurred = spread**2 * (1 + _BLUR**2 * mean) - _BLUR**2 * mean
+    return max(float(blurred) - 1.0, 0.0) / mean
+
+
+class HalfHours:
+    """What a rate was in the half hours of the past: their levels and slopes.
+
+    A half hour in which the signal was held is counted for what it became: what was not
+    accepted as normal, only where it happens again and again.
+    """
+
+    def __init__(self, length: int, zone: ZoneInfo, since: int, room: int) -> None:
+        self._length = length
+        self._offsets = zone_offsets(zone, since)
+        self._room = room
+        self._rows = np.empty((0, _ROW))
+        self._sums = np.zeros(_SUMS, dtype=np.int64)
+
+    def end_of(self, bins: Ints) -> int:
+        """Return how many of the bins int64[n] lie in the half hour of the first."""
+        return int(_same(self._offsets, self._length, bins))
+
+    def begin(self, number: int) -> bool:
+        """Note the half hour that is over, if a bin begins another; tell whether it does."""
+        middle = number * self._length + self._length // 2
+        local: int = _local(self._offsets, middle)
+        at = middle - local % HALF_HOUR + HALF_HOUR // 2
+        if self._sums[_AT] == at:
+            return False
+        self._close()
+        self._sums[:] = 0
+        self._sums[_AT] = at
+        return True
+
+    def add(self, bins: Ints, counts: Ints, held: bool) -> None:
+        """Sum up counts int64[n] of bins of the half hour that was begun."""
+        first = int(self._sums[_AT]) - HALF_HOUR // 2 - self._length // 2
+        places = bins - -(-first // self._length)
+        self._sums[_BINS] += len(bins)
+        self._sums[_COUNT] += int(counts.sum())
+        self._sums[_WEIGHED] += int((counts * places).sum())
+        self._sums[_HELD] = max(int(self._sums[_HELD]), int(held))
+
+    def _close(self) -> None:
+        """Note the half hour that is over, if at least half of it was counted."""
+        wanted = HALF_HOUR // self._length
+        bins, count = int(self._sums[_BINS]), int(self._sums[_COUNT])
+        if 2 * bins < wanted:
+            return
+        middle = (wanted - 1) / 2
+        slope = np.nan
+        if bins == wanted:
+            squares = wanted * (wanted * wanted - 1) / 12
+            lean = int(self._sums[_WEIGHED]) - middle * count
+            slope = lean / squares * wanted * wanted / max(count, 1)
+        level = math.log(max(count, 0.5) / (bins * self._length / 1e6))
+        row = np.array([[self._sums[_AT], level, slope, self._sums[_HELD]]], dtype=np.float64)
+        self._rows = np.concatenate([self._rows, row])[-self._room :]
+
+    def returned(self) -> None:
+        """Learn that what was held was a passing change."""
+        held = self._rows[:, _STATE] == _IS_HELD
+        self._rows[held, _STATE] = _PASSED
+        if self._sums[_HELD]:
+            self._sums[_HELD] = _PASSED
+
+    def accepted(self, shift: float) -> None:
+        """Learn that what was held is normal, and lies by `shift` from what was before."""
+        held = self._rows[:, _STATE] == _IS_HELD
+        self._rows[~held, _LEVEL] += shift
+        self._rows[held, _STATE] = 0.0
+        if self._sums[_HELD] == _IS_HELD:
+            self._sums[_HELD] = 0
+
+    def _normal(self) -> Floats:
+        """Return the rows that are normal, or happened in three days at the same time of day."""
+        rows = self._rows
+        slots = (rows[:, _AT_TIME] // HALF_HOUR % SLOTS).astype(np.int64)
+        passed = rows[:, _STATE] != 0
+        often = np.bincount(slots[passed], minlength=SLOTS) >= _OFTEN
+        return _filled(rows[~passed | often[slots]])
+
+    def fit(self, zone: ZoneInfo, over: float) -> Rhythm:
+        """Return the rhythm of all half hours that are noted, and the pace that they ask for."""
+        rows = self._normal()
+        times, found = rows[:, _AT_TIME].astype(np.int64), rows[:, _LEVEL]
+        offsets = zone_offsets(zone, int(times[0])) if len(times) else self._offsets
+        levels, slopes, rest = np.zeros(_CELLS), np.zeros(_CELLS), found
+        calendar = fit_calendar(found, times, zone) if len(times) else None
+        if calendar is not None:
+            levels, rest = calendar.levels, found - calendar.at(times)
+            sloping = np.isfinite(rows[:, _SLOPE])
+            inner = fit_calendar(rows[sloping, _SLOPE], times[sloping], zone)
+            slopes = slopes if inner is None else inner.levels
+        return Rhythm(levels, slopes, offsets, self._pace(times, found, rest, over))
+
+    def _pace(self, times: Ints, found: Floats, rest: Floats, over: float) -> float:
+        """Return the time constant that follows a level as it wanders between half hours.
+
+        A random walk of variance q a bin, seen with noise of variance s^2, is followed best
+        with the gain sqrt(q / s^2), where that is small (Muth, Journal of the American
+        Statistical Association 1960).
+        """
+        quick = min(_QUICK * self._length, _QUICK_TIME)
+        next_to = np.diff(times) == HALF_HOUR
+        if next_to.sum() < SLOTS // 2:
+            return quick
+        bins = HALF_HOUR / self._length
+        mean = math.exp(float(np.median(found))) * self._length / 1e6
+        noise = 1 / max(mean, 1e-3) + over
+        steps = np.sort(np.abs(np.diff(rest)[next_to]))
+        wander = (1.4826 * float(steps[len(steps) // 2])) ** 2 - 2 * noise / bins
+        walk = 1.5 * max(wander, 0.0) / bins
+        pace = math.sqrt(noise / max(walk, 1e-300)) * self._length
+        return min(max(pace, quick), float(_SLOWEST))
+
+    def snapshot(self) -> State:
+        """Return the half hours and the sums."""
+        return {"rows": self._rows.copy(), "sums": self._sums.copy()}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Take over what `snapshot` returned."""
+        self._rows = np.array(state["rows"], dtype=np.float64)
+        self._sums = np.array(state["sums"], dtype=np.int64)
+
+
+_AT_TIME, _LEVEL, _SLOPE, _STATE, _ROW = range(5)
+_AT, _BINS, _COUNT, _WEIGHED, _HELD, _SUMS = range(6)
+_IS_HELD, _PASSED = 1, 2
+_SHORT = 12 * HALF_HOUR
+"""A pause of the past that is filled in a straight line."""
+_OFTEN = 3
+"""Days on which a passing change at the same time of day is part of the rhythm."""
+
+
+def _filled(rows: Floats) -> Floats:
+    """Return rows with those of short gaps between them, in a straight line.
+
+    A day that lacks a half hour would else lend the others' level to it.
+    """
+    times = rows[:, _AT_TIME]
+    gaps = np.flatnonzero((np.diff(times) > HALF_HOUR) & (np.diff(times) <= _SHORT))
+    parts = [rows]
+    for gap in gaps.tolist():
+        missing = np.arange(times[gap] + HALF_HOUR, times[gap + 1], HALF_HOUR)
+        levels = np.interp(missing, times[gap : gap + 2], rows[gap : gap + 2, _LEVEL])
+        nothing = np.full(len(missing), np.nan)
+        parts.append(np.stack([missing, levels, nothing, np.zeros(len(missing))], axis=1))
+    joined = np.concatenate(parts)
+    return joined[np.argsort(joined[:, _AT_TIME], kind="stable")]
+
+
+@kernel
+def _same(zone: Floats, length: int, bins: Ints) -> int:
+    """Return how many bins lie in the half hour of the first."""
+    first = _local(zone, bins[0] * length + length // 2) // 1_800_000_000
+    for i in range(1, len(bins)):
+        if _local(zone, bins[i] * length + length // 2) // 1_800_000_000 != first:
+            return i
+    return len(bins)

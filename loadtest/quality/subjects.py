@@ -1,0 +1,83 @@
+"""streamdrift's own detectors, through their public form over a single series."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from loadtest.quality.peers import Series
+from streamdrift.detectors import DetectorSettings, EDetector
+from streamdrift.detectors.series import WARMUP
+from streamdrift.detectors.series import Series as OneSeries
+from streamdrift.records import Effect, Floats, Ints
+
+_BLOCK = 1_024
+"""Values shown at once where the first alarm ends a run."""
+
+
+class Finding(NamedTuple):
+    """An alarm, the interval in which it says the change began, and the effect it states."""
+
+    at: int
+    onset: tuple[int, int]
+    effect: Effect | None
+
+
+class Ours:
+    """One of streamdrift's detectors, made anew for each series."""
+
+    def __init__(self, name: str, make: Callable[[Series], Any]) -> None:
+        self.name = name
+        self._make = make
+
+    def alarms(self, series: Series, stop: int | None = None) -> Ints:
+        detector, values = self._make(series), series.values
+        begin = len(values) if stop is None else stop
+        found = [detector.update_many(values[:begin])]
+        while begin < len(values) and not (len(found) > 1 and found[-1].size):
+            indices = detector.update_many(values[begin : begin + _BLOCK])
+            found.append(indices + begin)
+            begin += _BLOCK
+        return np.concatenate(found).astype(np.int64)
+
+    def first(self, series: Series, place: int) -> Finding | None:
+        """Return the first alarm at or after `place`, with what it states; None without one."""
+        found = self.alarms(series, place)
+        after = found[found >= place]
+        if not after.size:
+            return None
+        index = int(after[0])
+        detector = self._make(series)
+        detector.update_many(series.values[: index + 1])
+        return Finding(index, detector.onset, detector.effect)
+
+
+def default(run_length: float) -> Ours:
+    """Return the default detector at this average run length."""
+
+    def make(series: Series) -> EDetector:
+        return EDetector(
+            arl=run_length, reference=series.reference, kind=series.kind, seed=series.seed
+        )
+
+    return Ours("streamdrift", make)
+
+
+class _One:
+    """Any detector of the registry over one series, as `EDetector` is the default one."""
+
+    def __init__(self, settings: DetectorSettings, run_length: float, series: Series) -> None:
+        self._series = OneSeries(settings, run_length, series.kind, series.seed, WARMUP)
+        self._series.learn(series.reference)
+        self.onset: tuple[int, int] | None = None
+        self.effect: Effect | None = None
+
+    def update_many(self, values: Floats) -> Ints:
+        found = np.array(self._series.take(values), dtype=np.int64)
+        self.onset, self.effect = self._series.onset, self._series.effect
+        return found
+
+
+def of(settings: DetectorSettings, run_length: float) -> Ours:
+    """Return a detector of the registry on ranks, or on 0/1 values, at this average run length."""
+    return Ours(f"streamdrift {settings.kind}", lambda series: _One(settings, run_length, series))
