@@ -173,7 +173,7 @@ def scored(parameters: Floats, value: float, ordinal: int) -> float:
         coin = uniform_hash(int(parameters[_SEED]), ordinal) - 0.5
         value += coin * parameters[_LATTICE]
     if knots == 0:
-        return (value - parameters[_CENTRE]) * parameters[_UNIT]
+        return float((value - parameters[_CENTRE]) * parameters[_UNIT])
     edges = parameters[_HEADER : _HEADER + knots]
     return score(value, edges, parameters[_HEADER + knots : _HEADER + 2 * knots])
 
