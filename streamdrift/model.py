@@ -352,7 +352,7 @@ class ModelVersion:
         if not isinstance(watching, Mapping):
             return []
         self._collector = None
-        since = state.get("watched_since", last_at)  # States of before there was a budget lack it.
+        since = state["watched_since"]
         assert isinstance(since, int)
         self._watched_since = since
         restarted = self._restore_watched(

@@ -257,10 +257,12 @@ class Monitor:
         """Take over what `snapshot` returned; tell what other settings than then change."""
         versions, incidents = state["versions"], state["incidents"]
         unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
+        watched = state["watched"]
         assert isinstance(versions, Sequence)
         assert isinstance(incidents, Mapping)
         assert isinstance(unwatched, int)
         assert isinstance(dropped, Sequence)
+        assert isinstance(watched, Sequence)
         notices: list[Notice] = []
         for snapshot in versions:
             model, name, group = snapshot["model"], snapshot["version"], snapshot["group"]
@@ -273,8 +275,6 @@ class Monitor:
         self._incidents.restore(incidents)
         self.unwatched = unwatched
         self._dropped = dict(dropped)
-        watched = state.get("watched", ())  # States of before there was a budget have none.
-        assert isinstance(watched, Sequence)
         self._watched = {model: Span(since, until) for model, since, until in watched}
         if self._heads is not None:
             assert isinstance(heads, Mapping)

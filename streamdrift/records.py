@@ -312,7 +312,7 @@ class Signal:
     ordinal: int
     """Place among the model version's signals; with the model and version its identity."""
     name: str
-    """What people see: `amount`, `amount (spread)`, `age (missing)`, `score`."""
+    """What people see: `amount`, `amount (missing)`, `age (missing)`, `score`."""
     column: ColumnKey | None
     kind: SignalKind
     alert_kind: AlertKind

@@ -188,7 +188,8 @@ class Watching:
         if self._second is None or watermark < (self._second + 1) * SECOND:
             return []
         over, self._second = (self._second + 1) * SECOND, None
-        return [self._step(sign, over, -1) for sign in self._watch.look()]
+        # All of the last block is before it, however long that was.
+        return [self._step(sign, over, BLOCK) for sign in self._watch.look()]
 
     def _block_end(self, time: Ints, begin: int) -> int:
         """Return where a block must end so that acceptance falls on a fixed ordinal.
@@ -272,7 +273,7 @@ class Watching:
     def _step(self, sign: Sign, time: int, last: int) -> Step:
         """Return what a sign says; `last` is the last column of the block it is about.
 
-        It is -1 where the sign is about what was before.
+        It is -1 where the sign is about what was before, and may lie beyond the block's end.
         """
         change = None
         if sign.evidence is not None and sign.effect is not None:
@@ -312,10 +313,8 @@ class Watching:
         Counts of what a front leaves say nothing of values: their quantiles are left out.
         """
         column, kind = self._places[ordinal]
-        expected = self._watch.expected(ordinal)
-        counts = None
-        if expected.stream is Stream.NUMERIC and self._references[ordinal].front is None:
-            counts = self._watch.counts(ordinal)
+        expected, reference = self._watch.expected(ordinal), self._references[ordinal]
+        counts = reference.counts if reference.front is None else None
         window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
         old, new = column.describe(kind, counts, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
@@ -367,7 +366,7 @@ class Watching:
         column, kind = self._places[ordinal]
         first = self._first(column)
         touched = []
-        self._rates[ordinal] = since.values.seen / (time - since.changed_at)
+        self._rates[ordinal] = since.values.seen / max(time - since.changed_at, SECOND)
         for other, sample in column.accept(kind, since.values.values()).items():
             place = first + column.kinds.index(other)
             learnt = self._learn(place, sample, since.values.times())
@@ -381,10 +380,12 @@ class Watching:
         return learn_first(sample, times, settings.zone, self._seeds[ordinal], settings.span, rate)
 
     def retire(self, time: int) -> list[Step]:
-        """Let go of everything that is held, as the version sends nothing any more."""
+        """Let go of all that is held, or a candidate, as the version sends nothing any more."""
+        left = [(ordinal, StepKind.RETURNED) for ordinal in self._since]
+        left += [(ordinal, StepKind.WITHDRAWN) for ordinal in self._watch.candidates]
         return [
-            Step(StepKind.RETURNED, self._model, self._version, self.signals[ordinal], time)
-            for ordinal in sorted(self._since)
+            Step(kind, self._model, self._version, self.signals[ordinal], time)
+            for ordinal, kind in sorted(left)
         ]
 
     @property

@@ -44,9 +44,13 @@ class EDetectorSettings(BaseModel):
     kind: Literal["e_detector"] = Field("e_detector", description="Which detector this is.")
 
 
-def head_start(run_length: float) -> float:
-    """Return the sum a slot begins with; its threshold is higher by as much."""
-    return min(run_length / 1_000, 100.0)
+def head_start(run_length: float, patience: float) -> float:
+    """Return the sum a slot begins with; its threshold is higher by as much.
+
+    It is far below the patience: sums that nothing was added to are no evidence, of however
+    many signals.
+    """
+    return min(run_length / 1_000, 100.0, patience / 100)
 
 
 def evidence_of(statistic: float, threshold: float, age: float) -> Evidence:
@@ -142,8 +146,8 @@ class EDetectorBank:
         self._powers = np.zeros(slots, dtype=np.uint8)
         self._mixtures = np.zeros(slots, dtype=np.uint8)
         self._thresholds = np.zeros(slots)
-        self._head_starts = np.zeros(slots)
-        self._candidates: Bools = np.zeros(slots, dtype=np.bool_)
+        self._run_lengths = np.zeros(slots)
+        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
         self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
@@ -159,7 +163,7 @@ class EDetectorBank:
             self._mixtures,
             self._thresholds,
             self.patience,
-            self._candidates,
+            self.candidates,
             POWERED,
             _MIXTURES,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
@@ -184,7 +188,7 @@ class EDetectorBank:
 
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
-        return look_now(self._sums, self._ages, self.patience, self._candidates)
+        return look_now(self._sums, self._ages, self.patience, self.candidates)
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
@@ -200,11 +204,12 @@ class EDetectorBank:
             self._powers[slot] = expected.power
             self._mixtures[slot] = expected.dependent
         if run_length is not None:
-            self._head_starts[slot] = head_start(run_length)
-            self._thresholds[slot] = run_length + self._head_starts[slot]
-        self._sums[slot] = np.float32(self._head_starts[slot]) * _MIXTURES[self._mixtures[slot]]
+            self._run_lengths[slot] = run_length
+        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
+        self._thresholds[slot] = self._run_lengths[slot] + start
+        self._sums[slot] = np.float32(start) * _MIXTURES[self._mixtures[slot]]
         self._ages[slot] = 0
-        self._candidates[slot] = False
+        self.candidates[slot] = False
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -215,7 +220,7 @@ class EDetectorBank:
         return {
             "sums": self._sums.copy(),
             "ages": self._ages.copy(),
-            "candidates": self._candidates.copy(),
+            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -227,4 +232,4 @@ class EDetectorBank:
         """Take over the sums of some slots; see `Bank`."""
         self._sums[slots] = array(state, "sums")[theirs]
         self._ages[slots] = array(state, "ages")[theirs]
-        self._candidates[slots] = array(state, "candidates")[theirs]
+        self.candidates[slots] = array(state, "candidates")[theirs]

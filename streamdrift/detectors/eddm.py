@@ -68,7 +68,7 @@ def _distance(sums: Floats) -> float:
     """Return the mean distance between errors and two standard deviations."""
     errors = sums[ERRORS]
     variance = sums[SQUARES] / (errors - 1.0) if errors > 1.0 else 0.0
-    return sums[MEAN] + 2.0 * math.sqrt(variance)
+    return float(sums[MEAN]) + 2.0 * math.sqrt(variance)
 
 
 @kernel
@@ -86,7 +86,7 @@ def _err(sums: Floats, warm_start: float, beta: float) -> bool:
     if now > sums[WIDEST]:
         sums[WIDEST], sums[WIDEST_COUNT] = now, count
         return False
-    return sums[ERRORS] > warm_start and now / sums[WIDEST] < beta
+    return bool(sums[ERRORS] > warm_start and now / sums[WIDEST] < beta)
 
 
 @kernel

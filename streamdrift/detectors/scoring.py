@@ -17,7 +17,7 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.urn import CENTRE, UNIT, Counts, Singles, Urns, cell_of, place_of
+from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
@@ -187,10 +187,6 @@ class Scoring:
         if state is not None:
             self._fronts[signal].state[:] = state
             self._follow(signal, values, times, start, stop, False, values[signal].copy())
-
-    def counts(self, signal: int) -> Counts:
-        """Return what a numeric signal's values are ranked among."""
-        return self.urns.counts(int(self._slot[signal]))
 
     def in_cells(self, signal: int) -> Floats:
         """Return how often a numeric signal has shown each cell."""

@@ -26,7 +26,6 @@ from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind, Stream
-from streamdrift.references.urn import Counts
 from streamdrift.trees import array, integer, text, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
@@ -94,6 +93,13 @@ class Watch:
         self._mixed = learning_besides(self._banks, count)
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
+        self._candidate: Bools = np.zeros(count, dtype=np.bool_)
+        """Signals that were said to be candidates, and nothing else since."""
+        self._summed: Bools = np.zeros(count, dtype=np.bool_)
+        """Signals that have a detector with sums."""
+        for entry in self._banks:
+            if isinstance(entry.bank, EBank):
+                self._summed[entry.signals] = True
         streams = np.array([each.stream is Stream.CATEGORY for each in self._expected])
         self._recent = Recent(streams.astype(np.bool_))
         self._stepper = self._make_stepper()
@@ -103,6 +109,8 @@ class Watch:
         bank = make_bank(settings, expected, self._lengths.alone[signals])
         if isinstance(bank, EBank):
             bank.patience = self._lengths.patience[signals]
+            for slot in range(len(signals)):
+                bank.reset(slot)
         return Watcher(settings, bank, signals, expected[0].stream)
 
     def _make_stepper(self) -> Stepper | None:
@@ -122,6 +130,8 @@ class Watch:
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
+        if len(looks):
+            self._let_go(int(looks[0]), signs)
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
@@ -135,6 +145,7 @@ class Watch:
         """Look at what has been consumed: another second is over. Columns are 0."""
         signs: list[Sign] = []
         block = _block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
+        self._let_go(0, signs)
         for entry in self._banks:
             if isinstance(entry.bank, EBank):
                 self._candidates(entry, entry.bank.look(), block, signs)
@@ -158,6 +169,12 @@ class Watch:
             self._hold(0, sign, block)
         self._reset(0)
         return [] if sign is None else [sign._replace(column=0)]
+
+    def _let_go(self, column: int, signs: list[Sign]) -> None:
+        """Say that candidates are none any more that lost the detector with their evidence."""
+        for signal in np.flatnonzero(self._candidate & ~self._summed).tolist():
+            self._candidate[signal] = False
+            signs.append(Sign(column, signal, StepKind.WITHDRAWN))
 
     def _run_watched(self, block: "_Block", signs: list[Sign]) -> None:
         """Run the watched signals on to their first alarm."""
@@ -270,8 +287,11 @@ class Watch:
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
             trifle = self._is_trifle(signal, evidence) or self._is_slow(signal, evidence)
             if not stays or trifle:
-                signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
+                if self._candidate[signal]:
+                    signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
+                self._candidate[signal] = False
                 continue
+            self._candidate[signal] = True
             share = look.statistic / threshold
             signs.append(
                 self._told(signal, StepKind.CANDIDATE, entry, evidence, block, look.row, share)
@@ -307,7 +327,7 @@ class Watch:
         if pace is None:
             alone = float(self._lengths.alone[signal])
             pace = (evidence.earliest + 1) / math.log(max(alone, 3.0))
-        self.held[signal] = True
+        self.held[signal], self._candidate[signal] = True, False
         self._holds[signal] = Held(self._before(signal), pace, exponent)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
@@ -323,12 +343,19 @@ class Watch:
                 return entry.bank.learned(slot)
         return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
 
-    def _reset(self, signal: int) -> None:
-        """Make the signal's detectors as new."""
+    def _reset(
+        self, signal: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Make the signal's detectors as new; of a candidate the next look tells all the same."""
         for entry in self._banks:
             slot = entry.slot_of(signal)
-            if slot is not None:
-                entry.bank.reset(slot)
+            if slot is None:
+                continue
+            if isinstance(entry.bank, EBank):
+                entry.bank.patience[slot] = self._lengths.patience[signal]
+            entry.bank.reset(slot, expected, run_length)
+            if isinstance(entry.bank, EBank):
+                entry.bank.candidates[slot] = self._candidate[signal]
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: "_Block", signs: list[Sign]) -> None:
@@ -352,7 +379,7 @@ class Watch:
         self._reset(signal)
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
-        """Watch a held signal again, from now on under a new reference and run lengths."""
+        """Watch a signal anew, from now on under a new reference and run lengths."""
         self._expected[signal] = reference.expected
         self._within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
@@ -360,18 +387,7 @@ class Watch:
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
-        for entry in self._banks:
-            slot = entry.slot_of(signal)
-            if slot is None:
-                continue
-            entry.bank.reset(slot, reference.expected, alone)
-            if isinstance(entry.bank, EBank):
-                entry.bank.patience[slot] = patience
-        self._stepper = self._make_stepper()
-
-    def counts(self, signal: int) -> Counts:
-        """Return what a numeric signal's values are ranked among, while nothing changes."""
-        return self._scoring.counts(signal)
+        self._reset(signal, reference.expected, alone)
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
@@ -380,6 +396,11 @@ class Watch:
     def bank(self, place: int) -> Bank:
         """Return one of the banks, in the order in which settings name them first."""
         return self._banks[place].bank
+
+    @property
+    def candidates(self) -> list[int]:
+        """Signals that were said to be candidates, and nothing else since."""
+        return [int(signal) for signal in np.flatnonzero(self._candidate)]
 
     @property
     def reading_count(self) -> int:
@@ -406,6 +427,7 @@ class Watch:
             "scoring": self._scoring.snapshot(),
             "recent": self._recent.snapshot(),
             "held": self.held.copy(),
+            "candidates": self._candidate.copy(),
             "holds": [
                 {"signal": signal, "hold": self._holds[signal].snapshot()}
                 for signal in sorted(self._holds)
@@ -433,10 +455,14 @@ class Watch:
         self._scoring.restore(tree(state, "scoring"))
         self._recent.restore(tree(state, "recent"))
         self.held = array(state, "held").astype(np.bool_)
+        self._candidate = array(state, "candidates").astype(np.bool_)
+        for signal in np.flatnonzero(self._candidate & ~kept).tolist():
+            self._reset(signal)
         self._holds = {
             integer(each, "signal"): Held.restore(tree(each, "hold"))
             for each in trees(state, "holds")
         }
+        self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
 
 

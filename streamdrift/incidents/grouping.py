@@ -295,15 +295,11 @@ class Incidents:
                 text(incident, "model"),
                 text(incident, "version"),
                 flag(incident, "of_model"),
-            ): _read_incident({"together": 1, **incident})
+            ): _read_incident(incident)
             for incident in trees(state, "incidents")
         }
-        # States of before there was a budget have neither evidence nor counts of openings.
-        self._gate.restore(trees({"evidence": [], **state}, "evidence"))
-        self._counts = {
-            text(each, "model"): _read_count({"opened": 0, "silences": 0, **each})
-            for each in trees(state, "told")
-        }
+        self._gate.restore(trees(state, "evidence"))
+        self._counts = {text(each, "model"): _read_count(each) for each in trees(state, "told")}
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:
@@ -346,7 +342,7 @@ def _read_member(state: State) -> Member:
 
 
 def _read_incident(state: State) -> _Incident:
-    members = [_read_member({"together": 1, **member}) for member in trees(state, "members")]
+    members = [_read_member(member) for member in trees(state, "members")]
     gathered = [read_step(step) for step in trees(state, "gathered")]
     return _Incident(
         opened_at=integer(state, "opened_at"),

@@ -7,6 +7,7 @@ calendar does not explain.
 """
 
 import math
+from dataclasses import replace
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ import numpy as np
 from streamdrift.durations import DAY
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
-from streamdrift.references.calendar import Calendar, calendar_of, zone_offsets
+from streamdrift.references.calendar import Calendar, calendar_of, slopes_of, zone_offsets
 from streamdrift.references.slow import Given, lattice_in, scale_of, scored
 from streamdrift.references.tracking import DAYS, SLOTS
 from streamdrift.trees import array, integer, number
@@ -143,13 +144,31 @@ class Occasions:
         if size == 0:
             return None
         level = float(self._sums.sum()) / size
-        variance = float(self._squares[0]) / size - level**2
+        squares = float(self._squares[0]) - size * level**2
         sums = self._sums - level * self._counts
-        calendar = calendar_of(self._counts, sums, self._first, variance, self._offsets)
+        calendar = self._calendar(sums, squares)
         pace = self._pace(sums, calendar)
         gain = 0.0 if pace is None else 1.0 / max(pace * self.rate, _LEAST_VALUES)
         scale, lattice = scale_of(self._parameters), lattice_in(self._parameters)
         return Given(gain, lattice, seed, scale, calendar, level)
+
+    def _calendar(self, sums: Floats, squares: float) -> Calendar | None:
+        """Return the calendar of the scores less their mean, with slopes."""
+        used = np.flatnonzero(self._counts.any(axis=1))
+        days, counts, sums = self._first + used, self._counts[used], sums[used]
+        halves = len(used), SLOTS, 2
+        found = calendar_of(
+            counts.reshape(halves).sum(axis=2),
+            sums.reshape(halves).sum(axis=2),
+            days,
+            squares,
+            self._offsets,
+        )
+        if found is None:
+            return None
+        covered = round(np.count_nonzero(counts) / QUARTERS, 1)
+        slopes = slopes_of(counts, sums, days, float(found.variances[2]))
+        return replace(found, slopes=slopes, figures={**found.figures, "days": covered})
 
     def _pace(self, sums: Floats, calendar: Calendar | None) -> float | None:
         """Return over how many microseconds the level must be followed; None where it stays.

@@ -230,7 +230,7 @@ def assemble(parts: Parts, values: Floats) -> tuple[Floats, Floats]:
         phasors,
         sizes,
         None if parts.calendar is None else parts.calendar.levels,
-        0.0 if parts.calendar is None else parts.calendar.gain,
+        np.zeros(3) if parts.calendar is None else parts.calendar.variances,
         None if parts.calendar is None else parts.calendar.zone,
     )
     return layout.arrays(parts.rest[0], first_averages(parts.rest))

@@ -27,15 +27,17 @@ from streamdrift.references.tracking import SLOTS, calendar_cell
     _BASE,
     _CELLS,
     _TRANSITIONS,
-    _CELL_GAIN,
+    _CELL_ERROR,
+    _OCCASION,
+    _ONE,
     _LATTICE,
     _SEED,
     _HEADER,
-) = range(10)
+) = range(12)
 """Places at the beginning of `parameters`. BASE is the level about which calendar cells and the
-slow level lie. Behind them: knots and their scores (without any a
-score is (value - CENTRE) * UNIT), slopes within half hours (of a workday and a day of the
-weekend), and the zone's offsets."""
+slow level lie; CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them: knots and
+their scores (without any a score is (value - CENTRE) * UNIT), slopes within half hours (of a
+workday and a day of the weekend), and the zone's offsets."""
 LEVEL, GAIN, ORDINAL, _VISITED, _ERRORS, _ERROR_COUNT, _OWN = range(7)
 """Places at the beginning of `state`; behind them lie the levels of calendar cells."""
 
@@ -128,7 +130,8 @@ def slow_arrays(scale: Scale, given: Given) -> tuple[Floats, Floats]:
     header[_KNOTS], header[_CENTRE], header[_UNIT] = len(scale.knots), scale.centre, scale.unit
     header[_BASE] = given.level
     header[_CELLS], header[_TRANSITIONS] = len(levels), len(zone)
-    header[_CELL_GAIN] = 0.0 if calendar is None else calendar.gain
+    if calendar is not None:
+        header[_CELL_ERROR : _CELL_ERROR + 3] = calendar.variances
     header[_LATTICE], header[_SEED] = given.lattice, given.seed % _SEEDS
     own = np.zeros(_OWN)
     own[GAIN], own[_VISITED] = given.gain, -1.0
@@ -179,11 +182,14 @@ def scored(parameters: Floats, value: float, ordinal: int) -> float:
 
 
 @kernel
-def _visit(state: Floats, cell: int, error: float, gain: float, learn: bool) -> None:
-    """Note an error in the cell that is visited; a cell learns the mean error when it is left."""
+def _visit(parameters: Floats, state: Floats, cell: int, error: float, learn: bool) -> None:
+    """Note an error in the cell that is visited; it learns when it is left, as in `tracking`."""
     if state[_VISITED] != cell:
-        if learn and state[_ERROR_COUNT] > 0.0:
-            state[_OWN + int(state[_VISITED])] += gain * state[_ERRORS] / state[_ERROR_COUNT]
+        seen = state[_ERROR_COUNT]
+        if learn and seen > 0.0:
+            known = parameters[_CELL_ERROR]
+            gain = known / (known + parameters[_OCCASION] + parameters[_ONE] / seen)
+            state[_OWN + int(state[_VISITED])] += gain * state[_ERRORS] / seen
         state[_VISITED], state[_ERRORS], state[_ERROR_COUNT] = cell, 0.0, 0.0
     if learn:
         state[_ERRORS] += error
@@ -228,7 +234,7 @@ def take_off(
             within = (local % _HALF_HOUR) / _HALF_HOUR - 0.5
             rest -= state[_OWN + cell] + parameters[place] * within
             error = min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
-            _visit(state, cell, error, parameters[_CELL_GAIN], learn)
+            _visit(parameters, state, cell, error, learn)
         rest -= state[LEVEL]
         if learn:
             state[LEVEL] += state[GAIN] * min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)

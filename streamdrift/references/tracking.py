@@ -52,13 +52,15 @@ SLOTS, DAYS = 48, 7
     _SIZE_BASE,
     _CENTRE,
     _UNIT,
-    _CELL_GAIN,
+    _CELL_ERROR,
+    _OCCASION,
+    _ONE,
     _HEADER,
-) = range(16)
+) = range(18)
 """Places of the counts and single numbers at the beginning of `parameters`. LEVEL is taken off the
 score; PRECISION is one over the standard deviation of what memory leaves; SIZE_UNIT one over the
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
-(value - CENTRE) * UNIT. Behind them lie: knots, their scores, weights of lags, of averages, two
+(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them lie: knots, their scores, weights of lags, of averages, two
 gains a line, two a size line, weights of size averages, and the zone's offsets."""
 
 
@@ -124,7 +126,13 @@ def _turn(
 
 @kernel
 def _visit(
-    state: Floats, place: int, cells: int, cell: int, error: float, gain: float, learn: bool
+    parameters: Floats,
+    state: Floats,
+    place: int,
+    cells: int,
+    cell: int,
+    error: float,
+    learn: bool,
 ) -> None:
     """Note an error in the cell that is visited; a cell learns the mean error when it is left.
 
@@ -132,8 +140,11 @@ def _visit(
     """
     here = place + cells
     if state[here] != cell:
-        if learn and state[here + 2] > 0.0:
-            state[place + int(state[here])] += gain * state[here + 1] / state[here + 2]
+        seen = state[here + 2]
+        if learn and seen > 0.0:
+            known = parameters[_CELL_ERROR]
+            gain = known / (known + parameters[_OCCASION] + parameters[_ONE] / seen)
+            state[place + int(state[here])] += gain * state[here + 1] / seen
         state[here], state[here + 1], state[here + 2] = cell, 0.0, 0.0
     if learn:
         state[here + 1] += error
@@ -201,7 +212,7 @@ def _follow_level(
         error = min(max(rest, -LARGEST_STEP), LARGEST_STEP)
         _turn(parameters, at_gains, state, at_lines, lines, error if learn else 0.0)
         if cells > 0:
-            _visit(state, at_cells, cells, cell, error, parameters[_CELL_GAIN], learn)
+            _visit(parameters, state, at_cells, cells, cell, error, learn)
 
 
 @kernel
@@ -295,7 +306,7 @@ class Layout:
     phasors: Floats
     sizes: SizeTracking | None
     levels: Floats | None
-    cell_gain: float
+    variances: Floats
     zone: Floats | None
 
     def arrays(self, first: float, averages: Floats) -> tuple[Floats, Floats]:
@@ -310,7 +321,8 @@ class Layout:
         header[_CELLS], header[_TRANSITIONS] = len(levels), len(zone)
         header[_LEVEL], header[_PRECISION] = self.level, self.precision
         header[_SIZE_UNIT], header[_SIZE_BASE] = sizes.unit, sizes.base
-        header[_CENTRE], header[_UNIT], header[_CELL_GAIN] = self.centre, self.unit, self.cell_gain
+        header[_CENTRE], header[_UNIT] = self.centre, self.unit
+        header[_CELL_ERROR : _CELL_ERROR + 3] = self.variances
         parameters = (
             header,
             self.knots,

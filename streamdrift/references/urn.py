@@ -63,8 +63,7 @@ class Counts:
         borders = _borders(ordered)
         below = np.searchsorted(ordered, borders, side="left")
         through = np.searchsorted(ordered, borders, side="right")
-        cumulative = np.empty(len(borders) + 2, dtype=np.int32)
-        cumulative[0] = 0
+        cumulative = np.zeros(len(borders) + 2, dtype=np.int32)
         cumulative[1:-1] = through
         # The first of two equal borders has what is below it, the second what is equal, too.
         first_of_two = np.flatnonzero(borders[:-1] == borders[1:])

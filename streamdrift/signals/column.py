@@ -48,6 +48,7 @@ _QUALITY = frozenset(
 class Window(NamedTuple):
     """Where a change was seen: the last `back` values up to a column of a block.
 
+    The column may lie beyond the block's end: all of the block is before it.
     `rate` is the mean of a signal of 0s and 1s since the change.
     """
 

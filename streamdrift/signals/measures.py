@@ -223,7 +223,7 @@ class Categories:
     kinds: tuple[SignalKind, ...] = (SignalKind.CATEGORY, SignalKind.UNSEEN)
 
     def __init__(self) -> None:
-        self._levels = Levels((), np.zeros(0), 0.0)
+        self._levels = Levels((), np.zeros(0), 0.0, 1.0)
         self._places: dict[str, int] = {}
         self._recent = _Recent()
 
@@ -248,8 +248,10 @@ class Categories:
         # A code of -1 takes the last place, which is none.
         places = np.append(self._places_of(codes, column.strings), np.nan)[codes]
         self._recent.begin(places)
-        rows[0] = places
-        rows[1] = np.where(np.isnan(places), np.nan, places >= len(self._levels.names))
+        known = len(self._levels.names)
+        # Where the reference had others, these are one further level, and none is new.
+        rows[0] = np.minimum(places, known) if self._levels.dropped else places
+        rows[1] = np.where(np.isnan(places), np.nan, places >= known)
 
     def _places_of(self, codes: Codes, strings: Sequence[str]) -> Codes:
         """Return the place of each of the batch's strings; new ones are named as they come."""
@@ -294,13 +296,15 @@ class Categories:
     def accept(self, raw: Floats) -> None:
         codes = raw[~np.isnan(raw)].astype(np.int32)
         if len(codes):
-            self._learn_levels(Levels.of(codes, self._names()))
+            named = codes[codes < len(self._places)]
+            self._learn_levels(Levels.of(named, list(self._places), len(codes) - len(named)))
             self._recent = _Recent()
 
     def samples(self, raw: Floats) -> list[Sample]:
-        levels = self._levels
-        unseen = np.array([levels.size, levels.unseen])
-        return [Sample(Stream.CATEGORY, levels.counts), Sample(Stream.RATE, unseen)]
+        levels, unseen = self._levels, self._levels.unseen
+        counts = np.append(levels.counts, unseen) if levels.dropped else levels.counts
+        flags = np.array([max(levels.size - unseen, 0.0), unseen])
+        return [Sample(Stream.CATEGORY, counts), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))
