@@ -17,7 +17,6 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.tracking import follow
 from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
@@ -122,7 +121,12 @@ class Scoring:
     ) -> None:
         front = self._fronts[signal]
         clock = times if front.needs_times else _NO_TIMES
-        follow(front.parameters, front.state, values[signal], clock, start, stop, learn, left)
+        front.take(values[signal], clock, start, stop, learn, left)
+
+    def quicken(self, signal: int, age: float) -> None:
+        """Let a signal's slow level follow quicker; see `Front`."""
+        if signal in self._fronts:
+            self._fronts[signal].quicken(age)
 
     def go_back(
         self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int

@@ -33,6 +33,10 @@ MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
 
 
+_QUICK = 0.125
+"""Evidence of a younger age, in parts of what is slow, is of no rhythm."""
+
+
 class Sign(NamedTuple):
     """What one signal did at a column of a block."""
 
@@ -44,6 +48,11 @@ class Sign(NamedTuple):
     effect: Effect | None = None
     share: float = 1.0
     """The statistic over the threshold; that of a detector without sums is 1."""
+
+
+def _age(evidence: Evidence) -> int:
+    """Return how many values a change is about old."""
+    return (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
 
 
 class Lengths(NamedTuple):
@@ -74,6 +83,7 @@ class Watch:
     ) -> None:
         count = len(references)
         self._expected = [reference.expected for reference in references]
+        self._within = np.array([reference.within for reference in references])
         self._lengths = lengths
         self._minimum_effect = minimum_effect
         self._scoring = Scoring(references, seeds)
@@ -198,6 +208,7 @@ class Watch:
             )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
             block.scores[signal, stop:] = block.values[signal, stop:]
+            self._quicken(signal, raised[signal])
             if sign is not None:
                 signs.append(sign)
                 self._hold(signal, sign, block)
@@ -238,7 +249,7 @@ class Watch:
         slot = entry.slot_of(signal)
         assert slot is not None
         evidence = entry.bank.evidence(slot)
-        if self._is_trifle(signal, evidence):
+        if self._is_trifle(signal, evidence) or self._is_slow(signal, evidence):
             return None
         share = 1.0
         if isinstance(entry.bank, EBank):
@@ -259,7 +270,7 @@ class Watch:
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
         earliest = min(evidence.earliest, max(there - 1, 0))
         evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
+        since = _age(evidence)
         scores = self._recent.last(signal, fresh, since)
         effect = effect_of(self._expected[signal], scores)
         column = stop - 1 if kind is StepKind.CHANGED else stop
@@ -274,7 +285,8 @@ class Watch:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
             evidence = evidence_of(look.statistic, threshold, look.age)
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
-            if not stays or self._is_trifle(signal, evidence):
+            trifle = self._is_trifle(signal, evidence) or self._is_slow(signal, evidence)
+            if not stays or trifle:
                 if self._candidate[signal]:
                     signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 self._candidate[signal] = False
@@ -294,6 +306,18 @@ class Watch:
             return False
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
+
+    def _is_slow(self, signal: int, evidence: Evidence) -> bool:
+        """Tell whether evidence took so long that it may be a rhythm that is not known yet."""
+        return bool(_age(evidence) > self._within[signal])
+
+    def _quicken(self, signal: int, entry: Watcher) -> None:
+        """Let the slow level of a signal follow what may have been a rhythm."""
+        slot = entry.slot_of(signal)
+        assert slot is not None
+        age = _age(entry.bank.evidence(slot))
+        if _QUICK * self._within[signal] <= age:
+            self._scoring.quicken(signal, age)
 
     def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
         assert sign.evidence is not None
@@ -357,6 +381,7 @@ class Watch:
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
         self._expected[signal] = reference.expected
+        self._within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
         self._scoring.learn(signal, reference)
         self._recent.clear(signal)
