@@ -308,15 +308,11 @@ class Watching:
     def _summaries(
         self, ordinal: int, effect: Effect, last: int, back: int
     ) -> tuple[Summary, Summary]:
-        """Return before and after of a change.
-
-        Counts of what a front leaves say nothing of values: their quantiles are left out.
-        """
+        """Return before and after of a change."""
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
-        counts = reference.counts if reference.front is None else None
         window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
-        old, new = column.describe(kind, counts, expected.mean, window)
+        old, new = column.describe(kind, reference.quantiles, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
         return old, new

@@ -73,15 +73,6 @@ class Counts:
         cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
         return cls(borders, cumulative)
 
-    def quantile(self, probability: float) -> float:
-        """Return the border nearest to a quantile: exact to about half a cell in rank."""
-        size = float(self.cumulative[-1])
-        ends = self.cumulative[1:-1] / size
-        starts = np.minimum(ends, np.append(0, ends[:-1]))
-        atoms = np.append(False, self.borders[1:] == self.borders[:-1])
-        middles = np.where(atoms, (starts + ends) / 2, ends)
-        return float(self.borders[int(np.argmin(np.abs(middles - probability)))])
-
     def snapshot(self) -> State:
         """Return the arrays as they are."""
         return {"borders": self.borders, "cumulative": self.cumulative}
