@@ -61,8 +61,8 @@ SLOTS, DAYS = 48, 7
 score; PRECISION is one over the standard deviation of what memory leaves; SIZE_UNIT one over the
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
 (value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them lie:
-knots, their scores, weights of lags, of averages, two gains a line, two a size line, weights of size
-averages, and the zone's offsets."""
+knots, their scores, weights of lags, of averages, two gains a line, two a size line, weights of
+size averages, and the zone's offsets."""
 
 
 @kernel
