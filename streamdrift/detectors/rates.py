@@ -24,6 +24,8 @@ WEIGHTS: Factors = (np.array([*_WEIGHTS, *_WEIGHTS]) / (2 * sum(_WEIGHTS))).asty
 _MARGIN = 0.1
 """Part of the error of the learned rate, in standard errors, that the factors forgive."""
 _BLOCK = 1_000
+LATE = 10_000
+"""Values from which on counting is delayed."""
 
 ZEROS, ONES, FILLED, FILLED_ONES, FULL, FULL_ONES = range(6)
 """Places in a slot's counts: 0s and 1s learned; values and 1s of the block being filled; of the
@@ -45,7 +47,11 @@ def factors_of(counts: Floats, factors: Factors) -> None:
 
 @inlined
 def learn(counts: Floats, factors: Factors, one: bool) -> None:
-    """Note one value; at the end of a block count the block before."""
+    """Count one value, or note it; at the end of a block count the block before."""
+    if counts[ZEROS] + counts[ONES] < LATE:
+        counts[ONES if one else ZEROS] += 1.0
+        factors_of(counts, factors)
+        return
     counts[FILLED] += 1.0
     counts[FILLED_ONES] += 1.0 if one else 0.0
     if counts[FILLED] < _BLOCK:

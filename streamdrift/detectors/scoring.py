@@ -173,6 +173,22 @@ class Scoring:
             _cells_of_levels(row, cells, int(self._known[signal]), start, found)
         return found
 
+    def cells_of_scores(self, signal: int, scores: Floats) -> Ints:
+        """Return the cells of scores, int64[n]: of ranks those among what is counted now.
+
+        The scores of a category are the levels' places.
+        """
+        if self._streams[signal] is Stream.RATE:
+            return (scores > 0).astype(np.int64)
+        if self._streams[signal] is Stream.CATEGORY:
+            found = np.empty(len(scores), dtype=np.int64)
+            cells = len(self._levels[signal]) - 1
+            _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
+            return found
+        cumulative = self._urns.cumulative[self._slot[signal]]
+        places = np.searchsorted(cumulative, scores * cumulative[-1], side="right") - 1
+        return np.minimum(places, len(cumulative) - 2).astype(np.int64)
+
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
         return self._fronts[signal].state.copy() if signal in self._fronts else None

@@ -153,7 +153,7 @@ class Watch:
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
             if sign is not None:
                 signs.append(sign)
-                self._hold(signal, sign, block)
+                self._hold(signal, sign, block, stop)
             self._reset(signal)
             block.start[signal] = stop
 
@@ -208,15 +208,22 @@ class Watch:
         stop: int,
         share: float,
     ) -> Sign:
-        fresh = block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+        fresh = self._fresh(signal, block, stop)
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
         earliest = min(evidence.earliest, max(there - 1, 0))
         evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
-        scores = self._recent.last(signal, fresh, since)
-        effect = effect_of(self._expected[signal], scores)
+        effect = effect_of(self._expected[signal], self._since(signal, evidence, fresh))
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
+
+    def _fresh(self, signal: int, block: "_Block", stop: int) -> Floats:
+        """Return a signal's scores in the block up to `stop`, since it was armed."""
+        return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+
+    def _since(self, signal: int, evidence: Evidence, fresh: Floats) -> Floats:
+        """Return a signal's scores since its change most likely began, `Recent`'s at most."""
+        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
+        return self._recent.last(signal, fresh, since)
 
     def _candidates(
         self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
@@ -245,16 +252,16 @@ class Watch:
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 
-    def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
+    def _hold(self, signal: int, sign: Sign, block: "_Block", stop: int) -> None:
         assert sign.evidence is not None
         self._scoring.forget(signal)
-        evidence, exponent = sign.evidence, 2 ** (-self._expected[signal].power / 6)
-        pace = evidence.pace
-        if pace is None:
-            alone = float(self._lengths.alone[signal])
-            pace = (evidence.earliest + 1) / math.log(max(alone, 3.0))
+        expected = self._expected[signal]
+        scores = self._since(signal, sign.evidence, self._fresh(signal, block, stop))
+        onset = self._scoring.cells_of_scores(signal, scores)
         self.held[signal] = True
-        self._holds[signal] = Held(self._before(signal), pace, exponent)
+        self._holds[signal] = Held(
+            self._before(signal), expected.stream is Stream.NUMERIC, onset, expected.power
+        )
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
