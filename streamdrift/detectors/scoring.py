@@ -148,9 +148,10 @@ class Scoring:
         one = np.array([slot])
         self._urns.rank(row, one, np.array([start]), np.array([stop]), np.empty_like(row))
 
-    def forget(self, signal: int) -> None:
-        """Drop what a signal has shown that is not counted as normal yet."""
+    def forget(self, signal: int, since: Floats) -> None:
+        """Count as normal neither a numeric signal's scores `since` its change, nor any not yet."""
         if self._streams[signal] is Stream.NUMERIC:
+            self._urns.take_back(int(self._slot[signal]), since)
             self._urns.forget(int(self._slot[signal]))
 
     def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
@@ -185,9 +186,7 @@ class Scoring:
             cells = len(self._levels[signal]) - 1
             _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
             return found
-        cumulative = self._urns.cumulative[self._slot[signal]]
-        places = np.searchsorted(cumulative, scores * cumulative[-1], side="right") - 1
-        return np.minimum(places, len(cumulative) - 2).astype(np.int64)
+        return self._urns.cells_of_ranks(int(self._slot[signal]), scores)
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""

@@ -20,7 +20,7 @@ from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
-from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.rates import LATE, ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
@@ -222,8 +222,7 @@ class Watch:
 
     def _since(self, signal: int, evidence: Evidence, fresh: Floats) -> Floats:
         """Return a signal's scores since its change most likely began, `Recent`'s at most."""
-        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
-        return self._recent.last(signal, fresh, since)
+        return self._recent.last(signal, fresh, _length(evidence))
 
     def _candidates(
         self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
@@ -253,26 +252,35 @@ class Watch:
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 
     def _hold(self, signal: int, sign: Sign, block: "_Block", stop: int) -> None:
+        """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
-        self._scoring.forget(signal)
         expected = self._expected[signal]
-        scores = self._since(signal, sign.evidence, self._fresh(signal, block, stop))
-        onset = self._scoring.cells_of_scores(signal, scores)
+        since = self._since(signal, sign.evidence, self._fresh(signal, block, stop))
+        onset = self._scoring.cells_of_scores(signal, since)
+        self._scoring.forget(signal, since)
+        before = self._before(signal, since, _length(sign.evidence))
+        numbers = expected.stream is Stream.NUMERIC
         self.held[signal] = True
-        self._holds[signal] = Held(
-            self._before(signal), expected.stream is Stream.NUMERIC, onset, expected.power
-        )
+        self._holds[signal] = Held(before, numbers, onset, expected.power)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
-    def _before(self, signal: int) -> Floats:
-        """Return how often a signal has shown each cell of `Scoring.cells`."""
+    def _before(self, signal: int, since: Floats, length: int) -> Floats:
+        """Return how often a signal has shown each cell of `Scoring.cells` before its change.
+
+        What was learned of the `length` values since then is forgotten.
+        """
         expected = self._expected[signal]
         if expected.stream is Stream.NUMERIC:
             return self._scoring.in_cells(signal)
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, ERateBank | ECategoryBank):
+                if length > len(since) and entry.bank.learned(slot).sum() < LATE:
+                    # Much of what was learned is of the change, and not known any more.
+                    entry.bank.reset(slot, expected)
+                else:
+                    entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
         return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
 
@@ -384,6 +392,11 @@ class Watch:
             for each in trees(state, "holds")
         }
         return np.flatnonzero(~kept).tolist()
+
+
+def _length(evidence: Evidence) -> int:
+    """Return how many values there were since a change most likely began."""
+    return (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
 
 
 class _Block(NamedTuple):
