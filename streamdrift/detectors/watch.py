@@ -16,7 +16,7 @@ from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
-from streamdrift.detectors.effect import effect_of
+from streamdrift.detectors.effect import Span, effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
@@ -210,19 +210,15 @@ class Watch:
     ) -> Sign:
         fresh = self._fresh(signal, block, stop)
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
-        earliest = min(evidence.earliest, max(there - 1, 0))
-        evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        effect = effect_of(self._expected[signal], self._since(signal, evidence, fresh))
+        evidence = _within(evidence, max(there - 1, 0))
+        scores = self._recent.last(signal, fresh, evidence.earliest + 1)
+        effect = effect_of(self._expected[signal], scores, _span(evidence))
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
 
     def _fresh(self, signal: int, block: "_Block", stop: int) -> Floats:
         """Return a signal's scores in the block up to `stop`, since it was armed."""
         return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
-
-    def _since(self, signal: int, evidence: Evidence, fresh: Floats) -> Floats:
-        """Return a signal's scores since its change most likely began, `Recent`'s at most."""
-        return self._recent.last(signal, fresh, _length(evidence))
 
     def _candidates(
         self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
@@ -231,7 +227,8 @@ class Watch:
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
-            evidence = evidence_of(look.statistic, threshold, look.age)
+            stream = self._expected[signal].stream
+            evidence = evidence_of(look.statistic, threshold, look.age, stream)
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
             if not stays or self._is_trifle(signal, evidence):
                 signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
@@ -255,10 +252,11 @@ class Watch:
         """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
         expected = self._expected[signal]
-        since = self._since(signal, sign.evidence, self._fresh(signal, block, stop))
+        length = _span(sign.evidence).likeliest
+        since = self._recent.last(signal, self._fresh(signal, block, stop), length)
         onset = self._scoring.cells_of_scores(signal, since)
         self._scoring.forget(signal, since)
-        before = self._before(signal, since, _length(sign.evidence))
+        before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
         self.held[signal] = True
         self._holds[signal] = Held(before, numbers, onset, expected.power)
@@ -394,9 +392,23 @@ class Watch:
         return np.flatnonzero(~kept).tolist()
 
 
-def _length(evidence: Evidence) -> int:
-    """Return how many values there were since a change most likely began."""
-    return (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
+def _within(evidence: Evidence, earliest: int) -> Evidence:
+    """Let a change have begun no earlier than so many values ago."""
+    likeliest = evidence.likeliest
+    return replace(
+        evidence,
+        earliest=min(evidence.earliest, earliest),
+        latest=min(evidence.latest, earliest),
+        likeliest=None if likeliest is None else min(likeliest, earliest),
+    )
+
+
+def _span(evidence: Evidence) -> Span:
+    """Return how many values there were since a change began."""
+    likeliest = evidence.likeliest
+    if likeliest is None:
+        likeliest = (evidence.earliest + evidence.latest) // 2
+    return Span(evidence.latest + 1, likeliest + 1, evidence.earliest + 1)
 
 
 class _Block(NamedTuple):
