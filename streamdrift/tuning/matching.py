@@ -44,7 +44,8 @@ def changes_told(incident: Incident) -> tuple[Told, ...]:
     rest = list(incident.members)
     while rest:
         lead = rest[0]
-        members, others = [], []
+        members: list[Member] = []
+        others: list[Member] = []
         for member in rest:
             began = member.earliest <= lead.changed_at
             of_it = member == lead or (began and member.changed_at <= _end(lead))
