@@ -20,11 +20,14 @@ _SUDDEN = 0.7
 """The share of the step that happens at once."""
 _MARGIN = 50
 """Values that a side has at least."""
+_UNSURE = 11.0
+"""The step lies within this many long-run variances over its square with 95 % (Bai, Estimation of
+a change point in multiple regression models, Review of Economics and Statistics 1997)."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The first value after a step, and its size in standard deviations."""
+    """The first value that is surely after a step, and its size in standard deviations."""
 
     place: int
     size: float
@@ -81,4 +84,5 @@ def find_step(parts: Parts, used: Floats) -> Step | None:
     left, right = rest[max(place - near, 0) : place], rest[place : place + near]
     if (right.mean() - left.mean()) / size <= _SUDDEN:
         return None
-    return Step(place, abs(size) / spread)
+    sure = place + math.ceil(_UNSURE * variance / size**2)
+    return Step(min(sure, len(rest) - _MARGIN), abs(size) / spread)
