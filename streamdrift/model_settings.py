@@ -2,27 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from streamdrift.detectors import DEFAULT_DETECTORS, DetectorSettings
+from streamdrift.detectors.watch import MINIMUM_EFFECT
 from streamdrift.durations import Duration
 from streamdrift.incidents.budget import AlertBudget, Budget
 from streamdrift.incidents.settings import IncidentSettings
-from streamdrift.records import ColumnKey, Signal
+from streamdrift.records import AlertKind, ColumnKey, Signal
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings
 from streamdrift.signals.naming import setting_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
+from streamdrift.signals.volume import EVENT_RATE, VolumeSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
-from streamdrift.watch import HoldSettings
-from streamdrift.watching import WatchSettings
+from streamdrift.volume import RateSettings
+from streamdrift.watching import HoldSettings, WatchSettings
 
 RoleName = Literal[
     "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
 ]
 
+
+_TROUBLE_WEIGHT = 0.2
+"""Troubles come at once or not at all: five times less of the budget costs them a few values."""
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -43,7 +49,8 @@ class ModelSettings(BaseModel):
     signal_weights: Mapping[str, Weight] = Field(
         {},
         description="How much more of the budget single signals get, by the name of the signal "
-        "or of its column (1 where nothing is said): more is sooner.",
+        "or of its column: more is sooner. Where nothing is said it is 1, and 0.2 of the rates of "
+        "troubles (missing, of another type, ...), which are seen soon in any case.",
     )
     detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
         "default",
@@ -51,7 +58,7 @@ class ModelSettings(BaseModel):
         "an empty list watches nothing.",
     )
     signals: Mapping[str, tuple[DetectorSettings, ...]] = Field(
-        {}, description="Other detectors for single signals, by name, e.g. `amount (spread)`."
+        {}, description="Other detectors for single signals, by name, e.g. `amount (missing)`."
     )
     roles: Mapping[str, RoleName] = Field(
         {},
@@ -75,8 +82,17 @@ class ModelSettings(BaseModel):
         description="Groups into which the model's features are divided, by their names: with "
         "several, in `mode: distributed`, workers share the model. Fixed while state is kept.",
     )
+    minimum_effect: float = Field(
+        MINIMUM_EFFECT,
+        ge=0,
+        description="Smallest lasting shift that alarms, in standard deviations: with enough "
+        "data, evidence of any would come together.",
+    )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
+    volume: VolumeSettings = Field(
+        VolumeSettings(), description="How the event rate of the model is watched."
+    )
     incidents: IncidentSettings = Field(
         IncidentSettings(), description="How changes become incidents."
     )
@@ -114,7 +130,7 @@ class ModelSettings(BaseModel):
             names += signal_setting_names(signal.column, signal.kind)
             names += setting_names(signal.column)
         found = (self.signal_weights[name] for name in names if name in self.signal_weights)
-        return next(found, 1.0)
+        return next(found, _TROUBLE_WEIGHT if signal.alert_kind is AlertKind.DATA_QUALITY else 1.0)
 
     def role_of(self, key: ColumnKey) -> Role | None:
         """Return what a column is said to be, None where nothing is said."""
@@ -128,5 +144,32 @@ class ModelSettings(BaseModel):
     def of_watching(self) -> WatchSettings:
         """Return what a watched version needs to know."""
         return WatchSettings(
-            self.detectors_of, self.hold, self.reference.events, frozenset(self.private)
+            self.detectors_of,
+            self.weight_of,
+            self._budget_of_versions,
+            self.feature_groups,
+            self.hold,
+            self.minimum_effect,
+            ZoneInfo(self.reference.timezone),
+            self.reference.span,
+            self.reference.events,
+            frozenset(self.private),
+        )
+
+    @property
+    def _budget_of_versions(self) -> Budget:
+        """What the event rate leaves of the budget."""
+        if not self.volume.enabled:
+            return self.alert_budget
+        return self.alert_budget.part(1 - self.volume.share)
+
+    def of_volume(self) -> RateSettings:
+        """Return what the watch of the model's event rate needs to know."""
+        return RateSettings(
+            self.detectors_of((EVENT_RATE.name,)),
+            self.alert_budget.part(self.volume.share),
+            self.minimum_effect,
+            self.hold.accept_after,
+            self.reference.span,
+            ZoneInfo(self.reference.timezone),
         )

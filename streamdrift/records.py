@@ -265,7 +265,6 @@ class SignalKind(StrEnum):
     """Which numeric stream is derived from a column (or from the model's traffic)."""
 
     VALUE = "value"
-    SPREAD = "spread"
     MISSING = "missing"
     TYPE_BREAK = "type_break"
     CATEGORY = "category"
@@ -279,6 +278,31 @@ class SignalKind(StrEnum):
     FAILED = "failed"
     DUPLICATES = "duplicates"
     SILENCE = "silence"
+    EVENT_RATE = "event_rate"
+
+
+class Stream(StrEnum):
+    """What a signal's values are."""
+
+    NUMERIC = "numeric"
+    """Numbers. Detectors see their ranks under the reference, uniform on [0, 1] while nothing
+    changes."""
+    RATE = "rate"
+    """0 or 1."""
+    CATEGORY = "category"
+    """Levels, counted from 0 on from the commonest; from the number of known levels on they
+    are new. Detectors that want numbers see ranks of the surprisal, uniform, too."""
+
+
+class Sample(NamedTuple):
+    """What a signal's reference is learned from, float64.
+
+    `values` of numbers are these in their order, NaN where there was none; of a rate how often
+    0 and 1 were seen; of a category how often each level was, commonest first.
+    """
+
+    stream: Stream
+    values: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +312,7 @@ class Signal:
     ordinal: int
     """Place among the model version's signals; with the model and version its identity."""
     name: str
-    """What people see: `amount`, `amount (spread)`, `age (missing)`, `score`."""
+    """What people see: `amount`, `amount (missing)`, `age (missing)`, `score`."""
     column: ColumnKey | None
     kind: SignalKind
     alert_kind: AlertKind
@@ -299,8 +323,8 @@ class Signal:
 class Summary:
     """What a signal looked like before or after a change, in its column's own terms.
 
-    `mean` is the detector's own (of ranks, a rate between 0 and 1, ...). Numeric columns
-    add quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
+    `mean` is that of a rate, of events a second, or of a pause in seconds; NaN of anything else.
+    Numeric columns have quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
     """
 
     mean: float
@@ -373,7 +397,8 @@ class Change:
     detector: str
     statistic: float
     threshold: float
-    effect: Effect
+    effect: Effect | None
+    """None of silence."""
     before: Summary
     after: Summary
     onset: Onset | None
@@ -388,7 +413,7 @@ class Step:
     kind: StepKind
     model: str
     version: str
-    """Empty for what belongs to the model, not to a version: silence."""
+    """Empty for what belongs to the model, not to a version: silence and event rate."""
     signal: Signal
     time: int
     change: Change | None = None
@@ -410,6 +435,15 @@ class Alert:
     data: Mapping[str, object]
     number: int = 0
     """Among the alerts of its model, from 1 on in the order in which they leave."""
+
+
+class SignalFinding(NamedTuple):
+    """That something was found in the reference of a signal; `finding` is the code of its kind."""
+
+    model: str
+    version: str
+    signal: str
+    finding: str
 
 
 @dataclass(frozen=True, slots=True)

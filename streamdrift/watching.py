@@ -1,20 +1,30 @@
 """A model version whose reference is complete: from its events to its signals' steps."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
-from streamdrift.detectors import DetectorSettings
+from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.learning import Reference
+from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
+from streamdrift.incidents.budget import Budget, patience, shares
 from streamdrift.records import (
     Batch,
     Change,
     ColumnKey,
+    Effect,
     Floats,
     Group,
     Ints,
+    Sample,
     Signal,
     SignalKind,
     SignalReading,
@@ -23,15 +33,34 @@ from streamdrift.records import (
     StepKind,
     Summary,
 )
-from streamdrift.signals.collector import Thinned
-from streamdrift.signals.column import ColumnSignals, is_rate
+from streamdrift.references.findings import Finding
+from streamdrift.references.occasions import Occasions
+from streamdrift.rhythms import Learnt, Rhythms, learn_first
+from streamdrift.signals.collector import Latest
+from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.marks import STRIDE, Marks
 from streamdrift.signals.naming import setting_names, signal_names, signal_setting_names
 from streamdrift.signals.roles import Role
-from streamdrift.watch import HoldSettings, Sign, Watch
 
 BLOCK = 2_048
 """Events whose signals are computed at once: small enough for the processor's cache."""
+
+
+_LEAST_PATIENCE = 100.0
+"""Values for which a false alarm is allowed at the most often: what fewer show is no change."""
+
+
+class HoldSettings(BaseModel):
+    """When what a signal became is its new normal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accept_after: Duration = Field(
+        DAY, description="Event time after which a lasting change is accepted as the new normal."
+    )
+    accept_events: int = Field(
+        1_000, ge=100, description="Values of the signal since its change needed to accept it."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +69,27 @@ class WatchSettings:
 
     detectors_of: Callable[[Sequence[str]], tuple[DetectorSettings, ...]]
     """The detectors of a signal by its names; the first one that is set decides."""
+    weight_of: Callable[[Signal], float]
+    budget: Budget
+    groups: int
     hold: HoldSettings
+    minimum_effect: float
+    zone: ZoneInfo
+    span: int
+    """Event time over which a signal's rhythm is learnt; 0 where event times are made up."""
     room: int
     """Values kept of a changed signal, for its next reference."""
     private: frozenset[str]
+
+    def lengths(self, signals: Sequence[Signal], rates: Floats) -> Lengths:
+        """Return after how many values signals may raise a false alarm.
+
+        `rates` float64[s] are how many values each has in a microsecond of event time.
+        """
+        parts = np.array(shares([self.weight_of(signal) for signal in signals], self.groups))
+        together = np.array([patience(self.budget, rate) for rate in rates.tolist()])
+        together = np.maximum(together, _LEAST_PATIENCE)
+        return Lengths(together / parts, together)
 
 
 @dataclass(slots=True)
@@ -54,8 +100,8 @@ class _Since:
     seen_at: int
     """When there was a value last."""
     begin: int
-    """The row of the current block they start at."""
-    values: Thinned
+    """The column of the current block they start at."""
+    values: Latest
 
 
 def signals_of(
@@ -73,7 +119,10 @@ def signals_of(
 class Watching:
     """The signals of one model version, their detectors, and where they are in the stream.
 
-    `signals` are those of `columns`, as `signals_of` gave them for all of the version's.
+    `signals` are those of `columns`, as `signals_of` gave them for all of the version's;
+    `references` are what they are held against, and `rates` float64[s] how many values each
+    has in a microsecond: they set the run lengths, and stay until a signal has another reference.
+    `rhythms` are those of signals whose references are provisional.
     """
 
     def __init__(
@@ -84,6 +133,9 @@ class Watching:
         columns: Sequence[ColumnSignals],
         roles: Mapping[ColumnKey, Role],
         signals: Sequence[Signal],
+        references: Sequence[Reference],
+        rates: Floats,
+        rhythms: Mapping[int, Occasions],
     ) -> None:
         self._model = model
         self._version = version
@@ -94,16 +146,28 @@ class Watching:
             (column, kind) for column in columns for kind in column.kinds
         ]
         self.signals = tuple(signals)
-        moments = np.array([column.expectation(kind) for column, kind in self._places])
-        moments = moments.reshape(-1, 2)
+        self._references = list(references)
+        self._rates = rates.copy()
+        self._seeds = [seed_of(model, version, signal) for signal in self.signals]
         self._watch = Watch(
             [_detectors(settings, signal) for signal in self.signals],
-            moments[:, 0].copy(),
-            moments[:, 1].copy(),
+            self._references,
+            self._seeds,
+            settings.lengths(self.signals, self._rates),
+            settings.minimum_effect,
         )
         self._marks = Marks(len(self.signals))
         self._ordinal = 0
         self._since: dict[int, _Since] = {}
+        self._rhythms = Rhythms(settings.zone, settings.room)
+        for ordinal, rhythm in rhythms.items():
+            self._rhythms.begin(ordinal, rhythm)
+        self._completed: list[int] = []
+        """Signals whose references became whole, and are not told yet."""
+        self._following = False
+        """Whether further references are about to become whole."""
+        self._second: int | None = None
+        """The second of the last event, until it has been looked at."""
 
     def observe(self, batch: Batch) -> list[Step]:
         """Take the version's next events, in order; return what its signals did."""
@@ -115,6 +179,14 @@ class Watching:
             begin = end
         return steps
 
+    def advance(self, watermark: int) -> list[Step]:
+        """Learn that no event is older than `watermark`: a second may be over."""
+        if self._second is None or watermark < (self._second + 1) * SECOND:
+            return []
+        over, self._second = (self._second + 1) * SECOND, None
+        # All of the last block is before it, however long that was.
+        return [self._step(sign, over, BLOCK) for sign in self._watch.look()]
+
     def _block_end(self, time: Ints, begin: int) -> int:
         """Return where a block must end so that acceptance falls on a fixed ordinal.
 
@@ -125,7 +197,10 @@ class Watching:
         span = int(np.searchsorted(time, time[begin] + accept_after))
         end = min(len(time), begin + BLOCK, max(span, begin + 1))
         due = min((since.changed_at for since in self._since.values()), default=None)
-        if due is not None and time[end - 1] >= due + accept_after:
+        whole = self._rhythms.due_at(self._watch.held, self._ordinal)
+        if (due is not None and time[end - 1] >= due + accept_after) or (
+            whole is not None and time[end - 1] >= whole
+        ):
             end = min(end, begin + STRIDE - self._ordinal % STRIDE)
         return end
 
@@ -136,45 +211,107 @@ class Watching:
             stop = place + len(column.kinds)
             column.fill(batch.columns.get(column.key), rows[place:stop])
             place = stop
+        seconds = batch.time // SECOND
+        before = seconds[0] if self._second is None else self._second
+        befores = np.concatenate([[before], seconds[:-1]])
         steps = []
         added = 0
-        for sign in self._watch.update(rows):
-            self._marks.add(batch, rows, added, sign.row + 1)
-            added = sign.row + 1
-            steps.append(self._step(sign, int(batch.time[sign.row])))
+        held = self._watch.held.copy()
+        signs = self._watch.update(rows, batch.time, np.flatnonzero(seconds > befores))
+        for sign in sorted(signs, key=lambda sign: (_stop(sign), sign.signal)):
+            self._marks.add(batch, rows, added, _stop(sign))
+            added = _stop(sign)
+            over = (int(befores[sign.column]) + 1) * SECOND
+            time = over if sign.kind in _AT_LOOKS else int(batch.time[sign.column])
+            steps.append(self._step(sign, time, added - 1))
         self._marks.add(batch, rows, added, len(batch))
+        self._second = int(seconds[-1])
         self._collect(batch.time, rows)
+        self._rhythms.add(batch.time, rows, held, signs, self._ordinal, BLOCK)
         self._ordinal += len(batch)
         if self._since and self._ordinal % STRIDE == 0:
             steps += self._accept(int(batch.time[-1]))
+        if self._rhythms and self._ordinal % STRIDE == 0:
+            self._complete(int(batch.time[-1]))
         return steps
 
-    def _step(self, sign: Sign, time: int) -> Step:
-        signal = self.signals[sign.signal]
-        if sign.evidence is None:
+    def _complete(self, time: int) -> None:
+        """Make one provisional reference whole, if its span is over: fitting takes a while."""
+        ordinal = self._rhythms.due(self._watch.held, self._ordinal, time)
+        if ordinal is None:
+            self._following = False
+            return
+        rate = self._rhythms.rate(ordinal)
+        reference = self._rhythms.finish(ordinal, self._seeds[ordinal])
+        if reference is not None:
+            self._references[ordinal], self._rates[ordinal] = reference, rate
+            self._completed.append(ordinal)
+            self._rearm(ordinal)
+        self._following = self._rhythms.due(self._watch.held, self._ordinal, time) is not None
+
+    def _rearm(self, ordinal: int) -> None:
+        """Watch a signal by its reference, at its rate, from now on."""
+        lengths = self._settings.lengths(self.signals, self._rates)
+        figures = float(lengths.alone[ordinal]), float(lengths.patience[ordinal])
+        self._watch.rearm(ordinal, self._references[ordinal], *figures)
+
+    def completed(self) -> Sequence[tuple[Signal, tuple[Finding, ...]]]:
+        """Return signals whose references became whole, and what was found: once each.
+
+        Those of which others follow at once wait for them.
+        """
+        if self._following:
+            return ()
+        found = [(self.signals[each], self._references[each].findings) for each in self._completed]
+        self._completed = []
+        return found
+
+    def _step(self, sign: Sign, time: int, last: int) -> Step:
+        """Return what a sign says; `last` is the last column of the block it is about.
+
+        It is -1 where the sign is about what was before, and may lie beyond the block's end.
+        """
+        change = None
+        if sign.evidence is not None and sign.effect is not None:
+            change = self._change(sign, sign.evidence, sign.effect, time, last)
+        if sign.kind is StepKind.RETURNED:
             del self._since[sign.signal]
-            return Step(StepKind.RETURNED, self._model, self._version, signal, time)
-        assert sign.detector is not None
-        evidence = sign.evidence
-        column, kind = self._places[sign.signal]
-        back = evidence.earliest
-        old, new = column.describe(kind, evidence.before, evidence.after, sign.row, back + 1)
-        if not self._settings.private.isdisjoint(setting_names(column.key)):
-            old, new = Summary(old.mean), Summary(new.mean)
-        last = self._marks.position(sign.signal) - 1
-        change = Change(
+        if sign.kind is StepKind.CHANGED:
+            values = Latest(self._settings.room)
+            self._since[sign.signal] = _Since(time, time, sign.column + 1, values)
+        signal = self.signals[sign.signal]
+        return Step(sign.kind, self._model, self._version, signal, time, change)
+
+    def _change(
+        self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
+    ) -> Change:
+        old, new = self._summaries(sign.signal, effect, last, evidence.earliest + 1)
+        position = self._marks.position(sign.signal) - 1
+        onset = self._marks.onset(
+            sign.signal, position - evidence.earliest, position - evidence.latest, time
+        )
+        return Change(
             detector=sign.detector,
             statistic=evidence.statistic,
             threshold=evidence.threshold,
-            effect=(evidence.after - evidence.before) / sign.scale,
+            effect=effect,
             before=old,
             after=new,
-            onset=self._marks.onset(sign.signal, last - back, last - evidence.latest, time),
-            share=1.0,
+            onset=onset,
+            share=sign.share,
         )
-        values = Thinned(self._settings.room)
-        self._since[sign.signal] = _Since(time, time, sign.row + 1, values)
-        return Step(StepKind.CHANGED, self._model, self._version, signal, time, change)
+
+    def _summaries(
+        self, ordinal: int, effect: Effect, last: int, back: int
+    ) -> tuple[Summary, Summary]:
+        """Return before and after of a change."""
+        column, kind = self._places[ordinal]
+        expected, reference = self._watch.expected(ordinal), self._references[ordinal]
+        window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
+        old, new = column.describe(kind, reference.quantiles, expected.mean, window)
+        if not self._settings.private.isdisjoint(setting_names(column.key)):
+            old, new = Summary(old.mean), Summary(new.mean)
+        return old, new
 
     def _collect(self, times: Ints, rows: Floats) -> None:
         """Keep what held signals show, as what may become their reference."""
@@ -183,7 +320,7 @@ class Watching:
             values = column.raw(kind, rows, self._first(column))[since.begin :]
             there = np.flatnonzero(~np.isnan(values))
             if len(there):
-                since.values.add(values[there])
+                since.values.add(values[there], times[since.begin + there])
                 since.seen_at = int(times[since.begin + there[-1]])
             since.begin = 0
 
@@ -197,40 +334,62 @@ class Watching:
         One that has shown no value for as long keeps the reference it had: what is not
         there cannot return, and would keep its incident open for ever.
         """
-        hold = self._settings.hold
+        accept_after = self._settings.hold.accept_after
         steps = []
         for ordinal in sorted(self._since):
             since = self._since.get(ordinal)
-            if since is None or time < since.changed_at + hold.accept_after:
+            if since is None or time < since.changed_at + accept_after:
                 continue
-            column, kind = self._places[ordinal]
-            if since.values.seen >= hold.accept_events:
-                touched = column.accept(kind, since.values.values())
-            elif time >= since.seen_at + hold.accept_after:
-                touched = (kind,)
-            else:
+            touched = [ordinal]
+            if since.values.seen >= self._settings.hold.accept_events:
+                touched = self._relearn(ordinal, since, time)
+            elif time < since.seen_at + accept_after:
                 continue
-            first = self._first(column)
-            for other in (first + column.kinds.index(kind) for kind in touched):
-                self._watch.rearm(other, *column.expectation(self._places[other][1]))
+            for other in touched:
+                self._rearm(other)
                 if self._since.pop(other, None) is not None:
-                    steps.append(
-                        Step(
-                            StepKind.ACCEPTED,
-                            self._model,
-                            self._version,
-                            self.signals[other],
-                            time,
-                        )
-                    )
+                    signal = self.signals[other]
+                    step = Step(StepKind.ACCEPTED, self._model, self._version, signal, time)
+                    steps.append(step)
         return steps
 
+    def _relearn(self, ordinal: int, since: _Since, time: int) -> list[int]:
+        """Learn a signal's reference, and those that hang on it, anew; return which these are."""
+        column, kind = self._places[ordinal]
+        first = self._first(column)
+        touched = []
+        self._rates[ordinal] = since.values.seen / max(time - since.changed_at, SECOND)
+        for other, sample in column.accept(kind, since.values.values()).items():
+            place = first + column.kinds.index(other)
+            learnt = self._learn(place, sample, since.values.times())
+            self._references[place] = learnt.reference
+            self._rhythms.begin(place, learnt.rhythm)
+            touched.append(place)
+        return touched
+
+    def _learn(self, ordinal: int, sample: Sample, times: Ints) -> Learnt:
+        settings, rate = self._settings, float(self._rates[ordinal])
+        return learn_first(sample, times, settings.zone, self._seeds[ordinal], settings.span, rate)
+
     def retire(self, time: int) -> list[Step]:
-        """Let go of everything that is held, as the version sends nothing any more."""
+        """Let go of all that is held, or a candidate, as the version sends nothing any more."""
+        left = [(ordinal, StepKind.RETURNED) for ordinal in self._since]
+        left += [(ordinal, StepKind.WITHDRAWN) for ordinal in self._watch.candidates]
         return [
-            Step(StepKind.RETURNED, self._model, self._version, self.signals[ordinal], time)
-            for ordinal in sorted(self._since)
+            Step(kind, self._model, self._version, self.signals[ordinal], time)
+            for ordinal, kind in sorted(left)
         ]
+
+    @property
+    def run_lengths(self) -> Floats:
+        """After how many of its own values each signal may raise a false alarm alone."""
+        return self._settings.lengths(self.signals, self._rates).alone
+
+    @property
+    def findings(self) -> list[tuple[Signal, tuple[Finding, ...]]]:
+        """What people should know of the references of signals, where there is anything."""
+        pairs = zip(self.signals, self._references, strict=True)
+        return [(signal, each.findings) for signal, each in pairs if each.findings]
 
     @property
     def reading_count(self) -> int:
@@ -257,13 +416,19 @@ class Watching:
         return {
             "columns": [column.snapshot() for column in self._columns],
             "roles": [[key.group.value, key.name, role.value] for key, role in self.roles.items()],
+            "references": [reference.snapshot() for reference in self._references],
+            "rates": self._rates.copy(),
             "watch": self._watch.snapshot(),
             "marks": self._marks.snapshot(),
             "ordinal": self._ordinal,
+            "second": self._second,
             "since": [
                 [ordinal, since.changed_at, since.seen_at, since.values.snapshot()]
                 for ordinal, since in sorted(self._since.items())
             ],
+            "rhythms": self._rhythms.snapshot(),
+            "completed": np.array(self._completed, dtype=np.int64),
+            "following": self._following,
         }
 
     @classmethod
@@ -282,42 +447,97 @@ class Watching:
         """
         roles, since = state["roles"], state["since"]
         watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
+        references, second, rhythms = state["references"], state["second"], state["rhythms"]
+        assert isinstance(rhythms, Mapping)
         assert isinstance(roles, Sequence)
         assert isinstance(since, Sequence)
         assert isinstance(watch, Mapping)
         assert isinstance(marks, Mapping)
         assert isinstance(ordinal, int)
+        assert isinstance(references, Sequence)
+        assert second is None or isinstance(second, int)
         named = {ColumnKey(Group(group), name): Role(role) for group, name, role in roles}
-        watching = cls(model, version, settings, columns, named, signals)
+        learned = [Reference.restore(reference) for reference in references]
+        rates = np.asarray(state["rates"], dtype=np.float64)
+        watching = cls(model, version, settings, columns, named, signals, learned, rates, {})
+        watching._rhythms.restore(rhythms)
+        watching._completed = np.asarray(state["completed"]).tolist()
+        watching._following = bool(state["following"])
         restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
-        watching._ordinal = ordinal
+        watching._ordinal, watching._second = ordinal, second
         for signal, changed_at, seen_at, values in since:
-            thinned = Thinned(settings.room)
-            thinned.restore(values)
-            watching._since[signal] = _Since(changed_at, seen_at, 0, thinned)
+            latest = Latest(settings.room)
+            latest.restore(values)
+            watching._since[signal] = _Since(changed_at, seen_at, 0, latest)
         return watching, [watching.signals[signal] for signal in restarted]
 
 
-def restore_columns(model: str, version: str, state: Mapping[str, object]) -> list[ColumnSignals]:
+_AT_LOOKS = frozenset({StepKind.CANDIDATE, StepKind.WITHDRAWN})
+
+
+def _stop(sign: Sign) -> int:
+    """Return the column before which all is that a sign is about."""
+    return sign.column if sign.kind in _AT_LOOKS else sign.column + 1
+
+
+class References(NamedTuple):
+    """What the signals of columns are held against, in their order."""
+
+    references: list[Reference]
+    present: Floats
+    """The part of the events that had a value of each, float64[s]."""
+    rhythms: dict[int, Occasions]
+    """Of those whose reference is provisional, by their place."""
+
+
+def learn_references(
+    model: str,
+    version: str,
+    columns: Sequence[ColumnSignals],
+    signals: Sequence[Signal],
+    rows: Batch,
+    rate: float,
+    settings: WatchSettings,
+) -> References:
+    """Learn what signals are held against from the reference's events.
+
+    `rate` is how many events come in a microsecond.
+    """
+    found = References([], np.empty(len(signals)), {})
+    for column in columns:
+        samples, present = column.samples(rows.columns[column.key])
+        for sample, share in zip(samples, present, strict=True):
+            place = len(found.references)
+            seed = seed_of(model, version, signals[place])
+            learnt = learn_first(
+                sample, rows.time, settings.zone, seed, settings.span, rate * share
+            )
+            found.references.append(learnt.reference)
+            found.present[place] = share
+            if learnt.rhythm is not None:
+                found.rhythms[place] = learnt.rhythm
+    return found
+
+
+def restore_columns(state: Mapping[str, object]) -> list[ColumnSignals]:
     """Return the columns of a snapshot of `Watching`."""
     columns = state["columns"]
     assert isinstance(columns, Sequence)
-    seed = seed_of(model, version)
-    return [ColumnSignals.restore(column, seed) for column in columns]
+    return [ColumnSignals.restore(column) for column in columns]
 
 
 def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSettings, ...]:
-    """Return a signal's detectors; those for 0/1 streams watch rates only."""
+    """Return the detectors that a signal is to have."""
     assert signal.column is not None
     names = (signal.name, *signal_setting_names(signal.column, signal.kind))
-    return tuple(
-        detector
-        for detector in settings.detectors_of(names)
-        if is_rate(signal.kind) or not (detector.kind == "river" and detector.binary)
-    )
+    return settings.detectors_of(names)
 
 
-def seed_of(model: str, version: str) -> str:
-    """Return the seed of a model version's randomised ranks."""
-    return f"{model}\0{version}"
+def seed_of(model: str, version: str, signal: Signal) -> int:
+    """Return the seed of a signal's coins."""
+    assert signal.column is not None
+    key = signal.column
+    text = "\0".join((model, version, key.group.value, key.name, signal.kind.value))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()
+    return int.from_bytes(digest, "little")

@@ -40,9 +40,9 @@ class Injection:
 _FRAUD = (
     (
         "sudden mean shift",
-        (Touched("amount", SignalKind.VALUE), Touched("amount", SignalKind.SPREAD)),
+        (Touched("amount", SignalKind.VALUE),),
     ),
-    ("wider spread", (Touched("velocity", SignalKind.SPREAD),)),
+    ("wider spread", (Touched("velocity", SignalKind.VALUE),)),
     (
         "new category",
         (Touched("country", SignalKind.UNSEEN), Touched("country", SignalKind.CATEGORY)),
@@ -52,7 +52,6 @@ _FRAUD = (
         "score shift",
         (
             Touched("score", SignalKind.VALUE),
-            Touched("score", SignalKind.SPREAD),
             Touched("label", SignalKind.CATEGORY),
         ),
     ),
@@ -60,7 +59,7 @@ _FRAUD = (
 _DELIVERY = (
     (
         "gradual mean shift",
-        (Touched("distance_km", SignalKind.VALUE), Touched("distance_km", SignalKind.SPREAD)),
+        (Touched("distance_km", SignalKind.VALUE),),
     ),
     ("category shift", (Touched("vehicle", SignalKind.CATEGORY),)),
     ("missing values", (Touched("temperature", SignalKind.MISSING),)),

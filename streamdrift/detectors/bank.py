@@ -2,25 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol, Self
 
 import numpy as np
 
-from streamdrift.records import Floats, Ints, State
-
-
-class Stream(StrEnum):
-    """What a signal's values are."""
-
-    NUMERIC = "numeric"
-    """Numbers. Detectors see their ranks under the reference, uniform on [0, 1] while nothing
-    changes."""
-    RATE = "rate"
-    """0 or 1."""
-    CATEGORY = "category"
-    """Levels, counted from 0 on from the commonest; from the number of known levels on they
-    are new. Detectors that want numbers see ranks of the surprisal, uniform, too."""
+from streamdrift.records import Floats, Ints, State, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +106,7 @@ class Bank(Protocol):
         ...
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
-        """Put new slots into the state that the slots `theirs` have in a snapshot.
+        """Put slots into the state that the slots `theirs` have in a snapshot.
 
         `slots` and `theirs` are int64[k], in pairs, both rising; the snapshot is of a bank of
         the same settings, with any number of slots.

@@ -5,8 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from streamdrift.detectors.bank import Expected, Stream
-from streamdrift.records import Effect, Estimate, Floats
+from streamdrift.detectors.bank import Expected
+from streamdrift.records import Effect, Estimate, Floats, Stream
 
 _Z = 1.959964
 """A normal variable lies within so many standard deviations of its mean with 95 %."""

@@ -10,12 +10,16 @@ from streamdrift.kernels import kernel
 from streamdrift.records import Bools, Floats, Ints
 
 NO_LOOKS: Ints = np.empty(0, dtype=np.int64)
+WITHDRAW = 0.1
+"""A candidate is one until its sum is below this part of its patience: sums that move as one
+would else be weighed together anew each time they cross it."""
 
 
 class Look(NamedTuple):
     """What a slot's sum was when a second was over.
 
-    `statistic` is at least the slot's patience, or below it where it was not at the last look.
+    `statistic` is at least the slot's patience, or was at an earlier look; below WITHDRAW of it
+    the slot is told for the last time.
     `age` is the mean number of values its products are of.
     """
 
@@ -31,7 +35,10 @@ class EBank(Bank, Protocol):
     """A bank whose statistics are sums of e-values, which compare between signals."""
 
     patience: Floats
-    """Float64[k]: sums from which on looks tell of a slot; infinite at first."""
+    """Float64[k]: sums from which on looks tell of a slot; infinite at first. What a slot begins
+    with depends on it: `reset` makes a change count."""
+    candidates: Bools
+    """bool[k]: slots of which the next look tells, whatever their sum is then."""
 
     def update(self, values: Floats, rows: Ints, start: Ints, looks: Ints = NO_LOOKS) -> Ints:
         """Do what `Bank` says; `looks` are ascending columns that begin another second."""
@@ -69,7 +76,7 @@ def look_now(sums: Factors, ages: Factors, patience: Floats, candidates: Bools) 
     statistics = totals(sums)
     enough = statistics >= patience
     told = np.flatnonzero(enough | candidates)
-    candidates[:] = enough
+    candidates[told] = statistics[told] >= WITHDRAW * patience[told]
     return [
         Look(slot, 0, float(statistics[slot]), mean_age(sums[slot], ages[slot]))
         for slot in told.tolist()

@@ -6,17 +6,31 @@ from typing import Annotated
 from pydantic import Field
 
 from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
-from streamdrift.detectors.bank import Bank, Expected, Stream
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
+from streamdrift.detectors.ddm import DdmBank, DdmSettings
 from streamdrift.detectors.e_detector import EDetectorBank, EDetectorSettings
+from streamdrift.detectors.eddm import EddmBank, EddmSettings
+from streamdrift.detectors.focus import FocusBank, FocusSettings
+from streamdrift.detectors.hddm import HddmASettings, HddmBank, HddmWSettings
+from streamdrift.detectors.kswin import KswinBank, KswinSettings
 from streamdrift.detectors.looks import EBank
 from streamdrift.detectors.page_hinkley import PageHinkleyBank, PageHinkleySettings
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.river import RiverBank, RiverSettings
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Stream
 
 DetectorSettings = Annotated[
-    EDetectorSettings | AdwinSettings | PageHinkleySettings | RiverSettings,
+    EDetectorSettings
+    | AdwinSettings
+    | DdmSettings
+    | EddmSettings
+    | FocusSettings
+    | HddmASettings
+    | HddmWSettings
+    | KswinSettings
+    | PageHinkleySettings
+    | RiverSettings,
     Field(discriminator="kind"),
 ]
 """One detector's settings, told apart by `kind`."""
@@ -26,10 +40,25 @@ DEFAULT_DETECTORS: tuple[DetectorSettings, ...] = (EDetectorSettings(),)
 
 BANKS: Mapping[str, Callable[..., Bank]] = {
     "adwin": AdwinBank,
+    "ddm": DdmBank,
+    "eddm": EddmBank,
+    "focus": FocusBank,
+    "hddm_a": HddmBank,
+    "hddm_w": HddmBank,
+    "kswin": KswinBank,
     "page_hinkley": PageHinkleyBank,
     "river": RiverBank,
 }
 """A detector's kind and what builds its bank, as `make_bank` does."""
+
+RATES_ONLY = frozenset({"ddm", "eddm", "river"})
+"""Kinds that take 0/1 signals only."""
+
+
+def takes(settings: DetectorSettings, stream: Stream) -> bool:
+    """Tell whether a detector is made for a kind of stream."""
+    return stream is Stream.RATE or settings.kind not in RATES_ONLY
+
 
 E_BANKS: Mapping[Stream, Callable[[Sequence[Expected], Floats], EBank]] = {
     Stream.NUMERIC: EDetectorBank,

@@ -16,8 +16,8 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streamdrift.detectors.bank import Evidence, Expected, Stream
-from streamdrift.records import Floats, Ints, State, StateValue
+from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.records import Floats, Ints, State, StateValue, Stream
 from streamdrift.trees import array
 
 _TRIAL = 300
@@ -35,41 +35,14 @@ class Specification:
     """What streamdrift must know of one of river's detectors.
 
     `reading` returns statistic and threshold, the first above the second at an alarm.
-    `plain` attributes are numbers, None or booleans; the others are river's objects.
+    `plain` attributes are numbers, `windows` what river holds values in.
     `recent` is how many of the last values the detector holds against those before.
     """
 
     reading: Reading
     plain: Sequence[str]
-    means: Sequence[str] = ()
-    windows: Sequence[str] = ()
-    averages: Sequence[str] = ()
-    variances: Sequence[str] = ()
-    binary: bool = True
-    seeded: bool = False
-    recent: Callable[[Any], int] | None = None
-
-
-def _kswin_reading(detector: Any) -> tuple[float, float]:
-    tested = len(detector.window) >= detector.stat_size and detector.n >= detector.window_size
-    p_value = max(float(detector.p_value), 1e-300)
-    return (-math.log10(p_value) if tested else 0.0), -math.log10(max(detector.alpha, 1e-300))
-
-
-def _ddm_reading(detector: Any) -> tuple[float, float]:
-    if detector._p_min is None:
-        return 0.0, detector.drift_threshold
-    rate, count = detector._p.get(), detector._p.n
-    level = rate + (rate * (1 - rate) / count) ** 0.5 - detector._p_min
-    return level / max(detector._s_min, 1e-12), detector.drift_threshold
-
-
-def _eddm_reading(detector: Any) -> tuple[float, float]:
-    if detector._p2s_prime_max <= 0 or detector._n_errors <= detector.warm_start:
-        return 0.0, 1 - detector.beta
-    distances = detector._error_distances
-    level = distances.mean.get() + 2 * distances.get() ** 0.5
-    return 1 - level / detector._p2s_prime_max, 1 - detector.beta
+    windows: Sequence[str]
+    recent: Callable[[Any], int]
 
 
 def _fhddm_reading(detector: Any) -> tuple[float, float]:
@@ -84,31 +57,6 @@ def _fhddm_reading(detector: Any) -> tuple[float, float]:
     return _stronger(pairs)
 
 
-def _hddma_reading(detector: Any) -> tuple[float, float]:
-    now = detector._z
-    extremes = [(detector._x_min, 1.0), (detector._x_max, -1.0)]
-    pairs = []
-    for then, sign in extremes if detector.two_sided_test else extremes[:1]:
-        if 0 < then.n < now.n:
-            share = (now.n - then.n) / then.n / now.n
-            bound = math.sqrt(share / 2 * math.log(2.0 / detector.drift_confidence))
-            pairs.append((sign * (now.get() - then.get()), bound))
-    return _stronger(pairs)
-
-
-def _hddmw_reading(detector: Any) -> tuple[float, float]:
-    samples = [
-        (detector._s1_incr, detector._s2_incr),
-        (detector._s2_decr, detector._s1_decr),
-    ]
-    pairs = []
-    for below, above in samples if detector.two_sided_test else samples[:1]:
-        if below.is_init and above.is_init:
-            bound = detector._mcdiarmid_bound(below.ibc + above.ibc, detector.drift_confidence)
-            pairs.append((above.ewma - below.ewma, bound))
-    return _stronger(pairs)
-
-
 def _stronger(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the pair whose statistic is the largest multiple of its threshold."""
     statistic, threshold = max(pairs, key=lambda pair: pair[0] / pair[1], default=(0.0, 1.0))
@@ -116,43 +64,14 @@ def _stronger(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 SPECIFICATIONS: Mapping[str, Specification] = {
-    "KSWIN": Specification(
-        reading=_kswin_reading,
-        plain=("p_value", "n"),
-        windows=("window",),
-        binary=False,
-        seeded=True,
-        recent=lambda detector: int(detector.stat_size),
-    ),
-    "DDM": Specification(
-        reading=_ddm_reading,
-        plain=("_p_min", "_s_min", "_ps_min", "_warning_detected"),
-        means=("_p",),
-    ),
-    "EDDM": Specification(
-        reading=_eddm_reading,
-        plain=("_n", "_last_error", "_n_errors", "_p2s_prime_max", "_warning_detected"),
-        variances=("_error_distances",),
-    ),
     "FHDDM": Specification(
         reading=_fhddm_reading,
         plain=("n_one", "_u_max", "_u_short_max"),
         windows=("_sliding_window",),
         recent=lambda detector: int(detector.sliding_window_size),
     ),
-    "HDDMA": Specification(
-        reading=_hddma_reading,
-        plain=("_warning_detected",),
-        means=("_x_min", "_x_max", "_z"),
-        recent=lambda detector: int(detector._z.n - detector._x_min.n),
-    ),
-    "HDDMW": Specification(
-        reading=_hddmw_reading,
-        plain=("_incr_cutpoint", "_decr_cutpoint", "_warning_detected"),
-        averages=("_total", "_s1_incr", "_s1_decr", "_s2_incr", "_s2_decr"),
-    ),
 }
-"""The detectors on offer. FHDDM looks for a falling rate, the other binary ones for a rising."""
+"""The detectors on offer, all of 0/1 signals. FHDDM looks for a falling rate."""
 
 
 class RiverSettings(BaseModel):
@@ -161,23 +80,18 @@ class RiverSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["river"] = Field(default="river", description="Which detector this is.")
-    name: str = Field(description="The detector's class in river.drift or river.drift.binary.")
+    name: str = Field(description="The detector's class in river.drift.binary.")
     parameters: Mapping[str, bool | int | float | str | None] = Field(
         default_factory=dict, description="Arguments of its constructor, as in river."
     )
-
-    @property
-    def binary(self) -> bool:
-        """Whether it takes 0/1 signals only."""
-        return SPECIFICATIONS[self.name].binary
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.name not in SPECIFICATIONS:
             raise ValueError(
                 f"{self.name!r} is not offered: its state cannot be written out, or there is no "
-                f"such detector. Choose one of {', '.join(SPECIFICATIONS)}; ADWIN and "
-                "Page-Hinkley have the kinds adwin and page_hinkley."
+                f"such detector. Choose one of {', '.join(SPECIFICATIONS)}; the others are kinds "
+                "of their own."
             )
         misfits = "; ".join(_misfits(self))
         if misfits:
@@ -191,16 +105,11 @@ class RiverSettings(BaseModel):
 
 def _class(name: str) -> Any:
     # River brings SciPy, 80 MB and half a second: only who names one of its detectors pays.
-    binary = SPECIFICATIONS[name].binary
-    return getattr(importlib.import_module("river.drift.binary" if binary else "river.drift"), name)
+    return getattr(importlib.import_module("river.drift.binary"), name)
 
 
 def _make(settings: RiverSettings) -> Any:
-    """Build a detector; one that draws random numbers gets the seed 0 unless told another."""
-    parameters = dict(settings.parameters)
-    if SPECIFICATIONS[settings.name].seeded and parameters.get("seed") is None:
-        parameters["seed"] = 0
-    return _class(settings.name)(**parameters)
+    return _class(settings.name)(**settings.parameters)
 
 
 def _misfits(settings: RiverSettings) -> Iterator[str]:
@@ -229,17 +138,11 @@ def _try(settings: RiverSettings) -> None:
 
     Some parameters fail only once a window is full, or near an alarm.
     """
-    numbers = [
-        value
-        for name, value in settings.parameters.items()
-        if type(value) is int and name != "seed"
-    ]
+    numbers = [value for value in settings.parameters.values() if type(value) is int]
     ordinal = np.arange(_TRIAL + min(max(numbers, default=0), _LONGEST_TRIAL))
     share = np.where(ordinal // 50 % 2, 0.8, 0.2)
     values = (ordinal * _GOLDEN % 1 < share).astype(np.float64)
-    if not settings.binary:
-        values += ordinal * _GOLDEN % 1
-    bank, start = RiverBank(settings, [Expected(Stream.NUMERIC)], np.full(1, np.inf)), 0
+    bank, start = RiverBank(settings, [Expected(Stream.RATE)], np.full(1, np.inf)), 0
     while start < len(values):
         block = values[None, start : start + 25]
         alarm = int(bank.update(block, _ONE_SLOT, _ONE_SLOT)[0])
@@ -257,24 +160,8 @@ def _write(detector: Any, specification: Specification) -> State:
         if hasattr(detector, name):
             value = getattr(detector, name)
             state[name] = value.item() if isinstance(value, np.generic) else value
-    for name in specification.means:
-        mean = getattr(detector, name)
-        state[name] = [mean.n, mean.get()]
-    for name in specification.variances:
-        variance = getattr(detector, name)
-        state[name] = [variance.mean.n, variance.mean.get(), variance._S]
     for name in specification.windows:
         state[name] = np.array(getattr(detector, name), dtype=np.float64)
-    for name in specification.averages:
-        average = getattr(detector, name)
-        state[name] = [average.ewma, average.is_init, average.ibc]
-    if specification.seeded:
-        version, words, gauss = detector._rng.getstate()
-        state["random"] = {
-            "version": version,
-            "words": np.array(words, dtype=np.uint32),
-            "gauss": gauss,
-        }
     return state
 
 
@@ -284,30 +171,8 @@ def _read(detector: Any, specification: Specification, state: Mapping[str, Any])
     for name in specification.plain:
         if name in state:
             setattr(detector, name, state[name])
-    for name in specification.means:
-        _set_mean(getattr(detector, name), *state[name])
-    for name in specification.variances:
-        count, value, squares = state[name]
-        variance = getattr(detector, name)
-        _set_mean(variance.mean, count, value)
-        variance._S = squares
     for name in specification.windows:
-        window = state[name].tolist()
-        getattr(detector, name).extend(map(int, window) if specification.binary else window)
-    for name in specification.averages:
-        average = getattr(detector, name)
-        value, begun, bound = state[name]
-        if begun:
-            average.update(value)  # a first value becomes the mean
-        average._ibc = bound
-    if specification.seeded:
-        stored = state["random"]
-        words = tuple(stored["words"].tolist())
-        detector._rng.setstate((stored["version"], words, stored["gauss"]))
-
-
-def _set_mean(mean: Any, count: float, value: float) -> None:
-    mean.n, mean._mean = count, value
+        getattr(detector, name).extend(map(int, state[name].tolist()))
 
 
 class RiverBank:
@@ -330,9 +195,8 @@ class RiverBank:
             first = int(start[slot])
             row = values[rows[slot], first:]
             for event in np.flatnonzero(np.isfinite(row)).tolist():
-                value = float(row[event])
                 self._counts[slot] += 1
-                detector.update(self._fitting(value))
+                detector.update(int(row[event]))
                 if detector.drift_detected:
                     alarms[slot] = first + event
                     break
@@ -345,8 +209,8 @@ class RiverBank:
         """
         detector, count = self._detectors[slot], int(self._counts[slot])
         statistic, threshold = self._specification.reading(detector)
-        stated = self._specification.recent(detector) if self._specification.recent else None
-        return Evidence(float(statistic), float(threshold), min(stated or count, count) - 1, 0)
+        recent = min(self._specification.recent(detector), count)
+        return Evidence(float(statistic), float(threshold), recent - 1, 0)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
@@ -380,7 +244,3 @@ class RiverBank:
             self.reset(slot)
             _read(self._detectors[slot], self._specification, detectors[its])
         self._counts[slots] = array(state, "counts")[theirs]
-
-    def _fitting(self, value: float) -> float:
-        """Return the value as the detector wants it: a binary one takes whole numbers."""
-        return int(value) if self._specification.binary else value

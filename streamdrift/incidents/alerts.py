@@ -8,14 +8,27 @@ from hashlib import blake2b
 
 from streamdrift.incidents.sentences import (
     describe,
+    lasting_sentence,
     opened_sentence,
     resolved_sentence,
     shortened,
     updated_sentence,
 )
 from streamdrift.incidents.severity import Severity, strength
-from streamdrift.records import Alert, Change, Onset, SignalKind, Step, StepKind, Summary
+from streamdrift.records import (
+    Alert,
+    Change,
+    Effect,
+    Estimate,
+    Onset,
+    SignalKind,
+    Step,
+    StepKind,
+    Summary,
+)
 from streamdrift.times import rfc3339
+
+_UNITS = {SignalKind.SILENCE: "s", SignalKind.EVENT_RATE: "events/s"}
 
 MAX_SIGNALS = 50
 """Signals told in one alert, the strongest; the others are counted."""
@@ -78,6 +91,14 @@ def updated(facts: Facts, steps: Sequence[Step], due: int, risen: bool) -> Alert
         due,
         {"summary": sentence, "joined": joined, "severity_rose": risen},
     )
+
+
+def lasting(facts: Facts, due: int) -> Alert:
+    """Return the alert of an incident that has lasted until `due`, and is graver for that."""
+    steps = by_strength(member.step for member in facts.members if member.active)
+    sentence = lasting_sentence(steps, due - facts.opened_at, facts.severity.label)
+    told = {"summary": sentence, "joined": [], "severity_rose": True}
+    return _alert(facts, "updated", steps, due, due, told)
 
 
 def resolved(facts: Facts, time: int, due: int, resolution: StepKind) -> Alert:
@@ -153,17 +174,30 @@ def _signal_data(step: Step) -> dict[str, object]:
         "after": _summary_data(change.after),
         "onset": None if change.onset is None else _onset_data(change.onset),
         "text": describe(signal, change),
-        "unit": "s" if signal.kind is SignalKind.SILENCE else None,
+        "unit": _UNITS.get(signal.kind),
     }
 
 
-def _figures(change: Change) -> dict[str, float | None]:
+def _figures(change: Change) -> dict[str, object]:
     return {
         "statistic": _finite(change.statistic),
         "threshold": _finite(change.threshold),
-        "effect": _finite(change.effect),
+        "effect": None if change.effect is None else _effect_data(change.effect),
         "share": _finite(change.share),
     }
+
+
+def _effect_data(effect: Effect) -> dict[str, object]:
+    return {
+        "size": _finite(effect.size),
+        "shift": _estimate_data(effect.shift),
+        "spread": _estimate_data(effect.spread),
+        "variation": _estimate_data(effect.variation),
+    }
+
+
+def _estimate_data(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in estimate._asdict().items()}
 
 
 def _summary_data(summary: Summary) -> dict[str, object]:

@@ -20,19 +20,25 @@ from streamdrift.trees import array, flag, integer, optional_integer, text, tree
 Subject = tuple[str, str, bool]
 """Whose trouble it is: model, version, and whether it is the model's own, of no version."""
 
+OF_THE_MODEL = frozenset({SignalKind.SILENCE, SignalKind.EVENT_RATE})
+"""Signals that belong to a model, not to a version."""
+
 GRID = SECOND
 """Candidates are weighed at multiples of this."""
 
 
 def subject_of(step: Step) -> Subject:
     """Return whose trouble a step is part of."""
-    # Versions may have no name: silence is kept apart from what changed in such a one.
-    return step.model, step.version, step.signal.kind is SignalKind.SILENCE
+    # Versions may have no name: the model's own is kept apart from what changed in such a one.
+    return step.model, step.version, step.signal.kind in OF_THE_MODEL
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A step that incidents are to take, of kind CHANGED, CANDIDATE, RETURNED or ACCEPTED."""
+    """A step that incidents are to take, of kind CHANGED, CANDIDATE, RETURNED or ACCEPTED.
+
+    The last two may be of signals that were never told.
+    """
 
     step: Step
     together: int = 1
@@ -92,9 +98,9 @@ class Gate:
     def _hear(self, weighing: _Weighing, step: Step) -> Told | None:
         """Learn a step; return what is told of it at once."""
         ordinal, change = step.signal.ordinal, step.change
-        known = weighing.evidence.get(ordinal)
         if step.kind is StepKind.CANDIDATE:
             assert change is not None
+            known = weighing.evidence.get(ordinal)
             told_before = known is not None and known.waiting is None
             weighing.evidence[ordinal] = _Evidence(change.share, None if told_before else step)
             weighing.due = _next_on_grid(step.time)
@@ -106,11 +112,8 @@ class Gate:
                 weighing.due = _next_on_grid(step.time)
             return Told(step)
         weighing.evidence.pop(ordinal, None)
-        if step.kind is not StepKind.WITHDRAWN:
-            return Told(step)
-        if known is None or known.waiting is not None:
-            return None
-        return Told(replace(step, kind=StepKind.RETURNED))
+        withdrawn = step.kind is StepKind.WITHDRAWN
+        return Told(replace(step, kind=StepKind.RETURNED) if withdrawn else step)
 
     def _weigh(self, subject: Subject) -> Iterator[Told]:
         """Yield the candidates that are told now, by ordinal."""

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from enum import Enum
 
-from streamdrift.records import Change, Onset, Signal, SignalKind, Step, StepKind, Summary
+from streamdrift.durations import format_duration
+from streamdrift.records import Change, Effect, Onset, Signal, SignalKind, Step, StepKind, Summary
 from streamdrift.times import date_of
 
 _NAMED = 3
@@ -24,10 +26,11 @@ _RATES: Mapping[SignalKind, str] = {
     SignalKind.FAILED: "failed calls",
     SignalKind.DUPLICATES: "repeated events",
 }
-_REFERENCE_RANK = 0.5
-"""Mean rank of a reference's values within it."""
 _OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED, SignalKind.DUPLICATES})
 """Rates of the version's calls, not of a column's cells."""
+
+_TIMES = ((1, "a second"), (60, "a minute"), (3_600, "an hour"))
+"""In which numbers of events are told: seconds, and their name."""
 
 _LONGEST_NAME = 200
 
@@ -54,10 +57,18 @@ def updated_sentence(steps: Sequence[Step], severity: str | None) -> str:
     return f"{_sentence(lead)}, joining an open incident{joined}{rise}"
 
 
+def lasting_sentence(steps: Sequence[Step], lasted: int, severity: str) -> str:
+    """Return the sentence of an incident that `steps` are in, and have been for so long."""
+    verb = "has" if len(steps) == 1 else "have"
+    age = format_duration(lasted)
+    place = _place(steps[0])
+    return f"{_names(steps)} of {place} {verb} been off for {age}; severity rose to {severity}"
+
+
 def resolved_sentence(steps: Sequence[Step], resolution: StepKind) -> str:
     """Return the sentence of an incident whose signals, those of `steps`, have all left it."""
     lead = steps[0]
-    if lead.signal.kind is SignalKind.SILENCE:
+    if all(step.signal.kind is SignalKind.SILENCE for step in steps):
         return f"{lead.model} sends events again"
     names = _names(steps)
     verb = "is" if len(steps) == 1 else "are"
@@ -76,13 +87,11 @@ def describe(signal: Signal, change: Change) -> str:
         return _describe_unseen(before, after)
     if signal.kind is SignalKind.SILENCE:
         return f"longest usual gap {_number(before.mean)} s, now over {_number(after.mean)} s"
-    if _began_elsewhere(before, after):
-        return _describe_rank(before, after)
+    if signal.kind is SignalKind.EVENT_RATE:
+        return _describe_events(before.mean, after.mean)
     if signal.kind is SignalKind.CATEGORY:
-        return _describe_shares(before, after)
-    if signal.kind is SignalKind.SPREAD:
-        return _describe_spread(before, after)
-    return _describe_median(_MEDIANS.get(signal.kind, "median"), before, after)
+        return _describe_shares(change)
+    return _describe_numbers(signal, change)
 
 
 def _sentence(step: Step) -> str:
@@ -94,10 +103,40 @@ def _sentence(step: Step) -> str:
     effect = ""
     # Two percentages say it all; in deviations of a rate that was near 0, any rise is huge.
     says_itself = step.signal.kind in _RATES or step.signal.kind is SignalKind.UNSEEN
-    if math.isfinite(change.effect) and not says_itself:
-        effect = f" (effect {change.effect:+.1f} sd)"
+    if change.effect is not None and not says_itself:
+        effect = f" ({_effect(change.effect)})"
     began = "" if change.onset is None else f", began {_began(change.onset)}"
-    return f"{_subject(step)} changed: {describe(step.signal, change)}{effect}{began}"
+    verb = "changed"
+    if step.signal.kind is SignalKind.EVENT_RATE:
+        verb = "rose" if change.after.mean > change.before.mean else "fell"
+    return f"{_subject(step)} {verb}: {describe(step.signal, change)}{effect}{began}"
+
+
+class _Form(Enum):
+    LEVEL = "level"
+    SPREAD = "spread"
+    SHAPE = "shape"
+
+
+def _form(effect: Effect) -> _Form:
+    """Return what of a distribution changed most.
+
+    A ratio s of standard deviations is as easily seen as a shift of sqrt(2) |ln s| of them.
+    """
+    shift = abs(effect.shift.value)
+    spread = math.sqrt(2) * abs(math.log(max(effect.spread.value, 1e-3)))
+    if max(shift, spread) < effect.size / 2:
+        return _Form.SHAPE
+    return _Form.LEVEL if shift >= spread else _Form.SPREAD
+
+
+def _effect(effect: Effect) -> str:
+    form = _form(effect)
+    if form is _Form.LEVEL:
+        return f"effect {effect.shift.value:+.1f} sd"
+    if form is _Form.SPREAD:
+        return f"spread x{effect.spread.value:.2g}"
+    return f"total variation {_percent(effect.variation.value)}"
 
 
 def _subject(step: Step) -> str:
@@ -106,8 +145,6 @@ def _subject(step: Step) -> str:
     if signal.kind in _OF_THE_MODEL:
         return place + _where(signal)
     name = signal.name.removesuffix(f" ({signal.kind.value.replace('_', ' ')})")
-    if signal.kind is SignalKind.SPREAD:
-        name = f"spread of {name}"
     return f"{shortened(name)} of {place}{_where(signal)}"
 
 
@@ -134,26 +171,19 @@ def _where(signal: Signal) -> str:
     return "" if signal.segment is None else f" where {signal.segment}"
 
 
-def _began_elsewhere(before: Summary, after: Summary) -> bool:
-    """Tell whether a ranked signal's change did not begin near its reference.
-
-    Means, and the effect, are of what the detector compared; quantiles and shares before the
-    change are the reference's. A detector that starts anew amid a change compares that with
-    what follows: the two then differ, and may even move in opposite directions.
-    """
-    return abs(before.mean - _REFERENCE_RANK) > abs(after.mean - before.mean) / 2
-
-
-def _describe_median(words: str, before: Summary, after: Summary) -> str:
-    if "0.5" in before.quantiles and "0.5" in after.quantiles:
-        return f"{words} {_number(before.quantiles['0.5'])} -> {_number(after.quantiles['0.5'])}"
-    return _describe_rank(before, after)
-
-
-def _describe_spread(before: Summary, after: Summary) -> str:
-    if {"0.05", "0.95"} <= before.quantiles.keys() & after.quantiles.keys():
+def _describe_numbers(signal: Signal, change: Change) -> str:
+    """Say in the column's own terms what changed, where they may be told and are known."""
+    before, after, effect = change.before, change.after, change.effect
+    assert effect is not None
+    form = _form(effect)
+    known = before.quantiles.keys() & after.quantiles.keys()
+    if form is _Form.LEVEL and "0.5" in known:
+        words = _MEDIANS.get(signal.kind, "median")
+        old, new = before.quantiles["0.5"], after.quantiles["0.5"]
+        return f"{words} {_number(old)} -> {_number(new)}"
+    if form is not _Form.LEVEL and {"0.05", "0.95"} <= known:
         return f"middle 90 % {_range(before)} -> {_range(after)}"
-    return _describe_rank(before, after)
+    return f"its {form.value} is not what it was"
 
 
 def _range(summary: Summary) -> str:
@@ -161,22 +191,30 @@ def _range(summary: Summary) -> str:
     return f"{_number(low)} to {_number(high)}"
 
 
-def _describe_rank(before: Summary, after: Summary) -> str:
-    return f"mean rank in the reference {before.mean:.2f} -> {after.mean:.2f}"
-
-
-def _describe_shares(before: Summary, after: Summary) -> str:
+def _describe_shares(change: Change) -> str:
+    before, after = change.before, change.after
     names = sorted(
         {*before.shares, *after.shares},
         key=lambda name: (-abs(after.shares.get(name, 0) - before.shares.get(name, 0)), name),
     )
     if not names:
-        return _describe_rank(before, after)
+        return "the shares of its categories are not what they were"
     return ", ".join(
         f"{_category(name)} {_percent(before.shares.get(name, 0))} -> "
         f"{_percent(after.shares.get(name, 0))}"
         for name in names[:_NAMED]
     )
+
+
+def _describe_events(before: float, after: float) -> str:
+    """Say two numbers of events a second, or in the time in which there is one at least.
+
+    >>> _describe_events(100.0, 152.34), _describe_events(0.02, 0.05)
+    ('100 -> 152 a second', '1.2 -> 3 a minute')
+    """
+    most = max(before, after)
+    seconds, unit = next((each for each in _TIMES if most * each[0] >= 1), _TIMES[-1])
+    return f"{before * seconds:.3g} -> {after * seconds:.3g} {unit}"
 
 
 def _describe_unseen(before: Summary, after: Summary) -> str:

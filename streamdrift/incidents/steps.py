@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.records import (
     AlertKind,
     Change,
     ColumnKey,
+    Effect,
+    Estimate,
     Group,
     Onset,
     Signal,
@@ -73,7 +76,8 @@ def _read_signal(state: State) -> Signal:
 def _change_state(change: Change) -> State:
     return {
         "detector": change.detector,
-        "figures": np.array([change.statistic, change.threshold, change.effect]),
+        "figures": np.array([change.statistic, change.threshold]),
+        "effect": None if change.effect is None else np.array(_flat(change.effect)),
         "before": _summary_state(change.before),
         "after": _summary_state(change.after),
         "onset": None if change.onset is None else _onset_state(change.onset),
@@ -82,18 +86,26 @@ def _change_state(change: Change) -> State:
 
 
 def _read_change(state: State) -> Change:
-    statistic, threshold, effect = array(state, "figures").astype(np.float64).tolist()
+    statistic, threshold = array(state, "figures").astype(np.float64).tolist()
     return Change(
         detector=text(state, "detector"),
         statistic=statistic,
         threshold=threshold,
-        effect=effect,
+        effect=None if state["effect"] is None else _read_effect(array(state, "effect")),
         before=_read_summary(tree(state, "before")),
         after=_read_summary(tree(state, "after")),
         onset=None if state["onset"] is None else _read_onset(tree(state, "onset")),
-        # Steps of before there were shares are of signals that changed by themselves.
-        share=float(array({"share": np.ones(1), **state}, "share").astype(np.float64)[0]),
+        share=float(array(state, "share").astype(np.float64)[0]),
     )
+
+
+def _flat(effect: Effect) -> list[float]:
+    return [*effect.shift, *effect.spread, *effect.variation]
+
+
+def _read_effect(figures: NDArray[np.generic]) -> Effect:
+    shift, spread, variation = figures.astype(np.float64).reshape(3, 3).tolist()
+    return Effect(Estimate(*shift), Estimate(*spread), Estimate(*variation))
 
 
 def _summary_state(summary: Summary) -> State:

@@ -1,7 +1,8 @@
 """All signals of one column of a model version."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,16 @@ from streamdrift.records import (
     Floats,
     Group,
     Kind,
+    Sample,
     SignalKind,
     State,
     Summary,
 )
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
-from streamdrift.signals.measures import Categories, Measure, Ranked
+from streamdrift.signals.measures import Categories, Measure, Numbers, rate_sample
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
+from streamdrift.sketches.quantiles import Quantiles
 
 _RATE_KINDS = {
     ColumnKey(Group.OUTPUT, "null"): SignalKind.NULL_OUTPUT,
@@ -42,6 +45,18 @@ _QUALITY = frozenset(
 )
 
 
+class Window(NamedTuple):
+    """Where a change was seen: the last `back` values up to a column of a block.
+
+    The column may lie beyond the block's end: all of the block is before it.
+    `rate` is the mean of a signal of 0s and 1s since the change.
+    """
+
+    column: int
+    back: int
+    rate: float
+
+
 class ColumnSignals:
     """The signals of one column, in a fixed order: presence first, then the measures'.
 
@@ -58,26 +73,16 @@ class ColumnSignals:
         self._measures = measures
         self._presence = _presence_kinds(key, role)
         self.kinds = (*self._presence, *(kind for measure in measures for kind in measure.kinds))
-        self._rates = dict.fromkeys((kind for kind in self.kinds if is_rate(kind)), 0.0)
 
     @classmethod
-    def learn(cls, key: ColumnKey, role: Role, column: Column, seed: str) -> "ColumnSignals":
-        """Return the signals of `column`, with its reference events as the reference.
+    def learn(cls, key: ColumnKey, role: Role, column: Column) -> "ColumnSignals":
+        """Return the signals of `column`, whose cells are the reference's.
 
         The role must fit the column.
         """
         expected = expected_kind(role, column)
         seen = seen_as(role, expected, column)
-        signals = cls(key, role, expected, _learn_measures(key, role, seen, seed))
-        rows = np.empty((len(signals.kinds), len(column.kinds)))
-        signals.fill(column, rows)
-        for place, kind in enumerate(signals.kinds):
-            if kind in signals._rates:
-                signals._rates[kind] = _smoothed_rate(rows[place])
-        signals._expect_unseen()
-        for measure in signals._measures:
-            measure.values = 0
-        return signals
+        return cls(key, role, expected, _learn_measures(key, role, seen))
 
     def fill(self, column: Column | None, rows: Floats) -> None:
         """Write the signals of a column's n cells (None: no event has it) into `rows`."""
@@ -94,24 +99,20 @@ class ColumnSignals:
         )
         for measure in self._measures:
             stop = place + len(measure.kinds)
-            if measure.kinds == (SignalKind.LENGTH, SignalKind.EMPTY):
-                measure.fill(column, rows[place : place + 1])
-                lengths = measure.raw()
-                rows[place + 1] = np.where(np.isnan(lengths), np.nan, lengths == 0)
-            else:
-                measure.fill(column, rows[place:stop])
+            measure.fill(column, rows[place:stop])
             place = stop
 
-    def expectation(self, kind: SignalKind) -> tuple[float, float]:
-        """Return a signal's mean and standard deviation under the reference."""
-        rate = self._rates.get(kind)
-        if rate is not None:
-            return rate, (rate * (1 - rate)) ** 0.5
-        return 0.5, 12**-0.5
+    def samples(self, column: Column) -> tuple[list[Sample], list[float]]:
+        """Return what each signal's reference is learned from, of the reference's cells.
 
-    def expect_rate(self, kind: SignalKind, ones: int, events: int) -> None:
-        """Take the rate of a signal of 0s and 1s under the reference from a count."""
-        self._rates[kind] = _smoothed(ones, events)
+        Beside it, which part of the cells had a value of each.
+        """
+        rows = np.empty((len(self.kinds), len(column.kinds)))
+        self.fill(column, rows)
+        samples = [rate_sample(rows[place]) for place in range(len(self._presence))]
+        for measure in self._measures:
+            samples += measure.samples(measure.raw())
+        return samples, np.mean(~np.isnan(rows), axis=1).tolist()
 
     def alert_kind(self, kind: SignalKind) -> AlertKind:
         """Return what kind of trouble a change of the signal is."""
@@ -122,18 +123,21 @@ class ColumnSignals:
         return AlertKind.LATENCY if self.key.group is Group.METRIC else AlertKind.DATA_DRIFT
 
     def describe(
-        self, kind: SignalKind, before: float, after: float, row: int, back: int
+        self, kind: SignalKind, quantiles: Quantiles, rate: float, after: Window
     ) -> tuple[Summary, Summary]:
-        """Return before and after of a change seen at `row` of the last `fill`."""
+        """Return before and after of a change, in the column's own terms.
+
+        `quantiles` are those of a numeric signal's reference, `rate` the mean of a rate's, and
+        `after` is where in the last `fill` the change was seen.
+        """
         measure = self._measure_of(kind)
         if measure is None or (is_rate(kind) and kind is not SignalKind.UNSEEN):
-            return Summary(before), Summary(after)
-        new = measure.after(row, back)
-        old = measure.before(new.shares)
-        return (
-            Summary(before, old.quantiles, old.shares),
-            Summary(after, new.quantiles, new.shares),
-        )
+            return Summary(rate), Summary(after.rate)
+        new = measure.after(after.column, after.back)
+        old = measure.before(quantiles, new.shares)
+        if kind is not SignalKind.UNSEEN:
+            return old, new
+        return replace(old, mean=rate), replace(new, mean=after.rate)
 
     def raw(self, kind: SignalKind, rows: Floats, first: int) -> Floats:
         """Return what `accept` needs to know of the cells of the last `fill`.
@@ -143,22 +147,13 @@ class ColumnSignals:
         measure = self._measure_of(kind)
         return rows[first + self.kinds.index(kind)] if measure is None else measure.raw()
 
-    def accept(self, kind: SignalKind, raw: Floats) -> tuple[SignalKind, ...]:
-        """Take values since a change as the new reference; return the signals it touches."""
+    def accept(self, kind: SignalKind, raw: Floats) -> Mapping[SignalKind, Sample]:
+        """Take values since a change as normal; return what the signals they touch learn."""
         measure = self._measure_of(kind)
         if measure is None:
-            self._rates[kind] = _smoothed_rate(raw)
-            return (kind,)
-        measure.learn(raw)
-        self._expect_unseen()
-        if SignalKind.EMPTY in measure.kinds:
-            self._rates[SignalKind.EMPTY] = _smoothed_rate((raw == 0).astype(np.float64))
-        return measure.kinds
-
-    def _expect_unseen(self) -> None:
-        measure = self._measure_of(SignalKind.UNSEEN)
-        if isinstance(measure, Categories):
-            self._rates[SignalKind.UNSEEN] = measure.unseen
+            return {kind: rate_sample(raw)}
+        measure.accept(raw)
+        return dict(zip(measure.kinds, measure.samples(raw), strict=True))
 
     def _measure_of(self, kind: SignalKind) -> Measure | None:
         return next((measure for measure in self._measures if kind in measure.kinds), None)
@@ -170,40 +165,25 @@ class ColumnSignals:
             "name": self.key.name,
             "role": self.role.value,
             "expected": int(self._expected),
-            "rates": {kind.value: rate for kind, rate in self._rates.items()},
             "measures": [measure.snapshot() for measure in self._measures],
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, object], seed: str) -> "ColumnSignals":
+    def restore(cls, state: Mapping[str, object]) -> "ColumnSignals":
         """Return what `snapshot` was taken of."""
         key = ColumnKey(Group(str(state["group"])), str(state["name"]))
-        role = Role(str(state["role"]))
-        measures = _new_measures(key, role, seed)
-        snapshots, rates, expected = state["measures"], state["rates"], state["expected"]
-        assert isinstance(snapshots, Sequence)
-        assert isinstance(rates, Mapping)
+        role, expected, snapshots = Role(str(state["role"])), state["expected"], state["measures"]
         assert isinstance(expected, int)
+        assert isinstance(snapshots, Sequence)
+        measures = _new_measures(key, role)
         for measure, snapshot in zip(measures, snapshots, strict=True):
             measure.restore(snapshot)
-        signals = cls(key, role, Kind(expected), measures)
-        signals._rates = {SignalKind(kind): rate for kind, rate in rates.items()}
-        return signals
+        return cls(key, role, Kind(expected), measures)
 
 
 def is_rate(kind: SignalKind) -> bool:
     """Tell whether a signal is a stream of 0s and 1s."""
     return kind in _QUALITY or kind is SignalKind.RATE
-
-
-def _smoothed_rate(flags: Floats) -> float:
-    """Return the share of ones with half a one and half a zero added (Krichevsky, Trofimov)."""
-    flags = flags[~np.isnan(flags)]
-    return _smoothed(float(flags.sum()), len(flags))
-
-
-def _smoothed(ones: float, events: int) -> float:
-    return (ones + 0.5) / (events + 1)
 
 
 def _presence_kinds(key: ColumnKey, role: Role) -> tuple[SignalKind, ...]:
@@ -224,9 +204,7 @@ def _measure_kinds(key: ColumnKey, role: Role) -> list[tuple[SignalKind, ...]]:
     if key in _RATE_KINDS:
         return []
     if role is Role.NUMERIC:
-        if key.group is Group.METRIC:
-            return [(SignalKind.VALUE,)]
-        return [(SignalKind.VALUE, SignalKind.SPREAD)]
+        return [(SignalKind.VALUE,)]
     if role is Role.CATEGORY:
         return [Categories.kinds]
     if role is Role.TEXT:
@@ -236,32 +214,20 @@ def _measure_kinds(key: ColumnKey, role: Role) -> list[tuple[SignalKind, ...]]:
     return []
 
 
-def _seed(key: ColumnKey, kind: SignalKind, seed: str) -> int:
-    text = "\0".join((seed, key.group.value, key.name, kind.value))
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()
-    return int.from_bytes(digest, "little")
+def _learn_measures(key: ColumnKey, role: Role, column: Column) -> list[Measure]:
+    return [
+        Categories.of(column)
+        if kinds == Categories.kinds
+        else Numbers.of(kinds, EXPECTED[role], column)
+        for kinds in _measure_kinds(key, role)
+    ]
 
 
-def _learn_measures(key: ColumnKey, role: Role, column: Column, seed: str) -> list[Measure]:
-    measures: list[Measure] = []
-    for kinds in _measure_kinds(key, role):
-        coin = _seed(key, kinds[0], seed)
-        if kinds == Categories.kinds:
-            measures.append(Categories.of(coin, column))
-        else:
-            measures.append(Ranked.of(kinds, EXPECTED[role], coin, column))
-    return measures
-
-
-def _new_measures(key: ColumnKey, role: Role, seed: str) -> list[Measure]:
-    measures: list[Measure] = []
-    for kinds in _measure_kinds(key, role):
-        coin = _seed(key, kinds[0], seed)
-        if kinds == Categories.kinds:
-            measures.append(Categories(coin))
-        else:
-            measures.append(Ranked(kinds, EXPECTED[role], coin))
-    return measures
+def _new_measures(key: ColumnKey, role: Role) -> list[Measure]:
+    return [
+        Categories() if kinds == Categories.kinds else Numbers(kinds, EXPECTED[role])
+        for kinds in _measure_kinds(key, role)
+    ]
 
 
 _PRESENCE = (

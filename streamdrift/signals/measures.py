@@ -1,5 +1,6 @@
-"""The measures of a column: numbers or levels derived from its cells, ranked by a reference."""
+"""The measures of a column: numbers or levels derived from its cells."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
@@ -7,15 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Codes, Column, Floats, Ints, Kind, SignalKind, State, Summary
-from streamdrift.sketches.levels import Levels, fill_levels
-from streamdrift.sketches.ranks import Cells, fill_ranks
+from streamdrift.records import (
+    Codes,
+    Column,
+    Floats,
+    Ints,
+    Kind,
+    Sample,
+    SignalKind,
+    State,
+    Stream,
+    Summary,
+)
+from streamdrift.sketches.levels import Levels
+from streamdrift.sketches.quantiles import Quantiles, quantiles_of
 
 RECENT = 256
 """Values of a measure kept to say what it looks like since a change."""
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
-_PROBABILITIES = (0.05, 0.5, 0.95)
 _SHOWN_LEVELS = 5
 
 
@@ -23,8 +34,6 @@ class Measure(Protocol):
     """One number or level per cell, and the signals made of it."""
 
     kinds: tuple[SignalKind, ...]
-    values: int
-    """How many cells had a value so far: the ordinal of the measure's own events."""
 
     def fill(self, column: Column, rows: Floats) -> None:
         """Write the signals of a column's n cells into `rows` float64[len(kinds), n]."""
@@ -34,25 +43,35 @@ class Measure(Protocol):
         """Return the values behind the last `fill`, float64[n], NaN where there was none."""
         ...
 
-    def before(self, named: Iterable[str] = ()) -> Summary:
-        """Describe the reference; of its levels, those of `named` in any case."""
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        """Describe the reference: of numbers by their `quantiles`, of levels also those `named`."""
         ...
 
-    def after(self, row: int, back: int) -> Summary:
-        """Describe the last `back` values (RECENT at most) up to a row of the last `fill`."""
+    def after(self, column: int, back: int) -> Summary:
+        """Describe the last `back` values (RECENT at most) up to a column of the last `fill`."""
         ...
 
-    def learn(self, raw: Floats) -> None:
-        """Take values, as `raw` returned them, as the new reference."""
+    def accept(self, raw: Floats) -> None:
+        """Take values, as `raw` returned them, for normal from now on."""
+        ...
+
+    def samples(self, raw: Floats) -> list[Sample]:
+        """Return what each signal's reference is learned from, given all values that are normal."""
         ...
 
     def snapshot(self) -> State:
-        """Return reference and position."""
+        """Return what names and places its values."""
         ...
 
     def restore(self, state: Mapping[str, object]) -> None:
         """Take over what `snapshot` returned."""
         ...
+
+
+def rate_sample(flags: Floats) -> Sample:
+    """Return how often 0 and 1 are among float64[n], NaN left out."""
+    ones = float(np.count_nonzero(flags == 1))
+    return Sample(Stream.RATE, np.array([np.count_nonzero(~np.isnan(flags)) - ones, ones]))
 
 
 class _Recent:
@@ -67,48 +86,36 @@ class _Recent:
         self.past = np.concatenate([self.past, values[-RECENT:]])[-RECENT:]
         self.block = block
 
-    def last(self, row: int, count: int) -> Floats:
-        values = self.block[: row + 1]
+    def last(self, column: int, count: int) -> Floats:
+        values = self.block[: column + 1]
         values = values[~np.isnan(values)]
         joined: Floats = np.concatenate([self.past, values])[-min(max(count, 1), RECENT) :]
         return joined
 
 
-class Ranked:
+class Numbers:
     """A number per cell: the value itself, a text's length, a vector's norm or distance."""
 
-    def __init__(self, kinds: tuple[SignalKind, ...], expected: Kind, seed: int) -> None:
+    def __init__(self, kinds: tuple[SignalKind, ...], expected: Kind) -> None:
         self.kinds = kinds
-        self.values = 0
-        self._expected = int(expected)
-        self._seed = seed
-        self._cells = Cells(np.zeros(0), np.array([0.0, 1.0]))
+        self._expected = expected
         self._centroid: Floats = np.zeros(0)
         self._recent = _Recent()
 
     @classmethod
-    def of(cls, kinds: tuple[SignalKind, ...], expected: Kind, seed: int, column: Column) -> Self:
-        """Return the measure with the values of `column` as its reference."""
-        measure = cls(kinds, expected, seed)
+    def of(cls, kinds: tuple[SignalKind, ...], expected: Kind, column: Column) -> Self:
+        """Return the measure of a reference's `column`."""
+        measure = cls(kinds, expected)
         if kinds[0] is SignalKind.DISTANCE:
             measure._centroid = _centroid(column)
-        measure.learn(measure._derive(column))
         return measure
 
     def fill(self, column: Column, rows: Floats) -> None:
         numbers = self._derive(column)
         self._recent.begin(numbers)
-        self.values = fill_ranks(
-            column.kinds,
-            self._expected,
-            numbers,
-            self._cells.edges,
-            self._cells.cumulative,
-            self._seed,
-            self.values,
-            rows[0],
-            rows[1] if len(rows) > 1 else rows[0, :0],
-        )
+        rows[0] = numbers
+        if SignalKind.EMPTY in self.kinds:
+            rows[1] = np.where(np.isnan(numbers), np.nan, numbers == 0)
 
     def _derive(self, column: Column) -> Floats:
         kind = self.kinds[0]
@@ -118,46 +125,35 @@ class Ranked:
             return _norms(column, np.zeros(0))
         if kind is SignalKind.DISTANCE:
             return _norms(column, self._centroid)
-        return np.where(column.kinds == Kind.NUMBER, column.numbers, np.nan)
+        return np.where(column.kinds == self._expected, column.numbers, np.nan)
 
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, named: Iterable[str] = ()) -> Summary:
-        quantiles = {f"{p:g}": self._cells.quantile(p) for p in _PROBABILITIES}
-        return Summary(0.5, quantiles=quantiles if len(self._cells.edges) else {})
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        return Summary(math.nan, quantiles=quantiles)
 
-    def after(self, row: int, back: int) -> Summary:
-        values = self._recent.last(row, back)
+    def after(self, column: int, back: int) -> Summary:
+        values = self._recent.last(column, back)
         if not len(values):
-            return Summary(float("nan"))
-        quantiles = np.quantile(values, _PROBABILITIES, method="inverted_cdf")
-        return Summary(
-            0.5,
-            quantiles={f"{p:g}": float(q) for p, q in zip(_PROBABILITIES, quantiles, strict=True)},
-        )
+            return Summary(math.nan)
+        return Summary(math.nan, quantiles=quantiles_of(values))
 
-    def learn(self, raw: Floats) -> None:
-        values = raw[~np.isnan(raw)]
-        if len(values):
-            self._cells = Cells.of(values)
+    def accept(self, raw: Floats) -> None:
+        """Do nothing: numbers are what they are, whatever is normal."""
+
+    def samples(self, raw: Floats) -> list[Sample]:
+        numbers = Sample(Stream.NUMERIC, raw)
+        if SignalKind.EMPTY not in self.kinds:
+            return [numbers]
+        return [numbers, rate_sample(np.where(np.isnan(raw), np.nan, raw == 0))]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))
-        return {
-            "cells": self._cells.snapshot(),
-            "centroid": self._centroid,
-            "values": self.values,
-            "recent": self._recent.past,
-        }
+        return {"centroid": self._centroid, "recent": self._recent.past}
 
     def restore(self, state: Mapping[str, object]) -> None:
-        cells, values = state["cells"], state["values"]
-        assert isinstance(cells, Mapping)
-        assert isinstance(values, int)
-        self._cells = Cells.restore(cells)
         self._centroid = np.asarray(state["centroid"])
-        self.values = values
         self._recent = _Recent()
         self._recent.past = np.asarray(state["recent"])
 
@@ -215,21 +211,19 @@ def _distances(
 
 
 class Categories:
-    """A level per cell: its surprisal as a rank, and whether the reference knows it."""
+    """A level per cell: its place in the reference, and whether that knows it."""
 
     kinds: tuple[SignalKind, ...] = (SignalKind.CATEGORY, SignalKind.UNSEEN)
 
-    def __init__(self, seed: int) -> None:
-        self.values = 0
-        self._seed = seed
-        self._levels = Levels((), np.array([0.0, 1.0]))
+    def __init__(self) -> None:
+        self._levels = Levels((), np.zeros(0), 0.0, 1.0)
         self._places: dict[str, int] = {}
         self._recent = _Recent()
 
     @classmethod
-    def of(cls, seed: int, column: Column) -> Self:
+    def of(cls, column: Column) -> Self:
         """Return the measure with the levels of `column` as its reference."""
-        measure = cls(seed)
+        measure = cls()
         assert column.codes is not None
         codes = column.codes[column.codes >= 0]
         measure._learn_levels(Levels.of(codes, column.strings))
@@ -244,20 +238,13 @@ class Categories:
         codes = column.codes
         if codes is None:
             codes = np.full(size, -1, dtype=np.int32)
-        places = self._places_of(codes, column.strings)
-        seen_as = np.empty(size, dtype=np.int32)
-        self.values = fill_levels(
-            codes,
-            places,
-            len(self._levels.names),
-            self._levels.cumulative,
-            self._seed,
-            self.values,
-            rows[0],
-            rows[1],
-            seen_as,
-        )
-        self._recent.begin(np.where(seen_as < 0, np.nan, seen_as))
+        # A code of -1 takes the last place, which is none.
+        places = np.append(self._places_of(codes, column.strings), np.nan)[codes]
+        self._recent.begin(places)
+        known = len(self._levels.names)
+        # Where the reference had others, these are one further level, and none is new.
+        rows[0] = np.minimum(places, known) if self._levels.dropped else places
+        rows[1] = np.where(np.isnan(places), np.nan, places >= known)
 
     def _places_of(self, codes: Codes, strings: Sequence[str]) -> Codes:
         """Return the place of each of the batch's strings; new ones are named as they come."""
@@ -277,38 +264,40 @@ class Categories:
     def raw(self) -> Floats:
         return self._recent.block
 
-    @property
-    def unseen(self) -> float:
-        """The rate at which levels outside the reference are expected."""
-        return self._levels.unseen
-
-    def before(self, named: Iterable[str] = ()) -> Summary:
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
         names, known = self._levels.names, len(self._levels.names)
         places = (self._places.get(name, known) for name in named)
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
         shares = {names[place]: self._levels.share(place) for place in shown if place < known}
-        return Summary(0.5, shares=shares)
+        return Summary(math.nan, shares=shares)
 
-    def after(self, row: int, back: int) -> Summary:
-        places = self._recent.last(row, back).astype(np.int64)
+    def after(self, column: int, back: int) -> Summary:
+        places = self._recent.last(column, back).astype(np.int64)
         if not len(places):
-            return Summary(float("nan"))
+            return Summary(math.nan)
         names = self._names()
         counts = np.bincount(places, minlength=len(names))
         top = sorted(np.flatnonzero(counts).tolist(), key=lambda place: (-counts[place], place))
         shown = dict.fromkeys([*top[:_SHOWN_LEVELS], *range(min(3, len(self._levels.names)))])
         return Summary(
-            0.5, shares={names[place]: float(counts[place]) / len(places) for place in shown}
+            math.nan, shares={names[place]: float(counts[place]) / len(places) for place in shown}
         )
 
     def _names(self) -> list[str]:
         return [*self._places, "(other)"]
 
-    def learn(self, raw: Floats) -> None:
+    def accept(self, raw: Floats) -> None:
         codes = raw[~np.isnan(raw)].astype(np.int32)
         if len(codes):
-            self._learn_levels(Levels.of(codes, self._names()))
+            named = codes[codes < len(self._places)]
+            self._learn_levels(Levels.of(named, list(self._places), len(codes) - len(named)))
             self._recent = _Recent()
+
+    def samples(self, raw: Floats) -> list[Sample]:
+        levels, unseen = self._levels, self._levels.unseen
+        counts = np.append(levels.counts, unseen) if levels.dropped else levels.counts
+        flags = np.array([max(levels.size - unseen, 0.0), unseen])
+        return [Sample(Stream.CATEGORY, counts), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))
@@ -316,18 +305,15 @@ class Categories:
         return {
             "levels": self._levels.snapshot(),
             "unseen": list(self._places)[known:],
-            "values": self.values,
             "recent": self._recent.past,
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
-        levels, unseen, values = state["levels"], state["unseen"], state["values"]
+        levels, unseen = state["levels"], state["unseen"]
         assert isinstance(levels, Mapping)
         assert isinstance(unseen, Sequence)
-        assert isinstance(values, int)
         self._learn_levels(Levels.restore(levels))
         for name in unseen:
             self._places[str(name)] = len(self._places)
-        self.values = values
         self._recent = _Recent()
         self._recent.past = np.asarray(state["recent"])

@@ -101,7 +101,7 @@ class Silence:
             detector="silence",
             statistic=limit / SECOND,
             threshold=limit / SECOND,
-            effect=limit / max(usual, 1),
+            effect=None,
             before=Summary(usual / SECOND),
             after=Summary(limit / SECOND),
             onset=Onset(self._last, self._last, {}),

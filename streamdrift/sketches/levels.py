@@ -1,4 +1,4 @@
-"""The levels of a category column, ranked by surprisal under the reference."""
+"""The levels of a category column, commonest first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,87 +6,85 @@ from typing import Self
 
 import numpy as np
 
-from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, State
 
 MAX_LEVELS = 1_000
 """Levels kept of a reference; rarer ones count as unseen."""
+_RARE = 5
+"""Counts up to which a level's own says too much of what is to come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
     """A reference of categories.
 
-    `names`, commonest first (ties by name); `cumulative` float64[len(names) + 2]: level l
-    holds the ranks from cumulative[l] to cumulative[l + 1], and the last interval is that
-    of levels never seen. A level's surprisal rises with its place, so its rank is that of
-    the surprisal. The unseen weigh as much as those seen once (Good 1953), at least one.
+    `names`, commonest first (ties by name), and how often each was seen, float64. `dropped` is
+    how often other levels were: of more than MAX_LEVELS the rarer ones, and those seen once.
+    `unseen` is how often other levels than `names` are to be expected in as many values again,
+    at least once.
     """
 
     names: tuple[str, ...]
-    cumulative: Floats
+    counts: Floats
+    dropped: float
+    unseen: float
 
     @classmethod
-    def of(cls, codes: Codes, strings: Sequence[str]) -> Self:
-        """Return the levels of int32[n] places in `strings`, n >= 1, none of them -1."""
+    def of(cls, codes: Codes, strings: Sequence[str], nameless: int = 0) -> Self:
+        """Return the levels of int32[n] places in `strings`, none of them -1.
+
+        Beside them, `nameless` values were of other levels; there is one value at least.
+        """
         counts = np.bincount(codes, minlength=len(strings))
         seen = [(int(count), name) for count, name in zip(counts, strings, strict=True) if count]
         seen.sort(key=lambda level: (-level[0], level[1]))
-        kept = seen[:MAX_LEVELS]
-        dropped = sum(count for count, _ in seen[MAX_LEVELS:])
-        unseen = max(1, dropped, sum(count == 1 for count, _ in kept))
-        masses = np.array([0, *(count for count, _ in kept), unseen], dtype=np.float64)
-        return cls(tuple(name for _, name in kept), np.cumsum(masses) / masses.sum())
+        kept = len(seen)
+        if nameless or kept > MAX_LEVELS:
+            kept = min(MAX_LEVELS, sum(count > 1 for count, _ in seen))
+        masses = np.array([count for count, _ in seen], dtype=np.float64)
+        dropped = float(masses[kept:].sum()) + nameless
+        unseen = max(1.0, nameless + _expected_besides(masses, kept))
+        return cls(tuple(name for _, name in seen[:kept]), masses[:kept], dropped, unseen)
+
+    @property
+    def size(self) -> float:
+        """How many values were counted."""
+        return float(self.counts.sum()) + self.dropped
 
     def share(self, level: int) -> float:
         """Return a level's share of the reference."""
-        return float(self.cumulative[level + 1] - self.cumulative[level])
-
-    @property
-    def unseen(self) -> float:
-        """The share kept for levels that were never seen."""
-        return self.share(len(self.names))
+        return float(self.counts[level]) / self.size
 
     def snapshot(self) -> State:
-        """Return names and ranks."""
-        return {"names": list(self.names), "cumulative": self.cumulative}
+        """Return names and counts."""
+        return {
+            "names": list(self.names),
+            "counts": self.counts,
+            "others": np.array([self.dropped, self.unseen]),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, object]) -> Self:
         """Return what `snapshot` was taken of."""
         names = state["names"]
         assert isinstance(names, Sequence)
-        return cls(tuple(str(name) for name in names), np.asarray(state["cumulative"]))
+        others = np.asarray(state["others"]).tolist()
+        return cls(tuple(str(name) for name in names), np.asarray(state["counts"]), *others)
 
 
-@kernel
-def fill_levels(
-    codes: Codes,
-    places: Codes,
-    levels: int,
-    cumulative: Floats,
-    seed: int,
-    ordinal: int,
-    ranks: Floats,
-    unseen: Floats,
-    seen_as: Codes,
-) -> int:
-    """Write the ranked surprisal, the unseen flag and the place of each cell.
+def _expected_besides(counts: Floats, kept: int) -> float:
+    """Return how often levels beyond the first `kept` come in as many values again.
 
-    `places` maps the batch's codes to places among the levels, with `levels` and above for
-    unseen ones. Cells with code -1 become NaN (place -1). Returns the new `ordinal`.
+    Those that were never seen come as often as those seen once did, and of those seen r times
+    each (r + 1) times the number seen r + 1 times over the number seen r times (Good, The
+    population frequencies of species and the estimation of population parameters, Biometrika
+    1953).
     """
-    for i in range(len(codes)):
-        if codes[i] < 0:
-            ranks[i] = np.nan
-            unseen[i] = np.nan
-            seen_as[i] = -1
-            continue
-        place = places[codes[i]]
-        seen_as[i] = place
-        level = min(place, levels)
-        start = cumulative[level]
-        ranks[i] = start + uniform_hash(seed, ordinal) * (cumulative[level + 1] - start)
-        unseen[i] = 1.0 if level == levels else 0.0
-        ordinal += 1
-    return ordinal
+    numbers = np.bincount(counts.astype(np.int64), minlength=_RARE + 2)
+    besides = counts[kept:]
+    expected = float(numbers[1]) + float(besides[besides > _RARE].sum())
+    for count in range(1, _RARE + 1):
+        there = np.count_nonzero(besides == count)
+        if there:
+            expected += there * (count + 1) * float(numbers[count + 1]) / float(numbers[count])
+    return expected

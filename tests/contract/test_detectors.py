@@ -16,7 +16,14 @@ from streamdrift.detectors import (
     DEFAULT_DETECTORS,
     AdwinSettings,
     Bank,
+    DdmSettings,
     DetectorSettings,
+    EddmSettings,
+    Expected,
+    FocusSettings,
+    HddmASettings,
+    HddmWSettings,
+    KswinSettings,
     PageHinkleySettings,
     RiverSettings,
     make_bank,
@@ -33,12 +40,15 @@ EAGER: Sequence[DetectorSettings] = (
     PageHinkleySettings(),
     PageHinkleySettings(delta=0.05, threshold=3, headroom=0, min_instances=2, minimum_effect=0),
     PageHinkleySettings(delta=0.05, threshold=3, headroom=0, alpha=0.99, mode="down"),
-    RiverSettings(name="KSWIN", parameters={"window_size": 20, "stat_size": 8, "alpha": 0.05}),
-    RiverSettings(name="DDM", parameters={"warm_start": 5}),
-    RiverSettings(name="EDDM", parameters={"warm_start": 5}),
+    DdmSettings(warm_start=5, drift_threshold=3),
+    EddmSettings(warm_start=5, beta=0.9),
+    FocusSettings(threshold=4, minimum_effect=0),
+    FocusSettings(mean="unknown", threshold=4, minimum_effect=0.3),
+    HddmASettings(drift_confidence=0.05),
+    HddmASettings(drift_confidence=0.05, two_sided_test=False),
+    HddmWSettings(drift_confidence=0.001),
+    KswinSettings(alpha=0.05, window_size=20, stat_size=8),
     RiverSettings(name="FHDDM", parameters={"sliding_window_size": 20, "confidence_level": 0.1}),
-    RiverSettings(name="HDDMA", parameters={"two_sided_test": True, "drift_confidence": 0.05}),
-    RiverSettings(name="HDDMW", parameters={"two_sided_test": True}),
 )
 """Settings that alarm often, so that short series reach every path."""
 
@@ -50,8 +60,12 @@ def title(one: DetectorSettings) -> str:
 every_detector = pytest.mark.parametrize("one", EAGER, ids=title)
 
 
+EXPECTED = [Expected.of_rate(zeros, 100 - zeros) for zeros in (50, 90, 99)]
+RUN_LENGTHS = np.full(SLOTS, 1e5)
+
+
 def new_bank(one: DetectorSettings) -> Bank:
-    return make_bank(one, np.array([0.5, 0.3, 0.1]))
+    return make_bank(one, EXPECTED, RUN_LENGTHS)
 
 
 def signals(seed: int, length: int, holes: float = 0.2) -> Floats:
@@ -160,10 +174,24 @@ def test_a_slot_is_adopted_into_another_place(one: DetectorSettings) -> None:
     values = signals(3, 400)
     whole = new_bank(one)
     consume(whole, np.ascontiguousarray(values[:, :200]))
-    single = make_bank(one, np.array([0.1]))
+    single = make_bank(one, EXPECTED[2:], RUN_LENGTHS[2:])
     single.adopt(np.array([0]), whole.snapshot(), np.array([2]))
     for alone, all_of_them in zip(single.readings(), whole.readings(), strict=True):
         assert alone.tolist() == all_of_them[2:].tolist()
+
+
+@every_detector
+def test_used_slots_go_back_to_a_snapshot(one: DetectorSettings) -> None:
+    values = signals(3, 3_000)
+    bank = new_bank(one)
+    consume(bank, np.ascontiguousarray(values[:, :50]))
+    stored = bank.snapshot()
+    rest = np.ascontiguousarray(values[:, 50:])
+    found = consume(bank, rest)
+    everything = np.arange(SLOTS)
+    bank.adopt(everything, stored, everything)
+    assert plain(bank.snapshot()) == plain(stored)
+    assert consume(bank, rest) == found
 
 
 @every_detector
@@ -182,11 +210,12 @@ def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> N
 
 
 @every_detector
-def test_reset_takes_over_another_scale(one: DetectorSettings) -> None:
-    changed, made = make_bank(one, np.full(2, 0.1)), make_bank(one, np.full(2, 0.4))
-    for slot in range(2):
-        changed.reset(slot, 0.4)
+def test_reset_takes_over_another_reference_and_run_length(one: DetectorSettings) -> None:
+    changed, made = new_bank(one), make_bank(one, EXPECTED[::-1], RUN_LENGTHS * 10)
+    for slot in range(SLOTS):
+        changed.reset(slot, EXPECTED[::-1][slot], 1e6)
     np.testing.assert_equal(changed.readings(), made.readings())
+    assert consume(changed, signals(5, 500)) == consume(made, signals(5, 500))
 
 
 @every_detector
@@ -225,8 +254,6 @@ def test_evidence_makes_sense(one: DetectorSettings) -> None:
         for slot, event, evidence in consume(new_bank(one), signals(seed, 1_000, holes=0)):
             alarms += 1
             assert evidence.statistic >= evidence.threshold > 0
-            assert 0 <= evidence.before <= 1
-            assert 0 <= evidence.after <= 1
             assert 0 <= evidence.latest <= evidence.earliest < event - last[slot]
             last[slot] = event
     assert alarms > 0

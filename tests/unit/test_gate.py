@@ -147,6 +147,19 @@ def test_a_candidate_with_enough_of_its_own_is_told_alone() -> None:
     assert (alert.data["rule"], alert.data["together"]) == ("alone", 1)
 
 
+def test_one_of_several_may_have_enough_of_its_own() -> None:
+    (alert,) = make_incidents().observe([candidate(at(1), A, 1.5), candidate(at(1), B, 0.5)], FAR)
+    signals = alert.data["signals"]
+    assert isinstance(signals, list)
+    assert {each["name"]: each["together"] for each in signals} == {"a": 1, "b": 2}
+    assert (alert.data["rule"], alert.data["together"]) == ("alone", 1)
+
+
+def test_what_changed_is_enough_by_itself_whatever_its_share() -> None:
+    steps = [changed(at(0), A, make_change(share=0.1)), candidate(at(5), B, 0.5)]
+    assert told(*steps) == [("opened", 1, "a"), ("updated", 6, "ab")]
+
+
 def test_versions_and_models_do_not_share() -> None:
     steps = [
         candidate(at(1), A, 0.5),
@@ -172,24 +185,6 @@ def test_infinite_evidence_is_kept() -> None:
     signals = alert.data["signals"]
     assert isinstance(signals, list)
     assert [each["share"] for each in signals] == [None, None]
-
-
-def test_states_of_before_there_was_a_budget_are_read() -> None:
-    incidents = make_incidents()
-    incidents.observe([changed(at(0), A), changed(at(0.5), B)], at(2))
-    state: Any = decode(encode(incidents.snapshot()))
-    (incident,) = state["incidents"]
-    for member in incident["members"]:
-        del member["together"], member["step"]["change"]["share"]
-    del incident["together"], state["evidence"]
-    old = {**state, "told": [{"model": "fraud", "alerts": 1}]}
-    again = make_incidents()
-    again.restore(old)
-    assert again.counts("fraud").opened == 0
-    steps = [left(at(5), A), left(at(5), B)]
-    (alert,) = again.observe(steps, FAR)
-    assert (brief(alert), alert.number) == (("resolved", 5, ""), 2)
-    assert alert.data == incidents.observe(steps, FAR)[0].data
 
 
 # Promises

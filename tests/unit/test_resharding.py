@@ -110,6 +110,18 @@ def test_there_and_back_is_bit_for_bit_the_same(
     assert _encoded(reshard(reshard(states, shards), 16)) == _encoded(states)
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_everything_is_in_the_order_in_which_it_is_written(
+    half: tuple[dict[int, State], list[Alert]], shards: int
+) -> None:
+    divided = reshard(half[0], shards)
+    pipeline = _pipeline(shards)
+    pipeline.restore(divided)
+    written = {shard: tree(state, "monitor") for shard, state in _states(pipeline).items()}
+    wanted = {shard: tree(state, "monitor") for shard, state in divided.items()}
+    assert _encoded(written) == _encoded(wanted)
+
+
 def test_everything_is_where_it_is_looked_for(
     half: tuple[dict[int, State], list[Alert]],
 ) -> None:
