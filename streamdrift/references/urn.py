@@ -240,6 +240,26 @@ class Urns:
         self.pending[slot] = 0
         self.positions[slot, FILLED] = 0
 
+    def take_back(self, slot: int, ranks: Floats) -> None:
+        """Let the last values of a slot, by their ranks float64[n], not be counted.
+
+        Those that are noted only are left to `forget`.
+        """
+        cumulative = self.cumulative[slot]
+        counted = ranks[: max(len(ranks) - int(self.pending[slot].sum()), 0)]
+        found = np.bincount(self.cells_of_ranks(slot, counted), minlength=BORDERS + 1)
+        # A rank is kept to 16 bits, and what was counted since it was given has moved it: a
+        # cell may seem to have had one more than it has.
+        kept = np.maximum(np.diff(cumulative) - found, 0)
+        cumulative[1:] = np.cumsum(kept)
+
+    def cells_of_ranks(self, slot: int, ranks: Floats) -> Ints:
+        """Return the cells in which ranks float64[n] lie among what a slot has counted."""
+        cumulative = self.cumulative[slot]
+        places = np.searchsorted(cumulative, ranks * cumulative[-1], side="right") - 1
+        cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
+        return cells
+
     def counts(self, slot: int) -> Counts:
         """Return what a slot has counted."""
         size = int(np.isfinite(self.borders[slot]).sum())
