@@ -10,8 +10,8 @@ from streamdrift.references import Code, Fitted, Front, fit
 
 SIZE = 10_000
 NOTHING = Fitted(0, np.empty(0), None, ())
-SOMETHING = Fitted(0, np.empty(0), Front(np.empty(0), np.empty(0)), ())
-CLUSTERED = Fitted(0, np.empty(0), Front(np.empty(0), np.empty(0)), (), 100.0)
+SOMETHING = Fitted(0, np.empty(0), Front(np.empty(0), np.empty(0)), (), found=True)
+CLUSTERED = Fitted(0, np.empty(0), Front(np.empty(0), np.empty(0)), (), 100.0, found=True)
 
 
 def noise(seed: int) -> Floats:
