@@ -7,6 +7,7 @@ import pytest
 
 from streamdrift.records import Floats, Ints
 from streamdrift.references import Code, Fitted, Front, fit, in_words
+from streamdrift.references.front import MOST
 
 SIZE = 10_000
 DAY = 86_400_000_000
@@ -233,6 +234,13 @@ def test_the_calendar_can_come_from_a_longer_history() -> None:
     rest = fitted.front.follow(noise(1, len(times)) + office(next_times), next_times)
     is_open = office(next_times) == 1
     assert abs(rest[is_open].mean() - rest[~is_open].mean()) < 0.1
+
+
+def test_of_very_many_values_the_last_are_kept() -> None:
+    values = np.tile(noise(), 14) + remembering(0.5, 1, 140_000)
+    fitted = fit(values)
+    assert fitted.start == 140_000 - MOST
+    assert len(fitted.residuals) == MOST
 
 
 def everything() -> tuple[Floats, Ints]:
