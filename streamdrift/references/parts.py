@@ -232,6 +232,7 @@ def assemble(parts: Parts, values: Floats) -> tuple[Floats, Floats]:
         sizes,
         None if parts.calendar is None else parts.calendar.levels,
         np.zeros(3) if parts.calendar is None else parts.calendar.variances,
+        parts.wanders,
         None if parts.calendar is None else parts.calendar.zone,
     )
     return layout.arrays(parts.rest[0], first_averages(parts.rest))

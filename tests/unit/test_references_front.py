@@ -300,3 +300,13 @@ def test_one_huge_value_does_not_spoil_the_next_predictions() -> None:
     rest = front.follow(np.concatenate(([1e300], np.zeros(400))))
     assert rest[0] == 50.0
     assert abs(rest[-1]) < 1.0
+
+
+def test_a_line_does_not_follow_a_level_that_wanders_off() -> None:
+    walk = np.cumsum(noise(2, 10 * SIZE)) + 3 * np.sin(2 * np.pi * np.arange(10 * SIZE) / 50)
+    fitted = fit(walk[:SIZE])
+    assert fitted.wanders
+    assert figures(fitted, Code.CYCLE)[0]["period"] == pytest.approx(50, rel=0.01)
+    assert fitted.front is not None
+    rest = fitted.front.follow(walk[SIZE:])
+    assert rest.std() < 1.1
