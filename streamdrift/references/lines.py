@@ -11,7 +11,7 @@ from streamdrift.references.memory import fit_memory
 
 LEAST_CYCLES = 5.0
 """A line is looked for where the reference holds at least so many of its cycles."""
-FIRST, LATER, RELATED = 14.0, 11.0, 5.0
+FIRST, LATER, RELATED = 14.0, 11.0, 6.0
 """How many times the noise around it a line's power must be: the first line's, once there is one,
 and where multiples, sums and differences of known frequencies lie: a cycle that is no sinusoid,
 or that differs from day to day, has lines there."""
