@@ -237,7 +237,7 @@ class Watching:
     def _change(
         self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
     ) -> Change:
-        old, new = self._summaries(sign.signal, effect, last, evidence.earliest + 1)
+        old, new = self._summaries(sign.signal, effect, last, evidence.likeliest + 1)
         position = self._marks.position(sign.signal) - 1
         onset = self._marks.onset(
             sign.signal, position - evidence.earliest, position - evidence.latest, time
@@ -263,7 +263,8 @@ class Watching:
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
         counts = reference.counts if reference.front is None else None
-        window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
+        rate = expected.mean + effect.shift.value * expected.scale
+        window = Window(last, back, min(max(rate, 0.0), 1.0))
         old, new = column.describe(kind, counts, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
@@ -299,7 +300,7 @@ class Watching:
             touched = [ordinal]
             if since.values.seen >= self._settings.hold.accept_events:
                 touched = self._relearn(ordinal, since, time)
-            elif time < since.seen_at + accept_after:
+            elif time <= since.seen_at + accept_after:
                 continue
             lengths = self._settings.lengths(self.signals, self._rates)
             for other in touched:

@@ -54,6 +54,11 @@ class Evidence:
     latest: int
     pace: float | None = None
 
+    @property
+    def likeliest(self) -> int:
+        """Where the change most likely began: earlier it is less sure."""
+        return (7 * self.earliest + 9 * self.latest) // 16
+
 
 class Bank(Protocol):
     """One detector's instances over many signals; a signal's place in the bank is its slot.

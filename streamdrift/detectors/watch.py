@@ -259,8 +259,7 @@ class Watch:
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
         earliest = min(evidence.earliest, max(there - 1, 0))
         evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
-        scores = self._recent.last(signal, fresh, since)
+        scores = self._recent.last(signal, fresh, evidence.likeliest + 1)
         effect = effect_of(self._expected[signal], scores)
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
