@@ -285,7 +285,7 @@ class Watching:
     def _change(
         self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
     ) -> Change:
-        old, new = self._summaries(sign.signal, effect, last, evidence.earliest + 1)
+        old, new = self._summaries(sign.signal, effect, last, evidence.likeliest + 1)
         position = self._marks.position(sign.signal) - 1
         onset = self._marks.onset(
             sign.signal, position - evidence.earliest, position - evidence.latest, time
@@ -307,7 +307,8 @@ class Watching:
         """Return before and after of a change."""
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
-        window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
+        rate = expected.mean + effect.shift.value * expected.scale
+        window = Window(last, back, min(max(rate, 0.0), 1.0))
         old, new = column.describe(kind, reference.quantiles, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
@@ -343,7 +344,7 @@ class Watching:
             touched = [ordinal]
             if since.values.seen >= self._settings.hold.accept_events:
                 touched = self._relearn(ordinal, since, time)
-            elif time < since.seen_at + accept_after:
+            elif time <= since.seen_at + accept_after:
                 continue
             for other in touched:
                 self._rearm(other)
