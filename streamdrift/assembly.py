@@ -1,7 +1,7 @@
 """From settings to what the service and a replay both need: the pipeline, and the topics."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
@@ -9,7 +9,7 @@ from streamdrift.durations import SECOND
 from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
-from streamdrift.pipeline import Pipeline
+from streamdrift.pipeline import Beside, Pipeline
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
 from streamdrift.state import TopicStore
@@ -22,16 +22,19 @@ def make_pipeline(
     decoder_of: Callable[[str], Decoder] | None = None,
     *,
     timed: bool = True,
+    beside: Sequence[Beside] = (),
 ) -> Pipeline:
     """Return a pipeline without state.
 
     `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
-    event times are made up: silence is not watched then.
+    event times are made up: silence and event rates are not watched then. Those `beside` its
+    monitor are shown the same events.
     """
     return Pipeline(
         decoder_of or make_decoder_of(settings),
         Ordering(settings.ordering),
         Shards(settings.model, settings.shards, timed=timed),
+        beside,
     )
 
 

@@ -1,6 +1,6 @@
 """Models whose groups are in several shards: what their signals did comes together in one.
 
-The shard of a model's group 0 is its *head*: it has the model's silence and its incidents.
+The shard of a model's group 0 is its *head*: it has the model's traffic and its incidents.
 The other shards tell it what their signals of the model did, and how far they are; the head
 goes on with the model's incidents as far as all of them are.
 """

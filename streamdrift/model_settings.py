@@ -11,19 +11,24 @@ from streamdrift.detectors.watch import MINIMUM_EFFECT
 from streamdrift.durations import Duration
 from streamdrift.incidents.budget import AlertBudget, Budget
 from streamdrift.incidents.settings import IncidentSettings
-from streamdrift.records import ColumnKey, Signal
+from streamdrift.records import AlertKind, ColumnKey, Signal
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings
 from streamdrift.signals.naming import setting_names, signal_setting_names
 from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
+from streamdrift.signals.volume import EVENT_RATE, VolumeSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
+from streamdrift.volume import RateSettings
 from streamdrift.watching import HoldSettings, WatchSettings
 
 RoleName = Literal[
     "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"
 ]
 
+
+_TROUBLE_WEIGHT = 0.2
+"""Troubles come at once or not at all: five times less of the budget costs them a few values."""
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -44,7 +49,8 @@ class ModelSettings(BaseModel):
     signal_weights: Mapping[str, Weight] = Field(
         {},
         description="How much more of the budget single signals get, by the name of the signal "
-        "or of its column (1 where nothing is said): more is sooner.",
+        "or of its column: more is sooner. Where nothing is said it is 1, and 0.2 of the rates of "
+        "troubles (missing, of another type, ...), which are seen soon in any case.",
     )
     detectors: Literal["default"] | tuple[DetectorSettings, ...] = Field(
         "default",
@@ -84,6 +90,9 @@ class ModelSettings(BaseModel):
     )
     hold: HoldSettings = Field(HoldSettings(), description="When a changed signal is re-armed.")
     silence: SilenceSettings = Field(SilenceSettings(), description="When no events are a fault.")
+    volume: VolumeSettings = Field(
+        VolumeSettings(), description="How the event rate of the model is watched."
+    )
     incidents: IncidentSettings = Field(
         IncidentSettings(), description="How changes become incidents."
     )
@@ -121,7 +130,7 @@ class ModelSettings(BaseModel):
             names += signal_setting_names(signal.column, signal.kind)
             names += setting_names(signal.column)
         found = (self.signal_weights[name] for name in names if name in self.signal_weights)
-        return next(found, 1.0)
+        return next(found, _TROUBLE_WEIGHT if signal.alert_kind is AlertKind.DATA_QUALITY else 1.0)
 
     def role_of(self, key: ColumnKey) -> Role | None:
         """Return what a column is said to be, None where nothing is said."""
@@ -137,11 +146,30 @@ class ModelSettings(BaseModel):
         return WatchSettings(
             self.detectors_of,
             self.weight_of,
-            self.alert_budget,
+            self._budget_of_versions,
             self.feature_groups,
             self.hold,
             self.minimum_effect,
             ZoneInfo(self.reference.timezone),
+            self.reference.span,
             self.reference.events,
             frozenset(self.private),
+        )
+
+    @property
+    def _budget_of_versions(self) -> Budget:
+        """What the event rate leaves of the budget."""
+        if not self.volume.enabled:
+            return self.alert_budget
+        return self.alert_budget.part(1 - self.volume.share)
+
+    def of_volume(self) -> RateSettings:
+        """Return what the watch of the model's event rate needs to know."""
+        return RateSettings(
+            self.detectors_of((EVENT_RATE.name,)),
+            self.alert_budget.part(self.volume.share),
+            self.minimum_effect,
+            self.hold.accept_after,
+            self.reference.span,
+            ZoneInfo(self.reference.timezone),
         )

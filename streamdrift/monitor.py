@@ -17,10 +17,11 @@ from streamdrift.records import (
     Notice,
     Observation,
     Released,
+    SignalReading,
     State,
     Step,
 )
-from streamdrift.signals.silence import Silence
+from streamdrift.traffic import Traffic
 
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
@@ -34,7 +35,8 @@ class Monitor:
     """Watches every model version whose events it is shown.
 
     `settings_of` gives the settings of a model by its name. `timed` is False where event
-    times are made up (files without a time column): silence is not watched then.
+    times are made up (files without a time column): silence and event rates are not
+    watched then.
     `max_versions` is in the place of MAX_VERSIONS. With a `home`, this is the monitor of
     one shard of several: the batches of models that are divided come divided, and `hear`
     and `tell` are its exchange with the others.
@@ -53,7 +55,7 @@ class Monitor:
         self._max_versions = MAX_VERSIONS if max_versions is None else max_versions
         self._versions: dict[VersionKey, ModelVersion] = {}
         self._heads = None if home is None else Heads(home, self._groups_of)
-        self._silences: dict[str, Silence] = {}
+        self._traffic: dict[str, Traffic] = {}
         self._incidents = Incidents(
             lambda model: settings_of(model).incidents, lambda model: settings_of(model).labels
         )
@@ -77,7 +79,7 @@ class Monitor:
                     kept.append(self._observe_version(life, steps, notices))
         if self._timed:
             whole = [part for part in kept if len(part) and part.group == 0]
-            steps += self._observe_silence(whole, released.watermark)
+            steps += self._observe_traffic(whole, released.watermark)
         for version in self._versions.values():
             steps += version.advance(released.watermark)
         steps += self._retire(released.watermark)
@@ -141,7 +143,9 @@ class Monitor:
                     notices.append(Notice("too many model versions", *name, fields))
                 self.unwatched += len(batch)
                 return batch
-            version = self._versions[key] = ModelVersion(*name, settings, batch.group)
+            version = self._versions[key] = ModelVersion(
+                *name, settings, batch.group, timed=self._timed
+            )
             if batch.group == 0:
                 learned = {"reference": settings.reference.events}
                 notices.append(Notice("model version appeared", *name, learned))
@@ -180,6 +184,11 @@ class Monitor:
         elif len(self._watched) < self._max_versions:
             self._watched[model] = span
 
+    @property
+    def watched(self) -> Mapping[str, Span]:
+        """The event time in which each model was watched, from its first reference on."""
+        return dict(self._watched)
+
     def realised(self) -> Sequence[RealisedRate]:
         """Return the realised rate of each model that has its head here, by its name."""
         found = []
@@ -190,22 +199,22 @@ class Monitor:
             found.append(RealisedRate(model, budget, count.opened, count.silences, watched))
         return found
 
-    def _observe_silence(self, kept: Sequence[Batch], watermark: int) -> list[Step]:
+    def _observe_traffic(self, kept: Sequence[Batch], watermark: int) -> list[Step]:
         times: dict[str, list[Batch]] = {}
         for batch in kept:
             times.setdefault(batch.model, []).append(batch)
         steps: list[Step] = []
         for model, batches in times.items():
-            if model not in self._silences:
-                if len(self._silences) >= self._max_versions:
+            if model not in self._traffic:
+                if len(self._traffic) >= self._max_versions:
                     continue
-                self._silences[model] = Silence(model, self._settings_of(model).silence)
+                self._traffic[model] = Traffic(model, self._settings_of(model))
             merged = np.concatenate([batch.time for batch in batches])
             if len(batches) > 1:
                 merged.sort()
-            steps += self._silences[model].observe(merged)
-        for model in sorted(self._silences):
-            steps += self._silences[model].advance(watermark)
+            steps += self._traffic[model].observe(merged)
+        for model in sorted(self._traffic):
+            steps += self._traffic[model].advance(watermark)
         return steps
 
     def _retire(self, watermark: int) -> list[Step]:
@@ -216,6 +225,15 @@ class Monitor:
         """Return every model version, each of its groups, that is watched or collected."""
         return list(self._versions.values())
 
+    @property
+    def traffic(self) -> Mapping[str, Traffic]:
+        """The silence and the event rate of each model that has its head here, by its name."""
+        return self._traffic
+
+    def traffic_readings(self) -> Sequence[SignalReading]:
+        """Return the readings of event rates, by model."""
+        return [each for _, one in sorted(self._traffic.items()) for each in one.readings()]
+
     def open_incidents(self) -> Mapping[tuple[str, str], int]:
         """Return how many incidents are open, by model and version."""
         return self._incidents.open_count()
@@ -225,8 +243,8 @@ class Monitor:
         return {
             "versions": [self._versions[key].snapshot() for key in sorted(self._versions)],
             # In pairs: a tree's keys are its own, and a model may have any name.
-            "silences": [
-                [model, self._silences[model].snapshot()] for model in sorted(self._silences)
+            "traffic": [
+                [model, self._traffic[model].snapshot()] for model in sorted(self._traffic)
             ],
             "incidents": self._incidents.snapshot(),
             "unwatched": self.unwatched,
@@ -237,27 +255,26 @@ class Monitor:
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
         """Take over what `snapshot` returned; tell what other settings than then change."""
-        versions, silences, incidents = state["versions"], state["silences"], state["incidents"]
+        versions, incidents = state["versions"], state["incidents"]
         unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
+        watched = state["watched"]
         assert isinstance(versions, Sequence)
-        assert isinstance(silences, Sequence)
         assert isinstance(incidents, Mapping)
         assert isinstance(unwatched, int)
         assert isinstance(dropped, Sequence)
+        assert isinstance(watched, Sequence)
         notices: list[Notice] = []
         for snapshot in versions:
             model, name, group = snapshot["model"], snapshot["version"], snapshot["group"]
-            version = ModelVersion(model, name, self._settings_of(model), group)
+            version = ModelVersion(model, name, self._settings_of(model), group, timed=self._timed)
             notices += version.restore(snapshot)
             self._versions[model, name, group] = version
-        for model, snapshot in silences:
-            self._silences[model] = Silence(model, self._settings_of(model).silence)
-            self._silences[model].restore(snapshot)
+        for model, snapshot in traffic_of(state):
+            self._traffic[model] = Traffic(model, self._settings_of(model))
+            self._traffic[model].restore(snapshot)
         self._incidents.restore(incidents)
         self.unwatched = unwatched
         self._dropped = dict(dropped)
-        watched = state.get("watched", ())  # States of before there was a budget have none.
-        assert isinstance(watched, Sequence)
         self._watched = {model: Span(since, until) for model, since, until in watched}
         if self._heads is not None:
             assert isinstance(heads, Mapping)
@@ -265,6 +282,20 @@ class Monitor:
             for model, _, _ in self._versions:
                 self._heads.meet(model)
         return notices
+
+
+def traffic_of(state: Mapping[str, object]) -> Sequence[tuple[str, State]]:
+    """Return the traffic of each model in the snapshot of a monitor.
+
+    States of before event rates were watched have silences only.
+    """
+    traffic = state.get("traffic")
+    if traffic is None:
+        silences = state["silences"]
+        assert isinstance(silences, Sequence)
+        return [(model, {"silence": silence, "volume": None}) for model, silence in silences]
+    assert isinstance(traffic, Sequence)
+    return [(model, each) for model, each in traffic]
 
 
 def _key(batch: Batch) -> VersionKey:

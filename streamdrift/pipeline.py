@@ -1,9 +1,11 @@
 """From messages to alerts: decoders, ordering and monitor in a row, the same for every driver."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from streamdrift.decoders import Decoder
 from streamdrift.ordering import Ordering
+from streamdrift.ordering.lane import Frontier
 from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
 from streamdrift.sharded import Shards, frontier_of
 from streamdrift.trees import integer, tree
@@ -12,17 +14,33 @@ NO_TIME = -(2**63)
 """Before any time: nothing was observed yet."""
 
 
+class Beside(Protocol):
+    """Is shown the events that a pipeline's monitor is shown, and keeps what it makes of them."""
+
+    def observe(self, released: Released, frontier: Frontier) -> object:
+        """Take the next events, all those below `frontier`."""
+
+    def drain(self, released: Released, frontier: Frontier) -> object:
+        """Take the last events of all."""
+
+
 class Pipeline:
     """What the service and a replay both drive.
 
     `decoder_of` gives the decoder of a topic. Nothing here asks the machine for the time:
-    idle verdicts and ticks come from whoever drives it.
+    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor is in
+    no snapshot.
     """
 
     def __init__(
-        self, decoder_of: Callable[[str], Decoder], ordering: Ordering, monitor: Shards
+        self,
+        decoder_of: Callable[[str], Decoder],
+        ordering: Ordering,
+        monitor: Shards,
+        beside: Sequence[Beside] = (),
     ) -> None:
         self._decoder_of = decoder_of
+        self._beside = beside
         self._decoders: dict[str, Decoder] = {}
         self.ordering = ordering
         self.monitor = monitor
@@ -61,11 +79,17 @@ class Pipeline:
 
     def release(self) -> Observation:
         """Observe what is in order by now."""
-        return self.monitor.observe(self._note(self.ordering.release()), self.ordering.frontier)
+        released, frontier = self._note(self.ordering.release()), self.ordering.frontier
+        for each in self._beside:
+            each.observe(released, frontier)
+        return self.monitor.observe(released, frontier)
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
-        return self.monitor.drain(self._note(self.ordering.drain()), self.ordering.frontier)
+        released, frontier = self._note(self.ordering.drain()), self.ordering.frontier
+        for each in self._beside:
+            each.drain(released, frontier)
+        return self.monitor.drain(released, frontier)
 
     def _note(self, released: Released) -> Released:
         self.watermark = released.watermark

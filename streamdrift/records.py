@@ -278,6 +278,7 @@ class SignalKind(StrEnum):
     FAILED = "failed"
     DUPLICATES = "duplicates"
     SILENCE = "silence"
+    EVENT_RATE = "event_rate"
 
 
 class Stream(StrEnum):
@@ -311,7 +312,7 @@ class Signal:
     ordinal: int
     """Place among the model version's signals; with the model and version its identity."""
     name: str
-    """What people see: `amount`, `amount (spread)`, `age (missing)`, `score`."""
+    """What people see: `amount`, `amount (missing)`, `age (missing)`, `score`."""
     column: ColumnKey | None
     kind: SignalKind
     alert_kind: AlertKind
@@ -322,8 +323,8 @@ class Signal:
 class Summary:
     """What a signal looked like before or after a change, in its column's own terms.
 
-    `mean` is that of a rate, or of a pause in seconds; NaN of anything else. Numeric columns
-    have quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
+    `mean` is that of a rate, of events a second, or of a pause in seconds; NaN of anything else.
+    Numeric columns have quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
     """
 
     mean: float
@@ -412,7 +413,7 @@ class Step:
     kind: StepKind
     model: str
     version: str
-    """Empty for what belongs to the model, not to a version: silence."""
+    """Empty for what belongs to the model, not to a version: silence and event rate."""
     signal: Signal
     time: int
     change: Change | None = None
@@ -434,6 +435,15 @@ class Alert:
     data: Mapping[str, object]
     number: int = 0
     """Among the alerts of its model, from 1 on in the order in which they leave."""
+
+
+class SignalFinding(NamedTuple):
+    """That something was found in the reference of a signal; `finding` is the code of its kind."""
+
+    model: str
+    version: str
+    signal: str
+    finding: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TypeVar, cast
 
 from streamdrift.errors import StateError
+from streamdrift.monitor import traffic_of
 from streamdrift.ordering.lane import Frontier
 from streamdrift.records import State, StateValue
 from streamdrift.shards import shard_of
@@ -91,7 +93,8 @@ def _divided(
     parts: list[list[State]] = [[] for _ in range(shards)]
     for version in versions:
         parts[shard_of(_model(version), group_of(version), shards)].append(version)
-    silences = _by_shard(_pairs(monitors, "silences"), lambda pair: str(pair[0]), shards)
+    traffic = sorted((pair for each in monitors for pair in traffic_of(each)), key=itemgetter(0))
+    traffics = _by_shard(traffic, itemgetter(0), shards)
     dropped: Counter[str] = Counter()
     for model, events in _pairs(monitors, "dropped"):
         dropped[str(model)] += cast(int, events)
@@ -103,7 +106,7 @@ def _divided(
     for shard in range(shards):
         yield {
             "versions": parts[shard],
-            "silences": [list(pair) for pair in silences[shard]],
+            "traffic": [list(pair) for pair in traffics[shard]],
             "incidents": incidents[shard],
             # Of no model: that it is counted at all is what counts.
             "unwatched": unwatched if shard == 0 else 0,

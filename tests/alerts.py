@@ -7,6 +7,8 @@ from streamdrift.records import (
     AlertKind,
     Change,
     ColumnKey,
+    Effect,
+    Estimate,
     Group,
     Onset,
     Signal,
@@ -33,8 +35,13 @@ def make_signal(
     return Signal(ordinal, shown, column, kind, alert_kind, segment)
 
 
+def make_effect(shift: float = 0.8, spread: float = 1.0, variation: float = 0.0) -> Effect:
+    """Return an effect of these sizes, each known exactly."""
+    return Effect(*(Estimate(size, size, size) for size in (shift, spread, variation)))
+
+
 def make_change(
-    effect: float = 0.8,
+    effect: float | Effect | None = 0.8,
     before: Summary | None = None,
     after: Summary | None = None,
     onset: Onset | None = None,
@@ -44,9 +51,9 @@ def make_change(
         detector="adwin",
         statistic=12.0,
         threshold=10.0,
-        effect=effect,
+        effect=make_effect(effect) if isinstance(effect, float | int) else effect,
         before=before or Summary(0.5, {"0.05": 1.0, "0.5": 12.5, "0.95": 40.0}),
-        after=after or Summary(0.73, {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}),
+        after=after or Summary(0.5, {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}),
         onset=onset,
         share=share,
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from streamdrift.detectors import Bank
-from streamdrift.records import Floats
+from streamdrift.detectors import Bank, DetectorSettings, Expected, make_bank
+from streamdrift.records import Floats, Stream
 
 DATA = Path(__file__).parent / "golden" / "data"
 
@@ -30,6 +30,12 @@ def recorded_series(name: str) -> Iterator[tuple[str, Floats]]:
                 yield f"{name} {part} {field.name}", values[np.isfinite(values)]
             elif pa.types.is_boolean(field.type):
                 yield f"{name} {field.name}", rows[field.name].to_numpy().astype(np.float64)
+
+
+def single(settings: DetectorSettings, scale: float = 1.0, run_length: float = 1e5) -> Bank:
+    """Return a bank of one slot, for numbers of a standard deviation."""
+    expected = Expected(Stream.NUMERIC, scale=scale)
+    return make_bank(settings, [expected], np.full(1, run_length))
 
 
 def alarms(bank: Bank, values: Sequence[float] | Floats) -> list[int]:

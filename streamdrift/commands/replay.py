@@ -1,39 +1,18 @@
 """`streamdrift replay`: a file or a topic's history in, alerts out, a summary on stderr."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from typing import BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamdrift.assembly import make_pipeline
+from streamdrift.commands.history import History, put_through, result_file
 from streamdrift.config import Settings
-from streamdrift.decoders import make_decoder
-from streamdrift.errors import InputError
-from streamdrift.records import Alert, Floor, Partition
-from streamdrift.replay import Publish, Tally, history, replay
-from streamdrift.sharded import Shards
-from streamdrift.sinks.file import StreamSink, written_anew
-from streamdrift.sources import SourceSettings, TopicSettings, start_time
-from streamdrift.sources.file import EVENTS_PER_DAY, open_file
-from streamdrift.sources.kafka import KafkaSource
-from streamdrift.sources.layout import Layout
-from streamdrift.state.journal import read_journal
-from streamdrift.state.kafka import KafkaLog
-from streamdrift.summary import clock_lines, summarize
-from streamdrift.time_order import Sorting, in_time_order, plausible
-from streamdrift.times import rfc3339
-
-_FAR = 1 << 60
-"""A time (us) after any record."""
-_POLL_SECONDS = 0.5
+from streamdrift.records import Alert
+from streamdrift.sinks.file import StreamSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,53 +25,13 @@ class ReplayOptions:
     events_per_day: float | None
     journal: bool
 
-
-class TopicRange(NamedTuple):
-    """A topic's history, from a start to a time (microseconds) or to its end."""
-
-    topic: str
-    start: str
-    until: int | None
-
-
-def parse_topic(source: str) -> TopicRange:
-    """Return what `kafka://TOPIC?from=TIME&to=TIME` names.
-
-    Raises InputError where it names nothing that can be read.
-
-    >>> parse_topic("kafka://predictions?to=1970-01-01T00:00:01Z")
-    TopicRange(topic='predictions', start='earliest', until=1000000)
-    """
-    address = urlsplit(source)
-    query = dict(parse_qsl(address.query, keep_blank_values=True))
-    # A plus sign in a query means a blank, but in a time it is the offset to UTC.
-    times = {name: value.replace(" ", "+") for name, value in query.items()}
-    unknown = sorted(set(times) - {"from", "to"})
-    if not address.netloc or address.path.strip("/") or unknown:
-        raise InputError(
-            f"{source} names no topic" + (f": unknown {', '.join(unknown)}" if unknown else ""),
-            hint="write kafka://TOPIC, kafka://TOPIC?from=TIME or kafka://TOPIC?from=TIME&to=TIME",
-        )
-    try:
-        start = times.get("from", "earliest")
-        if start != "earliest":
-            start_time(start)
-        until = start_time(times["to"]) if "to" in times else None
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
-    return TopicRange(address.netloc, start, until)
-
-
-class _Replayed(NamedTuple):
-    tally: Tally
-    monitor: Shards
-    remarks: tuple[str, ...] = ()
-    """What else the summary must say."""
+    def history(self) -> History:
+        """Return what is to be replayed."""
+        return History(self.source, self.model, self.events_per_day, self.journal)
 
 
 def run_replay(options: ReplayOptions, settings: Settings) -> None:
     """Replay what the options name; raise InputError where it cannot be read."""
-    start = time.perf_counter()
     with _output(options) as stream:
         sink = StreamSink(stream, settings.name)
 
@@ -100,13 +39,8 @@ def run_replay(options: ReplayOptions, settings: Settings) -> None:
             sink.write(alerts)
             sink.flush()
 
-        if options.source.startswith("kafka://"):
-            replayed = _replay_topic(options, settings, publish)
-        else:
-            replayed = _replay_file(options, settings, publish)
-    seconds = time.perf_counter() - start
-    lines = summarize(replayed.tally, replayed.monitor, settings.model, seconds)
-    for line in [*lines, *replayed.remarks]:
+        replayed = put_through(options.history(), settings, publish)
+    for line in replayed.summary(settings):
         typer.echo(line, err=True)
 
 
@@ -116,197 +50,6 @@ def _output(options: ReplayOptions) -> Iterator[BinaryIO]:
     if options.alerts is None:
         yield sys.stdout.buffer
         return
-    source = Path(options.source)
-    if source.exists() and options.alerts.exists() and source.samefile(options.alerts):
-        raise InputError(
-            f"--alerts {options.alerts} is the file that is replayed",
-            hint="name another file: alerts would take the place of the events",
-        )
-    with written_anew(options.alerts) as stream:
+    inputs = {Path(options.source): "the file that is replayed"}
+    with result_file(options.alerts, "--alerts", inputs) as stream:
         yield stream
-
-
-def _replay_file(options: ReplayOptions, settings: Settings, publish: Publish) -> _Replayed:
-    if options.journal:
-        raise InputError("--journal is for topics: a file has one partition and no verdicts")
-    spacing = options.events_per_day or EVENTS_PER_DAY
-    given = settings.source.mapping
-    file = open_file(options.source, model=options.model, events_per_day=spacing, mapping=given)
-    decoder = make_decoder("json", file.layout.mapping)
-    pipeline = make_pipeline(settings, timed=file.layout.time is not None)
-    pipeline.ordering.assign([file.partition], believed=True)
-    parts = (plausible(messages, decoder.decode(messages)) for messages in file)
-    sorting = Sorting()
-    # A stream is taken as it came, as the service would; a table may be anyhow.
-    decoded = in_time_order(parts, sorting) if file.table else parts
-    with _progress(options.source, lambda: (file.progress.done, file.progress.total)) as show:
-        tally = replay(decoded, pipeline, publish, show)
-    if not tally.events:
-        raise _unusable(options.source, tally, _ADVICE)
-    remarks = _remarks_on_time(file.layout, spacing)
-    if sorting.late:
-        remarks.append(
-            f"{sorting.late:,} of {sorting.events:,} rows are older than one before them: all were "
-            "sorted by time, and offsets count them as sorted"
-        )
-    hint = "sort the file by time, and replay it again"
-    remarks += clock_lines(pipeline.ordering.counts(), hint)
-    return _Replayed(tally, pipeline.monitor, tuple(remarks))
-
-
-_ADVICE = {
-    "invalid_json": "write one JSON object a line; a table must end in .csv or .parquet",
-    "invalid_time": "write times as 2026-01-31T12:00:00Z or as seconds since 1970, or do without "
-    "them with --set source.mapping.time=null",
-}
-"""What to do where no event of a file could be used, by the commonest reason."""
-
-
-def _unusable(source: str, tally: Tally, advice: Mapping[str, str]) -> InputError:
-    message = f"{source} has no event that can be used"
-    if not tally.dead_letters:
-        return InputError(message, hint="its rows are empty arrays: check what wrote them")
-    ((reason, _),) = tally.dead_letters.most_common(1)
-    first = "".join(f"\nthe first {line}" for line in tally.first_of_each())
-    otherwise = "say where an event's parts stand, as with --set source.mapping.features=/inputs"
-    return InputError(f"{message}: {tally.reasons()}{first}", hint=advice.get(reason, otherwise))
-
-
-def _remarks_on_time(layout: Layout, spacing: float) -> list[str]:
-    remarks = [
-        f"the column {name} is not taken as the time, as it holds none (RFC 3339, or a number "
-        "since the epoch, from 2000 on)"
-        for name in layout.passed_over
-    ]
-    if layout.time is not None:
-        return [*remarks, f"the time of the events is {layout.time}"]
-    made_up = (
-        f"the rows have no time: they are taken as {spacing:,.0f} events a day "
-        "(--events-per-day), and silence is not watched"
-    )
-    return [*remarks, made_up]
-
-
-def _replay_topic(options: ReplayOptions, settings: Settings, publish: Publish) -> _Replayed:
-    for option, value in (("--model", options.model), ("--events-per-day", options.events_per_day)):
-        if value is not None:
-            raise InputError(
-                f"{option} is for files: the events of a topic have their own",
-                hint="give them a constant model with --set source.mapping.model={constant: NAME}",
-            )
-    wanted = parse_topic(options.source)
-    entry = settings.source.settings_of(wanted.topic)
-    named = TopicSettings(
-        name=wanted.topic,
-        format=entry.format if entry else None,
-        mapping=entry.mapping if entry else None,
-    )
-    changed = {"predictions": (named,), "start": wanted.start}
-    source_settings = settings.source.model_copy(update=changed)
-    settings = settings.model_copy(update={"source": source_settings})
-    pipeline = make_pipeline(settings)
-    if options.journal:
-        floors = _floors(settings)
-        pipeline.ordering.foresee(each for each in floors if each.partition.topic == wanted.topic)
-    source = KafkaSource(settings.kafka, source_settings)
-    try:
-        if not source.partitions():
-            raise InputError(
-                f"the topic {wanted.topic} does not exist at {settings.kafka.bootstrap_servers}",
-                hint="`streamdrift check` lists the topics of the settings",
-            )
-        given = history(source, pipeline, settings.ordering.max_pending, wanted.until)
-        with _progress(options.source, _read_of(source)) as show:
-            tally = replay(given, pipeline, publish, show)
-        tally.notices += source.notices()
-        if not (tally.events or tally.dead_letters or tally.tombstones) and (
-            wanted.start != "earliest" or wanted.until is not None
-        ):
-            raise _nothing_between(options.source, settings, source)
-        if not tally.events and tally.dead_letters:
-            raise _unusable(options.source, tally, {})
-        hint = "their producers' clocks differ, or they were held up"
-        remarks = clock_lines(pipeline.ordering.counts(), hint)
-        return _Replayed(tally, pipeline.monitor, tuple(remarks))
-    finally:
-        source.close()
-
-
-def _nothing_between(name: str, settings: Settings, source: KafkaSource) -> InputError:
-    """Return what to say where no record lies in the range that was asked for."""
-    ends = {key: max(0, end - 1) for key, end in source.offsets_at(_FAR).items()}
-    earliest = settings.source.model_copy(update={"start": "earliest"})
-    times = [*_first_times(settings, earliest, {}), *_first_times(settings, earliest, ends)]
-    if not times:
-        return InputError(f"{name}: the topic holds no records", hint="check that it is the one")
-    return InputError(
-        f"{name}: no record lies in this range: the topic's records are of {rfc3339(min(times))} "
-        f"to {rfc3339(max(times))}",
-        hint="from and to are times of the Kafka records, not of the events in them",
-    )
-
-
-def _first_times(
-    settings: Settings, source_settings: SourceSettings, positions: Mapping[Partition, int]
-) -> list[int]:
-    """Return the time of each partition's first record from `positions` on."""
-    source = KafkaSource(settings.kafka, source_settings, positions)
-    times: list[int] = []
-    try:
-        unread = set(source.partitions())
-        while unread:
-            for messages in source.poll(_POLL_SECONDS):
-                if len(messages) and messages.partition in unread:
-                    unread.remove(messages.partition)
-                    times.append(int(messages.time[0]))
-            unread -= source.at_end()
-    finally:
-        source.close()
-    return times
-
-
-def _floors(settings: Settings) -> Sequence[Floor]:
-    """Return what the deployment journaled about the order of events."""
-    with closing(KafkaLog(settings.kafka)) as log:
-        return read_journal(log, settings.name, settings.state.journal).floors
-
-
-Measure = Callable[[], tuple[int, int | None]]
-"""Says how much is done, and of how much where that is known."""
-
-
-def _read_of(source: KafkaSource) -> Measure:
-    """Return what measures reading by the lag there was most of."""
-    most = 0
-
-    def measure() -> tuple[int, int | None]:
-        nonlocal most
-        lag = sum(source.lag().values())
-        most = max(most, lag)
-        return most - lag, most or None
-
-    return measure
-
-
-@contextmanager
-def _progress(name: str, measure: Measure) -> Iterator[Callable[[Tally], None]]:
-    """Show a bar, events and alerts on stderr while the block runs, on a terminal only."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[events]:,} events, {task.fields[alerts]} alerts"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=None, events=0, alerts=0)
-
-        def show(tally: Tally) -> None:
-            done, total = measure()
-            events, alerts = tally.events, tally.alerts.total()
-            progress.update(task, completed=done, total=total, events=events, alerts=alerts)
-
-        yield show

@@ -1,6 +1,6 @@
 """Detectors: banks that decide over many signals at once, and wrappers for a single series."""
 
-from streamdrift.detectors.adwin import ADWIN, AdwinSettings
+from streamdrift.detectors.adwin import AdwinSettings
 from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.ddm import DdmSettings
 from streamdrift.detectors.e_detector import EDetectorSettings
@@ -8,7 +8,7 @@ from streamdrift.detectors.eddm import EddmSettings
 from streamdrift.detectors.focus import FocusSettings
 from streamdrift.detectors.hddm import HddmASettings, HddmWSettings
 from streamdrift.detectors.kswin import KswinSettings
-from streamdrift.detectors.page_hinkley import PageHinkley, PageHinkleySettings
+from streamdrift.detectors.page_hinkley import PageHinkleySettings
 from streamdrift.detectors.registry import (
     BANKS,
     DEFAULT_DETECTORS,
@@ -17,7 +17,7 @@ from streamdrift.detectors.registry import (
     make_bank,
 )
 from streamdrift.detectors.river import RiverSettings
-from streamdrift.detectors.series import EDetector
+from streamdrift.detectors.single import ADWIN, EDetector, PageHinkley
 
 __all__ = [
     "ADWIN",

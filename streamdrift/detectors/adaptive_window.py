@@ -344,7 +344,7 @@ def update(
     values: Floats,
     rows: Ints,
     start: Ints,
-    delta: float,
+    deltas: Floats,
     clock: int,
     shortest: float,
     grace: float,
@@ -359,7 +359,7 @@ def update(
         head, count = heads[slot], counts[slot]
         moment, finding = moments[slot], findings[slot]
         row = values[rows[slot]]
-        event = start[slot]
+        event, delta = start[slot], deltas[slot]
         if (moment[WIDTH] == 0.0 or moment[CONSTANT] == 0.0) and count[-2] == 0:
             event, added = _fill_zeros(sums, squares, head, count, moment, row, event)
             ticks[slot] = (ticks[slot] + added) % clock
@@ -387,7 +387,7 @@ def readings(
     heads: Ints,
     counts: Ints,
     moments: Floats,
-    delta: float,
+    deltas: Floats,
     shortest: float,
     grace: float,
     findings: Floats,
@@ -401,7 +401,7 @@ def readings(
                 heads[slot],
                 counts[slot],
                 moments[slot],
-                delta,
+                deltas[slot],
                 shortest,
                 findings[slot],
             )

@@ -6,35 +6,37 @@ alarm the newer part of the window stays, as in the paper.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.adaptive_window import (
     CONSTANT,
     LEVELS,
     STATISTIC,
     THRESHOLD,
-    TOTAL,
-    VARIANCE,
-    WIDTH,
     readings,
     update,
 )
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.records import Floats, Ints, State, Stream
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
+from streamdrift.records import Floats, Ints, State
 
 
 class AdwinSettings(BaseModel):
-    """Settings of an ADWIN bank. The defaults are calibrated on ranks and 0/1 signals."""
+    """Settings of an ADWIN bank."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["adwin"] = Field(default="adwin", description="Which detector this is.")
-    delta: float = Field(
-        default=1e-6, gt=0, lt=1, description="Significance of a cut: smaller alarms less."
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Significance of a cut: smaller alarms less; without it, by the alert budget "
+        "(river: 0.002).",
     )
     clock: int = Field(default=32, ge=1, description="Look for cuts every so many values.")
     max_buckets: int = Field(default=5, ge=2, le=100, description="Buckets kept of each size.")
@@ -50,6 +52,16 @@ class AdwinSettings(BaseModel):
         description="Smallest difference of means that alarms, in standard deviations.",
     )
 
+    @property
+    def calibration(self) -> str | None:
+        """The table that gives what is not stated; None where all is."""
+        return "adwin" if self.delta is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "delta", free=("minimum_effect",))
+        return self
+
 
 class AdwinBank:
     """ADWIN over many signals; see `Bank`. Costs about 3 kB a slot."""
@@ -62,7 +74,10 @@ class AdwinBank:
         slots = len(expected)
         buckets = (slots, LEVELS, settings.max_buckets + 1)
         self._settings = settings
-        self._least_effect = settings.minimum_effect * np.array([each.scale for each in expected])
+        self._expected = list(expected)
+        self._run_lengths = run_lengths.copy()
+        self._deltas = np.empty(slots)
+        self._least_effect = np.empty(slots)
         self._totals = np.zeros(buckets)
         self._variances = np.zeros(buckets)
         self._heads = np.zeros((slots, LEVELS), dtype=np.int64)
@@ -70,6 +85,8 @@ class AdwinBank:
         self._moments = np.zeros((slots, 4))
         self._ticks = np.zeros(slots, dtype=np.int64)
         self._findings = np.zeros((slots, 6))
+        for slot in range(slots):
+            self.reset(slot)
 
     @property
     def moments(self) -> Floats:
@@ -91,7 +108,7 @@ class AdwinBank:
             np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
             start,
-            settings.delta,
+            self._deltas,
             settings.clock,
             float(settings.min_window_length),
             float(settings.grace_period),
@@ -110,7 +127,15 @@ class AdwinBank:
     ) -> None:
         """Empty the slot's window; see `Bank`."""
         if expected is not None:
-            self._least_effect[slot] = self._settings.minimum_effect * expected.scale
+            self._expected[slot] = expected
+        if run_length is not None:
+            self._run_lengths[slot] = run_length
+        asked, delta = self._expected[slot], self._settings.delta
+        if delta is None:
+            length = float(self._run_lengths[slot])
+            delta = calibrated("adwin", asked.stream, length, asked.mean).value
+        self._deltas[slot] = delta
+        self._least_effect[slot] = self._settings.minimum_effect * asked.scale
         self._heads[slot] = 0
         self._counts[slot] = 0
         self._moments[slot] = 0.0
@@ -125,7 +150,7 @@ class AdwinBank:
             self._heads,
             self._counts,
             self._moments,
-            settings.delta,
+            self._deltas,
             float(settings.min_window_length),
             float(settings.grace_period),
             findings,
@@ -146,7 +171,6 @@ class AdwinBank:
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same settings and number of slots."""
-        self._counts[:] = 0
         everything = np.arange(len(self._counts))
         self.adopt(everything, state, everything)
 
@@ -157,6 +181,7 @@ class AdwinBank:
         # Buckets lie one slot after the other.
         owner = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
         taken = np.isin(owner, theirs)
+        self._counts[slots] = 0
         self._counts[slots, : counts.shape[1]] = counts[theirs]
         self._heads[slots] = 0
         slot, level, place = self._used()
@@ -172,80 +197,3 @@ class AdwinBank:
         ages = np.arange(self._totals.shape[2])
         slot, level, age = np.nonzero(ages < self._counts[:, :, np.newaxis])
         return slot, level, (self._heads[slot, level] + age) % len(ages)
-
-
-class ADWIN:
-    """ADWIN over one series of raw numbers, with river's interface and default parameters.
-
-    Alarms come at the values at which river's `AdaptiveWindowing` raises them: after an
-    alarm the newer part of the window stays (`river.drift.ADWIN` starts anew). Values that
-    are not finite are skipped.
-
-    >>> detector = ADWIN()
-    >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 20):
-    ...     detector.update(value)
-    ...     if detector.drift_detected:
-    ...         print(index, detector.onset)
-    1023 (996, 1003)
-    """
-
-    def __init__(
-        self,
-        delta: float = 0.002,
-        clock: int = 32,
-        max_buckets: int = 5,
-        min_window_length: int = 5,
-        grace_period: int = 10,
-    ) -> None:
-        settings = AdwinSettings(
-            delta=delta,
-            clock=clock,
-            max_buckets=max_buckets,
-            min_window_length=min_window_length,
-            grace_period=grace_period,
-            minimum_effect=0.0,
-        )
-        self._bank = AdwinBank(settings, [Expected(Stream.NUMERIC, scale=1.0)], np.full(1, np.inf))
-        self._value = np.empty((1, 1))
-        self._place = np.zeros(1, dtype=np.int64)
-        self._seen = 0
-        self.drift_detected = False
-        self.n_detections = 0
-
-    def update(self, x: float) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self._value[0, 0] = x
-        self._seen += 1
-        self.drift_detected = bool(self._bank.update(self._value, self._place, self._place)[0] == 0)
-        self.n_detections += self.drift_detected
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the change began; None without an alarm now.
-
-        Indices count the values given to `update` from 0.
-        """
-        if not self.drift_detected:
-            return None
-        evidence = self._bank.evidence(0)
-        return self._seen - 1 - evidence.earliest, self._seen - 1 - evidence.latest
-
-    @property
-    def width(self) -> int:
-        """Number of values in the window."""
-        return int(self._bank.moments[0, WIDTH])
-
-    @property
-    def total(self) -> float:
-        """Sum of the window."""
-        return float(self._bank.moments[0, TOTAL])
-
-    @property
-    def variance(self) -> float:
-        """Variance of the window; 0 while it is empty."""
-        return float(self._bank.moments[0, VARIANCE]) / self.width if self.width else 0.0
-
-    @property
-    def estimation(self) -> float:
-        """Mean of the window; 0 while it is empty."""
-        return self.total / self.width if self.width else 0.0

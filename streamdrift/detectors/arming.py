@@ -144,7 +144,7 @@ def arm(residuals: Floats, fitted: Fitted, seed: int = 0) -> Armed:
     if size < LEAST or finite.min() == finite.max():
         return Armed(0, False, ())
     ranks = ranks_within(finite, seed)
-    found = fitted.front is not None
+    found = fitted.found
     weights = weights_of(found)
     power = discount(ranks, weights) if found else 0
     first = counts = replay(ranks, power, weights)

@@ -56,6 +56,13 @@ class Evidence:
     pace: float | None = None
     likeliest: int | None = None
 
+    @property
+    def age(self) -> int:
+        """About how many values there are of the change, the alarm's among them."""
+        if self.likeliest is None:
+            return (self.earliest + self.latest) // 2 + 1
+        return self.likeliest + 1
+
 
 class Bank(Protocol):
     """One detector's instances over many signals; a signal's place in the bank is its slot.
@@ -108,7 +115,7 @@ class Bank(Protocol):
         ...
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
-        """Put new slots into the state that the slots `theirs` have in a snapshot.
+        """Put slots into the state that the slots `theirs` have in a snapshot.
 
         `slots` and `theirs` are int64[k], in pairs, both rising; the snapshot is of a bank of
         the same settings, with any number of slots.

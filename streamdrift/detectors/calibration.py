@@ -11,7 +11,7 @@ significance of 1 / A keeps it, as chances of tests add up at most (Boole). For 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -29,6 +29,9 @@ LONGEST = 1e15
 
 ONE_SIDED = frozenset({"ddm", "eddm"})
 """Detectors to which a rate p is not the same as 1 - p."""
+
+_LEAST_LOGARITHM = -500.0
+"""Of a value that is extrapolated: its inverse must be a number."""
 
 Pairs = Sequence[tuple[float, float]]
 
@@ -50,6 +53,7 @@ def _tables() -> Mapping[str, Mapping[str, Any]]:
     return tables
 
 
+@lru_cache(maxsize=4_096)
 def calibrated(kind: str, stream: Stream, run_length: float, rate: float = 0.5) -> Calibrated:
     """Return the parameter with which a false alarm comes once in `run_length` values.
 
@@ -60,16 +64,15 @@ def calibrated(kind: str, stream: Stream, run_length: float, rate: float = 0.5) 
     if kind == "kswin":
         return Calibrated(1 / min(max(run_length, 2.0), LONGEST), True)
     table = _tables()[kind]
-    logarithmic = bool(table["logarithmic"])
+    logarithmic = table["safer"] == "lower"
     if stream is Stream.RATE:
         found = [_read(pairs, logarithmic, run_length) for pairs in _beside(table, kind, rate)]
     elif "numeric" in table:
         found = [_read(table["numeric"], logarithmic, run_length)]
     else:
         raise ValueError(f"{kind} takes 0/1 signals only")
-    first, last = table["values"]
-    safest = max if last > first else min
-    return Calibrated(safest(each.value for each in found), all(each.measured for each in found))
+    safer = max if table["safer"] == "higher" else min
+    return Calibrated(safer(each.value for each in found), all(each.measured for each in found))
 
 
 def _beside(table: Mapping[str, Any], kind: str, rate: float) -> list[Pairs]:
@@ -104,7 +107,7 @@ def _read(pairs: Pairs, logarithmic: bool, run_length: float) -> Calibrated:
         ]
         slope = max(slopes[-2:], key=abs, default=0.0)
         value, measured = values[-1] + slope * (asked - lengths[-1]), False
-    return Calibrated(math.exp(value) if logarithmic else value, measured)
+    return Calibrated(math.exp(max(value, _LEAST_LOGARITHM)) if logarithmic else value, measured)
 
 
 def refuse_uncalibrated(settings: BaseModel, parameter: str, free: Sequence[str] = ()) -> None:

@@ -77,7 +77,7 @@ def _bet(
 
 
 @inlined
-def _advance(
+def advance(
     sums: Factors,
     ages: Factors,
     weights: Factors,
@@ -151,7 +151,7 @@ def _run(
         if np.isnan(values[event]):
             continue
         cell = cell_of(values[event], len(counts), known)
-        statistic = _advance(sums, ages, weights, counts, memories, scales, figures, cell)
+        statistic = advance(sums, ages, weights, counts, memories, scales, figures, cell)
         if statistic >= limit:
             return event
     return len(values)
@@ -174,8 +174,8 @@ class ECategoryBank:
         self._scales = np.ones((slots, _FIRST))
         self._figures = np.zeros((slots, 4))
         self._thresholds = np.zeros(slots)
-        self._head_starts = np.zeros(slots)
-        self._candidates: Bools = np.zeros(slots, dtype=np.bool_)
+        self._run_lengths = np.zeros(slots)
+        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
         self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
@@ -197,7 +197,7 @@ class ECategoryBank:
                 self._figures[slot],
                 self._thresholds[slot],
                 self.patience[slot],
-                self._candidates[slot : slot + 1],
+                self.candidates[slot : slot + 1],
                 values[rows[slot]],
                 start[slot],
                 looks,
@@ -212,7 +212,23 @@ class ECategoryBank:
 
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
-        return look_now(self._sums, self._ages, self.patience, self._candidates)
+        return look_now(self._sums, self._ages, self.patience, self.candidates)
+
+    def arrays(
+        self, slot: int
+    ) -> tuple[Factors, Factors, Factors, Floats, Floats, Floats, Floats, int, float]:
+        """Return a slot's state in the order `advance` takes it, known levels, threshold."""
+        return (
+            self._sums[slot],
+            self._ages[slot],
+            self._weights[slot],
+            self._counts[slot],
+            self._memories[slot],
+            self._scales[slot],
+            self._figures[slot],
+            int(self._known[slot]),
+            float(self._thresholds[slot]),
+        )
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""
@@ -242,14 +258,15 @@ class ECategoryBank:
             self._counts[slot] = cells_of(expected.counts)
             self._group(slot)
         if run_length is not None:
-            self._head_starts[slot] = head_start(run_length)
-            self._thresholds[slot] = run_length + self._head_starts[slot]
+            self._run_lengths[slot] = run_length
         counts = self._counts[slot]
         self._memories[slot] = np.tile(counts / counts.sum(), (_FIRST, 1))
         self._scales[slot] = 1.0
-        self._sums[slot] = np.float32(self._head_starts[slot]) * self._weights[slot]
+        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
+        self._thresholds[slot] = self._run_lengths[slot] + start
+        self._sums[slot] = np.float32(start) * self._weights[slot]
         self._ages[slot] = 0
-        self._candidates[slot] = False
+        self.candidates[slot] = False
 
     def _group(self, slot: int) -> None:
         """Decide by the reference which levels are bet on, and what each bet weighs."""
@@ -278,7 +295,7 @@ class ECategoryBank:
             "scales": self._scales.copy(),
             "counts": [each.copy() for each in self._counts],
             "memories": [each.copy() for each in self._memories],
-            "candidates": self._candidates.copy(),
+            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -298,4 +315,4 @@ class ECategoryBank:
         self._known[slots] = array(state, "known")[theirs]
         self._figures[slots] = array(state, "figures")[theirs]
         self._scales[slots] = array(state, "scales")[theirs]
-        self._candidates[slots] = array(state, "candidates")[theirs]
+        self.candidates[slots] = array(state, "candidates")[theirs]

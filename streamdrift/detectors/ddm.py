@@ -7,13 +7,13 @@ at the same values.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.calibration import calibrated
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
@@ -53,6 +53,11 @@ class DdmSettings(BaseModel):
     def calibration(self) -> str | None:
         """The table that gives what is not stated; None where all is."""
         return "ddm" if self.drift_threshold is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "drift_threshold")
+        return self
 
 
 @kernel

@@ -48,9 +48,13 @@ class EDetectorSettings(BaseModel):
     kind: Literal["e_detector"] = Field("e_detector", description="Which detector this is.")
 
 
-def head_start(run_length: float) -> float:
-    """Return the sum a slot begins with; its threshold is higher by as much."""
-    return min(run_length / 1_000, 100.0)
+def head_start(run_length: float, patience: float) -> float:
+    """Return the sum a slot begins with; its threshold is higher by as much.
+
+    It is far below the patience: sums that nothing was added to are no evidence, of however
+    many signals.
+    """
+    return min(run_length / 1_000, 100.0, patience / 100)
 
 
 def evidence_of(statistic: float, threshold: float, age: float, stream: Stream) -> Evidence:
@@ -147,8 +151,8 @@ class EDetectorBank:
         self._powers = np.zeros(slots, dtype=np.uint8)
         self._mixtures = np.zeros(slots, dtype=np.uint8)
         self._thresholds = np.zeros(slots)
-        self._head_starts = np.zeros(slots)
-        self._candidates: Bools = np.zeros(slots, dtype=np.bool_)
+        self._run_lengths = np.zeros(slots)
+        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
         self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
@@ -164,7 +168,7 @@ class EDetectorBank:
             self._mixtures,
             self._thresholds,
             self.patience,
-            self._candidates,
+            self.candidates,
             POWERED,
             _MIXTURES,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
@@ -177,13 +181,19 @@ class EDetectorBank:
         )
         return alarms
 
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, float]:
+        """Return a slot's sums and ages, its table, its weights and its threshold."""
+        mixture, power = self._mixtures[slot], self._powers[slot]
+        threshold = float(self._thresholds[slot])
+        return self._sums[slot], self._ages[slot], POWERED[power], _MIXTURES[mixture], threshold
+
     def looked(self) -> list[Look]:
         """Return what the last `update` saw at its looks; see `EBank`."""
         return self._looks.all()
 
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
-        return look_now(self._sums, self._ages, self.patience, self._candidates)
+        return look_now(self._sums, self._ages, self.patience, self.candidates)
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
@@ -199,11 +209,12 @@ class EDetectorBank:
             self._powers[slot] = expected.power
             self._mixtures[slot] = expected.dependent
         if run_length is not None:
-            self._head_starts[slot] = head_start(run_length)
-            self._thresholds[slot] = run_length + self._head_starts[slot]
-        self._sums[slot] = np.float32(self._head_starts[slot]) * _MIXTURES[self._mixtures[slot]]
+            self._run_lengths[slot] = run_length
+        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
+        self._thresholds[slot] = self._run_lengths[slot] + start
+        self._sums[slot] = np.float32(start) * _MIXTURES[self._mixtures[slot]]
         self._ages[slot] = 0
-        self._candidates[slot] = False
+        self.candidates[slot] = False
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -214,7 +225,7 @@ class EDetectorBank:
         return {
             "sums": self._sums.copy(),
             "ages": self._ages.copy(),
-            "candidates": self._candidates.copy(),
+            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -226,4 +237,4 @@ class EDetectorBank:
         """Take over the sums of some slots; see `Bank`."""
         self._sums[slots] = array(state, "sums")[theirs]
         self._ages[slots] = array(state, "ages")[theirs]
-        self._candidates[slots] = array(state, "candidates")[theirs]
+        self.candidates[slots] = array(state, "candidates")[theirs]

@@ -8,13 +8,13 @@ come at the same values.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.calibration import calibrated
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
@@ -50,6 +50,11 @@ class EddmSettings(BaseModel):
         """The table that gives what is not stated; None where all is."""
         return "eddm" if self.beta is None else None
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "beta")
+        return self
+
 
 @kernel
 def _clear(sums: Floats) -> None:
@@ -63,7 +68,7 @@ def _distance(sums: Floats) -> float:
     """Return the mean distance between errors and two standard deviations."""
     errors = sums[ERRORS]
     variance = sums[SQUARES] / (errors - 1.0) if errors > 1.0 else 0.0
-    return sums[MEAN] + 2.0 * math.sqrt(variance)
+    return float(sums[MEAN]) + 2.0 * math.sqrt(variance)
 
 
 @kernel
@@ -81,7 +86,7 @@ def _err(sums: Floats, warm_start: float, beta: float) -> bool:
     if now > sums[WIDEST]:
         sums[WIDEST], sums[WIDEST_COUNT] = now, count
         return False
-    return sums[ERRORS] > warm_start and now / sums[WIDEST] < beta
+    return bool(sums[ERRORS] > warm_start and now / sums[WIDEST] < beta)
 
 
 @kernel
@@ -167,7 +172,8 @@ class EddmBank:
         """Return which share of its widest distance each slot misses; see `Bank`."""
         errors, widest = self._sums[:, ERRORS], self._sums[:, WIDEST]
         able = (errors > self._settings.warm_start) & (widest > 0)
-        now = np.array([_distance(own) for own in self._sums])
+        variance = np.where(errors > 1, self._sums[:, SQUARES] / np.maximum(errors - 1, 1), 0.0)
+        now = self._sums[:, MEAN] + 2 * np.sqrt(variance)
         share = np.where(able, now / np.where(able, widest, 1.0), 1.0)
         return 1.0 - share, 1.0 - self._betas
 

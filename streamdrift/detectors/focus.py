@@ -11,20 +11,20 @@ whose standard deviation is the reference's, and Bernoulli's for rates.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.calibration import calibrated
+from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State, Stream
 from streamdrift.trees import array
 
 CORNERS = 48
-"""Corners kept of a hull. That of noise has as many after e^48 values (half as many where the
-mean is known); of a steady slope, on which all values are corners, every other one is dropped."""
+"""Corners kept of a hull. That of noise has as many after e^48 values (e^96 where the mean is
+known); of a steady slope, on which all values are corners, some are kept of every age."""
 
 COUNT, TOTAL, ALARMED = range(3)
 """Places in a slot's sums. TOTAL is of the deviations from the reference's mean. ALARMED is 1
@@ -70,6 +70,11 @@ class FocusSettings(BaseModel):
     def calibration(self) -> str | None:
         """The table that gives what is not stated; None where all is."""
         return f"focus_{self.mean}" if self.threshold is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "threshold", free=("mean", "minimum_effect"))
+        return self
 
 
 @kernel
@@ -164,6 +169,19 @@ def _find(
 
 
 @kernel
+def _drop(places: Floats, heights: Floats, count: float) -> int:
+    """Drop a full hull's corner whose neighbours are nearest by its age; return the new size."""
+    least, dropped = np.inf, 1
+    for corner in range(1, CORNERS - 1):
+        gap = (places[corner + 1] - places[corner - 1]) / (count - places[corner])
+        if gap < least:
+            least, dropped = gap, corner
+    for corner in range(dropped, CORNERS - 1):
+        places[corner], heights[corner] = places[corner + 1], heights[corner + 1]
+    return CORNERS - 1
+
+
+@kernel
 def _push(
     places: Floats, heights: Floats, size: int, count: float, height: float, known: bool
 ) -> int:
@@ -181,10 +199,7 @@ def _push(
             break
         size -= 1
     if size == CORNERS:
-        size = CORNERS // 2 + 1
-        for corner in range(1, size):
-            places[corner] = places[2 * corner - 1]
-            heights[corner] = heights[2 * corner - 1]
+        size = _drop(places, heights, count)
     places[size], heights[size] = count, height
     return size + 1
 
@@ -288,6 +303,23 @@ def _update(
             )
 
 
+@kernel
+def _read(
+    sums: Floats,
+    places: Floats,
+    heights: Floats,
+    sizes: Ints,
+    told: Floats,
+    known: bool,
+    statistics: Floats,
+) -> None:
+    """Fill in every slot's largest log likelihood ratio as it stands."""
+    for slot in range(len(sums)):
+        statistics[slot], _, _ = _find(
+            sums[slot], places[slot], heights[slot], sizes[slot], told[slot], known
+        )
+
+
 class FocusBank:
     """FOCuS over many signals; see `Bank`. Costs 1.7 kB a slot."""
 
@@ -331,12 +363,18 @@ class FocusBank:
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm; see `Bank`.
 
-        The onset is the likeliest beginning and a 95 % interval about it.
+        The onset is the likeliest beginning and a 95 % interval about it. What alarms looks
+        larger than it is: the interval is that of an effect a standard error less.
         """
         statistic, back, effect = self._findings[slot].tolist()
-        _, scale, threshold, _, _ = self._told[slot].tolist()
+        expected, threshold = self._expected[slot], float(self._told[slot, THRESHOLD])
+        variance = expected.scale**2
+        if expected.stream is Stream.RATE:
+            after = min(max(expected.mean + effect, 0.0), 1.0)
+            variance = max(variance, after * (1 - after))
+        least = abs(effect) * max(1 - 1 / math.sqrt(2 * statistic), 0.1)
         oldest = int(self._sums[slot, COUNT]) - 1
-        margin = math.ceil(min(ONSET_QUANTILE * (scale / effect) ** 2, oldest))
+        margin = math.ceil(min(ONSET_QUANTILE * variance / least**2, oldest))
         earliest, latest = min(int(back) + margin, oldest), max(int(back) - margin, 0)
         return Evidence(statistic, threshold, earliest, latest)
 
@@ -365,13 +403,17 @@ class FocusBank:
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's largest log likelihood ratio and its threshold; see `Bank`."""
-        statistics = [
-            _find(sums, places, heights, sizes, told, self._known)[STATISTIC]
-            for sums, places, heights, sizes, told in zip(
-                self._sums, self._places, self._heights, self._sizes, self._told, strict=True
-            )
-        ]
-        return np.array(statistics, dtype=np.float64), self._told[:, THRESHOLD].copy()
+        statistics = np.empty(len(self._sums))
+        _read(
+            self._sums,
+            self._places,
+            self._heights,
+            self._sizes,
+            self._told,
+            self._known,
+            statistics,
+        )
+        return statistics, self._told[:, THRESHOLD].copy()
 
     def snapshot(self) -> State:
         """Return the sums, and the corners in use: side 0's of slot 0, then side 1's, and on."""

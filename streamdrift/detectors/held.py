@@ -4,8 +4,8 @@ Until then it learns nothing. How likely its values since the change are under w
 become, over how likely they are under the reference, is evidence that the change lasts, and grows
 while it does: a mixture of the default detector's alternatives for numbers, of Dirichlet priors
 around the reference's shares for levels. Once the signal is back the evidence falls. A return is
-believed when it has fallen far enough, and the values since it was greatest fit the reference better
-than all alternatives together. If they do not, the change has become another one.
+believed when it has fallen far enough, and the values since it was greatest fit the reference
+better than all alternatives together. If they do not, the change has become another one.
 
 Each ratio is a martingale under the reference, and one over it under the alternative: that evidence
 falls by d while its alternative is true has chance e^-d (Ville 1939), at each of its highs.
@@ -54,9 +54,7 @@ class Held:
         self._counts = np.zeros((2, 0 if numbers else cells))
         self._figures = np.zeros(6)
         self._arrange()
-        _begin(
-            self._table, self._shares, self._products, self._counts, self._figures, onset
-        )
+        _begin(self._table, self._shares, self._products, self._counts, self._figures, onset)
 
     def _arrange(self) -> None:
         """Make what follows from the counts before the change."""
@@ -123,7 +121,9 @@ def _factors(before: Floats, power: int) -> Floats:
     widths = np.maximum(ends - starts, 1e-9)
     starts = np.minimum(starts, 1 - widths)
     for place in range(table.shape[1]):
-        low, high = (np.interp(each, BORDERS, masses[:, place]) for each in (starts, starts + widths))
+        low, high = (
+            np.interp(each, BORDERS, masses[:, place]) for each in (starts, starts + widths)
+        )
         found[:, place] = (high - low) / widths
     return found
 

@@ -35,7 +35,10 @@ class EBank(Bank, Protocol):
     """A bank whose statistics are sums of e-values, which compare between signals."""
 
     patience: Floats
-    """Float64[k]: sums from which on looks tell of a slot; infinite at first."""
+    """Float64[k]: sums from which on looks tell of a slot; infinite at first. What a slot begins
+    with depends on it: `reset` makes a change count."""
+    candidates: Bools
+    """bool[k]: slots of which the next look tells, whatever their sum is then."""
 
     def update(self, values: Floats, rows: Ints, start: Ints, looks: Ints = NO_LOOKS) -> Ints:
         """Do what `Bank` says; `looks` are ascending columns that begin another second."""

@@ -7,13 +7,14 @@ same values.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.calibration import LEAST_RATE, calibrated, refuse_uncalibrated
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State, Stream
 
@@ -47,7 +48,7 @@ Mode = Literal["up", "down", "both"]
 
 
 class PageHinkleySettings(BaseModel):
-    """Settings of a Page-Hinkley bank. The defaults are calibrated on ranks and 0/1 signals."""
+    """Settings of a Page-Hinkley bank."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,13 +59,16 @@ class PageHinkleySettings(BaseModel):
     delta: float = Field(
         default=0.25, ge=0, description="Allowance for each value, in standard deviations."
     )
-    threshold: float = Field(
-        default=45.0, gt=0, description="Cumulative sum that alarms, in standard deviations."
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        description="Cumulative sum that alarms, in standard deviations; without it, by the "
+        "alert budget (river: 50, in the signal's own units).",
     )
     headroom: float = Field(
         default=5.0,
         ge=0,
-        description="Added to the threshold, in the signal's own units: a few rare 1s pass.",
+        description="Added to a stated threshold, in the signal's own units: a few rare 1s pass.",
     )
     alpha: float = Field(
         default=1.0, gt=0, le=1, description="Factor by which sums fade; 1 forgets nothing."
@@ -75,6 +79,16 @@ class PageHinkleySettings(BaseModel):
         ge=0,
         description="Smallest difference of means that alarms, in standard deviations.",
     )
+
+    @property
+    def calibration(self) -> str | None:
+        """The table that gives what is not stated; None where all is."""
+        return "page_hinkley" if self.threshold is None else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_uncalibrated(self, "threshold", free=("headroom", "mode", "minimum_effect"))
+        return self
 
 
 @kernel
@@ -202,6 +216,16 @@ def _next_finite(values: Floats, event: int) -> int:
     return event
 
 
+def _unit(expected: Expected) -> float:
+    """Return what a threshold is in: standard deviations, of a rate that is not too low.
+
+    Else a single 1 would be above any threshold that was measured.
+    """
+    if expected.stream is not Stream.RATE:
+        return expected.scale
+    return max(expected.scale, math.sqrt(LEAST_RATE * (1 - LEAST_RATE)))
+
+
 class PageHinkleyBank:
     """Page-Hinkley over many signals; see `Bank`. Costs about 150 bytes a slot."""
 
@@ -212,6 +236,8 @@ class PageHinkleyBank:
     ) -> None:
         slots = len(expected)
         self._settings = settings
+        self._expected = list(expected)
+        self._run_lengths = run_lengths.copy()
         self._scale = np.empty(slots)
         self._deltas = np.empty(slots)
         self._thresholds = np.empty(slots)
@@ -219,7 +245,7 @@ class PageHinkleyBank:
         self._sums = np.empty((slots, 12))
         self._findings = np.zeros((slots, 5))
         for slot in range(slots):
-            self.reset(slot, expected[slot], float(run_lengths[slot]))
+            self.reset(slot)
 
     def update(self, values: Floats, rows: Ints, start: Ints) -> Ints:
         """Let each slot consume its values up to its first alarm; see `Bank`."""
@@ -270,13 +296,21 @@ class PageHinkleyBank:
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
     ) -> None:
         """Start the slot's sums anew; see `Bank`."""
-        _start(self._sums[slot])
         if expected is not None:
-            scale = expected.scale
-            self._scale[slot] = scale
-            self._deltas[slot] = self._settings.delta * scale
-            self._thresholds[slot] = self._settings.threshold * scale + self._settings.headroom
-            self._least_effect[slot] = self._settings.minimum_effect * scale
+            self._expected[slot] = expected
+        if run_length is not None:
+            self._run_lengths[slot] = run_length
+        asked, settings = self._expected[slot], self._settings
+        self._scale[slot] = asked.scale
+        self._deltas[slot] = settings.delta * asked.scale
+        self._least_effect[slot] = settings.minimum_effect * asked.scale
+        if settings.threshold is None:
+            length = float(self._run_lengths[slot])
+            threshold = calibrated(self.name, asked.stream, length, asked.mean).value
+            self._thresholds[slot] = threshold * _unit(asked)
+        else:
+            self._thresholds[slot] = settings.threshold * asked.scale + settings.headroom
+        _start(self._sums[slot])
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return the larger of each slot's two statistics and its threshold; see `Bank`."""
@@ -299,60 +333,3 @@ class PageHinkleyBank:
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
         self._sums[slots] = cast("Mapping[str, NDArray[np.float64]]", state)["sums"][theirs]
-
-
-class PageHinkley:
-    """Page-Hinkley over one series of raw numbers, with river's interface and defaults.
-
-    Values that are not finite are skipped.
-
-    >>> detector = PageHinkley()
-    >>> for index, value in enumerate([1.0, 0.0] * 500 + [5.0, 4.0] * 7):
-    ...     detector.update(value)
-    ...     if detector.drift_detected:
-    ...         print(index, detector.onset)
-    1012 (1000, 1000)
-    """
-
-    def __init__(
-        self,
-        min_instances: int = 30,
-        delta: float = 0.005,
-        threshold: float = 50.0,
-        alpha: float = 1 - 0.0001,
-        mode: Mode = "both",
-    ) -> None:
-        settings = PageHinkleySettings(
-            min_instances=min_instances,
-            delta=delta,
-            threshold=threshold,
-            headroom=0.0,
-            alpha=alpha,
-            mode=mode,
-            minimum_effect=0.0,
-        )
-        self._bank = PageHinkleyBank(
-            settings, [Expected(Stream.NUMERIC, scale=1.0)], np.full(1, np.inf)
-        )
-        self._value = np.empty((1, 1))
-        self._place = np.zeros(1, dtype=np.int64)
-        self._seen = 0
-        self.drift_detected = False
-
-    def update(self, x: float) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self._value[0, 0] = x
-        self._seen += 1
-        self.drift_detected = bool(self._bank.update(self._value, self._place, self._place)[0] == 0)
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the change began; None without an alarm now.
-
-        Here both are the value after the cumulative sum's extreme. Indices count the values
-        given to `update` from 0.
-        """
-        if not self.drift_detected:
-            return None
-        onset = self._seen - 1 - self._bank.extreme(0)
-        return onset, onset

@@ -130,8 +130,8 @@ class ERateBank:
         self._factors: Factors = np.zeros((slots, 2, len(ODDS)), dtype=np.float32)
         self._counts = np.zeros((slots, 6))
         self._thresholds = np.zeros(slots)
-        self._head_starts = np.zeros(slots)
-        self._candidates: Bools = np.zeros(slots, dtype=np.bool_)
+        self._run_lengths = np.zeros(slots)
+        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
         self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
@@ -147,7 +147,7 @@ class ERateBank:
             self._counts,
             self._thresholds,
             self.patience,
-            self._candidates,
+            self.candidates,
             WEIGHTS,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
@@ -165,7 +165,12 @@ class ERateBank:
 
     def look(self) -> list[Look]:
         """Return what a look now sees; see `EBank`."""
-        return look_now(self._sums, self._ages, self.patience, self._candidates)
+        return look_now(self._sums, self._ages, self.patience, self.candidates)
+
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Floats, float]:
+        """Return a slot's sums, ages, factors and counts, and its threshold."""
+        figures = self._factors[slot], self._counts[slot], float(self._thresholds[slot])
+        return self._sums[slot], self._ages[slot], *figures
 
     def learned(self, slot: int) -> Floats:
         """Return how many 0s and 1s a slot has learned, float64[2]."""
@@ -191,13 +196,14 @@ class ERateBank:
         if expected is not None:
             self._counts[slot, : ONES + 1] = expected.counts
         if run_length is not None:
-            self._head_starts[slot] = head_start(run_length)
-            self._thresholds[slot] = run_length + self._head_starts[slot]
+            self._run_lengths[slot] = run_length
         self._counts[slot, FILLED:] = 0
         factors_of(self._counts[slot], self._factors[slot])
-        self._sums[slot] = np.float32(self._head_starts[slot]) * WEIGHTS
+        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
+        self._thresholds[slot] = self._run_lengths[slot] + start
+        self._sums[slot] = np.float32(start) * WEIGHTS
         self._ages[slot] = 0
-        self._candidates[slot] = False
+        self.candidates[slot] = False
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -209,7 +215,7 @@ class ERateBank:
             "sums": self._sums.copy(),
             "ages": self._ages.copy(),
             "counts": self._counts.copy(),
-            "candidates": self._candidates.copy(),
+            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -222,6 +228,6 @@ class ERateBank:
         self._sums[slots] = array(state, "sums")[theirs]
         self._ages[slots] = array(state, "ages")[theirs]
         self._counts[slots] = array(state, "counts")[theirs]
-        self._candidates[slots] = array(state, "candidates")[theirs]
+        self.candidates[slots] = array(state, "candidates")[theirs]
         for slot in slots.tolist():
             factors_of(self._counts[slot], self._factors[slot])

@@ -9,7 +9,8 @@ from streamdrift.trees import array
 
 ROOM = 512
 """Scores kept of a signal."""
-_FINE = 65_535.0
+FINE = 65_535.0
+"""Parts of 1 in which a score is kept."""
 
 
 class Recent:
@@ -20,14 +21,15 @@ class Recent:
     """
 
     def __init__(self, whole: NDArray[np.bool_]) -> None:
-        self._units = np.where(whole, 1.0, _FINE)
-        self._scores = np.zeros((len(whole), ROOM), dtype=np.uint16)
+        self._units = np.where(whole, 1.0, FINE)
+        self.scores = np.zeros((len(whole), ROOM), dtype=np.uint16)
+        """uint16[count, ROOM], each at its count modulo ROOM."""
         self.counts: Ints = np.zeros(len(whole), dtype=np.int64)
         """How many scores there were of each signal since it was armed."""
 
     def add(self, scores: Floats, start: Ints) -> None:
         """Take float64[count, n] from the columns `start` int64[count] on; NaN is no score."""
-        _add(self._scores, self.counts, self._units, scores, start)
+        _add(self.scores, self.counts, self._units, scores, start)
 
     def last(self, signal: int, scores: Floats, count: int) -> Floats:
         """Return the last `count` scores, ROOM at most, of those kept and `scores` after them."""
@@ -36,22 +38,22 @@ class Recent:
         later = (scores[~np.isnan(scores)][-ROOM:] * unit + 0.5).astype(np.uint16)
         kept = min(int(self.counts[signal]), ROOM)
         places = (self.counts[signal] - kept + np.arange(kept)) % ROOM
-        joined = np.concatenate([self._scores[signal, places], later])
+        joined = np.concatenate([self.scores[signal, places], later])
         last: Floats = joined[-min(max(count, 1), ROOM) :] / unit
         return last
 
     def clear(self, signal: int) -> None:
         """Begin anew: the signal is held, or armed again."""
         self.counts[signal] = 0
-        self._scores[signal] = 0
+        self.scores[signal] = 0
 
     def snapshot(self) -> State:
         """Return the scores and counts."""
-        return {"scores": self._scores.copy(), "counts": self.counts.copy()}
+        return {"scores": self.scores.copy(), "counts": self.counts.copy()}
 
     def restore(self, state: State) -> None:
         """Take over the snapshot of as many signals."""
-        self._scores = array(state, "scores").astype(np.uint16)
+        self.scores = array(state, "scores").astype(np.uint16)
         self.counts = array(state, "counts").astype(np.int64)
 
 

@@ -17,8 +17,7 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.tracking import follow
-from streamdrift.references.urn import Counts, Urns, cell_of
+from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
@@ -43,7 +42,7 @@ class Scoring:
         self._slot = np.full(len(references), -1, dtype=np.int64)
         self._slot[numeric] = np.arange(len(numeric))
         self._seeds = list(seeds)
-        self._urns = Urns(len(numeric))
+        self.urns = Urns(len(numeric))
         self._fronts: dict[int, Front] = {}
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
@@ -64,7 +63,7 @@ class Scoring:
             return
         assert reference.counts is not None
         slot, seed = int(self._slot[signal]), self._seeds[signal]
-        self._urns.learn(slot, reference.counts, seed, reference.tenths)
+        self.urns.learn(slot, reference.counts, seed, reference.tenths)
         self._fronts.pop(signal, None)
         if reference.front is not None:
             self._fronts[signal] = reference.front.copy()
@@ -74,7 +73,8 @@ class Scoring:
     ) -> Copies:
         """Write the scores of `signals` from their columns start[signal] on; learn from them.
 
-        `values` and `scores` are float64[count, n], `times` int64[n].
+        `values` and `scores` are float64[count, n], equal where nothing is scored yet; `times`
+        int64[n].
         """
         numeric = np.array(
             [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
@@ -83,29 +83,22 @@ class Scoring:
         fronts = {s: self._fronts[s].state.copy() for s in signals if s in self._fronts}
         copies = Copies(
             {signal: place for place, signal in enumerate(numeric.tolist())},
-            self._urns.copy_of(slots),
+            self.urns.copy_of(slots),
             fronts,
             self._ordinals.copy(),
         )
         size = values.shape[1]
-        left = values[numeric]
-        for place, signal in enumerate(numeric.tolist()):
-            if signal in fronts:
-                self._follow(signal, values, times, int(start[signal]), size, True, left[place])
-        ranks = np.empty_like(left)
-        stop = np.full(len(numeric), size)
-        self._urns.rank(left, slots, start[numeric], stop, ranks)
-        for place, signal in enumerate(numeric.tolist()):
-            scores[signal, start[signal] :] = ranks[place, start[signal] :]
+        # Scores are values until they are scored; a front leaves there what it does not explain.
+        for signal in fronts:
+            row = scores[signal]
+            self._follow(signal, values, times, int(start[signal]), size, True, row)
+        self.urns.rank(slots, numeric, start[numeric], scores)
         for signal in signals:
-            if self._streams[signal] is not Stream.NUMERIC:
-                self._score_other(signal, values[signal], int(start[signal]), scores[signal])
+            if self._streams[signal] is Stream.CATEGORY:
+                self._score_levels(signal, values[signal], int(start[signal]), scores[signal])
         return copies
 
-    def _score_other(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
-        if self._streams[signal] is Stream.RATE:
-            scores[start:] = values[start:]
-            return
+    def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
         self._ordinals[signal] = _rank_levels(
             self._levels[signal],
             self._known[signal],
@@ -128,7 +121,12 @@ class Scoring:
     ) -> None:
         front = self._fronts[signal]
         clock = times if front.needs_times else _NO_TIMES
-        follow(front.parameters, front.state, values[signal], clock, start, stop, learn, left)
+        front.take(values[signal], clock, start, stop, learn, left)
+
+    def quicken(self, signal: int, age: float) -> None:
+        """Let a signal's slow level follow quicker; see `Front`."""
+        if signal in self._fronts:
+            self._fronts[signal].quicken(age)
 
     def go_back(
         self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
@@ -140,19 +138,23 @@ class Scoring:
                 self._ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
             return
         slot = self._slot[signal]
-        self._urns.go_back(int(slot), copies.urns, copies.places[signal])
-        row = values[signal : signal + 1].copy()
+        self.urns.go_back(int(slot), copies.urns, copies.places[signal])
+        row = values[signal : signal + 1, :stop].copy()
         if signal in copies.fronts:
             self._fronts[signal].state[:] = copies.fronts[signal]
             self._follow(signal, values, times, start, stop, True, row[0])
-        one = np.array([slot])
-        self._urns.rank(row, one, np.array([start]), np.array([stop]), np.empty_like(row))
+        one, first = np.array([slot]), np.zeros(1, dtype=np.int64)
+        self.urns.rank(one, first, np.array([start]), row)
+
+    def front(self, signal: int) -> Front | None:
+        """Return what explains a signal's values, if anything does; it moves on with them."""
+        return self._fronts.get(signal)
 
     def forget(self, signal: int, since: Floats) -> None:
         """Count as normal neither a numeric signal's scores `since` its change, nor any not yet."""
         if self._streams[signal] is Stream.NUMERIC:
-            self._urns.take_back(int(self._slot[signal]), since)
-            self._urns.forget(int(self._slot[signal]))
+            self.urns.take_back(int(self._slot[signal]), since)
+            self.urns.forget(int(self._slot[signal]))
 
     def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
         """Return the cells of a held signal's values, int64[n], -1 where there is none.
@@ -165,7 +167,8 @@ class Scoring:
             left = row.copy()
             if signal in self._fronts:
                 self._follow(signal, values, times, start, len(row), False, left)
-            _cells_of_numbers(self._urns.borders[self._slot[signal]], left, start, found)
+            slot = self._slot[signal]
+            _cells_of_numbers(self.urns.borders[slot], self.urns.scales[slot], left, start, found)
         elif self._streams[signal] is Stream.RATE:
             there = start + np.flatnonzero(~np.isnan(row[start:]))
             found[there] = row[there] > 0
@@ -186,7 +189,7 @@ class Scoring:
             cells = len(self._levels[signal]) - 1
             _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
             return found
-        return self._urns.cells_of_ranks(int(self._slot[signal]), scores)
+        return self.urns.cells_of_ranks(int(self._slot[signal]), scores)
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
@@ -200,20 +203,16 @@ class Scoring:
             self._fronts[signal].state[:] = state
             self._follow(signal, values, times, start, stop, False, values[signal].copy())
 
-    def counts(self, signal: int) -> Counts:
-        """Return what a numeric signal's values are ranked among."""
-        return self._urns.counts(int(self._slot[signal]))
-
     def in_cells(self, signal: int) -> Floats:
         """Return how often a numeric signal has shown each cell."""
-        cumulative = self._urns.cumulative[self._slot[signal]]
+        cumulative = self.urns.cumulative[self._slot[signal]]
         counts: Floats = np.diff(cumulative).astype(np.float64)
         return counts
 
     def snapshot(self) -> State:
         """Return what moves on, and the references it began with."""
         return {
-            "urns": self._urns.snapshot(),
+            "urns": self.urns.snapshot(),
             "fronts": [
                 {"signal": signal, "front": self._fronts[signal].snapshot()}
                 for signal in sorted(self._fronts)
@@ -223,7 +222,7 @@ class Scoring:
 
     def restore(self, state: State) -> None:
         """Take over the snapshot of as many signals with the same references."""
-        self._urns.restore(tree(state, "urns"))
+        self.urns.restore(tree(state, "urns"))
         self._fronts = {
             integer(each, "signal"): Front.restore(tree(each, "front"))
             for each in trees(state, "fronts")
@@ -254,10 +253,12 @@ def _rank_levels(
 
 
 @kernel
-def _cells_of_numbers(borders: Floats, values: Floats, start: int, cells: Ints) -> None:
+def _cells_of_numbers(
+    borders: Singles, scale: Floats, values: Floats, start: int, cells: Ints
+) -> None:
     for column in range(start, len(values)):
         if not np.isnan(values[column]):
-            cells[column] = cell_of(borders, values[column])
+            cells[column] = cell_of(borders, place_of(values[column], scale[CENTRE], scale[UNIT]))
 
 
 @kernel

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from streamdrift.detectors.e_detector import EDetectorSettings
+from streamdrift.detectors.bank import Bank
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.registry import DetectorSettings
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Lengths, Sign, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 
 Kind = Literal["numeric", "rate", "category"]
@@ -43,13 +43,12 @@ class Series:
         self._stream = Stream(kind)
         self._seed = seed
         self._warmup = warmup
-        self._names: list[Hashable] = []
-        """Levels met so far, by the order in which they came."""
         self._codes: dict[Hashable, int] = {}
+        """Levels met so far, by the order in which they came."""
         self._places: Floats = np.zeros(0)
         """The place of each of them in the reference, commonest first; later ones are new."""
         self._watch: Watch | None = None
-        self._collected: list[Floats] = []
+        self._collected: list[float] = []
         """What the next reference is learned from."""
         self._seen = 0
         """Values taken, those skipped left out."""
@@ -64,6 +63,11 @@ class Series:
         within a reference that was given.
         """
         return self._onset
+
+    @property
+    def bank(self) -> Bank | None:
+        """The detector; None before a reference is learned."""
+        return None if self._watch is None else self._watch.bank(0)
 
     @property
     def effect(self) -> Effect | None:
@@ -89,41 +93,70 @@ class Series:
             begin += size
         return [int(there[place]) for place in found]
 
+    def take_one(self, value: Value) -> bool:
+        """Take the next value; tell whether it raised an alarm."""
+        watch = self._watch
+        number = self._number(value)
+        if watch is None or number is None:
+            return bool(self.take([value]))
+        signs = watch.step(self._place(number))
+        self._seen += 1
+        found = self._hear(signs, 1) if signs else []
+        if not watch.held[0]:
+            self._collected.clear()
+        elif not found:
+            self._collected.append(number)
+            if len(self._collected) >= ACCEPT_AFTER:
+                self._arm(np.array(self._collected))
+        return bool(found)
+
+    def _number(self, value: Value) -> float | None:
+        """Return a value as a number, a level as its code; None if it is to be skipped."""
+        if self._stream is Stream.CATEGORY:
+            return self._code(value)
+        if isinstance(value, float | int) and math.isfinite(value):
+            return float(value)
+        return None
+
+    def _place(self, number: float) -> float:
+        return number if self._stream is not Stream.CATEGORY else float(self._places[int(number)])
+
     def _room(self) -> int:
         """Return how many values may be taken before something is decided."""
         wanted = self._warmup if self._watch is None else ACCEPT_AFTER
         held = self._watch is None or self._watch.held[0]
-        return min(_BLOCK, wanted - self._waiting) if held else _BLOCK
-
-    @property
-    def _waiting(self) -> int:
-        return sum(map(len, self._collected))
+        return min(_BLOCK, wanted - len(self._collected)) if held else _BLOCK
 
     def _take(self, numbers: Floats) -> list[int]:
         """Take a block in which nothing is learned; learn at its end if that is due."""
-        found: list[int] = []
         if self._watch is None:
-            self._collected.append(numbers)
+            self._collected += numbers.tolist()
             self._seen += len(numbers)
-            if self._waiting >= self._warmup:
-                self._arm(np.concatenate(self._collected))
-            return found
+            if len(self._collected) >= self._warmup:
+                self._arm(np.array(self._collected))
+            return []
         seen = self._places[numbers.astype(np.int64)] if self._places.size else numbers
         begin = 0 if self._watch.held[0] else len(numbers)
-        times = np.zeros(len(numbers), dtype=np.int64)
-        for sign in self._watch.update(seen[np.newaxis], times):
+        signs = self._watch.update(seen[np.newaxis], np.zeros(len(numbers), dtype=np.int64))
+        self._seen += len(numbers)
+        found = self._hear(signs, len(numbers))
+        if signs:
             self._collected = []
-            begin = len(numbers)
+            begin = found[-1] + 1 if found else len(numbers)
+        self._collected += numbers[begin:].tolist()
+        if len(self._collected) >= ACCEPT_AFTER:
+            self._arm(np.array(self._collected))
+        return found
+
+    def _hear(self, signs: Sequence[Sign], size: int) -> list[int]:
+        """Keep what the last change of a block of `size` says; return the places of all."""
+        found = []
+        for sign in signs:
             if sign.kind is StepKind.CHANGED and sign.evidence is not None:
                 found.append(sign.column)
-                index = self._seen + sign.column
+                index = self._seen - size + sign.column
                 self._onset = index - sign.evidence.earliest, index - sign.evidence.latest
                 self._effect = sign.effect
-                begin = sign.column + 1
-        self._seen += len(numbers)
-        self._collected.append(numbers[begin:])
-        if self._waiting >= ACCEPT_AFTER:
-            self._arm(np.concatenate(self._collected))
         return found
 
     def _arm(self, numbers: Floats) -> None:
@@ -142,10 +175,10 @@ class Series:
         if self._stream is Stream.RATE:
             ones = float(np.count_nonzero(numbers))
             return learn(Sample(self._stream, np.array([len(numbers) - ones, ones])))
-        counts = np.bincount(numbers.astype(np.int64), minlength=len(self._names))
+        counts = np.bincount(numbers.astype(np.int64), minlength=len(self._codes))
         order = np.argsort(-counts, kind="stable")
         known = int(np.count_nonzero(counts))
-        self._places = np.full(len(self._names), float(known))
+        self._places = np.full(len(self._codes), float(known))
         self._places[order[:known]] = np.arange(known)
         return learn(Sample(self._stream, counts[order[:known]].astype(np.float64)))
 
@@ -160,74 +193,13 @@ class Series:
         if self._stream is not Stream.CATEGORY:
             numbers = np.asarray(values, dtype=np.float64)
             return numbers[np.isfinite(numbers)]
-        codes = np.empty(len(values))
-        for place, value in enumerate(
-            values.tolist() if isinstance(values, np.ndarray) else values
-        ):
-            code = self._codes.setdefault(value, len(self._names))
-            if code == len(self._names):
-                self._names.append(value)
-                if self._watch is not None:
-                    known = len(self._watch.expected(0).counts)
-                    self._places = np.append(self._places, float(known))
-            codes[place] = code
-        return codes
+        each = values.tolist() if isinstance(values, np.ndarray) else values
+        return np.array([self._code(value) for value in each], dtype=np.float64)
 
-
-class EDetector:
-    """The default detector over one series of numbers, of 0s and 1s, or of levels.
-
-    `arl` is the average run length: how many values a false alarm may take on average, at
-    least. `reference` are values of the past, in their order; without it the first `warmup`
-    values are. `kind` says what the values are: levels of a category may be anything hashable.
-    After an alarm the series is held until it is back at the reference, or 2,000 values have
-    passed, which then become the reference: a change that lasts is one alarm. Numbers that are
-    not finite are skipped. `seed` drives the coins of ranks among equals.
-
-    >>> detector = EDetector(arl=1e5, reference=[(i * 7919) % 10_007 for i in range(10_007)])
-    >>> for index in range(3_000):
-    ...     value = (index * 6_007) % 10_007
-    ...     detector.update(value if index < 2_000 else value + 5_000)
-    ...     if detector.drift_detected:
-    ...         print(index, detector.onset, detector.effect.shift.value)
-    """
-
-    def __init__(
-        self,
-        arl: float = 1e5,
-        reference: Sequence[Value] | Floats | None = None,
-        kind: Kind = "numeric",
-        seed: int = 0,
-        warmup: int = WARMUP,
-    ) -> None:
-        self._series = Series(EDetectorSettings(), arl, kind, seed, warmup)
-        if reference is not None:
-            self._series.learn(reference)
-        self.drift_detected = False
-
-    def update(self, x: Value) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self.drift_detected = bool(self._series.take([x]))
-
-    def update_many(self, values: Sequence[Value] | Floats) -> Ints:
-        """Take further values; return the places among them that raised an alarm, int64[k].
-
-        As so many calls of `update`, and much faster.
-        """
-        found = self._series.take(values)
-        self.drift_detected = bool(found) and found[-1] == len(values) - 1
-        return np.array(found, dtype=np.int64)
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the last change began; None before there is one.
-
-        Indices count the values from 0, those that were skipped left out; they are negative
-        within a reference that was given.
-        """
-        return self._series.onset
-
-    @property
-    def effect(self) -> Effect | None:
-        """How large the last change is; None before there is one."""
-        return self._series.effect
+    def _code(self, value: Hashable) -> float:
+        """Return the code of a level; one that is met now gets the next."""
+        code = self._codes.setdefault(value, len(self._codes))
+        if self._watch is not None and code == len(self._places):
+            known = len(self._watch.expected(0).counts)
+            self._places = np.append(self._places, float(known))
+        return float(code)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
@@ -24,12 +24,17 @@ from streamdrift.detectors.rates import LATE, ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind, Stream
-from streamdrift.references.urn import Counts
 from streamdrift.trees import array, integer, text, tree, trees
 
+_NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
+
+
+_QUICK = 0.125
+"""Evidence of a younger age, in parts of what is slow, is of no rhythm."""
 
 
 class Sign(NamedTuple):
@@ -73,6 +78,7 @@ class Watch:
     ) -> None:
         count = len(references)
         self._expected = [reference.expected for reference in references]
+        self._within = np.array([reference.within for reference in references])
         self._lengths = lengths
         self._minimum_effect = minimum_effect
         self._scoring = Scoring(references, seeds)
@@ -82,15 +88,32 @@ class Watch:
         self._mixed = learning_besides(self._banks, count)
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
+        self._candidate: Bools = np.zeros(count, dtype=np.bool_)
+        """Signals that were said to be candidates, and nothing else since."""
+        self._summed: Bools = np.zeros(count, dtype=np.bool_)
+        """Signals that have a detector with sums."""
+        for entry in self._banks:
+            if isinstance(entry.bank, EBank):
+                self._summed[entry.signals] = True
         streams = np.array([each.stream is Stream.CATEGORY for each in self._expected])
         self._recent = Recent(streams.astype(np.bool_))
+        self._stepper = self._make_stepper()
 
     def _watcher(self, settings: DetectorSettings, signals: Ints) -> Watcher:
         expected = [self._expected[signal] for signal in signals]
         bank = make_bank(settings, expected, self._lengths.alone[signals])
         if isinstance(bank, EBank):
             bank.patience = self._lengths.patience[signals]
+            for slot in range(len(signals)):
+                bank.reset(slot)
         return Watcher(settings, bank, signals, expected[0].stream)
+
+    def _make_stepper(self) -> Stepper | None:
+        """Return what takes single values of the only signal, if there is such a way."""
+        if len(self._expected) != 1 or len(self._banks) != 1:
+            return None
+        bank = self._banks[0].bank
+        return stepper_of(bank, self._scoring, self._recent) if isinstance(bank, EBank) else None
 
     def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
         """Consume a block float64[count, n] (NaN: no event of that signal).
@@ -102,6 +125,8 @@ class Watch:
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
+        if len(looks):
+            self._let_go(int(looks[0]), signs)
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
@@ -115,10 +140,36 @@ class Watch:
         """Look at what has been consumed: another second is over. Columns are 0."""
         signs: list[Sign] = []
         block = _block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
+        self._let_go(0, signs)
         for entry in self._banks:
             if isinstance(entry.bank, EBank):
                 self._candidates(entry, entry.bank.look(), block, signs)
         return sorted(signs, key=lambda sign: sign.signal)
+
+    def step(self, value: float) -> list[Sign]:
+        """Consume one value of the only signal: as `update` with a block of it, but quickly."""
+        if self._stepper is None:
+            return self.update(np.array([[value]]), _NO_TIME)
+        if self.held[0]:
+            cells = self._scoring.cells(0, np.array([[value]]), _NO_TIME, 0)
+            if self._holds[0].run(cells, 0) == len(cells):
+                return []
+            self._release(0)
+            return [Sign(0, 0, StepKind.RETURNED)]
+        if not self._stepper.take(value):
+            return []
+        block = _block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
+        sign = self._sign(0, self._banks[0], block, 0)
+        if sign is not None:
+            self._hold(0, sign, block, 0)
+        self._reset(0)
+        return [] if sign is None else [sign._replace(column=0)]
+
+    def _let_go(self, column: int, signs: list[Sign]) -> None:
+        """Say that candidates are none any more that lost the detector with their evidence."""
+        for signal in np.flatnonzero(self._candidate & ~self._summed).tolist():
+            self._candidate[signal] = False
+            signs.append(Sign(column, signal, StepKind.WITHDRAWN))
 
     def _run_watched(self, block: "_Block", signs: list[Sign]) -> None:
         """Run the watched signals on to their first alarm."""
@@ -151,6 +202,8 @@ class Watch:
                 signal, copies, block.values, block.times, int(begin[signal]), stop
             )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
+            block.scores[signal, stop:] = block.values[signal, stop:]
+            self._quicken(signal, raised[signal])
             if sign is not None:
                 signs.append(sign)
                 self._hold(signal, sign, block, stop)
@@ -191,7 +244,7 @@ class Watch:
         slot = entry.slot_of(signal)
         assert slot is not None
         evidence = entry.bank.evidence(slot)
-        if self._is_trifle(signal, evidence):
+        if self._is_trifle(signal, evidence) or self._is_slow(signal, evidence):
             return None
         share = 1.0
         if isinstance(entry.bank, EBank):
@@ -230,9 +283,13 @@ class Watch:
             stream = self._expected[signal].stream
             evidence = evidence_of(look.statistic, threshold, look.age, stream)
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
-            if not stays or self._is_trifle(signal, evidence):
-                signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
+            trifle = self._is_trifle(signal, evidence) or self._is_slow(signal, evidence)
+            if not stays or trifle:
+                if self._candidate[signal]:
+                    signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
+                self._candidate[signal] = False
                 continue
+            self._candidate[signal] = True
             share = look.statistic / threshold
             signs.append(
                 self._told(signal, StepKind.CANDIDATE, entry, evidence, block, look.row, share)
@@ -248,17 +305,29 @@ class Watch:
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 
+    def _is_slow(self, signal: int, evidence: Evidence) -> bool:
+        """Tell whether evidence took so long that it may be a rhythm that is not known yet."""
+        return bool(evidence.age > self._within[signal])
+
+    def _quicken(self, signal: int, entry: Watcher) -> None:
+        """Let the slow level of a signal follow what may have been a rhythm."""
+        slot = entry.slot_of(signal)
+        assert slot is not None
+        age = entry.bank.evidence(slot).age
+        if _QUICK * self._within[signal] <= age:
+            self._scoring.quicken(signal, age)
+
     def _hold(self, signal: int, sign: Sign, block: "_Block", stop: int) -> None:
         """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
         expected = self._expected[signal]
-        length = _span(sign.evidence).likeliest
+        length = sign.evidence.age
         since = self._recent.last(signal, self._fresh(signal, block, stop), length)
         onset = self._scoring.cells_of_scores(signal, since)
         self._scoring.forget(signal, since)
         before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
-        self.held[signal] = True
+        self.held[signal], self._candidate[signal] = True, False
         self._holds[signal] = Held(before, numbers, onset, expected.power)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
@@ -282,12 +351,20 @@ class Watch:
                 return entry.bank.learned(slot)
         return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
 
-    def _reset(self, signal: int) -> None:
-        """Make the signal's detectors as new."""
+    def _reset(
+        self, signal: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Make the signal's detectors as new; of a candidate the next look tells all the same."""
         for entry in self._banks:
             slot = entry.slot_of(signal)
-            if slot is not None:
-                entry.bank.reset(slot)
+            if slot is None:
+                continue
+            if isinstance(entry.bank, EBank):
+                entry.bank.patience[slot] = self._lengths.patience[signal]
+            entry.bank.reset(slot, expected, run_length)
+            if isinstance(entry.bank, EBank):
+                entry.bank.candidates[slot] = self._candidate[signal]
+        self._stepper = self._make_stepper()
 
     def _run_held(self, block: "_Block", signs: list[Sign]) -> None:
         """Run the held signals on to their return."""
@@ -310,28 +387,28 @@ class Watch:
         self._reset(signal)
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
-        """Watch a held signal again, from now on under a new reference and run lengths."""
+        """Watch a signal anew, from now on under a new reference and run lengths."""
         self._expected[signal] = reference.expected
+        self._within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
         self._scoring.learn(signal, reference)
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
-        for entry in self._banks:
-            slot = entry.slot_of(signal)
-            if slot is None:
-                continue
-            entry.bank.reset(slot, reference.expected, alone)
-            if isinstance(entry.bank, EBank):
-                entry.bank.patience[slot] = patience
-
-    def counts(self, signal: int) -> Counts:
-        """Return what a numeric signal's values are ranked among, while nothing changes."""
-        return self._scoring.counts(signal)
+        self._reset(signal, reference.expected, alone)
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
         return self._expected[signal]
+
+    def bank(self, place: int) -> Bank:
+        """Return one of the banks, in the order in which settings name them first."""
+        return self._banks[place].bank
+
+    @property
+    def candidates(self) -> list[int]:
+        """Signals that were said to be candidates, and nothing else since."""
+        return [int(signal) for signal in np.flatnonzero(self._candidate)]
 
     @property
     def reading_count(self) -> int:
@@ -358,6 +435,7 @@ class Watch:
             "scoring": self._scoring.snapshot(),
             "recent": self._recent.snapshot(),
             "held": self.held.copy(),
+            "candidates": self._candidate.copy(),
             "holds": [
                 {"signal": signal, "hold": self._holds[signal].snapshot()}
                 for signal in sorted(self._holds)
@@ -385,10 +463,14 @@ class Watch:
         self._scoring.restore(tree(state, "scoring"))
         self._recent.restore(tree(state, "recent"))
         self.held = array(state, "held").astype(np.bool_)
+        self._candidate = array(state, "candidates").astype(np.bool_)
+        for signal in np.flatnonzero(self._candidate & ~kept).tolist():
+            self._reset(signal)
         self._holds = {
             integer(each, "signal"): Held.restore(tree(each, "hold"))
             for each in trees(state, "holds")
         }
+        self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
 
 
@@ -404,11 +486,8 @@ def _within(evidence: Evidence, earliest: int) -> Evidence:
 
 
 def _span(evidence: Evidence) -> Span:
-    """Return how many values there were since a change began."""
-    likeliest = evidence.likeliest
-    if likeliest is None:
-        likeliest = (evidence.earliest + evidence.latest) // 2
-    return Span(evidence.latest + 1, likeliest + 1, evidence.earliest + 1)
+    """Return how many values there may be of a change."""
+    return Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
 
 
 class _Block(NamedTuple):

@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from streamdrift.incidents.sentences import (
     describe,
+    lasting_sentence,
     opened_sentence,
     resolved_sentence,
     shortened,
@@ -26,6 +27,8 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.times import rfc3339
+
+_UNITS = {SignalKind.SILENCE: "s", SignalKind.EVENT_RATE: "events/s"}
 
 MAX_SIGNALS = 50
 """Signals told in one alert, the strongest; the others are counted."""
@@ -88,6 +91,14 @@ def updated(facts: Facts, steps: Sequence[Step], due: int, risen: bool) -> Alert
         due,
         {"summary": sentence, "joined": joined, "severity_rose": risen},
     )
+
+
+def lasting(facts: Facts, due: int) -> Alert:
+    """Return the alert of an incident that has lasted until `due`, and is graver for that."""
+    steps = by_strength(member.step for member in facts.members if member.active)
+    sentence = lasting_sentence(steps, due - facts.opened_at, facts.severity.label)
+    told = {"summary": sentence, "joined": [], "severity_rose": True}
+    return _alert(facts, "updated", steps, due, due, told)
 
 
 def resolved(facts: Facts, time: int, due: int, resolution: StepKind) -> Alert:
@@ -163,7 +174,7 @@ def _signal_data(step: Step) -> dict[str, object]:
         "after": _summary_data(change.after),
         "onset": None if change.onset is None else _onset_data(change.onset),
         "text": describe(signal, change),
-        "unit": "s" if signal.kind is SignalKind.SILENCE else None,
+        "unit": _UNITS.get(signal.kind),
     }
 
 

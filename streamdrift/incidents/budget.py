@@ -66,6 +66,14 @@ class Budget:
     def __str__(self) -> str:
         return f"{np.format_float_positional(self.alarms, trim='-')}/{self.unit}"
 
+    def part(self, share: float) -> "Budget":
+        """Return the part of this budget that a share of it is.
+
+        >>> Budget.parse("2/week").part(0.25)
+        Budget(alarms=0.5, unit='week')
+        """
+        return Budget(self.alarms * share, self.unit)
+
     @property
     def period(self) -> float:
         """Event time, in microseconds, for which one false alarm is allowed."""

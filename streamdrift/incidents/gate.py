@@ -20,14 +20,17 @@ from streamdrift.trees import array, flag, integer, optional_integer, text, tree
 Subject = tuple[str, str, bool]
 """Whose trouble it is: model, version, and whether it is the model's own, of no version."""
 
+OF_THE_MODEL = frozenset({SignalKind.SILENCE, SignalKind.EVENT_RATE})
+"""Signals that belong to a model, not to a version."""
+
 GRID = SECOND
 """Candidates are weighed at multiples of this."""
 
 
 def subject_of(step: Step) -> Subject:
     """Return whose trouble a step is part of."""
-    # Versions may have no name: silence is kept apart from what changed in such a one.
-    return step.model, step.version, step.signal.kind is SignalKind.SILENCE
+    # Versions may have no name: the model's own is kept apart from what changed in such a one.
+    return step.model, step.version, step.signal.kind in OF_THE_MODEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from streamdrift.incidents.alerts import (
     Facts,
     Member,
     by_strength,
+    lasting,
     make_id,
     opened,
     resolved,
@@ -41,6 +42,8 @@ class _Incident:
     """By the signal's ordinal: changes to be told at `due`."""
     due: int | None = None
     """When what is gathered is told; all and only incidents with something gathered have it."""
+    graver_at: int | None = None
+    """When it will have lasted so long that its severity rises."""
     left_at: int = 0
     resolution: StepKind = StepKind.RETURNED
     """When and how the last signal left."""
@@ -67,7 +70,8 @@ class Incidents:
     The first change of a model version, of a signal by itself or of several together (see
     `gate`), opens an incident. What changes within `gather` of it is told with it, at the
     end of that time; later changes join in the same way. When no signal is changed any more
-    the incident is resolved. Alerts are a function of the steps alone: a step counts once
+    the incident is resolved; where it lasts, its severity rises by one. Alerts are a function of
+    the steps alone: a step counts once
     the watermark is above its time, when no further step can have that time, so it does not
     matter which call brought it.
     """
@@ -111,7 +115,7 @@ class Incidents:
     def drain(self) -> tuple[Alert, ...]:
         """Return all alerts still to come: the input has ended."""
         ready, self._waiting = self._waiting, []
-        return self._take_all(ready, lambda *_: True)
+        return self._take_all(ready, lambda *_: True, ended=True)
 
     def counts(self, model: str) -> Count:
         """Return what was told of a model so far."""
@@ -122,7 +126,7 @@ class Incidents:
         return Counter(key[:2] for key, incident in self._incidents.items() if incident.told)
 
     def _take_all(
-        self, steps: list[Step], is_past: Callable[[str, int], bool]
+        self, steps: list[Step], is_past: Callable[[str, int], bool], *, ended: bool = False
     ) -> tuple[Alert, ...]:
         alerts: list[tuple[int, str, str, int, Alert]] = []
 
@@ -137,6 +141,11 @@ class Incidents:
         for key, incident in list(self._incidents.items()):
             if incident.due is not None and is_past(key[0], incident.due):
                 self._tell_gathered(key, incident, tell)
+        for key, incident in self._incidents.items():
+            graver_at = incident.graver_at
+            # Whether it lasts beyond the end of the input nobody knows.
+            if graver_at is not None and not ended and is_past(key[0], graver_at):
+                self._grow_graver(key, incident, tell)
         alerts.sort(key=lambda entry: entry[:4])
         return tuple(self._numbered(entry[4]) for entry in alerts)
 
@@ -151,6 +160,8 @@ class Incidents:
         if incident and incident.due is not None and incident.due <= step.time:
             self._tell_gathered(key, incident, tell)
             incident = self._incidents.get(key)
+        if incident and incident.graver_at is not None and incident.graver_at <= step.time:
+            self._grow_graver(key, incident, tell)
         if step.kind in (StepKind.CHANGED, StepKind.CANDIDATE):
             if incident is None:
                 incident = self._incidents[key] = _Incident(opened_at=step.time)
@@ -199,12 +210,14 @@ class Incidents:
         incident.severity = max(incident.severity, severity)
         incident.told += 1
         if incident.told == 1:
-            self._count_opened(key)
+            self._count_opened(key[0], steps)
             ordinals = sorted(incident.gathered)
             found = [incident.members[ordinal].together for ordinal in ordinals]
             incident.together = 1 if 1 in found else max(found)
             incident.id = make_id("incident", *key[:2], incident.opened_at, ordinals)
             incident.kind = steps[0].signal.alert_kind.value
+            if settings.persist_after and incident.severity < Severity.CRITICAL:
+                incident.graver_at = incident.opened_at + settings.persist_after
             tell(1, opened(self._facts(key, incident), steps, due))
         else:
             tell(incident.told, updated(self._facts(key, incident), steps, due, risen))
@@ -212,9 +225,20 @@ class Incidents:
         if incident.over:
             self._resolve(key, incident, due, tell)
 
-    def _count_opened(self, key: Subject) -> None:
-        count = self._counts.setdefault(key[0], Count())
-        if key[2]:
+    def _grow_graver(
+        self, key: Subject, incident: _Incident, tell: Callable[[int, Alert], None]
+    ) -> None:
+        """Tell that an incident lasts: it is graver than its effect alone says."""
+        due, incident.graver_at = incident.graver_at, None
+        assert due is not None
+        if incident.severity < Severity.CRITICAL:
+            incident.severity = Severity(incident.severity + 1)
+            incident.told += 1
+            tell(incident.told, lasting(self._facts(key, incident), due))
+
+    def _count_opened(self, model: str, steps: Sequence[Step]) -> None:
+        count = self._counts.setdefault(model, Count())
+        if all(step.signal.kind is SignalKind.SILENCE for step in steps):
             count.silences += 1
         else:
             count.opened += 1
@@ -271,15 +295,11 @@ class Incidents:
                 text(incident, "model"),
                 text(incident, "version"),
                 flag(incident, "of_model"),
-            ): _read_incident({"together": 1, **incident})
+            ): _read_incident(incident)
             for incident in trees(state, "incidents")
         }
-        # States of before there was a budget have neither evidence nor counts of openings.
-        self._gate.restore(trees({"evidence": [], **state}, "evidence"))
-        self._counts = {
-            text(each, "model"): _read_count({"opened": 0, "silences": 0, **each})
-            for each in trees(state, "told")
-        }
+        self._gate.restore(trees(state, "evidence"))
+        self._counts = {text(each, "model"): _read_count(each) for each in trees(state, "told")}
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:
@@ -307,6 +327,7 @@ def _incident_state(key: Subject, incident: _Incident) -> dict[str, StateValue]:
         ],
         "gathered": [step_state(step) for _, step in sorted(incident.gathered.items())],
         "due": incident.due,
+        "graver_at": incident.graver_at,
         "left_at": incident.left_at,
         "resolution": incident.resolution.value,
     }
@@ -321,7 +342,7 @@ def _read_member(state: State) -> Member:
 
 
 def _read_incident(state: State) -> _Incident:
-    members = [_read_member({"together": 1, **member}) for member in trees(state, "members")]
+    members = [_read_member(member) for member in trees(state, "members")]
     gathered = [read_step(step) for step in trees(state, "gathered")]
     return _Incident(
         opened_at=integer(state, "opened_at"),
@@ -333,6 +354,7 @@ def _read_incident(state: State) -> _Incident:
         members={member.step.signal.ordinal: member for member in members},
         gathered={step.signal.ordinal: step for step in gathered},
         due=optional_integer(state, "due"),
+        graver_at=optional_integer(state, "graver_at"),
         left_at=integer(state, "left_at"),
         resolution=StepKind(text(state, "resolution")),
     )

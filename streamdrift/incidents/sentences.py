@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from streamdrift.durations import format_duration
 from streamdrift.records import Change, Effect, Onset, Signal, SignalKind, Step, StepKind, Summary
 from streamdrift.times import date_of
 
@@ -27,6 +28,9 @@ _RATES: Mapping[SignalKind, str] = {
 }
 _OF_THE_MODEL = frozenset({SignalKind.NULL_OUTPUT, SignalKind.FAILED, SignalKind.DUPLICATES})
 """Rates of the version's calls, not of a column's cells."""
+
+_TIMES = ((1, "a second"), (60, "a minute"), (3_600, "an hour"))
+"""In which numbers of events are told: seconds, and their name."""
 
 _LONGEST_NAME = 200
 
@@ -53,10 +57,18 @@ def updated_sentence(steps: Sequence[Step], severity: str | None) -> str:
     return f"{_sentence(lead)}, joining an open incident{joined}{rise}"
 
 
+def lasting_sentence(steps: Sequence[Step], lasted: int, severity: str) -> str:
+    """Return the sentence of an incident that `steps` are in, and have been for so long."""
+    verb = "has" if len(steps) == 1 else "have"
+    age = format_duration(lasted)
+    place = _place(steps[0])
+    return f"{_names(steps)} of {place} {verb} been off for {age}; severity rose to {severity}"
+
+
 def resolved_sentence(steps: Sequence[Step], resolution: StepKind) -> str:
     """Return the sentence of an incident whose signals, those of `steps`, have all left it."""
     lead = steps[0]
-    if lead.signal.kind is SignalKind.SILENCE:
+    if all(step.signal.kind is SignalKind.SILENCE for step in steps):
         return f"{lead.model} sends events again"
     names = _names(steps)
     verb = "is" if len(steps) == 1 else "are"
@@ -75,6 +87,8 @@ def describe(signal: Signal, change: Change) -> str:
         return _describe_unseen(before, after)
     if signal.kind is SignalKind.SILENCE:
         return f"longest usual gap {_number(before.mean)} s, now over {_number(after.mean)} s"
+    if signal.kind is SignalKind.EVENT_RATE:
+        return _describe_events(before.mean, after.mean)
     if signal.kind is SignalKind.CATEGORY:
         return _describe_shares(change)
     return _describe_numbers(signal, change)
@@ -92,7 +106,10 @@ def _sentence(step: Step) -> str:
     if change.effect is not None and not says_itself:
         effect = f" ({_effect(change.effect)})"
     began = "" if change.onset is None else f", began {_began(change.onset)}"
-    return f"{_subject(step)} changed: {describe(step.signal, change)}{effect}{began}"
+    verb = "changed"
+    if step.signal.kind is SignalKind.EVENT_RATE:
+        verb = "rose" if change.after.mean > change.before.mean else "fell"
+    return f"{_subject(step)} {verb}: {describe(step.signal, change)}{effect}{began}"
 
 
 class _Form(Enum):
@@ -187,6 +204,17 @@ def _describe_shares(change: Change) -> str:
         f"{_percent(after.shares.get(name, 0))}"
         for name in names[:_NAMED]
     )
+
+
+def _describe_events(before: float, after: float) -> str:
+    """Say two numbers of events a second, or in the time in which there is one at least.
+
+    >>> _describe_events(100.0, 152.34), _describe_events(0.02, 0.05)
+    ('100 -> 152 a second', '1.2 -> 3 a minute')
+    """
+    most = max(before, after)
+    seconds, unit = next((each for each in _TIMES if most * each[0] >= 1), _TIMES[-1])
+    return f"{before * seconds:.3g} -> {after * seconds:.3g} {unit}"
 
 
 def _describe_unseen(before: Summary, after: Summary) -> str:

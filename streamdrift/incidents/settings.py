@@ -16,6 +16,11 @@ class IncidentSettings(BaseModel):
         description="Event time for which further changes of a model version join the first, "
         "before the incident is published.",
     )
+    persist_after: Duration = Field(
+        3_600 * SECOND,
+        description="Event time after which an incident that is still open is graver by one "
+        "severity; 0: never.",
+    )
     warning_effect: float = Field(
         0.3, ge=0, description="Effect, in standard deviations, from which a drift is a warning."
     )

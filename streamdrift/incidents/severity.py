@@ -1,5 +1,6 @@
 """How grave a change is."""
 
+import math
 from enum import IntEnum
 
 from streamdrift.incidents.settings import IncidentSettings
@@ -19,6 +20,10 @@ TROUBLES = frozenset(
 """Signals that are the rate of something unwanted."""
 
 
+_FACTORS = math.log(1.25), math.log(2)
+_NO_EVENTS = 1e-9
+
+
 class Severity(IntEnum):
     """`info`: look when there is time; `warning`: today; `critical`: now."""
 
@@ -35,13 +40,17 @@ class Severity(IntEnum):
 def severity_of(step: Step, settings: IncidentSettings) -> Severity:
     """Return how grave the change of a step is.
 
-    Silence is critical. The rate of a trouble goes by how far it rose (its fall is good
-    news: info). Everything else goes by the size of its effect.
+    Silence is critical. The event rate goes by the factor of its change, up or down: a warning
+    from 1.25 on, critical from 2 on. The rate of a trouble goes by how far it rose (its fall is
+    good news: info). Everything else goes by the size of its effect.
     """
     change = step.change
     assert change is not None
     if step.signal.kind is SignalKind.SILENCE:
         return Severity.CRITICAL
+    if step.signal.kind is SignalKind.EVENT_RATE:
+        before, after = max(change.before.mean, _NO_EVENTS), max(change.after.mean, _NO_EVENTS)
+        return _grade(abs(math.log(after / before)), *_FACTORS)
     if step.signal.kind in TROUBLES:
         rise = change.after.mean - change.before.mean
         return _grade(rise, settings.warning_rate, settings.critical_rate)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats, Ints
+from streamdrift.records import Bools, Floats, Ints
 from streamdrift.references.memory import fit_memory
 
 LEAST_CYCLES = 5.0
 """A line is looked for where the reference holds at least so many of its cycles."""
-FIRST, LATER, RELATED = 14.0, 11.0, 7.5
+FIRST, LATER, RELATED = 14.0, 11.0, 6.0
 """How many times the noise around it a line's power must be: the first line's, once there is one,
 and where multiples, sums and differences of known frequencies lie: a cycle that is no sinusoid,
 or that differs from day to day, has lines there."""
@@ -21,6 +21,14 @@ _APART = 3.0
 """Cycles in the reference by which two lines differ at least."""
 _FOOT = 0.02
 """What is weaker than this share of the strongest peak may belong to it."""
+_TELLERS, _DIVISORS = 3, 8
+"""The lines of best known frequency, and the parts of it that may be the common one."""
+_NEAR = 3.5
+"""Standard deviations within which a line lies at a multiple."""
+_LEAST_FACTOR = 3.0
+"""The least logarithm of a Bayes factor by which lines are tied."""
+_LEAST_STEP = 8.0
+"""Standard deviations of the best known frequency that a common one has at least."""
 _FASTEST = 0.98 * math.pi
 _BAND = 16
 """Bins of the lowest band over which the noise's power is taken; each next one is twice as wide."""
@@ -33,12 +41,13 @@ _ROUNDS = 4
 class Line:
     """A sinusoid a cos(w t) + b sin(w t), t counted from the middle of the reference.
 
-    `frequency` w in radians a value.
+    `frequency` w in radians a value; `tied` where it is a multiple of one that others share.
     """
 
     frequency: float
     a: float
     b: float
+    tied: bool = False
 
     @property
     def period(self) -> float:
@@ -197,10 +206,15 @@ def find_lines(values: Floats, most: int) -> tuple[Line, ...]:
         lines = np.ascontiguousarray(lines[kept])
         if not kept[-len(peaks) :].any() or len(lines) >= most:
             break
-    if len(lines):
-        for _ in range(2):
-            sweep(rest, lines, refine=True)
-    found = [Line(*line) for line in lines.tolist()]
+    for _ in range(2):
+        sweep(rest, lines, refine=True)
+    tied = tie(lines, _precision(rest, lines))
+    for _ in range(2):
+        sweep(rest, lines, refine=False)
+    found = [
+        Line(frequency, a, b, together)
+        for (frequency, a, b), together in zip(lines.tolist(), tied.tolist(), strict=True)
+    ]
     return tuple(sorted(found, key=lambda line: -line.amplitude))
 
 
@@ -211,8 +225,7 @@ def _peaks(rest: Floats, most: int, known: Floats) -> list[float]:
     """
     size = len(rest)
     padded = _good_size(size)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
-    spectrum = np.fft.rfft(whitened(rest) * window, padded)
+    spectrum = np.fft.rfft(whitened(rest) * _window(size, 0.5 if len(known) == 0 else 0.05), padded)
     power = spectrum.real**2 + spectrum.imag**2
     strength = power / _noise(power)
     first = max(math.ceil(LEAST_CYCLES * padded / size), 2)
@@ -237,6 +250,20 @@ def _peaks(rest: Floats, most: int, known: Floats) -> list[float]:
     return found
 
 
+def _window(size: int, share: float) -> Floats:
+    """Return float64[n] that rises and falls as a cosine over this share of each end.
+
+    Half is Hann's window, which keeps a strong line's power near it. Once those are taken off
+    a steeper one loses less of the others.
+    """
+    edge = max(int(share * size), 1)
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
+    window = np.ones(size)
+    window[:edge] = rise
+    window[-edge:] = rise[::-1]
+    return window
+
+
 def _related(known: Floats, padded: int, bins: int) -> Ints:
     """Return the bins of multiples, sums and differences of the strongest lines' frequencies."""
     strength = known[:, 1] ** 2 + known[:, 2] ** 2
@@ -257,6 +284,66 @@ def whitened(values: Floats) -> Floats:
     for lag, weight in enumerate(lags.tolist(), 1):
         rest[lag:] -= weight * values[:-lag]
     return rest
+
+
+def _precision(rest: Floats, lines: Floats) -> Floats:
+    """Return the standard deviation of each line's frequency: of the noise around it.
+
+    Rife and Boorstyn, Single tone parameter estimation from discrete-time observations, IEEE
+    Transactions on Information Theory 20 (1974): 24 S / (A^2 n^3).
+    """
+    memory = fit_memory(rest, slow=False)
+    found = np.empty(len(lines))
+    for j, (frequency, a, b) in enumerate(lines.tolist()):
+        gain = complex(1.0)
+        for lag, weight in enumerate(memory.lags.tolist(), 1):
+            gain -= weight * complex(math.cos(lag * frequency), -math.sin(lag * frequency))
+        density = memory.deviation**2 / max(abs(gain) ** 2, 1e-9)
+        strength = max(a * a + b * b, 1e-12)
+        found[j] = math.sqrt(24 * density / (strength * len(rest) ** 3))
+    return found
+
+
+def tie(lines: Floats, precision: Floats) -> Bools:
+    """Make lines multiples of one frequency where they are; tell which, bool[m].
+
+    A day's and a week's lines are multiples of the week's frequency, and the strongest one tells
+    it far better than the weak ones know their own. Of the frequencies whose multiple a strong line
+    can be the one with the greatest Bayes factor is taken: lines at its multiples, each within its
+    error, against lines anywhere.
+    """
+    tied = np.zeros(len(lines), dtype=np.bool_)
+    if len(lines) < 2:
+        return tied
+    own = lines[:, 0]
+    strongest = np.argsort(precision, kind="stable")[:_TELLERS]
+    best, base = _LEAST_FACTOR, 0.0
+    for one in strongest.tolist():
+        for multiple in range(1, _DIVISORS + 1):
+            guess = float(own[one]) / multiple
+            for _ in range(2):
+                times, near = _matches(own, precision, guess)
+                weight = np.where(near, (times / precision) ** 2, 0.0)
+                guess = float((weight * own / np.maximum(times, 1)).sum() / weight.sum())
+            times, near = _matches(own, precision, guess)
+            if np.count_nonzero(near) < 2 or guess < _LEAST_STEP * precision[one]:
+                continue
+            off = (own - times * guess) / precision
+            factors = np.log(guess / (precision * math.sqrt(2 * math.pi))) - 0.5 * off**2
+            # The frequency itself is learnt from one of them.
+            total = float(factors[near].sum() - factors[near].max())
+            total -= math.log(_TELLERS * _DIVISORS)
+            if total > best:
+                best, base = total, guess
+    if base > 0.0:
+        times, tied = _matches(own, precision, base)
+        lines[tied, 0] = times[tied] * base
+    return tied
+
+
+def _matches(own: Floats, precision: Floats, base: float) -> tuple[Floats, Bools]:
+    times = np.rint(own / base)
+    return times, (times > 0) & (np.abs(own - times * base) < _NEAR * precision)
 
 
 def _noise(power: Floats) -> Floats:

@@ -11,15 +11,16 @@ from streamdrift.references.least_squares import cross_products, solve
 from streamdrift.references.tracking import (
     AVERAGES,
     LARGEST_SIZE,
+    LEAST_USUAL,
+    MOST_USUAL,
     SIZE_AVERAGES,
-    SIZE_RANGE,
 )
 
 LAGS = 12
 """The most past values whose weights are fitted one by one."""
 _WANDERS = 0.5
 """Weights that sum to less than this do not make a wandering level."""
-_FORCED = 10.0
+_FORCED = 15.0
 """What a wandering level may cost in log-likelihood against a level that is kept."""
 _SIZE_SHARE = 0.98
 """The most that past deviations decide of the expected size: it returns to its usual."""
@@ -178,7 +179,7 @@ def fit_clustering(sizes: Floats) -> Clustering | None:
         expected = np.full(size, base)
         for weight, one in zip(weights[1:].tolist(), chosen, strict=True):
             expected = expected + weight * rows[one]
-        expected = np.clip(expected, *SIZE_RANGE)
+        expected = np.clip(expected, LEAST_USUAL, MOST_USUAL)
     found = np.zeros(count)
     for weight, one in zip(weights[1:].tolist(), chosen, strict=True):
         found[one - 1] = weight

@@ -17,8 +17,17 @@ from streamdrift.references.memory import (
     fit_clustering,
     fit_memory,
 )
-from streamdrift.references.tracking import Layout, SizeTracking
+from streamdrift.references.tracking import (
+    LARGEST_SIZE,
+    LEAST_USUAL,
+    MOST_USUAL,
+    Layout,
+    SizeTracking,
+)
 
+_TIED = 1.5
+"""Lines tied to each other, whose frequencies are well known, follow together about as fast as so
+many others: many lines that follow fast would follow a change of level."""
 LINES, SIZE_LINES = 16, 4
 """The most lines of a signal's level and of its spread."""
 _PACE = 3.0
@@ -176,12 +185,12 @@ def _with_sizes(parts: Parts) -> Parts:
     if not mean > 0:
         return parts
     parts = replace(parts, size_unit=1.0 / mean)
-    sizes = np.minimum(surprises / mean, 6.0)
+    sizes = np.minimum(surprises / mean, LARGEST_SIZE)
     lines = find_lines(sizes, SIZE_LINES)
     usual = np.ones(len(sizes))
     for line in lines:
         usual += _drawn(line, len(sizes))
-    clustering = fit_clustering(sizes / np.clip(usual, 0.3, 4.0))
+    clustering = fit_clustering(sizes / np.clip(usual, LEAST_USUAL, MOST_USUAL))
     return replace(parts, size_lines=lines, clustering=clustering)
 
 
@@ -221,7 +230,7 @@ def assemble(parts: Parts, values: Floats) -> tuple[Floats, Floats]:
         phasors,
         sizes,
         None if parts.calendar is None else parts.calendar.levels,
-        0.0 if parts.calendar is None else parts.calendar.gain,
+        np.zeros(3) if parts.calendar is None else parts.calendar.variances,
         None if parts.calendar is None else parts.calendar.zone,
     )
     return layout.arrays(parts.rest[0], first_averages(parts.rest))
@@ -232,8 +241,9 @@ def _tracks(lines: tuple[Line, ...], size: int) -> tuple[Floats, Floats]:
     gains, phasors = np.empty((len(lines), 2)), np.empty((len(lines), 4))
     for j, line in enumerate(lines):
         gain = _PACE / max(size / 5, 4 * line.period)
+        if line.tied:
+            gain *= min(1.0, _TIED / len(lines))
         # A loop of second order, damped critically, in the phase's own rate of gain / 2.
         gains[j] = gain, gain**2 / (8 * line.amplitude**2)
-        before = -0.5 * (size - 1) - 1
-        phasors[j] = *line.at(before), math.cos(line.frequency), math.sin(line.frequency)
+        phasors[j] = *line.at(-0.5 * (size - 1)), math.cos(line.frequency), math.sin(line.frequency)
     return gains, phasors

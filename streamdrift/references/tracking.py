@@ -18,12 +18,13 @@ import numpy as np
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints
+from streamdrift.references.scores import score
 
 AVERAGES: tuple[float, ...] = (20.0, 80.0, 320.0, 1280.0)
 """Time constants, in values, of the exponential averages of a signal's past that predict it."""
 SIZE_AVERAGES: tuple[float, ...] = (8.0, 32.0, 128.0, 512.0)
 """Those of the averages of absolute deviations that predict their size."""
-SIZE_RANGE = (0.3, 4.0)
+LEAST_USUAL, MOST_USUAL = 0.3, 4.0
 """How far below or above its usual the expected size of a deviation can be."""
 LARGEST_SIZE = 6.0
 """One deviation counts as at most so many usual ones when sizes are followed."""
@@ -31,6 +32,8 @@ LARGEST_STEP = 4.0
 """What a line or a calendar cell learns from one value is cut off here, in scores."""
 LARGEST_JUMP = 50.0
 """What the next prediction learns from one value is cut off here, in standard deviations."""
+_VISIT = 3
+"""Numbers behind the calendar cells: the cell visited, the sum of its errors, how many."""
 SLOTS, DAYS = 48, 7
 """Calendar cells: half hours of the day by days of the week."""
 
@@ -49,14 +52,17 @@ SLOTS, DAYS = 48, 7
     _SIZE_BASE,
     _CENTRE,
     _UNIT,
-    _CELL_GAIN,
+    _CELL_ERROR,
+    _OCCASION,
+    _ONE,
     _HEADER,
-) = range(16)
+) = range(18)
 """Places of the counts and single numbers at the beginning of `parameters`. LEVEL is taken off the
 score; PRECISION is one over the standard deviation of what memory leaves; SIZE_UNIT one over the
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
-(value - CENTRE) * UNIT. Behind them lie: knots, their scores, weights of lags, of averages, two
-gains a line, two a size line, weights of size averages, and the zone's offsets."""
+(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them lie:
+knots, their scores, weights of lags, of averages, two gains a line, two a size line, weights of
+size averages, and the zone's offsets."""
 
 
 @kernel
@@ -80,48 +86,162 @@ def _offset(parameters: Floats, place: int, transitions: int, time: int) -> int:
 
 
 @kernel
-def _turn(state: Floats, place: int, lines: int) -> float:
-    """Turn every line at `place` by one value; return the sum of what they add."""
-    total = 0.0
-    for j in range(place, place + 4 * lines, 4):
-        a, b, cosine, sine = state[j], state[j + 1], state[j + 2], state[j + 3]
-        state[j] = a * cosine - b * sine
-        state[j + 1] = a * sine + b * cosine
-        total += state[j]
-    return total
+def _total(state: Floats, place: int, lines: int) -> float:
+    """Return what the lines at `place` add, summed four side by side, in a fixed order."""
+    first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
+    whole = lines & ~3
+    for j in range(place, place + whole, 4):
+        first += state[j]
+        second += state[j + 1]
+        third += state[j + 2]
+        fourth += state[j + 3]
+    for j in range(place + whole, place + lines):
+        first += state[j]
+    return (first + second) + (third + fourth)
 
 
 @kernel
-def _learn(
+def _turn(
     parameters: Floats, gains: int, state: Floats, place: int, lines: int, error: float
 ) -> None:
-    """Let every line at `place` take its share of the error, in amplitude and in frequency."""
-    for line in range(lines):
-        j = place + 4 * line
-        step = parameters[gains + 2 * line] * error
-        turn = -parameters[gains + 2 * line + 1] * state[j + 1] * error
-        state[j] += step
-        cosine = state[j + 2] - state[j + 3] * turn
-        sine = state[j + 3] + state[j + 2] * turn
+    """Let the lines at `place` take their share of the error; turn them to the next value.
+
+    Amplitude and frequency learn; an error of 0 teaches nothing.
+    """
+    for j in range(lines):
+        a, b = state[place + j], state[place + lines + j]
+        cosine, sine = state[place + 2 * lines + j], state[place + 3 * lines + j]
+        learnt = a + parameters[gains + j] * error
+        angle = -parameters[gains + lines + j] * b * error
+        next_cosine = cosine - sine * angle
+        next_sine = sine + cosine * angle
         # One step of Newton's method keeps the rotor's length at 1.
-        shrink = 1.5 - 0.5 * (cosine * cosine + sine * sine)
-        state[j + 2] = cosine * shrink
-        state[j + 3] = sine * shrink
+        shrink = 1.5 - 0.5 * (next_cosine * next_cosine + next_sine * next_sine)
+        next_cosine *= shrink
+        next_sine *= shrink
+        state[place + j] = learnt * next_cosine - b * next_sine
+        state[place + lines + j] = learnt * next_sine + b * next_cosine
+        state[place + 2 * lines + j] = next_cosine
+        state[place + 3 * lines + j] = next_sine
 
 
 @kernel
-def _visit(state: Floats, place: int, cells: int, cell: int, error: float, gain: float) -> None:
+def _visit(
+    parameters: Floats,
+    state: Floats,
+    place: int,
+    cells: int,
+    cell: int,
+    error: float,
+    learn: bool,
+) -> None:
     """Note an error in the cell that is visited; a cell learns the mean error when it is left.
 
     So a change teaches nothing in the half hour it begins in, however many values that has.
     """
     here = place + cells
     if state[here] != cell:
-        if state[here + 2] > 0.0:
-            state[place + int(state[here])] += gain * state[here + 1] / state[here + 2]
+        seen = state[here + 2]
+        if learn and seen > 0.0:
+            known = parameters[_CELL_ERROR]
+            gain = known / (known + parameters[_OCCASION] + parameters[_ONE] / seen)
+            state[place + int(state[here])] += gain * state[here + 1] / seen
         state[here], state[here + 1], state[here + 2] = cell, 0.0, 0.0
-    state[here + 1] += error
-    state[here + 2] += 1.0
+    if learn:
+        state[here + 1] += error
+        state[here + 2] += 1.0
+    else:
+        # What was noted of this visit may be the change already.
+        state[here + 1], state[here + 2] = 0.0, 0.0
+
+
+@kernel
+def _fill_scores(parameters: Floats, values: Floats, start: int, stop: int, out: Floats) -> None:
+    """Write the scores of values[start:stop] less the level, NaN for what is not finite."""
+    knots = int(parameters[_KNOTS])
+    level, centre, unit = parameters[_LEVEL], parameters[_CENTRE], parameters[_UNIT]
+    edges = parameters[_HEADER : _HEADER + knots]
+    scores = parameters[_HEADER + knots : _HEADER + 2 * knots]
+    for i in range(start, stop):
+        value = values[i]
+        if not math.isfinite(value):
+            out[i] = np.nan
+        elif knots == 0:
+            out[i] = (value - centre) * unit - level
+        else:
+            out[i] = score(value, edges, scores) - level
+
+
+@kernel
+def _follow_level(
+    parameters: Floats, state: Floats, times: Ints, start: int, stop: int, learn: bool, out: Floats
+) -> None:
+    """Replace scores by what calendar, lines and memory leave, in standard deviations."""
+    lags, averages = int(parameters[_LAGS]), int(parameters[_AVERAGES])
+    lines, cells = int(parameters[_LINES]), int(parameters[_CELLS])
+    transitions, precision = int(parameters[_TRANSITIONS]), parameters[_PRECISION]
+    at_lags = _HEADER + 2 * int(parameters[_KNOTS])
+    at_averages = at_lags + lags
+    at_gains = at_averages + averages
+    at_zone = len(parameters) - 2 * transitions
+    at_cells = len(state) - cells - _VISIT
+    at_lines = lags + averages
+    for i in range(start, stop):
+        if math.isnan(out[i]):
+            continue
+        rest = out[i] - _total(state, at_lines, lines)
+        cell = -1
+        if cells > 0:
+            cell = calendar_cell(times[i] + _offset(parameters, at_zone, transitions, times[i]))
+            rest -= state[at_cells + cell]
+        expected = 0.0
+        for j in range(lags):
+            expected += parameters[at_lags + j] * state[j]
+        for j in range(averages):
+            expected += parameters[at_averages + j] * state[lags + j]
+        surprise = (rest - expected) * precision
+        if abs(surprise) > LARGEST_JUMP:
+            surprise = math.copysign(LARGEST_JUMP, surprise)
+            rest = expected + surprise / precision
+        out[i] = surprise
+        for j in range(lags - 1, 0, -1):
+            state[j] = state[j - 1]
+        if lags > 0:
+            state[0] = rest
+        for j in range(averages):
+            state[lags + j] += (rest - state[lags + j]) / AVERAGES[j]
+        error = min(max(rest, -LARGEST_STEP), LARGEST_STEP)
+        _turn(parameters, at_gains, state, at_lines, lines, error if learn else 0.0)
+        if cells > 0:
+            _visit(parameters, state, at_cells, cells, cell, error, learn)
+
+
+@kernel
+def _follow_size(
+    parameters: Floats, state: Floats, start: int, stop: int, learn: bool, out: Floats
+) -> None:
+    """Divide what is left by the size that lines and past deviations let expect."""
+    lines, averages = int(parameters[_SIZE_LINES]), int(parameters[_SIZE_AVERAGES])
+    unit, base = parameters[_SIZE_UNIT], parameters[_SIZE_BASE]
+    level_lines = int(parameters[_LINES])
+    past = int(parameters[_LAGS]) + int(parameters[_AVERAGES])
+    at_gains = _HEADER + 2 * int(parameters[_KNOTS]) + past + 2 * level_lines
+    at_weights = at_gains + 2 * lines
+    at_lines = past + 4 * level_lines
+    at_averages = at_lines + 4 * lines
+    for i in range(start, stop):
+        surprise = out[i]
+        if math.isnan(surprise):
+            continue
+        size = min(abs(surprise) * unit, LARGEST_SIZE)
+        usual = min(max(1.0 + _total(state, at_lines, lines), LEAST_USUAL), MOST_USUAL)
+        _turn(parameters, at_gains, state, at_lines, lines, size - usual if learn else 0.0)
+        size /= usual
+        factor = base
+        for j in range(averages):
+            factor += parameters[at_weights + j] * state[at_averages + j]
+            state[at_averages + j] += (size - state[at_averages + j]) / SIZE_AVERAGES[j]
+        out[i] = surprise / (usual * min(max(factor, LEAST_USUAL), MOST_USUAL))
 
 
 @kernel
@@ -141,93 +261,13 @@ def follow(
     calendar cells are part of the front (it may be empty otherwise). A value that is not finite
     leaves NaN and the state as it is. Without `learn` lines turn and memory remembers, but
     neither lines nor calendar cells learn: for a signal that is held while it is changed.
+
+    Value by value, part after part: each part has a state of its own.
     """
-    knots, lags = int(parameters[_KNOTS]), int(parameters[_LAGS])
-    averages, lines = int(parameters[_AVERAGES]), int(parameters[_LINES])
-    size_lines, size_averages = int(parameters[_SIZE_LINES]), int(parameters[_SIZE_AVERAGES])
-    cells, transitions = int(parameters[_CELLS]), int(parameters[_TRANSITIONS])
-    level, precision = parameters[_LEVEL], parameters[_PRECISION]
-    size_unit, size_base = parameters[_SIZE_UNIT], parameters[_SIZE_BASE]
-    sized = size_lines > 0 or size_averages > 0
-    at_scores = _HEADER + knots
-    at_lags = at_scores + knots
-    at_averages = at_lags + lags
-    at_gains = at_averages + averages
-    at_size_gains = at_gains + 2 * lines
-    at_sizes = at_size_gains + 2 * size_lines
-    at_zone = at_sizes + size_averages
-    own_averages = lags
-    own_lines = own_averages + averages
-    own_size_lines = own_lines + 4 * lines
-    own_sizes = own_size_lines + 4 * size_lines
-    own_cells = own_sizes + size_averages
-    edges, marks = parameters[_HEADER:at_scores], parameters[at_scores:at_lags]
-    last = knots - 1
-    for i in range(start, stop):
-        value = values[i]
-        if not math.isfinite(value):
-            out[i] = np.nan
-            continue
-        if knots > 0:
-            # As `score`, which would cost twice as much from here.
-            low = 0
-            for place in range(len(edges)):
-                low += edges[place] < value
-            left = min(max(low - 1, 0), last - 1)
-            slope = (marks[left + 1] - marks[left]) / (edges[left + 1] - edges[left])
-            rest = marks[left] + (value - edges[left]) * slope
-            rest = min(max(rest, marks[0] - 0.5), marks[last] + 0.5) - level
-        else:
-            rest = (value - parameters[_CENTRE]) * parameters[_UNIT] - level
-        cell = -1
-        if cells > 0:
-            cell = calendar_cell(times[i] + _offset(parameters, at_zone, transitions, times[i]))
-            rest -= state[own_cells + cell]
-        if lines > 0:
-            rest -= _turn(state, own_lines, lines)
-        expected = 0.0
-        for j in range(lags):
-            expected += parameters[at_lags + j] * state[j]
-        for j in range(averages):
-            expected += parameters[at_averages + j] * state[own_averages + j]
-        surprise = (rest - expected) * precision
-        if abs(surprise) > 50.0:
-            surprise = math.copysign(50.0, surprise)
-            rest = expected + surprise / precision
-        for j in range(lags - 1, 0, -1):
-            state[j] = state[j - 1]
-        if lags > 0:
-            state[0] = rest
-        for j in range(averages):
-            state[own_averages + j] += (rest - state[own_averages + j]) / AVERAGES[j]
-        if learn and (lines > 0 or cells > 0):
-            error = min(max(rest, -4.0), 4.0)
-            if lines > 0:
-                _learn(parameters, at_gains, state, own_lines, lines, error)
-            if cells > 0:
-                _visit(state, own_cells, cells, cell, error, parameters[_CELL_GAIN])
-        if not learn and cells > 0:
-            # What was noted of this visit may be the change already.
-            state[own_cells + cells + 2] = 0.0
-            state[own_cells + cells + 1] = 0.0
-        if sized:
-            size = min(abs(surprise) * size_unit, 6.0)
-            usual = 1.0
-            if size_lines > 0:
-                usual = min(max(1.0 + _turn(state, own_size_lines, size_lines), 0.3), 4.0)
-                if learn:
-                    _learn(
-                        parameters, at_size_gains, state, own_size_lines, size_lines, size - usual
-                    )
-            size /= usual
-            factor = size_base
-            for j in range(size_averages):
-                factor += parameters[at_sizes + j] * state[own_sizes + j]
-                state[own_sizes + j] += (size - state[own_sizes + j]) / SIZE_AVERAGES[j]
-            if size_averages > 0:
-                usual *= min(max(factor, 0.3), 4.0)
-            surprise /= usual
-        out[i] = surprise
+    _fill_scores(parameters, values, start, stop, out)
+    _follow_level(parameters, state, times, start, stop, learn, out)
+    if parameters[_SIZE_LINES] > 0 or parameters[_SIZE_AVERAGES] > 0:
+        _follow_size(parameters, state, start, stop, learn, out)
 
 
 def has_calendar(parameters: Floats) -> bool:
@@ -251,7 +291,7 @@ class Layout:
     """The numbers of a front by name, which `arrays` lays flat.
 
     `gains` float64[m, 2] of the lines in amplitude and in frequency; `phasors` float64[m, 4]:
-    a, b and the rotor's cosine and sine, one value before the first. `zone` float64[t, 2]:
+    a, b and the rotor's cosine and sine, at the first value. `zone` float64[t, 2]:
     since when (microseconds UTC) which offset applies.
     """
 
@@ -267,7 +307,7 @@ class Layout:
     phasors: Floats
     sizes: SizeTracking | None
     levels: Floats | None
-    cell_gain: float
+    variances: Floats
     zone: Floats | None
 
     def arrays(self, first: float, averages: Floats) -> tuple[Floats, Floats]:
@@ -282,26 +322,27 @@ class Layout:
         header[_CELLS], header[_TRANSITIONS] = len(levels), len(zone)
         header[_LEVEL], header[_PRECISION] = self.level, self.precision
         header[_SIZE_UNIT], header[_SIZE_BASE] = sizes.unit, sizes.base
-        header[_CENTRE], header[_UNIT], header[_CELL_GAIN] = self.centre, self.unit, self.cell_gain
+        header[_CENTRE], header[_UNIT] = self.centre, self.unit
+        header[_CELL_ERROR : _CELL_ERROR + 3] = self.variances
         parameters = (
             header,
             self.knots,
             self.scores,
             self.lags,
             self.averages,
-            self.gains.ravel(),
-            sizes.gains.ravel(),
+            self.gains.T.ravel(),
+            sizes.gains.T.ravel(),
             sizes.weights,
             zone.ravel(),
         )
         state = (
             np.full(len(self.lags), first),
             averages[: len(self.averages)],
-            self.phasors.ravel(),
-            sizes.phasors.ravel(),
+            self.phasors.T.ravel(),
+            sizes.phasors.T.ravel(),
             np.ones(len(sizes.weights)),
             levels,
-            np.array([-1.0, 0.0, 0.0]) if len(levels) else np.empty(0),
+            np.array([-1.0, 0.0, 0.0]),
         )
         return np.concatenate(parameters), np.concatenate(state)
 

@@ -33,8 +33,11 @@ LATE = 10_000
 _LONGEST_BLOCK = 50_000
 _MANY = 2**30
 """A slot that has counted more goes on with half of it."""
-_GREATEST = float(np.finfo(np.float64).max)
+_GREATEST = float(np.finfo(np.float32).max)
 
+Singles = NDArray[np.float32]
+CENTRE, UNIT = range(2)
+"""Places in a slot's scale: the middle border, and one over the spread."""
 FILLED, ORDINAL, SEED, TENTHS = range(4)
 """Places in a slot's positions: values in the block being filled, values ranked so far, the seed
 of the coins, and how many tenths of all values a block has."""
@@ -56,12 +59,11 @@ class Counts:
     @classmethod
     def of(cls, values: Floats) -> Self:
         """Return the counts of float64[n], none of them NaN."""
-        ordered = np.sort(np.clip(values, -_GREATEST, _GREATEST))
+        ordered = np.sort(np.nan_to_num(values))
         borders = _borders(ordered)
         below = np.searchsorted(ordered, borders, side="left")
         through = np.searchsorted(ordered, borders, side="right")
-        cumulative = np.empty(len(borders) + 2, dtype=np.int32)
-        cumulative[0] = 0
+        cumulative = np.zeros(len(borders) + 2, dtype=np.int32)
         cumulative[1:-1] = through
         # The first of two equal borders has what is below it, the second what is equal, too.
         first_of_two = np.flatnonzero(borders[:-1] == borders[1:])
@@ -70,15 +72,6 @@ class Counts:
         cumulative[1:] += max(0, 1 - int(cumulative[1]))
         cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
         return cls(borders, cumulative)
-
-    def quantile(self, probability: float) -> float:
-        """Return the border nearest to a quantile: exact to about half a cell in rank."""
-        size = float(self.cumulative[-1])
-        ends = self.cumulative[1:-1] / size
-        starts = np.minimum(ends, np.append(0, ends[:-1]))
-        atoms = np.append(False, self.borders[1:] == self.borders[:-1])
-        middles = np.where(atoms, (starts + ends) / 2, ends)
-        return float(self.borders[int(np.argmin(np.abs(middles - probability)))])
 
     def snapshot(self) -> State:
         """Return the arrays as they are."""
@@ -105,17 +98,34 @@ def _borders(ordered: Floats) -> Floats:
     raise AssertionError("a sixth of the quantiles, twice, are fewer than all")
 
 
+def _scale(borders: Floats) -> tuple[float, float]:
+    """Return the middle of ascending borders, and one over the spread of their middle half."""
+    if not len(borders):
+        return 0.0, 1.0
+    centre = float(borders[len(borders) // 2])
+    spread = float(borders[3 * len(borders) // 4] - borders[len(borders) // 4])
+    usable = np.isfinite(spread) and spread > np.finfo(np.float64).tiny
+    return centre, 1 / spread if usable else 1.0
+
+
 @inlined
-def cell_of(borders: Floats, value: float) -> int:
-    """Return the cell of a value among borders padded with infinity to BORDERS."""
-    value = min(max(value, -_GREATEST), _GREATEST)
-    # Counting all borders is two vector loops: faster than a search, which branches.
-    below, equal = np.int32(0), np.int32(0)
-    for place in range(BORDERS):
-        below += np.int32(borders[place] < value)
-    for place in range(BORDERS):
-        equal += np.int32(borders[place] == value)
-    return below + (equal >> np.int32(1))
+def place_of(value: float, centre: float, unit: float) -> np.float32:
+    """Return where a value stands, in units of spread from the centre of its reference."""
+    return np.float32((value - centre) * unit)
+
+
+@inlined
+def cell_of(borders: Singles, place: np.float32) -> int:
+    """Return the cell of a value, by its place among borders padded with infinity to BORDERS."""
+    # A vector loop over all of them is faster than a search, which branches.
+    below = np.int32(0)
+    for each in range(BORDERS):
+        below += np.int32(borders[each] < place)
+    cell = int(below)
+    if borders[min(cell, BORDERS - 1)] == place and place < _GREATEST:
+        # The second of two equal borders: the place is a value that repeats.
+        cell += int(borders[min(cell + 1, BORDERS - 1)] == place)
+    return cell
 
 
 @kernel
@@ -134,30 +144,31 @@ def _count_block(cumulative: Codes, pending: NDArray[np.uint16]) -> None:
 
 @kernel
 def rank_row(
-    borders: Floats,
+    borders: Singles,
+    scale: Floats,
     cumulative: Codes,
     pending: NDArray[np.uint16],
     positions: Ints,
-    values: Floats,
     start: int,
     stop: int,
-    ranks: Floats,
+    values: Floats,
 ) -> None:
-    """Write the ranks of values[start:stop], each counted, or noted to be, behind its own.
+    """Put the ranks of values[start:stop] into their places; count each, or note it to be.
 
-    One slot's arrays: borders float64[BORDERS], cumulative int32[BORDERS + 2], pending
-    uint16[2, BORDERS + 1] (the block being filled, the one before), positions int64[4].
+    One slot's arrays: borders float32[BORDERS] in units from the centre, scale float64[2],
+    cumulative int32[BORDERS + 2], pending uint16[2, BORDERS + 1] (the block being filled, the
+    one before), positions int64[4].
     """
     size, filled = cumulative[BORDERS + 1], positions[FILLED]
     ordinal, seed, tenths = positions[ORDINAL], positions[SEED], np.int64(positions[TENTHS])
     filling = pending[0]
+    centre, unit = scale[CENTRE], scale[UNIT]
     for event in range(start, stop):
         if np.isnan(values[event]):
-            ranks[event] = np.nan
             continue
-        cell = cell_of(borders, values[event])
+        cell = cell_of(borders, place_of(values[event], centre, unit))
         first, last = cumulative[cell], cumulative[cell + 1]
-        ranks[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
+        values[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
         ordinal += 1
         if size < LATE:
             for place in range(BORDERS + 2):
@@ -174,35 +185,41 @@ def rank_row(
 
 @kernel
 def _rank_all(
-    borders: Floats,
+    borders: Singles,
+    scales: Floats,
     cumulative: Codes,
     pending: NDArray[np.uint16],
     positions: Ints,
-    values: Floats,
     slots: Ints,
+    rows: Ints,
     start: Ints,
-    stop: Ints,
-    ranks: Floats,
+    stop: int,
+    values: Floats,
 ) -> None:
     for each in range(len(slots)):
         slot = slots[each]
         rank_row(
             borders[slot],
+            scales[slot],
             cumulative[slot],
             pending[slot],
             positions[slot],
-            values[each],
             start[each],
-            stop[each],
-            ranks[each],
+            stop,
+            values[rows[each]],
         )
 
 
 class Urns:
-    """The ranks of many signals; a signal's place is its slot. 768 bytes a slot."""
+    """The ranks of many signals; a signal's place is its slot. 600 bytes a slot.
+
+    Borders are kept as float32 in units of the reference's spread from its centre: half the
+    memory, twice as fast to compare, and the same whatever unit a feature is in.
+    """
 
     def __init__(self, slots: int) -> None:
-        self.borders: Floats = np.full((slots, BORDERS), np.inf)
+        self.borders: Singles = np.full((slots, BORDERS), np.inf, dtype=np.float32)
+        self.scales: Floats = np.ones((slots, 2))
         self.cumulative: Codes = np.zeros((slots, BORDERS + 2), dtype=np.int32)
         self.pending: NDArray[np.uint16] = np.zeros((slots, 2, BORDERS + 1), dtype=np.uint16)
         self.positions: Ints = np.zeros((slots, 4), dtype=np.int64)
@@ -210,8 +227,9 @@ class Urns:
     def learn(self, slot: int, counts: Counts, seed: int, tenths: int = 1) -> None:
         """Give a slot a reference, the seed of its coins, and the length of its blocks."""
         size = len(counts.borders)
+        self.scales[slot] = centre, unit = _scale(counts.borders)
         self.borders[slot] = np.inf
-        self.borders[slot, :size] = counts.borders
+        self.borders[slot, :size] = np.clip((counts.borders - centre) * unit, -_GREATEST, _GREATEST)
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)
@@ -239,31 +257,35 @@ class Urns:
         """Return the cells in which ranks float64[n] lie among what a slot has counted."""
         cumulative = self.cumulative[slot]
         places = np.searchsorted(cumulative, ranks * cumulative[-1], side="right") - 1
-        return np.minimum(places, BORDERS).astype(np.int64)
+        cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
+        return cells
 
     def counts(self, slot: int) -> Counts:
         """Return what a slot has counted."""
         size = int(np.isfinite(self.borders[slot]).sum())
         cumulative = self.cumulative[slot]
+        centre, unit = self.scales[slot]
         return Counts(
-            self.borders[slot, :size].copy(), np.append(cumulative[: size + 1], cumulative[-1])
+            self.borders[slot, :size].astype(np.float64) / unit + centre,
+            np.append(cumulative[: size + 1], cumulative[-1]),
         )
 
-    def rank(self, values: Floats, slots: Ints, start: Ints, stop: Ints, ranks: Floats) -> None:
-        """Write the ranks of values[i, start[i]:stop[i]] of slots[i] into `ranks`.
+    def rank(self, slots: Ints, rows: Ints, start: Ints, values: Floats) -> None:
+        """Put the ranks of values[rows[i], start[i]:] of slots[i] in their places.
 
-        `values` and `ranks` are float64[len(slots), n]; a NaN is no value, and its rank NaN.
+        A NaN is no value, and stays.
         """
         _rank_all(
             self.borders,
+            self.scales,
             self.cumulative,
             self.pending,
             self.positions,
-            values,
             slots,
+            rows,
             start,
-            stop,
-            ranks,
+            values.shape[1],
+            values,
         )
 
     def copy_of(self, slots: Ints) -> tuple[Codes, NDArray[np.uint16], Ints]:
@@ -280,6 +302,7 @@ class Urns:
         """Return the arrays."""
         return {
             "borders": self.borders.copy(),
+            "scales": self.scales.copy(),
             "cumulative": self.cumulative.copy(),
             "pending": self.pending.copy(),
             "positions": self.positions.copy(),
@@ -288,6 +311,7 @@ class Urns:
     def restore(self, state: Mapping[str, object]) -> None:
         """Take over the snapshot of as many slots."""
         self.borders = np.array(state["borders"])
+        self.scales = np.array(state["scales"])
         self.cumulative = np.array(state["cumulative"])
         self.pending = np.array(state["pending"])
         self.positions = np.array(state["positions"])

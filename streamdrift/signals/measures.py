@@ -20,14 +20,13 @@ from streamdrift.records import (
     Stream,
     Summary,
 )
-from streamdrift.references.urn import Counts
 from streamdrift.sketches.levels import Levels
+from streamdrift.sketches.quantiles import Quantiles, quantiles_of
 
 RECENT = 256
 """Values of a measure kept to say what it looks like since a change."""
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
-_PROBABILITIES = (0.05, 0.5, 0.95)
 _SHOWN_LEVELS = 5
 
 
@@ -44,8 +43,8 @@ class Measure(Protocol):
         """Return the values behind the last `fill`, float64[n], NaN where there was none."""
         ...
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
-        """Describe the reference: of numbers by their `counts`, of levels also those `named`."""
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        """Describe the reference: of numbers by their `quantiles`, of levels also those `named`."""
         ...
 
     def after(self, column: int, back: int) -> Summary:
@@ -131,20 +130,14 @@ class Numbers:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
-        if counts is None or not len(counts.borders):
-            return Summary(math.nan)
-        return Summary(math.nan, quantiles={f"{p:g}": counts.quantile(p) for p in _PROBABILITIES})
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        return Summary(math.nan, quantiles=quantiles)
 
     def after(self, column: int, back: int) -> Summary:
         values = self._recent.last(column, back)
         if not len(values):
             return Summary(math.nan)
-        quantiles = np.quantile(values, _PROBABILITIES, method="inverted_cdf")
-        return Summary(
-            math.nan,
-            quantiles={f"{p:g}": float(q) for p, q in zip(_PROBABILITIES, quantiles, strict=True)},
-        )
+        return Summary(math.nan, quantiles=quantiles_of(values))
 
     def accept(self, raw: Floats) -> None:
         """Do nothing: numbers are what they are, whatever is normal."""
@@ -223,7 +216,7 @@ class Categories:
     kinds: tuple[SignalKind, ...] = (SignalKind.CATEGORY, SignalKind.UNSEEN)
 
     def __init__(self) -> None:
-        self._levels = Levels((), np.zeros(0), 0.0)
+        self._levels = Levels((), np.zeros(0), 0.0, 1.0)
         self._places: dict[str, int] = {}
         self._recent = _Recent()
 
@@ -248,8 +241,10 @@ class Categories:
         # A code of -1 takes the last place, which is none.
         places = np.append(self._places_of(codes, column.strings), np.nan)[codes]
         self._recent.begin(places)
-        rows[0] = places
-        rows[1] = np.where(np.isnan(places), np.nan, places >= len(self._levels.names))
+        known = len(self._levels.names)
+        # Where the reference had others, these are one further level, and none is new.
+        rows[0] = np.minimum(places, known) if self._levels.dropped else places
+        rows[1] = np.where(np.isnan(places), np.nan, places >= known)
 
     def _places_of(self, codes: Codes, strings: Sequence[str]) -> Codes:
         """Return the place of each of the batch's strings; new ones are named as they come."""
@@ -269,7 +264,7 @@ class Categories:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
         names, known = self._levels.names, len(self._levels.names)
         places = (self._places.get(name, known) for name in named)
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
@@ -294,13 +289,15 @@ class Categories:
     def accept(self, raw: Floats) -> None:
         codes = raw[~np.isnan(raw)].astype(np.int32)
         if len(codes):
-            self._learn_levels(Levels.of(codes, self._names()))
+            named = codes[codes < len(self._places)]
+            self._learn_levels(Levels.of(named, list(self._places), len(codes) - len(named)))
             self._recent = _Recent()
 
     def samples(self, raw: Floats) -> list[Sample]:
-        levels = self._levels
-        unseen = np.array([levels.size, levels.unseen])
-        return [Sample(Stream.CATEGORY, levels.counts), Sample(Stream.RATE, unseen)]
+        levels, unseen = self._levels, self._levels.unseen
+        counts = np.append(levels.counts, unseen) if levels.dropped else levels.counts
+        flags = np.array([max(levels.size - unseen, 0.0), unseen])
+        return [Sample(Stream.CATEGORY, counts), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))

@@ -1,6 +1,6 @@
 """What people call the signals of a model version, and how settings name its columns.
 
-A signal is called after its column: `amount`, `amount (spread)`. Where a feature, an output
+A signal is called after its column: `amount`, `amount (missing)`. Where a feature, an output
 or a metric have one name, those that are no feature get their group: `score
 (output)`, `score (output) (type break)`. A column's group is added to its name, again if
 need be, wherever a signal of another column is called the same: no two signals of a version

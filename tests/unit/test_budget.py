@@ -87,7 +87,7 @@ def test_weights_are_numbers_above_nothing(weight: object) -> None:
 def test_a_signals_own_weight_goes_before_that_of_its_column() -> None:
     weights = {
         "amount": 2,
-        "amount (spread)": 3,
+        "amount (norm)": 3,
         "score (output)": 4,
         "score": 5,
         "score (missing)": 6,
@@ -99,7 +99,7 @@ def test_a_signals_own_weight_goes_before_that_of_its_column() -> None:
         return Signal(7, name, score, kind, AlertKind.PREDICTION_DRIFT)
 
     assert chosen.weight_of(make_signal(0, "amount")) == 2
-    assert chosen.weight_of(make_signal(1, "amount", SignalKind.SPREAD)) == 3
+    assert chosen.weight_of(make_signal(1, "amount", SignalKind.NORM)) == 3
     assert chosen.weight_of(make_signal(2, "amount", SignalKind.MISSING)) == 2
     assert chosen.weight_of(make_signal(3, "age")) == 1
     assert chosen.weight_of(make_signal(-1, "silence", SignalKind.SILENCE)) == 1

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamdrift.columns import cut
-from streamdrift.signals.collector import Collector, ReferenceSettings, Thinned
-from tests.batches import SECOND, batch
+from streamdrift.signals.collector import Collector, Latest, ReferenceSettings
+from tests.batches import SECOND, START, batch
 
 
 def _collect(settings: ReferenceSettings, size: int, cuts: list[int]) -> tuple[Collector, int]:
@@ -55,13 +55,19 @@ def test_snapshot_goes_on_where_it_was() -> None:
     np.testing.assert_equal(restored.snapshot(), half.snapshot())
 
 
-@given(st.lists(st.integers(0, 90), max_size=5))
-def test_thinned_values_do_not_depend_on_cuts(cuts: list[int]) -> None:
-    values = np.arange(90.0)
-    whole, parts = Thinned(16), Thinned(16)
-    whole.add(values)
+@given(st.lists(st.integers(0, 90), max_size=5), st.integers(1, 100))
+def test_latest_values_do_not_depend_on_cuts(cuts: list[int], room: int) -> None:
+    values, times = np.arange(90.0), START + np.arange(90)
+    whole, parts = Latest(room), Latest(room)
+    whole.add(values, times)
     bounds = [0, *sorted(cuts), 90]
     for start, stop in itertools.pairwise(bounds):
-        parts.add(values[start:stop])
-    assert whole.values().tolist() == list(range(0, 90, 8))
+        parts.add(values[start:stop], times[start:stop])
+        restored = Latest(room)
+        restored.restore(parts.snapshot())
+        parts = restored
+    kept = min(room, 90)
+    assert whole.values().tolist() == list(range(90 - kept, 90))
+    assert whole.times().tolist() == [START + i for i in range(90 - kept, 90)]
+    assert whole.seen == 90
     np.testing.assert_equal(parts.snapshot(), whole.snapshot())

@@ -1,10 +1,19 @@
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from streamdrift.records import AlertKind, ColumnKey, Group, SignalKind
-from streamdrift.signals.column import ColumnSignals
+from streamdrift.records import (
+    AlertKind,
+    ColumnKey,
+    Group,
+    Sample,
+    SignalKind,
+    Stream,
+    Summary,
+)
+from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.roles import Role
 from tests.batches import Cell, column, feature
 
@@ -15,7 +24,12 @@ _CATEGORIES: list[Cell] = _RNG.choice(["web", "app", "shop"], 1_000, p=[0.6, 0.3
 
 
 def _learn(cells: Sequence[Cell], role: Role, key: ColumnKey = _X) -> ColumnSignals:
-    return ColumnSignals.learn(key, role, column(cells), "fraud\x003")
+    return ColumnSignals.learn(key, role, column(cells))
+
+
+def _samples(signals: ColumnSignals, cells: Sequence[Cell]) -> dict[SignalKind, Sample]:
+    samples, _ = signals.samples(column(cells))
+    return dict(zip(signals.kinds, samples, strict=True))
 
 
 def _fill(signals: ColumnSignals, cells: Sequence[Cell]) -> dict[SignalKind, list[float]]:
@@ -24,74 +38,89 @@ def _fill(signals: ColumnSignals, cells: Sequence[Cell]) -> dict[SignalKind, lis
     return {kind: row.tolist() for kind, row in zip(signals.kinds, rows, strict=True)}
 
 
-def test_numeric_column_has_value_spread_missing_and_type_breaks() -> None:
+def test_numeric_column_has_its_value_missing_and_type_breaks() -> None:
     signals = _learn(_NUMBERS, Role.NUMERIC)
-    assert signals.kinds == (
-        SignalKind.MISSING,
-        SignalKind.TYPE_BREAK,
-        SignalKind.VALUE,
-        SignalKind.SPREAD,
-    )
+    assert signals.kinds == (SignalKind.MISSING, SignalKind.TYPE_BREAK, SignalKind.VALUE)
     filled = _fill(signals, [100.0, None, "12.5", ..., 1_000.0, True])
     assert filled[SignalKind.MISSING] == [0, 1, 0, 1, 0, 0]
     np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, np.nan, 1, np.nan, 0, 1])
-    value = filled[SignalKind.VALUE]
-    assert value[0] == pytest.approx(0.5, abs=0.05)
-    assert value[4] > 0.98
-    assert np.isnan([value[1], value[2], value[3], value[5]]).all()
-    assert filled[SignalKind.SPREAD][4] == pytest.approx(2 * value[4] - 1)
+    nan = np.nan
+    np.testing.assert_equal(filled[SignalKind.VALUE], [100, nan, nan, nan, 1_000, nan])
+
+
+def test_references_are_learned_from_what_a_column_shows() -> None:
+    cells = [*_NUMBERS, "12.5"]
+    samples = _samples(_learn(cells, Role.NUMERIC), cells)
+    assert samples[SignalKind.MISSING].stream is Stream.RATE
+    assert samples[SignalKind.MISSING].values.tolist() == [991, 10]
+    assert samples[SignalKind.TYPE_BREAK].values.tolist() == [990, 1]
+    assert samples[SignalKind.VALUE].stream is Stream.NUMERIC
+    np.testing.assert_equal(samples[SignalKind.VALUE].values, [*_NUMBERS[:990], *[np.nan] * 11])
+    _, present = _learn(cells, Role.NUMERIC).samples(column(cells))
+    assert present == pytest.approx([1, 991 / 1_001, 990 / 1_001])
 
 
 def test_absent_column_is_missing_everywhere() -> None:
     signals = _learn(_NUMBERS, Role.NUMERIC)
-    rows = np.empty((4, 3))
+    rows = np.empty((3, 3))
     signals.fill(None, rows)
     assert rows[0].tolist() == [1, 1, 1]
     assert np.isnan(rows[1:]).all()
 
 
-def test_category_column_ranks_surprisal_and_flags_the_unseen() -> None:
+def test_category_column_counts_levels_from_the_commonest_and_flags_the_unseen() -> None:
     signals = _learn(_CATEGORIES, Role.CATEGORY)
-    filled = _fill(signals, ["web", "shop", "kiosk", None])
-    ranks = filled[SignalKind.CATEGORY]
-    assert ranks[0] < 0.65 < 0.85 < ranks[1] < ranks[2]
-    np.testing.assert_equal(filled[SignalKind.UNSEEN], [0, 0, 1, np.nan])
-    mean, _ = signals.expectation(SignalKind.UNSEEN)
-    assert mean == pytest.approx(1 / 1_001)
+    filled = _fill(signals, ["web", "shop", "kiosk", None, "app", "stall", "kiosk"])
+    np.testing.assert_equal(filled[SignalKind.CATEGORY], [0, 2, 3, np.nan, 1, 4, 3])
+    np.testing.assert_equal(filled[SignalKind.UNSEEN], [0, 0, 1, np.nan, 0, 1, 1])
+    samples = _samples(signals, _CATEGORIES)
+    assert samples[SignalKind.CATEGORY].stream is Stream.CATEGORY
+    counts = [_CATEGORIES.count(name) for name in ("web", "app", "shop")]
+    assert samples[SignalKind.CATEGORY].values.tolist() == counts
+    # What was never seen is expected once in as many values again.
+    assert samples[SignalKind.UNSEEN].values.tolist() == [999, 1]
+
+
+def test_names_of_new_levels_are_bounded() -> None:
+    signals = _learn(_CATEGORIES, Role.CATEGORY)
+    filled = _fill(signals, [f"new {i}" for i in range(100)])
+    assert filled[SignalKind.CATEGORY] == [*range(3, 35), *[35] * 68]
+    assert filled[SignalKind.UNSEEN] == [1] * 100
 
 
 def test_numbers_and_booleans_as_a_category_are_levels_by_their_json_texts() -> None:
     labels: list[Cell] = _RNG.choice([0.0, 1.0, 2.5], 1_000, p=[0.6, 0.3, 0.1]).tolist()
     signals = _learn(labels, Role.CATEGORY)
     filled = _fill(signals, [-0.0, 2.5, 7, "1", True, None])
-    ranks = filled[SignalKind.CATEGORY]
-    assert ranks[0] < 0.65 < 0.85 < ranks[1] < ranks[2]
-    np.testing.assert_equal(filled[SignalKind.UNSEEN], [0, 0, 1, np.nan, np.nan, np.nan])
-    np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 0, 1, 1, np.nan])
-    before, after = signals.describe(SignalKind.UNSEEN, 0.0, 0.3, row=5, back=3)
+    nan = np.nan
+    np.testing.assert_equal(filled[SignalKind.CATEGORY], [0, 2, 3, nan, nan, nan])
+    np.testing.assert_equal(filled[SignalKind.UNSEEN], [0, 0, 1, nan, nan, nan])
+    np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 0, 1, 1, nan])
+    before, after = signals.describe(SignalKind.UNSEEN, {}, 0.0, Window(5, 3, 0.3))
     assert list(before.shares) == ["0", "1", "2.5"]
     assert after.shares["7"] == pytest.approx(1 / 3)
     truths = _learn([True, False, True] * 100, Role.CATEGORY)
-    assert list(truths.describe(SignalKind.CATEGORY, 0, 0, 0, 0)[0].shares) == ["true", "false"]
+    before, _ = truths.describe(SignalKind.CATEGORY, {}, 0.5, Window(0, 0, 0.5))
+    assert list(before.shares) == ["true", "false"]
 
 
 def test_text_column_watches_length_and_emptiness() -> None:
-    signals = _learn([f"complaint {i} of a customer" for i in range(200)], Role.TEXT)
-    filled = _fill(signals, ["", "a short one", None])
-    np.testing.assert_equal(filled[SignalKind.EMPTY], [1, 0, np.nan])
-    assert filled[SignalKind.LENGTH][0] == 0
+    cells: list[Cell] = [f"complaint {i} of a customer" for i in range(200)]
+    signals = _learn(cells, Role.TEXT)
+    filled = _fill(signals, ["", "a short one", None, "ünï"])
+    np.testing.assert_equal(filled[SignalKind.EMPTY], [1, 0, np.nan, 0])
+    np.testing.assert_equal(filled[SignalKind.LENGTH], [0, 11, np.nan, 3])
+    assert _samples(signals, [*cells, ""])[SignalKind.EMPTY].values.tolist() == [200, 1]
 
 
 def test_vector_column_watches_norm_and_distance_from_the_centroid() -> None:
-    cells: Sequence[Cell] = [list(row) for row in _RNG.normal(3, 1, (300, 4))]
+    cells: Sequence[Cell] = [[3.0, 4.0], [5.0, 4.0]] * 100
     signals = _learn(cells, Role.VECTOR)
-    filled = _fill(signals, [[3.0] * 4, [-3.0] * 4, [3.0] * 3, "x"])
+    filled = _fill(signals, [[3.0, 4.0], [-3.0, -4.0], [3.0] * 3, "x", []])
     norm, distance = filled[SignalKind.NORM], filled[SignalKind.DISTANCE]
-    assert norm[0] == pytest.approx(norm[1], abs=0.1)
-    assert distance[0] < 0.1
-    assert distance[1] > 0.98
-    assert distance[2] > 0.98
-    assert np.isnan([norm[3], distance[3]]).all()
+    np.testing.assert_allclose(norm, [5, 5, 27**0.5, np.nan, 0])
+    # Of another length: as far away as can be.
+    np.testing.assert_allclose(distance, [1, np.hypot(7, 8), np.inf, np.nan, np.inf])
 
 
 def test_vectors_with_a_part_that_is_no_number_are_type_breaks_and_blind_nothing() -> None:
@@ -100,13 +129,12 @@ def test_vectors_with_a_part_that_is_no_number_are_type_breaks_and_blind_nothing
     signals = _learn([*cells, [nan, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, -inf]], Role.VECTOR)
     filled = _fill(signals, [[3.0] * 4, [-3.0] * 4, [nan, 3.0, 3.0, 3.0], [inf] * 4, []])
     np.testing.assert_equal(filled[SignalKind.TYPE_BREAK], [0, 0, 1, 1, 0])
-    distance = filled[SignalKind.DISTANCE]
-    assert distance[0] < 0.1
-    assert distance[1] > 0.98
+    assert filled[SignalKind.DISTANCE][0] < 0.5
+    assert 11 < filled[SignalKind.DISTANCE][1] < 13
     for kind in (SignalKind.NORM, SignalKind.DISTANCE):
         assert np.isnan(filled[kind][2:4]).all()
-    before, _ = signals.describe(SignalKind.DISTANCE, 0, 0, row=0, back=1)
-    assert np.isfinite(list(before.quantiles.values())).all()
+    sample = _samples(signals, cells)[SignalKind.DISTANCE]
+    assert np.isfinite(sample.values).all()
 
 
 def test_outputs_and_metrics_have_their_own_kinds() -> None:
@@ -125,26 +153,58 @@ def test_column_without_a_value_in_the_reference_is_watched_for_its_missing_rate
     signals = _learn([None] * 200, Role.EMPTY)
     assert signals.kinds == (SignalKind.MISSING,)
     assert _fill(signals, [None, 3.0])[SignalKind.MISSING] == [1, 0]
-    mean, scale = signals.expectation(SignalKind.MISSING)
-    assert 0.99 < mean < 1
-    assert scale > 0
+    assert _samples(signals, [None] * 200)[SignalKind.MISSING].values.tolist() == [0, 200]
+
+
+_USUAL = {"0.05": 80.0, "0.5": 100.0, "0.95": 120.0}
 
 
 def test_change_is_described_in_the_columns_own_terms() -> None:
     signals = _learn(_NUMBERS, Role.NUMERIC)
     _fill(signals, [100.0] * 50 + [400.0] * 30)
-    before, after = signals.describe(SignalKind.VALUE, 0.5, 0.99, row=79, back=30)
-    assert before.quantiles["0.5"] == pytest.approx(100, abs=2)
+    before, after = signals.describe(SignalKind.VALUE, _USUAL, 0.5, Window(79, 30, 0.99))
+    assert math.isnan(before.mean)
+    assert math.isnan(after.mean)
+    assert before.quantiles == _USUAL
     assert after.quantiles == {"0.05": 400.0, "0.5": 400.0, "0.95": 400.0}
-    rate_before, rate_after = signals.describe(SignalKind.MISSING, 0.01, 0.2, row=79, back=30)
-    assert (rate_before.mean, rate_after.mean, rate_after.quantiles) == (0.01, 0.2, {})
+    rates = signals.describe(SignalKind.MISSING, {}, 0.01, Window(79, 30, 0.2))
+    assert rates == (Summary(0.01), Summary(0.2))
+
+
+def test_a_block_and_what_was_before_it_are_described_alike_wherever_it_ends() -> None:
+    """A change is told when its second is over: that may be at the end of a block, or later."""
+    whole, parts = _learn(_NUMBERS, Role.NUMERIC), _learn(_NUMBERS, Role.NUMERIC)
+    cells: list[Cell] = [float(i) for i in range(600)]
+    _fill(whole, cells)
+    expected = whole.describe(SignalKind.VALUE, {}, 0.5, Window(599, 40, 0.9))[1].quantiles
+    assert expected["0.5"] == 579
+    for cut in (300, 590):
+        _fill(parts, cells[:cut])
+        _fill(parts, cells[cut:])
+        for column_of_end in (599 - cut, 10_000):
+            window = Window(column_of_end, 40, 0.9)
+            found = parts.describe(SignalKind.VALUE, {}, 0.5, window)[1]
+            assert found.quantiles == expected
+    parts = ColumnSignals.restore(parts.snapshot())
+    for end in (-1, 10_000):
+        found = parts.describe(SignalKind.VALUE, {}, 0.5, Window(end, 40, 0.9))[1]
+        assert found.quantiles == expected
+
+
+def test_nothing_seen_is_described_by_nothing() -> None:
+    for role, kind in ((Role.NUMERIC, SignalKind.VALUE), (Role.CATEGORY, SignalKind.CATEGORY)):
+        signals = _learn(_NUMBERS if role is Role.NUMERIC else _CATEGORIES, role)
+        _fill(signals, [None] * 5)
+        _, after = signals.describe(kind, None, 0.5, Window(4, 3, 0.5))
+        assert (math.isnan(after.mean), after.quantiles, after.shares) == (True, {}, {})
 
 
 def test_new_category_is_named_in_the_summary() -> None:
     signals = _learn(_CATEGORIES, Role.CATEGORY)
     _fill(signals, ["web"] * 10 + ["kiosk"] * 10)
-    _, after = signals.describe(SignalKind.UNSEEN, 0.0, 0.5, row=19, back=20)
+    before, after = signals.describe(SignalKind.UNSEEN, {}, 0.001, Window(19, 20, 0.5))
     assert after.shares["kiosk"] == 0.5
+    assert (before.mean, after.mean) == (0.001, 0.5)
 
 
 def test_rare_category_of_the_reference_is_no_new_one() -> None:
@@ -154,29 +214,80 @@ def test_rare_category_of_the_reference_is_no_new_one() -> None:
         Role.CATEGORY,
     )
     _fill(signals, ["rare"] * 10 + ["kiosk"] * 10)
-    before, after = signals.describe(SignalKind.UNSEEN, 0.0, 0.5, row=19, back=20)
+    before, after = signals.describe(SignalKind.UNSEEN, {}, 0.0, Window(19, 20, 0.5))
     assert {"rare", "kiosk"} <= after.shares.keys()
-    assert before.shares["rare"] == pytest.approx(1 / 21, abs=0.02)
+    assert before.shares["rare"] == pytest.approx(1 / 21)
     assert "kiosk" not in before.shares
 
 
-@pytest.mark.parametrize(
-    ("cells", "role", "kind"),
-    [(_NUMBERS, Role.NUMERIC, SignalKind.VALUE), (_CATEGORIES, Role.CATEGORY, SignalKind.UNSEEN)],
-)
-def test_accepted_values_become_the_reference(
-    cells: Sequence[Cell], role: Role, kind: SignalKind
-) -> None:
-    signals = _learn(cells, role)
-    new: list[Cell] = ["kiosk"] * 500 if role is Role.CATEGORY else [500.0 + i for i in range(500)]
-    rows = np.empty((len(signals.kinds), 500))
+def _accept(signals: ColumnSignals, new: Sequence[Cell], kind: SignalKind) -> dict[str, Sample]:
+    rows = np.empty((len(signals.kinds), len(new)))
     signals.fill(column(new), rows)
-    touched = signals.accept(kind, signals.raw(kind, rows, 0))
-    assert kind in touched
+    found = signals.accept(kind, signals.raw(kind, rows, 0))
+    return {touched.value: sample for touched, sample in found.items()}
+
+
+def test_accepted_numbers_become_the_reference() -> None:
+    new = [500.0 + i for i in range(500)]
+    learned = _accept(_learn(_NUMBERS, Role.NUMERIC), new, SignalKind.VALUE)
+    assert learned.keys() == {"value"}
+    assert learned["value"].stream is Stream.NUMERIC
+    assert learned["value"].values.tolist() == new
+
+
+def test_an_accepted_rate_touches_no_other_signal() -> None:
+    learned = _accept(_learn(_NUMBERS, Role.NUMERIC), [None, 1.0] * 50, SignalKind.MISSING)
+    assert learned.keys() == {"missing"}
+    assert learned["missing"].values.tolist() == [50, 50]
+
+
+@pytest.mark.parametrize("kind", [SignalKind.CATEGORY, SignalKind.UNSEEN])
+def test_accepted_levels_are_known_by_name(kind: SignalKind) -> None:
+    signals = _learn(_CATEGORIES, Role.CATEGORY)
+    new = ["kiosk"] * 300 + ["web"] * 200
+    learned = _accept(signals, new, kind)
+    assert learned.keys() == {"category", "unseen"}
+    assert learned["category"].values.tolist() == [300, 200]
+    assert learned["unseen"].values.tolist() == [499, 1]
+    filled = _fill(signals, ["kiosk", "web", "shop"])
+    assert filled[SignalKind.CATEGORY] == [0, 1, 2]
+    assert filled[SignalKind.UNSEEN] == [0, 0, 1]
+
+
+def test_an_accepted_length_is_one_of_emptiness_too() -> None:
+    signals = _learn([f"complaint {i} of a customer" for i in range(200)], Role.TEXT)
+    learned = _accept(signals, ["", "ab", None, "abc"], SignalKind.EMPTY)
+    assert learned.keys() == {"length", "empty"}
+    np.testing.assert_equal(learned["length"].values, [0, 2, np.nan, 3])
+    assert learned["empty"].values.tolist() == [2, 1]
+
+
+def test_levels_beyond_those_kept_are_expected_as_one() -> None:
+    """Values of dropped levels are no rise of new ones: the reference had as many."""
+    cells: list[Cell] = [f"level {i % 1_500:04}" for i in range(9_000)]
+    signals = _learn(cells, Role.CATEGORY)
+    samples = _samples(signals, cells)
+    filled = _fill(signals, [*cells, "new"])
+    places = np.array(filled[SignalKind.CATEGORY][:-1])
+    counts = samples[SignalKind.CATEGORY].values
+    np.testing.assert_equal(np.bincount(places.astype(np.int64)), counts)
+    assert samples[SignalKind.UNSEEN].values.tolist() == [6_000, 3_000]
+    assert sum(filled[SignalKind.UNSEEN][:-1]) == 3_000
+    # New ones are told from dropped ones by nobody.
+    assert filled[SignalKind.CATEGORY][-1] == len(counts) - 1
+
+
+def test_accepted_levels_without_a_name_are_expected_as_one() -> None:
+    """Of many new levels only some are remembered by name: the others are no change again."""
+    signals = _learn(_CATEGORIES, Role.CATEGORY)
+    new: list[Cell] = [f"new {i % 80:02}" for i in range(800)]
+    learned = _accept(signals, new, SignalKind.UNSEEN)
+    assert learned["category"].values.tolist() == [*[10] * 32, 480]
+    assert learned["unseen"].values.tolist() == [320, 480]
     filled = _fill(signals, new)
-    assert np.mean(filled[touched[0]]) == pytest.approx(0.5, abs=0.05)
-    if role is Role.CATEGORY:
-        assert filled[SignalKind.UNSEEN] == [0.0] * 500
+    places = np.array(filled[SignalKind.CATEGORY])
+    np.testing.assert_equal(np.bincount(places.astype(np.int64)), learned["category"].values)
+    assert sum(filled[SignalKind.UNSEEN]) == 480
 
 
 @pytest.mark.parametrize(
@@ -199,6 +310,6 @@ def test_cuts_and_restores_change_nothing(cells: Sequence[Cell], role: Role) -> 
     for start in range(0, len(stream), 37):
         for kind, row in _fill(parts, stream[start : start + 37]).items():
             filled[kind] += row
-        parts = ColumnSignals.restore(parts.snapshot(), "fraud\x003")
+        parts = ColumnSignals.restore(parts.snapshot())
     np.testing.assert_equal(filled, expected)
     np.testing.assert_equal(parts.snapshot(), whole.snapshot())

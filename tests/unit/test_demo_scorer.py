@@ -9,8 +9,8 @@ from streamdrift.times import rfc3339
 
 _EPOCH = 1_795_000_000_000_000
 _AMOUNT = Touched("amount", SignalKind.VALUE)
-_SPREAD = Touched("amount", SignalKind.SPREAD)
-_INJECTION = Injection("shift", "fraud", (_AMOUNT, _SPREAD), begin=10.0, end=14.0, over=20.0)
+_RATE = Touched("amount", SignalKind.TYPE_BREAK)
+_INJECTION = Injection("shift", "fraud", (_AMOUNT, _RATE), begin=10.0, end=14.0, over=20.0)
 
 
 def _alert(
@@ -50,7 +50,7 @@ def test_alert_that_names_the_first_signal_in_time_is_a_find() -> None:
 @pytest.mark.parametrize(
     "alert",
     [
-        _alert(11.0, _SPREAD),
+        _alert(11.0, _RATE),
         _alert(9.0, _AMOUNT),
         _alert(21.0, _AMOUNT),
         _alert(11.0, _AMOUNT, after=9.0),
@@ -75,12 +75,12 @@ def test_other_alerts_find_nothing(alert: Published) -> None:
 @pytest.mark.parametrize(
     ("alert", "false"),
     [
-        (_alert(11.0, _AMOUNT, _SPREAD), False),
-        (_alert(16.0, _SPREAD), False),
+        (_alert(11.0, _AMOUNT, _RATE), False),
+        (_alert(16.0, _RATE), False),
         (_alert(11.0, _AMOUNT, after=50.0), False),
         (_alert(9.0, _AMOUNT), True),
         (_alert(11.0, _AMOUNT, Touched("age", SignalKind.VALUE)), True),
-        (_alert(11.0, Touched("age", SignalKind.VALUE), _SPREAD, kind="updated"), False),
+        (_alert(11.0, Touched("age", SignalKind.VALUE), _RATE, kind="updated"), False),
         (_alert(11.0, _AMOUNT, Touched("age", SignalKind.VALUE), kind="updated"), True),
         (_alert(9.0, _AMOUNT, kind="resolved"), False),
     ],

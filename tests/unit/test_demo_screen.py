@@ -19,7 +19,7 @@ from streamdrift.records import (
 from streamdrift.times import rfc3339
 
 _EPOCH = 1_795_000_000_000_000
-_KINDS = (SignalKind.VALUE, SignalKind.SPREAD, SignalKind.TYPE_BREAK)
+_KINDS = (SignalKind.VALUE, SignalKind.MISSING, SignalKind.TYPE_BREAK)
 
 
 def _reading(

@@ -187,24 +187,6 @@ def test_infinite_evidence_is_kept() -> None:
     assert [each["share"] for each in signals] == [None, None]
 
 
-def test_states_of_before_there_was_a_budget_are_read() -> None:
-    incidents = make_incidents()
-    incidents.observe([changed(at(0), A), changed(at(0.5), B)], at(2))
-    state: Any = decode(encode(incidents.snapshot()))
-    (incident,) = state["incidents"]
-    for member in incident["members"]:
-        del member["together"], member["step"]["change"]["share"]
-    del incident["together"], state["evidence"]
-    old = {**state, "told": [{"model": "fraud", "alerts": 1}]}
-    again = make_incidents()
-    again.restore(old)
-    assert again.counts("fraud").opened == 0
-    steps = [left(at(5), A), left(at(5), B)]
-    (alert,) = again.observe(steps, FAR)
-    assert (brief(alert), alert.number) == (("resolved", 5, ""), 2)
-    assert alert.data == incidents.observe(steps, FAR)[0].data
-
-
 # Promises
 
 

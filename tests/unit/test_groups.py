@@ -115,17 +115,17 @@ def test_signals_have_ordinals_and_names_of_their_own() -> None:
     assert "score" in [name for name, _ in signals_of(alone)]
 
 
-_NUMBER = (SignalKind.TYPE_BREAK, SignalKind.VALUE, SignalKind.SPREAD)
+_KINDS = (SignalKind.TYPE_BREAK, SignalKind.VALUE, SignalKind.NORM)
 
 
 def test_divided_no_two_signals_of_a_group_share_a_name() -> None:
-    odd = ("x", "x (output)", "x (output) (output)", "x (spread)", "null output", "failed")
+    odd = ("x", "x (output)", "x (output) (output)", "x (norm)", "null output", "failed")
     columns = [
-        *((ColumnKey(Group.FEATURE, name), _NUMBER) for name in odd),
-        *((ColumnKey(Group.METRIC, name), _NUMBER) for name in ("x", "x (spread)")),
+        *((ColumnKey(Group.FEATURE, name), _KINDS) for name in odd),
+        *((ColumnKey(Group.METRIC, name), _KINDS) for name in ("x", "x (norm)")),
         (ColumnKey(Group.METRIC, "failed"), (SignalKind.FAILED,)),
         (ColumnKey(Group.OUTPUT, "null"), (SignalKind.NULL_OUTPUT,)),
-        *((ColumnKey(Group.OUTPUT, name), _NUMBER) for name in ("x", "x (spread)")),
+        *((ColumnKey(Group.OUTPUT, name), _KINDS) for name in ("x", "x (norm)")),
         (ColumnKey(Group.TRAFFIC, "duplicates"), (SignalKind.DUPLICATES,)),
     ]
     names = signal_names(columns, divided=True)

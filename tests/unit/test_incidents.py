@@ -1,5 +1,6 @@
 """Incidents: what is grouped, what is told, and when."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
@@ -21,7 +22,7 @@ from streamdrift.records import (
     StepKind,
     Summary,
 )
-from tests.alerts import NOON, SECOND, changed, left, make_change, make_signal
+from tests.alerts import NOON, SECOND, changed, left, make_change, make_effect, make_signal
 
 AMOUNT = make_signal(0, "amount")
 AGE = make_signal(1, "age")
@@ -142,7 +143,7 @@ def test_leaving_without_an_incident_means_nothing() -> None:
 
 def test_silence_waits_for_nobody() -> None:
     onset = Onset(NOON - 60 * SECOND, NOON - 60 * SECOND, {})
-    change = make_change(60, Summary(2.0), Summary(60.0), onset)
+    change = make_change(None, Summary(2.0), Summary(60.0), onset)
     alerts = alerts_of(
         changed(at(0), SILENCE, change, version=""), left(at(4), SILENCE, version="")
     )
@@ -194,10 +195,15 @@ def test_the_data_is_json_and_complete() -> None:
         "detector": "adwin",
         "statistic": None,
         "threshold": 10.0,
-        "effect": 0.8,
+        "effect": {
+            "size": 0.8,
+            "shift": {"value": 0.8, "low": 0.8, "high": 0.8},
+            "spread": {"value": 1.0, "low": 1.0, "high": 1.0},
+            "variation": {"value": 0.0, "low": 0.0, "high": 0.0},
+        },
         "share": 1.0,
         "before": {"mean": 0.5, "quantiles": {"0.05": 1.0, "0.5": 12.5, "0.95": 40.0}},
-        "after": {"mean": 0.73, "quantiles": {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}},
+        "after": {"mean": 0.5, "quantiles": {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0}},
         "onset": {
             "earliest": "2026-11-21T11:59:58.000000Z",
             "latest": "2026-11-21T12:00:00.000000Z",
@@ -211,13 +217,29 @@ def test_the_data_is_json_and_complete() -> None:
     }
 
 
-def test_effects_that_are_no_numbers_do_no_harm() -> None:
+def test_changes_are_told_by_their_strength_whatever_they_are() -> None:
+    effects = {
+        "level": make_effect(-0.6),
+        "spread": make_effect(0.1, 2.0, 0.3),
+        "nothing": make_effect(0.0),
+        "shape": make_effect(0.0, 1.0, 0.8),
+    }
     (alert,) = alerts_of(
-        changed(at(0), AMOUNT, make_change(float("nan"))),
-        changed(at(0), AGE, make_change(float("inf"))),
+        *(
+            changed(at(0), make_signal(i, name), make_change(effect))
+            for i, (name, effect) in enumerate(effects.items())
+        )
     )
-    assert [name for name, _ in signals(alert)] == ["age", "amount"]
-    assert b"NaN" not in orjson.dumps(alert.data)
+    assert [name for name, _ in signals(alert)] == ["shape", "spread", "level", "nothing"]
+
+
+def test_what_json_has_no_number_for_is_null() -> None:
+    before, after = Summary(math.nan, {"0.5": math.inf}), Summary(math.nan, shares={"x": math.nan})
+    (alert,) = alerts_of(changed(at(0), AMOUNT, make_change(math.inf, before, after)))
+    (signal,) = orjson.loads(orjson.dumps(alert.data))["signals"]
+    assert signal["effect"]["shift"] == {"value": None, "low": None, "high": None}
+    assert signal["before"] == {"mean": None, "quantiles": {"0.5": None}}
+    assert signal["after"] == {"mean": None, "shares": {"x": None}}
 
 
 def test_the_id_is_a_function_of_what_it_names() -> None:

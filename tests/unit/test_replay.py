@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from streamdrift.assembly import make_pipeline
-from streamdrift.commands.replay import ReplayOptions, TopicRange, parse_topic, run_replay
+from streamdrift.commands.history import TopicRange, parse_topic
+from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings, load_settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
@@ -313,7 +314,10 @@ def test_a_table_needs_no_settings(replay_file: ReplayFile) -> None:
     alerts, err = replay_file("loans.csv.gz", "amount,kind\n" + "\n".join(lines), compress=True)
     assert alerts[0]["subject"] == "loans"
     assert alerts[0]["data"]["signals"][0]["name"] == "amount"
-    assert "taken as 100,000 events a day (--events-per-day), and silence is not watched" in err
+    assert (
+        "taken as 100,000 events a day (--events-per-day), and neither silence nor the event rate is watched"
+        in err
+    )
 
 
 def test_model_and_spacing_of_a_table_can_be_given(replay_file: ReplayFile) -> None:

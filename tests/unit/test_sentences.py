@@ -1,5 +1,7 @@
 """What alerts say to people: one phrase for each kind of signal."""
 
+import math
+
 import pytest
 
 from streamdrift.incidents.sentences import (
@@ -11,6 +13,7 @@ from streamdrift.incidents.sentences import (
 from streamdrift.records import (
     AlertKind,
     ColumnKey,
+    Effect,
     Group,
     Onset,
     Signal,
@@ -18,7 +21,7 @@ from streamdrift.records import (
     StepKind,
     Summary,
 )
-from tests.alerts import NOON, SECOND, changed, make_change, make_signal
+from tests.alerts import NOON, SECOND, changed, make_change, make_effect, make_signal
 
 
 def test_the_opening_names_what_how_and_since_when() -> None:
@@ -52,20 +55,38 @@ def test_an_onset_within_a_second_or_over_midnight() -> None:
     )
 
 
-def test_an_effect_that_is_no_number_is_left_out() -> None:
-    step = changed(NOON, change=make_change(float("nan")))
-    assert opened_sentence([step]) == "amount of fraud/3 changed: median 12.5 -> 40.1"
-
-
-@pytest.mark.parametrize("kind", [SignalKind.VALUE, SignalKind.SPREAD, SignalKind.CATEGORY])
-def test_a_change_that_began_elsewhere_is_not_told_as_one_of_the_reference(
-    kind: SignalKind,
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (make_effect(-1.26), "median 12.5 -> 40.1 (effect -1.3 sd)"),
+        (make_effect(0.1, 2.04), "middle 90 % 1 to 40 -> 2 to 90 (spread x2)"),
+        (make_effect(0.1, 0.5), "middle 90 % 1 to 40 -> 2 to 90 (spread x0.5)"),
+        (make_effect(0.1, 1.1, 0.4), "middle 90 % 1 to 40 -> 2 to 90 (total variation 40 %)"),
+        (make_effect(3.0, 2.0, 0.8), "median 12.5 -> 40.1 (effect +3.0 sd)"),
+    ],
+    ids=["level", "wider", "narrower", "shape", "level before spread"],
+)
+def test_the_opening_says_what_of_a_distribution_changed_most(
+    effect: Effect, words: str
 ) -> None:
-    """A detector that began anew amid a change sees its end: down, to where all was before."""
-    before = Summary(0.87, {"0.05": 6.6, "0.5": 10.83, "0.95": 16.3}, {"van": 0.5})
-    after = Summary(0.52, {"0.05": 6.9, "0.5": 11.15, "0.95": 16.9}, {"van": 0.52})
-    change = make_change(-1.2, before, after)
-    assert describe(make_signal(kind=kind), change) == "mean rank in the reference 0.87 -> 0.52"
+    step = changed(NOON, change=make_change(effect))
+    assert opened_sentence([step]) == f"amount of fraud/3 changed: {words}"
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (make_effect(1.0), "its level is not what it was (effect +1.0 sd)"),
+        (make_effect(0.0, 3.0), "its spread is not what it was (spread x3)"),
+        (make_effect(0.0, 1.0, 0.3), "its shape is not what it was (total variation 30 %)"),
+    ],
+)
+def test_what_may_not_be_told_in_values_is_told_by_its_effect(effect: Effect, words: str) -> None:
+    """Of a private column there are no values, of one with a rhythm none to compare with."""
+    nothing = Summary(math.nan)
+    after = Summary(math.nan, {"0.05": 2.0, "0.5": 40.1, "0.95": 90.0})
+    for change in (make_change(effect, nothing, nothing), make_change(effect, nothing, after)):
+        assert opened_sentence([changed(NOON, change=change)]).endswith(f" changed: {words}")
 
 
 def test_an_update() -> None:
@@ -89,7 +110,7 @@ def test_a_resolution() -> None:
 
 def test_silence() -> None:
     signal = make_signal(0, "silence", SignalKind.SILENCE)
-    change = make_change(60, Summary(2.0), Summary(60.0), Onset(NOON, NOON, {}))
+    change = make_change(None, Summary(2.0), Summary(60.0), Onset(NOON, NOON, {}))
     step = changed(NOON, signal, change, version="")
     assert opened_sentence([step]) == (
         "fraud has sent no events since 2026-11-21 12:00:00 UTC: longest usual gap 2 s, "
@@ -98,10 +119,12 @@ def test_silence() -> None:
     assert resolved_sentence([step], StepKind.RETURNED) == "fraud sends events again"
 
 
+NOTHING = (Summary(math.nan), Summary(math.nan))
+PAUSES = (Summary(0.5), Summary(0.7))
 RATES = (Summary(0.012), Summary(0.14))
 QUANTILES = (
-    Summary(0.5, {"0.05": 1.0, "0.5": 12.0, "0.95": 20.0}),
-    Summary(0.7, {"0.05": -3.0, "0.5": 12345678.0, "0.95": 1e30}),
+    Summary(math.nan, {"0.05": 1.0, "0.5": 12.0, "0.95": 20.0}),
+    Summary(math.nan, {"0.05": -3.0, "0.5": 12345678.0, "0.95": 1e30}),
 )
 SHARES = (
     Summary(0.5, shares={"DE": 0.6, "FR": 0.3, "IT": 0.1, "ES": 0.0}),
@@ -113,13 +136,11 @@ SHARES = (
     ("kind", "summaries", "phrase"),
     [
         (SignalKind.VALUE, QUANTILES, "median 12 -> 12345678"),
-        (SignalKind.VALUE, RATES, "mean rank in the reference 0.01 -> 0.14"),
-        (SignalKind.SPREAD, QUANTILES, "middle 90 % 1 to 20 -> -3 to 1e+30"),
-        (SignalKind.SPREAD, RATES, "mean rank in the reference 0.01 -> 0.14"),
+        (SignalKind.VALUE, NOTHING, "its level is not what it was"),
         (SignalKind.MISSING, RATES, "missing 1.2 % -> 14 %"),
         (SignalKind.TYPE_BREAK, RATES, "values of another type 1.2 % -> 14 %"),
         (SignalKind.CATEGORY, SHARES, "'DE' 60 % -> 20 %, 'XX' 0 % -> 39 %, 'FR' 30 % -> 31 %"),
-        (SignalKind.CATEGORY, RATES, "mean rank in the reference 0.01 -> 0.14"),
+        (SignalKind.CATEGORY, NOTHING, "the shares of its categories are not what they were"),
         (SignalKind.UNSEEN, RATES, "categories new to it 1.2 % -> 14 %"),
         (SignalKind.UNSEEN, SHARES, "categories new to it 50 % -> 80 % (such as 'XX')"),
         (SignalKind.LENGTH, QUANTILES, "median length 12 -> 12345678"),
@@ -133,7 +154,7 @@ SHARES = (
         (SignalKind.RATE, RATES, "true 1.2 % -> 14 %"),
         (SignalKind.NULL_OUTPUT, RATES, "null outputs 1.2 % -> 14 %"),
         (SignalKind.FAILED, RATES, "failed calls 1.2 % -> 14 %"),
-        (SignalKind.SILENCE, QUANTILES, "longest usual gap 0.5 s, now over 0.7 s"),
+        (SignalKind.SILENCE, PAUSES, "longest usual gap 0.5 s, now over 0.7 s"),
     ],
 )
 def test_each_kind_has_its_phrase(
@@ -154,7 +175,7 @@ def test_the_subject_is_the_column() -> None:
         return opened_sentence([step]).partition(" changed")[0]
 
     assert subject(SignalKind.MISSING) == "age of fraud/3"
-    assert subject(SignalKind.SPREAD) == "spread of age of fraud/3"
+    assert subject(SignalKind.LENGTH) == "age of fraud/3"
     assert subject(SignalKind.VALUE, segment="country=DE") == "age of fraud/3 where country=DE"
 
 

@@ -1,0 +1,99 @@
+"""What was measured, section by section, in a JSON file and as Markdown."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loadtest.quality.plan import Section
+from loadtest.quality.tables import (
+    Result,
+    Table,
+    as_tree,
+    between_markers,
+    markdown,
+    of_tree,
+    tally,
+    verdicts_table,
+)
+
+_HEAD = """# Detection quality
+
+Measured by `python -m loadtest.quality`, which measures it anew anywhere; equal seeds give equal
+figures. streamdrift's detectors have one setting, the run length (values for one false alarm);
+river's (0.26) are measured at their defaults and, where it is said, at settings found to have the
+same run length. A verdict is *reached* if the figure keeps the line, *missed* if it does not, and
+*open* if the runs are too few to tell.
+"""
+
+
+class Report:
+    """The results of sections by name; those not measured anew are kept."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._found = found
+
+    @classmethod
+    def read(cls, file: Path) -> "Report":
+        """Return what a file holds; nothing if there is none."""
+        return cls(json.loads(file.read_text()) if file.exists() else {})
+
+    def put(self, name: str, result: Result, *, seed: int, effort: float, seconds: float) -> None:
+        """Put a section's result in the place of an earlier one."""
+        self._found[name] = {
+            "seed": seed,
+            "effort": effort,
+            "seconds": round(seconds),
+            **as_tree(result),
+        }
+
+    def write(self, file: Path) -> None:
+        """Write everything to a file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(self._found, indent=1) + "\n")
+
+    def markdown(self, sections: Mapping[str, Section]) -> str:
+        """Return everything as a document, sections in their order."""
+        parts = [_HEAD, "## Summary\n\n" + self.summary(sections)]
+        for name, section in sections.items():
+            if name in self._found:
+                parts.append(self._section(section))
+        return "\n".join(parts)
+
+    def _section(self, section: Section) -> str:
+        found = self._found[section.name]
+        result = of_tree(found)
+        lines = [
+            f"## {section.title}",
+            "",
+            self._made(section.name),
+            "",
+            f"To be reached: {section.reach}.",
+            "",
+        ]
+        lines += [markdown(table) for table in result.tables]
+        if result.verdicts:
+            lines.append(markdown(verdicts_table("Verdicts", result.verdicts)))
+        return "\n".join(lines)
+
+    def _made(self, name: str) -> str:
+        found = self._found[name]
+        return (
+            f"`{name}`, seed {found['seed']}, effort {found['effort']:g}, "
+            f"{found['seconds']:,} s of one core."
+        )
+
+    def summary(self, sections: Mapping[str, Section]) -> str:
+        """Return one line for each section: what is to be reached, and the verdicts' tally."""
+        rows = []
+        for name, section in sections.items():
+            if name in self._found:
+                result = of_tree(self._found[name])
+                if result.verdicts:
+                    rows.append((section.title, section.reach, tally(result.verdicts)))
+        table = Table("", ("what", "to be reached", "verdicts"), tuple(rows))
+        return "\n".join(markdown(table).splitlines()[2:]) + "\n"
+
+    def into(self, document: str, sections: Mapping[str, Section]) -> str:
+        """Return a document with the summary between its markers."""
+        return between_markers(document, self.summary(sections))

@@ -1,0 +1,64 @@
+"""The traffic of one model, over all its versions: its silence and its event rate."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from streamdrift.model_settings import ModelSettings
+from streamdrift.records import Ints, SignalReading, State, Step, StepKind
+from streamdrift.signals.silence import Silence
+from streamdrift.trees import tree
+from streamdrift.volume import Volume
+
+
+class Traffic:
+    """What belongs to a model, not to a version: whether it sends events, and how many.
+
+    A pause that silence tells is silence's business: no event rate is counted in it.
+    """
+
+    def __init__(self, model: str, settings: ModelSettings) -> None:
+        self.silence = Silence(model, settings.silence)
+        self.volume = Volume(model, settings.of_volume()) if settings.volume.enabled else None
+
+    def observe(self, times: Ints) -> list[Step]:
+        """Take the times int64[n] of the model's next events, ascending."""
+        steps = self.silence.observe(times)
+        if self.volume is None:
+            return steps
+        found: list[Step] = []
+        begin = 0
+        for step in steps:
+            if step.kind is StepKind.CHANGED:
+                stop = int(np.searchsorted(times, step.time, side="right"))
+                found += self.volume.observe(times[begin:stop])
+                found += self.volume.pause(step.time)
+                begin = stop
+        return [*steps, *found, *self.volume.observe(times[begin:])]
+
+    def advance(self, watermark: int) -> list[Step]:
+        """Learn that no event of any model is older than `watermark`."""
+        steps = self.silence.advance(watermark)
+        if self.volume is None:
+            return steps
+        for step in steps:
+            return [step, *self.volume.pause(step.time)]
+        return self.volume.advance(watermark)
+
+    def readings(self) -> Sequence[SignalReading]:
+        """Return the statistic and the threshold of each detector of the event rate."""
+        return () if self.volume is None else self.volume.readings()
+
+    def snapshot(self) -> State:
+        """Return everything that decides what comes next."""
+        volume = None if self.volume is None else self.volume.snapshot()
+        return {"silence": self.silence.snapshot(), "volume": volume}
+
+    def restore(self, state: State) -> None:
+        """Take over what `snapshot` returned.
+
+        An event rate that was not watched then begins to be, and the other way round.
+        """
+        self.silence.restore(tree(state, "silence"))
+        if self.volume is not None and isinstance(state["volume"], Mapping):
+            self.volume.restore(tree(state, "volume"))
