@@ -285,7 +285,7 @@ class Watching:
     def _change(
         self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
     ) -> Change:
-        old, new = self._summaries(sign.signal, effect, last, evidence.likeliest + 1)
+        old, new = self._summaries(sign.signal, effect, last, evidence.age)
         position = self._marks.position(sign.signal) - 1
         onset = self._marks.onset(
             sign.signal, position - evidence.earliest, position - evidence.latest, time

@@ -57,9 +57,10 @@ class Evidence:
     began: int | None = None
 
     @property
-    def likeliest(self) -> int:
-        """Where the change most likely began: in the middle, where the detector does not know."""
-        return (self.earliest + self.latest) // 2 if self.began is None else self.began
+    def age(self) -> int:
+        """About how many values there are of the change, the alarm's among them."""
+        began = (self.earliest + self.latest) // 2 if self.began is None else self.began
+        return began + 1
 
 
 class Bank(Protocol):

@@ -307,13 +307,13 @@ class Watch:
 
     def _is_slow(self, signal: int, evidence: Evidence) -> bool:
         """Tell whether evidence took so long that it may be a rhythm that is not known yet."""
-        return bool(evidence.likeliest + 1 > self._within[signal])
+        return bool(evidence.age > self._within[signal])
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
         """Let the slow level of a signal follow what may have been a rhythm."""
         slot = entry.slot_of(signal)
         assert slot is not None
-        age = entry.bank.evidence(slot).likeliest + 1
+        age = entry.bank.evidence(slot).age
         if _QUICK * self._within[signal] <= age:
             self._scoring.quicken(signal, age)
 
@@ -321,7 +321,7 @@ class Watch:
         """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
         expected = self._expected[signal]
-        length = sign.evidence.likeliest + 1
+        length = sign.evidence.age
         since = self._recent.last(signal, self._fresh(signal, block, stop), length)
         onset = self._scoring.cells_of_scores(signal, since)
         self._scoring.forget(signal, since)
@@ -480,13 +480,13 @@ def _within(evidence: Evidence, earliest: int) -> Evidence:
         evidence,
         earliest=min(evidence.earliest, earliest),
         latest=min(evidence.latest, earliest),
-        began=min(evidence.likeliest, earliest),
+        began=min(evidence.age - 1, earliest),
     )
 
 
 def _span(evidence: Evidence) -> Span:
-    """Return how many values there were since a change began."""
-    return Span(evidence.latest + 1, evidence.likeliest + 1, evidence.earliest + 1)
+    """Return how many values there may be of a change."""
+    return Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
 
 
 class _Block(NamedTuple):
