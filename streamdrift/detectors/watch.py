@@ -316,8 +316,9 @@ class Watch:
         slot = entry.slot_of(signal)
         assert slot is not None
         age = _age(entry.bank.evidence(slot))
-        if _QUICK * self._within[signal] <= age:
-            self._scoring.quicken(signal, age)
+        within = float(self._within[signal])
+        if _QUICK * within <= age:
+            self._scoring.quicken(signal, age, within)
 
     def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
         assert sign.evidence is not None

@@ -46,6 +46,7 @@ REACH = 12.0
 _LARGEST_STEP = 4.0
 _SHORTEST = 320.0
 """Values over which a slow level averages at least."""
+_QUICKEST = 1 / 16
 _LARGEST_ATOM = 0.01
 """Share of values that may be one and the same: moving a level would move them all at once."""
 _ALIKE = 1e-6
@@ -160,12 +161,14 @@ def has_cells(parameters: Floats) -> bool:
     return bool(parameters[_CELLS] > 0)
 
 
-def quicken(state: Floats, age: float) -> None:
+def quicken(state: Floats, age: float, within: float) -> None:
     """Let the slow level follow within half of the values that evidence took to come together.
 
-    What drifts so steadily that it is seen in n values is then a quarter as far away.
+    What drifts so steadily that it is seen in n values is then a quarter as far away. Each time
+    it follows twice as quickly at least, up to a part of the values `within` which changes show.
     """
-    state[GAIN] = max(state[GAIN], 1.0 / max(age / 2, _SHORTEST))
+    most = 1.0 / max(within * _QUICKEST, _SHORTEST)
+    state[GAIN] = min(max(2.0 / age, 2.0 * state[GAIN]), most)
 
 
 @kernel
