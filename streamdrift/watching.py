@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
-from streamdrift.detectors import RATES_ONLY, DetectorSettings, Evidence
+from streamdrift.detectors import DetectorSettings, Evidence
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.watch import Lengths, Sign, Watch
 from streamdrift.durations import DAY, SECOND, Duration
@@ -31,7 +31,6 @@ from streamdrift.records import (
     State,
     Step,
     StepKind,
-    Stream,
     Summary,
 )
 from streamdrift.references.findings import Finding
@@ -151,10 +150,7 @@ class Watching:
         self._rates = rates.copy()
         self._seeds = [seed_of(model, version, signal) for signal in self.signals]
         self._watch = Watch(
-            [
-                _detectors(settings, signal, reference.expected.stream)
-                for signal, reference in zip(self.signals, self._references, strict=True)
-            ],
+            [_detectors(settings, signal) for signal in self.signals],
             self._references,
             self._seeds,
             settings.lengths(self.signals, self._rates),
@@ -308,15 +304,11 @@ class Watching:
     def _summaries(
         self, ordinal: int, effect: Effect, last: int, back: int
     ) -> tuple[Summary, Summary]:
-        """Return before and after of a change.
-
-        Counts of what a front leaves say nothing of values: their quantiles are left out.
-        """
+        """Return before and after of a change."""
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
-        counts = reference.counts if reference.front is None else None
         window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
-        old, new = column.describe(kind, counts, expected.mean, window)
+        old, new = column.describe(kind, reference.quantiles, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
         return old, new
@@ -535,17 +527,11 @@ def restore_columns(state: Mapping[str, object]) -> list[ColumnSignals]:
     return [ColumnSignals.restore(column) for column in columns]
 
 
-def _detectors(
-    settings: WatchSettings, signal: Signal, stream: Stream
-) -> tuple[DetectorSettings, ...]:
-    """Return a signal's detectors; those for 0/1 streams watch rates only."""
+def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSettings, ...]:
+    """Return the detectors that a signal is to have."""
     assert signal.column is not None
     names = (signal.name, *signal_setting_names(signal.column, signal.kind))
-    return tuple(
-        detector
-        for detector in settings.detectors_of(names)
-        if stream is Stream.RATE or detector.kind not in RATES_ONLY
-    )
+    return settings.detectors_of(names)
 
 
 def seed_of(model: str, version: str, signal: Signal) -> int:

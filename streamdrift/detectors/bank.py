@@ -106,7 +106,7 @@ class Bank(Protocol):
         ...
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
-        """Put new slots into the state that the slots `theirs` have in a snapshot.
+        """Put slots into the state that the slots `theirs` have in a snapshot.
 
         `slots` and `theirs` are int64[k], in pairs, both rising; the snapshot is of a bank of
         the same settings, with any number of slots.

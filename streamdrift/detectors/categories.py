@@ -234,6 +234,15 @@ class ECategoryBank:
         """Return how often each cell was seen, the last for levels that never were."""
         return self._counts[slot].copy()
 
+    def take_back(self, slot: int, values: Floats) -> None:
+        """Let the last levels of a slot, float64[n], not be counted; see `learned`."""
+        counts, figures = self._counts[slot], self._figures[slot]
+        for value in values.tolist():
+            cell = cell_of(value, len(counts), self._known[slot])
+            counts[cell] -= 1.0
+            figures[HALF_COUNT] -= 1.0 if cell < figures[HALF] else 0.0
+        figures[SIZE] -= len(values)
+
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
         sums, threshold = self._sums[slot], float(self._thresholds[slot])

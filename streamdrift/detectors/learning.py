@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
-from streamdrift.records import Ints, Sample, State, Stream
+from streamdrift.records import Floats, Ints, Sample, State, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
 from streamdrift.references.slow import Given
 from streamdrift.references.urn import Counts
+from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, quantiles_of
 from streamdrift.trees import array, flag, integer, text, trees, values
 
 _TENTHS_FOUND = 3
@@ -29,6 +30,7 @@ class Reference:
     `counts` and `front` are of a numeric signal. The front moves on with the signal: whoever
     watches by it takes a copy. `findings` are what people should know. A change must show itself
     `within` so many values: what takes longer cannot be told from a rhythm that is not known.
+    `quantiles` are those of the values themselves, for people.
     """
 
     expected: Expected
@@ -36,6 +38,7 @@ class Reference:
     front: Front | None = None
     findings: tuple[Finding, ...] = ()
     within: float = math.inf
+    quantiles: Quantiles = field(default_factory=dict)
 
     @property
     def tenths(self) -> int:
@@ -62,6 +65,7 @@ class Reference:
                 for finding in self.findings
             ],
             "within": np.array([self.within]),
+            "quantiles": np.array([self.quantiles[name] for name in sorted(self.quantiles)]),
         }
 
     @classmethod
@@ -83,7 +87,13 @@ class Reference:
             Front.restore(front) if isinstance(front, Mapping) else None,
             tuple(_finding(each) for each in trees(state, "findings")),
             float(array(state, "within").astype(np.float64)[0]),
+            _quantiles(array(state, "quantiles").astype(np.float64)),
         )
+
+
+def _quantiles(figures: Floats) -> Quantiles:
+    names = sorted(f"{probability:g}" for probability in PROBABILITIES)
+    return dict(zip(names, figures.tolist(), strict=False))
 
 
 def _finding(state: State) -> Finding:
@@ -114,4 +124,5 @@ def learn(
     armed = arm(fitted.residuals, fitted, seed)
     expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.found)
     findings = (*fitted.findings, *armed.findings)
-    return Reference(expected, Counts.of(left), fitted.front, findings)
+    quantiles = quantiles_of(sample.values)
+    return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)

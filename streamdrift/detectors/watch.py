@@ -20,7 +20,7 @@ from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
-from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.rates import LATE, ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
@@ -166,7 +166,7 @@ class Watch:
         block = _block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
         sign = self._sign(0, self._banks[0], block, 0)
         if sign is not None:
-            self._hold(0, sign, block)
+            self._hold(0, sign, block, 0)
         self._reset(0)
         return [] if sign is None else [sign._replace(column=0)]
 
@@ -211,7 +211,7 @@ class Watch:
             self._quicken(signal, raised[signal])
             if sign is not None:
                 signs.append(sign)
-                self._hold(signal, sign, block)
+                self._hold(signal, sign, block, stop)
             self._reset(signal)
             block.start[signal] = stop
 
@@ -266,15 +266,21 @@ class Watch:
         stop: int,
         share: float,
     ) -> Sign:
-        fresh = block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+        fresh = self._fresh(signal, block, stop)
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
         earliest = min(evidence.earliest, max(there - 1, 0))
         evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        since = _age(evidence)
-        scores = self._recent.last(signal, fresh, since)
-        effect = effect_of(self._expected[signal], scores)
+        effect = effect_of(self._expected[signal], self._since(signal, evidence, fresh))
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
+
+    def _fresh(self, signal: int, block: "_Block", stop: int) -> Floats:
+        """Return a signal's scores in the block up to `stop`, since it was armed."""
+        return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+
+    def _since(self, signal: int, evidence: Evidence, fresh: Floats) -> Floats:
+        """Return a signal's scores since its change most likely began, `Recent`'s at most."""
+        return self._recent.last(signal, fresh, _age(evidence))
 
     def _candidates(
         self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
@@ -320,27 +326,36 @@ class Watch:
         if _QUICK * within <= age:
             self._scoring.quicken(signal, age, within)
 
-    def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
+    def _hold(self, signal: int, sign: Sign, block: "_Block", stop: int) -> None:
+        """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
-        self._scoring.forget(signal)
-        evidence, exponent = sign.evidence, 2 ** (-self._expected[signal].power / 6)
-        pace = evidence.pace
-        if pace is None:
-            alone = float(self._lengths.alone[signal])
-            pace = (evidence.earliest + 1) / math.log(max(alone, 3.0))
+        expected = self._expected[signal]
+        since = self._since(signal, sign.evidence, self._fresh(signal, block, stop))
+        onset = self._scoring.cells_of_scores(signal, since)
+        self._scoring.forget(signal, since)
+        before = self._before(signal, since, _age(sign.evidence))
+        numbers = expected.stream is Stream.NUMERIC
         self.held[signal], self._candidate[signal] = True, False
-        self._holds[signal] = Held(self._before(signal), pace, exponent)
+        self._holds[signal] = Held(before, numbers, onset, expected.power)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
-    def _before(self, signal: int) -> Floats:
-        """Return how often a signal has shown each cell of `Scoring.cells`."""
+    def _before(self, signal: int, since: Floats, length: int) -> Floats:
+        """Return how often a signal has shown each cell of `Scoring.cells` before its change.
+
+        What was learned of the `length` values since then is forgotten.
+        """
         expected = self._expected[signal]
         if expected.stream is Stream.NUMERIC:
             return self._scoring.in_cells(signal)
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, ERateBank | ECategoryBank):
+                if length > len(since) and entry.bank.learned(slot).sum() < LATE:
+                    # Much of what was learned is of the change, and not known any more.
+                    entry.bank.reset(slot, expected)
+                else:
+                    entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
         return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
 

@@ -60,8 +60,9 @@ SLOTS, DAYS = 48, 7
 """Places of the counts and single numbers at the beginning of `parameters`. LEVEL is taken off the
 score; PRECISION is one over the standard deviation of what memory leaves; SIZE_UNIT one over the
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
-(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them lie: knots, their scores, weights of lags, of averages, two
-gains a line, two a size line, weights of size averages, and the zone's offsets."""
+(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them lie:
+knots, their scores, weights of lags, of averages, two gains a line, two a size line, weights of
+size averages, and the zone's offsets."""
 
 
 @kernel
