@@ -211,7 +211,8 @@ def main() -> None:
         took = clock.perf_counter() - began
         seconds = " ".join(f"{each:.1f}" for each in delays)
         print(
-            f"seed {seed}: opened by week {opened}, by the event rate {rates}; 1 sd after {seconds} s  ({took:.0f} s)",
+            f"seed {seed}: opened by week {opened}, by the event rate {rates}; "
+            f"1 sd after {seconds} s ({took:.0f} s)",
             flush=True,
         )
     later = sum(count for week, count in weeks.items() if week)

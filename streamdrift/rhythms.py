@@ -87,8 +87,8 @@ class Rhythms:
     ) -> None:
         """Take the values float64[s, n] of events at `times`, of which `events` were before.
 
-        `held` says which signals were held before them, `signs` what they did in them. `wait` is for how many events after a
-        return nothing is decided.
+        `held` says which signals were held before them, `signs` what they did in them. `wait` is
+        for how many events after a return nothing is decided.
         """
         if not self._learning:
             return

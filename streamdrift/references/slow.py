@@ -168,7 +168,7 @@ def quicken(state: Floats, age: float, within: float) -> None:
     it follows twice as quickly at least, up to a part of the values `within` which changes show.
     """
     most = 1.0 / max(within * _QUICKEST, _SHORTEST)
-    state[GAIN] = min(max(2.0 / age, 2.0 * state[GAIN]), most)
+    state[GAIN] = max(state[GAIN], min(max(2.0 / age, 2.0 * state[GAIN]), most))
 
 
 @kernel
