@@ -115,15 +115,6 @@ class Rhythms:
             if len(there):
                 each.latest.add(rows[signal, there], times[there])
 
-    def due_at(self, held: Bools, events: int) -> int | None:
-        """Return the time from which on some signal that is not held can be decided on."""
-        found = [
-            each.rhythm.until
-            for signal, each in self._learning.items()
-            if not held[signal] and each.not_before <= events
-        ]
-        return min(found, default=None)
-
     def due(self, held: Bools, events: int, time: int) -> int | None:
         """Return the first signal whose span is over at `time`, behind `events` events."""
         for signal in sorted(self._learning):

@@ -49,7 +49,8 @@ _SHORTEST = 320.0
 _QUICKEST = 1 / 16
 _LARGEST_ATOM = 0.01
 """Share of values that may be one and the same: moving a level would move them all at once."""
-_ALIKE = 1e-6
+_MOST_STEPS, _UNEVEN = 10_000.0, 1e-3
+"""How many steps may lie between two neighbours, and by what part of one a multiple may be off."""
 _SEEDS = 2**52
 _HALF_HOUR = 1_800_000_000
 
@@ -84,7 +85,7 @@ def lattice_of(values: Floats) -> float | None:
     if not step > 0:
         return None
     multiples = steps / step
-    if np.abs(multiples - np.rint(multiples)).max() > _ALIKE * max(float(multiples.max()), 1.0):
+    if multiples.max() > _MOST_STEPS or np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
         return None
     return step
 
