@@ -197,10 +197,9 @@ class Watching:
         span = int(np.searchsorted(time, time[begin] + accept_after))
         end = min(len(time), begin + BLOCK, max(span, begin + 1))
         due = min((since.changed_at for since in self._since.values()), default=None)
-        whole = self._rhythms.due_at(self._watch.held, self._ordinal)
-        if (due is not None and time[end - 1] >= due + accept_after) or (
-            whole is not None and time[end - 1] >= whole
-        ):
+        events, last = self._ordinal + end - begin, int(time[end - 1])
+        whole = self._rhythms.due(self._watch.held, events, last)
+        if whole is not None or (due is not None and last >= due + accept_after):
             end = min(end, begin + STRIDE - self._ordinal % STRIDE)
         return end
 

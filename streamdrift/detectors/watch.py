@@ -314,8 +314,9 @@ class Watch:
         slot = entry.slot_of(signal)
         assert slot is not None
         age = entry.bank.evidence(slot).age
-        if _QUICK * self._within[signal] <= age:
-            self._scoring.quicken(signal, age)
+        within = float(self._within[signal])
+        if _QUICK * within <= age:
+            self._scoring.quicken(signal, age, within)
 
     def _hold(self, signal: int, sign: Sign, block: "_Block", stop: int) -> None:
         """Hold a signal against what it was before its change."""
