@@ -4,7 +4,7 @@ python -m loadtest.kernels
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,29 @@ import orjson
 from kafka.consumer.fetcher import Fetcher
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.structs import TopicPartition
-from river.drift import ADWIN, PageHinkley
+from river import drift
 
 from loadtest.events import events
 from streamdrift.decoders import make_decoder
 from streamdrift.demo.warmup import as_messages
-from streamdrift.detectors import AdwinSettings, DetectorSettings, PageHinkleySettings, make_bank
+from streamdrift.detectors import (
+    RATES_ONLY,
+    AdwinSettings,
+    DdmSettings,
+    DetectorSettings,
+    EddmSettings,
+    EDetectorSettings,
+    Expected,
+    FocusSettings,
+    HddmASettings,
+    HddmWSettings,
+    KswinSettings,
+    PageHinkleySettings,
+    make_bank,
+)
 from streamdrift.ordering import Ordering, OrderingSettings
-from streamdrift.records import Kind, Partition
-from streamdrift.sketches.ranks import Cells, fill_ranks
+from streamdrift.records import Partition, Stream
+from streamdrift.references.urn import Counts, Urns
 from streamdrift.sources.batches import AbortedTransactions, Fetched, read_batches
 from streamdrift.sources.fetching import as_records
 from streamdrift.sources.packing import pack
@@ -31,28 +45,39 @@ _REPEATS = 7
 
 
 def best(work: Callable[[], object], size: int) -> float:
-    """Return the least time of several runs, in nanoseconds for each of `size` values."""
+    """Return the least CPU time of several runs, in nanoseconds for each of `size` values."""
     times = []
     for _ in range(_REPEATS):
-        start = time.perf_counter()
+        start = time.thread_time()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return min(times) / size * 1e9
 
 
+_RUN_LENGTH = 1e12
+"""Asked of the banks: they are to take values, not to alarm."""
+_RATE = 0.2
+
+
 def bank(settings: DetectorSettings) -> float:
-    """Return the time of an update of a bank over uniform values."""
+    """Return the time of an update of a bank, over ranks or over 0/1 values."""
     values = np.random.default_rng(1).random((_SIGNALS, _BLOCK))
-    made = make_bank(settings, np.full(_SIGNALS, 0.29))
+    expected = Expected(Stream.NUMERIC)
+    if settings.kind in RATES_ONLY:
+        values = (values < _RATE).astype(np.float64)
+        expected = Expected.of_rate(1_000 * (1 - _RATE), 1_000 * _RATE)
+    made = make_bank(settings, [expected] * _SIGNALS, np.full(_SIGNALS, _RUN_LENGTH))
     rows, start = np.arange(_SIGNALS), np.zeros(_SIGNALS, dtype=np.int64)
     made.update(values, rows, start)
     return best(lambda: made.update(values, rows, start), values.size)
 
 
-def river(make: Any) -> float:
+def river(make: Any, length: int = 20_000) -> float:
     """Return the time of an update of river's detector, called per value."""
-    values = np.random.default_rng(1).random(20_000).tolist()
+    numbers = np.random.default_rng(1).random(length)
     detector = make()
+    binary = type(detector).__module__.startswith("river.drift.binary")
+    values = (numbers < _RATE).astype(int).tolist() if binary else numbers.tolist()
 
     def work() -> None:
         for value in values:
@@ -62,19 +87,15 @@ def river(make: Any) -> float:
 
 
 def ranks() -> float:
-    """Return the time of the rank and the spread of a number."""
+    """Return the time of the rank of a number."""
     random = np.random.default_rng(1)
-    cells, numbers = Cells.of(random.normal(size=10_000)), random.normal(size=_BLOCK)
-    kinds = np.full(_BLOCK, Kind.NUMBER, dtype=np.uint8)
-    out = np.empty((2, _BLOCK))
-
-    def work() -> None:
-        fill_ranks(
-            kinds, int(Kind.NUMBER), numbers, cells.edges, cells.cumulative, 5, 0, out[0], out[1]
-        )
-
-    work()
-    return best(work, _BLOCK)
+    urns = Urns(_SIGNALS)
+    for slot in range(_SIGNALS):
+        urns.learn(slot, Counts.of(random.normal(size=10_000)), slot)
+    numbers = random.normal(size=(_SIGNALS, _BLOCK))
+    rows, start = np.arange(_SIGNALS), np.zeros(_SIGNALS, dtype=np.int64)
+    urns.rank(rows, rows, start, numbers.copy())
+    return best(lambda: urns.rank(rows, rows, start, numbers.copy()), numbers.size)
 
 
 def decoding() -> tuple[float, float]:
@@ -130,13 +151,29 @@ def ordering() -> float:
     return best(work, len(values))
 
 
+def banks() -> Iterator[tuple[DetectorSettings, float | None]]:
+    """Yield every detector's settings, and the time of river's of that kind."""
+    yield EDetectorSettings(), None
+    yield AdwinSettings(), river(drift.ADWIN)
+    yield PageHinkleySettings(), river(drift.PageHinkley)
+    yield FocusSettings(), None
+    yield FocusSettings(mean="unknown"), None
+    yield HddmASettings(), river(drift.binary.HDDMA)
+    yield HddmWSettings(), river(drift.binary.HDDMW)
+    yield DdmSettings(), river(drift.binary.DDM)
+    yield EddmSettings(), river(drift.binary.EDDM)
+    yield KswinSettings(), river(drift.KSWIN, 1_000)
+
+
 def main() -> None:
     ours, alone = decoding()
     walked, client = fetched()
     rows = [
-        ("ADWIN bank, a value", bank(AdwinSettings()), "river", river(ADWIN)),
-        ("Page-Hinkley bank, a value", bank(PageHinkleySettings()), "river", river(PageHinkley)),
-        ("rank and spread, a value", ranks(), "", None),
+        *(
+            (f"{settings.kind} bank, a value", bank(settings), peer and "river", peer)
+            for settings, peer in banks()
+        ),
+        ("rank, a value", ranks(), "", None),
         ("record batch, a message", walked, "kafka-python", client),
         ("JSON decoder, an event", ours, "orjson.loads alone", alone),
         ("merge of 4 partitions, an event", ordering(), "", None),

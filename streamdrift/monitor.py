@@ -143,7 +143,9 @@ class Monitor:
                     notices.append(Notice("too many model versions", *name, fields))
                 self.unwatched += len(batch)
                 return batch
-            version = self._versions[key] = ModelVersion(*name, settings, batch.group)
+            version = self._versions[key] = ModelVersion(
+                *name, settings, batch.group, timed=self._timed
+            )
             if batch.group == 0:
                 learned = {"reference": settings.reference.events}
                 notices.append(Notice("model version appeared", *name, learned))
@@ -264,7 +266,7 @@ class Monitor:
         notices: list[Notice] = []
         for snapshot in versions:
             model, name, group = snapshot["model"], snapshot["version"], snapshot["group"]
-            version = ModelVersion(model, name, self._settings_of(model), group)
+            version = ModelVersion(model, name, self._settings_of(model), group, timed=self._timed)
             notices += version.restore(snapshot)
             self._versions[model, name, group] = version
         for model, snapshot in traffic_of(state):

@@ -258,7 +258,7 @@ class Volume:
         assert self._follower is not None
         length, last = self._bins.length, len(self._past.bins) - 1
         earliest, latest = max(last - evidence.earliest, 0), max(last - evidence.latest, 0)
-        since = max(last - evidence.likeliest, 0)
+        since = max(last - evidence.since + 1, 0)
         bins = self._past.bins[since:]
         self._level[LEVEL], self._level[TREND] = self._past.levels[since], 0.0
         before = self._follower.rate(float(self._level[LEVEL]), bins)

@@ -46,6 +46,19 @@ HOURS = 168
 _VICTORIA = 17_760
 """Row of elec2 from which on the columns of Victoria are no constants."""
 
+LOAN: Mapping[str, Kind] = {
+    "car_value": "numeric",
+    "salary_range": "category",
+    "debt_to_income_ratio": "numeric",
+    "loan_length": "numeric",
+    "repaid_loan_on_prev_car": "rate",
+    "size_of_downpayment": "category",
+    "driver_tenure": "numeric",
+}
+"""The loan model's inputs, and what they are."""
+LOAN_CHANGE = 75_000
+"""Its row from which on some of them are others."""
+
 _WEEKS: Mapping[str, int] = {
     "realKnownCause/nyc_taxi": HALF_HOURS,
     "realKnownCause/cpu_utilization_asg_misconfiguration": FIVE_MINUTES,

@@ -8,12 +8,13 @@ import numpy as np
 
 from loadtest.quality import changes, peers, streams, subjects, trials
 from loadtest.quality.changes import Change, draw_path
-from loadtest.quality.measures import PER, Coverage, share_upper
+from loadtest.quality.measures import PER, Coverage, poisson_below, share_upper
 from loadtest.quality.peers import Detector, Series
 from loadtest.quality.plan import Plan, Section
 from loadtest.quality.tables import (
     Result,
     Table,
+    Verdict,
     at_least,
     at_most,
     bounded,
@@ -21,6 +22,7 @@ from loadtest.quality.tables import (
     delay_cell,
     rate_cell,
 )
+from streamdrift.records import Ints
 
 RUN_LENGTH = 1e5
 LASTING_RUN_LENGTH = 1e7
@@ -57,12 +59,7 @@ def openings(plan: Plan) -> Result:
             exactly = float(np.mean(counts == 1))
             cells.append(f"{np.mean(counts):.2f} (exactly one: {exactly:.0%}; most {counts.max()})")
             if place == 0:
-                hits = int(np.sum(counts == 1))
-                verdicts.append(
-                    at_least(
-                        f"{change.name}: exactly one opening", exactly, 1.0, share_upper(hits, runs)
-                    )
-                )
+                verdicts.append(_judge(change, counts))
         rows.append(tuple(cells))
     heads = ("change", *(name for name, _ in candidates))
     note = (
@@ -71,6 +68,14 @@ def openings(plan: Plan) -> Result:
     )
     table = Table("Alarms for one change that lasts for 20,000 values", heads, tuple(rows), note)
     return Result([table], verdicts)
+
+
+def _judge(change: Change, counts: Ints) -> Verdict:
+    """Judge the openings of each run: none is missing, and no more repeated than by chance."""
+    repeats, expected = int(np.sum(counts - 1)), len(counts) * LASTS / LASTING_RUN_LENGTH
+    held = bool((counts > 0).all()) and 1 - poisson_below(repeats - 1, expected) > 0.05
+    measured = f"in {np.sum(counts == 1)} of {len(counts)} runs ({expected:.1f} by chance not)"
+    return Verdict(f"{change.name}: exactly one opening", "in all", measured, held)
 
 
 def _openings(plan: Plan, change: Change, detector: Detector, run: int) -> int:

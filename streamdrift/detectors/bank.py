@@ -45,7 +45,8 @@ class Evidence:
     `statistic` is above `threshold`, both in the detector's own terms. The change began
     between `earliest` and `latest`, counted in the signal's own values back from the alarm's
     (0 is the alarm's own value), so `earliest >= latest`. `pace` is how many values the
-    evidence took to grow by a factor e, where the detector knows.
+    evidence took to grow by a factor e, and `likeliest` where the change most likely began,
+    counted likewise, where the detector knows.
     """
 
     statistic: float
@@ -53,11 +54,13 @@ class Evidence:
     earliest: int
     latest: int
     pace: float | None = None
+    likeliest: int | None = None
 
     @property
-    def likeliest(self) -> int:
-        """Where the change most likely began: earlier it is less sure."""
-        return (7 * self.earliest + 9 * self.latest) // 16
+    def since(self) -> int:
+        """How many values there were since the change began, most likely."""
+        likeliest = self.likeliest
+        return 1 + ((self.earliest + self.latest) // 2 if likeliest is None else likeliest)
 
 
 class Bank(Protocol):
@@ -111,7 +114,7 @@ class Bank(Protocol):
         ...
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
-        """Put new slots into the state that the slots `theirs` have in a snapshot.
+        """Put slots into the state that the slots `theirs` have in a snapshot.
 
         `slots` and `theirs` are int64[k], in pairs, both rising; the snapshot is of a bank of
         the same settings, with any number of slots.

@@ -68,7 +68,7 @@ def _distance(sums: Floats) -> float:
     """Return the mean distance between errors and two standard deviations."""
     errors = sums[ERRORS]
     variance = sums[SQUARES] / (errors - 1.0) if errors > 1.0 else 0.0
-    return sums[MEAN] + 2.0 * math.sqrt(variance)
+    return float(sums[MEAN]) + 2.0 * math.sqrt(variance)
 
 
 @kernel
@@ -86,7 +86,7 @@ def _err(sums: Floats, warm_start: float, beta: float) -> bool:
     if now > sums[WIDEST]:
         sums[WIDEST], sums[WIDEST_COUNT] = now, count
         return False
-    return sums[ERRORS] > warm_start and now / sums[WIDEST] < beta
+    return bool(sums[ERRORS] > warm_start and now / sums[WIDEST] < beta)
 
 
 @kernel
@@ -172,7 +172,8 @@ class EddmBank:
         """Return which share of its widest distance each slot misses; see `Bank`."""
         errors, widest = self._sums[:, ERRORS], self._sums[:, WIDEST]
         able = (errors > self._settings.warm_start) & (widest > 0)
-        now = np.array([_distance(own) for own in self._sums])
+        variance = np.where(errors > 1, self._sums[:, SQUARES] / np.maximum(errors - 1, 1), 0.0)
+        now = self._sums[:, MEAN] + 2 * np.sqrt(variance)
         share = np.where(able, now / np.where(able, widest, 1.0), 1.0)
         return 1.0 - share, 1.0 - self._betas
 

@@ -74,7 +74,7 @@ def significance(older: int, newer: int, distance: int) -> float:
                 above = left[j] * i if i > 0 else 0.0
                 before = left[j - 1] * j if j > 0 else 0.0
                 left[j] = (above + before) / (i + j)
-    return left[newer]
+    return float(left[newer])
 
 
 def critical_distance(older: int, newer: int, alpha: float) -> int:

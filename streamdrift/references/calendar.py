@@ -1,5 +1,6 @@
 """The calendar: levels by half hour of the day and day of the week, in local time."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from streamdrift.references.tracking import DAYS, SLOTS, calendar_cell
 
 LEAST_DAYS = 3
 """Days that a daily rhythm must be seen on."""
-_PASSES = (0, 1, 2, 4, 8, 16)
+_PASSES = (0, 1, 2, 4, 8, 16, 32)
 """How often levels are averaged with their neighbours."""
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,18 +32,21 @@ _THURSDAY = 3
 class Calendar:
     """Levels of calendar cells.
 
-    `levels` float64[DAYS * SLOTS], Monday's first half hour first, about their mean; `gain` the
-    share of its mean error that a cell learns from one occasion; `zone` float64[t, 2]: since when
+    `levels` float64[DAYS * SLOTS], Monday's first half hour first, about their mean;
+    `variances` float64[3] of a level's error, of occasions beyond a level, and of one value, which
+    say how much a cell learns from one occasion; `zone` float64[t, 2]: since when
     which offset applies; `left` the share of variance they leave on days that were not used,
-    `excess` how many times what they leave on those that were.
+    `excess` how many times what they leave on those that were. `slopes` float64[2 * SLOTS], where
+    known: by how much the level rises within half hours of workdays, then of weekends.
     """
 
     levels: Floats
-    gain: float
+    variances: Floats
     zone: Floats
     left: float
     excess: float
     figures: Mapping[str, float]
+    slopes: Floats | None = None
 
     def at(self, times: Ints) -> Floats:
         """Return the level at each of int64[n] times."""
@@ -117,60 +121,118 @@ def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar
     offsets = zone_offsets(zone, int(times[0]))
     cells, days = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
     _place(times, offsets, cells, days)
-    first = int(days.min())
-    days -= first
-    different = len(np.unique(days))
-    if different < LEAST_DAYS:
+    present, rows = np.unique(days, return_inverse=True)
+    if len(present) < LEAST_DAYS:
         return None
-    span = int(days.max()) + 1
     centred = scores - scores.mean()
-    occasions = days * SLOTS + cells % SLOTS
-    counts = np.bincount(occasions, minlength=span * SLOTS).astype(np.float64)
-    sums = np.bincount(occasions, centred, minlength=span * SLOTS).astype(np.float64)
-    weekday = np.mod(np.arange(first + _THURSDAY, first + _THURSDAY + span, dtype=np.int64), DAYS)
-    levels, gain, share = _levels(counts.reshape(span, SLOTS), sums.reshape(span, SLOTS), weekday)
-    if share == 0.0:
+    occasions = rows * SLOTS + cells % SLOTS
+    shape = (len(present), SLOTS)
+    everything = shape[0] * shape[1]
+    counts = np.bincount(occasions, minlength=everything).reshape(shape).astype(np.float64)
+    sums = np.bincount(occasions, centred, minlength=everything).reshape(shape).astype(np.float64)
+    return calendar_of(counts, sums, present, float((centred**2).sum()), offsets)
+
+
+def calendar_of(
+    counts: Floats, sums: Floats, days: Ints, squares: float, offsets: Floats
+) -> Calendar | None:
+    """Return the calendar of scores, given occasion by occasion; None where it says nothing.
+
+    `counts` and `sums` float64[d, SLOTS] of the scores less their mean, on `days` int64[d] since
+    the epoch; `squares` is their sum of squares.
+    """
+    if len(days) < LEAST_DAYS or not squares > 0:
         return None
-    variance = float(np.var(centred))
-    inside = max(float(np.var(centred - levels[cells])) / variance, 1e-3)
-    figures = {"days": float(different), "explained": 100 * (1.0 - inside)}
-    # Each cell is as well known as the occasions it was seen on, and by its neighbours better.
-    pace = 0.5 * share / (1.0 + span / DAYS)
-    left = max(1.0 - gain / len(scores) / variance, 1e-3)
-    return Calendar(levels, pace, offsets, left, max(left / inside, 1.0), figures)
+    weekday = np.mod(days + _THURSDAY, DAYS)
+    levels, gain = np.zeros((DAYS, SLOTS)), 0.0
+    known = 0.0
+    for group_of in (np.zeros(DAYS, np.int64), np.arange(DAYS) // 5, np.arange(DAYS)):
+        added = _level(counts, sums - counts * levels[weekday], group_of[weekday])
+        if added is None:
+            if not group_of.any():
+                return None
+            continue
+        levels += added.means[group_of]
+        gain += added.gain
+        known += added.error
+    expected = levels[weekday]
+    taken = float((2 * expected * sums - expected**2 * counts).sum())
+    inside = max(1.0 - taken / squares, 1e-3)
+    left = max(1.0 - gain / squares, 1e-3)
+    noise, between = _variances(counts, sums, expected, squares)
+    return Calendar(
+        levels.ravel(),
+        np.array([known * (between + noise / float(counts[counts > 0].mean())), between, noise]),
+        offsets,
+        left,
+        max(left / inside, 1.0),
+        {"days": float(len(days)), "explained": 100 * (1.0 - inside)},
+    )
 
 
-def _levels(counts: Floats, sums: Floats, weekday: Ints) -> tuple[Floats, float, float]:
-    """Return the levels of all cells, what they gain on days left out, and the profile's share.
+def slopes_of(counts: Floats, sums: Floats, days: Ints, noise: float) -> Floats:
+    """Return how much levels rise within half hours of workdays, then of weekends.
 
-    `counts` and `sums` float64[d, SLOTS] of d days, whose `weekday` int64[d] is 0 on Mondays.
+    `counts` and `sums` float64[d, 2 * SLOTS] of quarters of an hour on `days` since the epoch.
+    Shrunk towards 0 by what of their size is noise: `noise` is the variance of one value.
     """
-    every = np.zeros(len(weekday), dtype=np.int64)
-    levels = np.zeros((DAYS, SLOTS))
-    total, first = 0.0, 0.0
-    for number, (groups, group_of) in enumerate(
-        ((every, np.zeros(DAYS, np.int64)), (weekday // 5, np.arange(DAYS) // 5), (weekday, None))
-    ):
-        found, gain, share = _level(counts, sums - counts * levels[weekday], groups)
-        levels += found[np.arange(DAYS) if group_of is None else group_of]
-        total += gain
-        if number == 0:
-            if share == 0.0:
-                break
-            first = share
-    return levels.ravel(), total, first
+    weekday = np.mod(days + _THURSDAY, DAYS)
+    found = np.zeros((2, SLOTS))
+    for number, used in enumerate((weekday < 5, weekday >= 5)):
+        of_counts = counts[used].sum(axis=0).reshape(SLOTS, 2)
+        of_sums = sums[used].sum(axis=0).reshape(SLOTS, 2)
+        known = of_counts.min(axis=1) > 0
+        if not known.any():
+            continue
+        means = of_sums[known] / of_counts[known]
+        # The middles of two quarters lie half of a half hour apart.
+        slopes = 2 * (means[:, 1] - means[:, 0])
+        error = 4 * noise * (1 / of_counts[known]).sum(axis=1)
+        signal = max(float((slopes**2 - error).mean()), 0.0)
+        if signal > 0:
+            found[number, known] = slopes * signal / (signal + error)
+    return found.ravel()
 
 
-def _level(counts: Floats, sums: Floats, groups: Ints) -> tuple[Floats, float, float]:
-    """Return each group's mean by half hour, float64[g, SLOTS], what it gains, and its share.
+def _variances(
+    counts: Floats, sums: Floats, expected: Floats, squares: float
+) -> tuple[float, float]:
+    """Return the variance of values within an occasion, and that of occasions' means beyond it.
 
-    What it gains: by how much the sum of squares of days falls that are predicted by the other
-    days of their group; the smoothing and the share (one for all groups) that gain most.
+    Of the means, what is `expected` is taken off.
     """
-    days, size = len(groups), DAYS
-    own = np.zeros((size, days))
+    seen = counts > 0
+    counts, means = counts[seen], sums[seen] / counts[seen]
+    freedom = float((counts - 1).sum())
+    if freedom <= 0:
+        return squares / float(counts.sum()), 0.0
+    within = max(squares - float((counts * means**2).sum()), 0.0) / freedom
+    return within, max(float(((means - expected[seen]) ** 2 - within / counts).mean()), 0.0)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Means of groups of days, float64[g, SLOTS], and what they gain on days left out.
+
+    `error` is the variance of a mean's error in that of one occasion's mean.
+    """
+
+    means: Floats
+    gain: float
+    error: float
+
+
+def _level(counts: Floats, sums: Floats, groups: Ints) -> _Level | None:
+    """Return each group's mean by half hour; None where it says nothing of other days.
+
+    `counts` and `sums` float64[d, SLOTS] of d days, `groups` int64[d]. The smoothing and the
+    share of the means (one for all groups) are those by which days are best predicted by the
+    other days of their group.
+    """
+    days = len(groups)
+    own = np.zeros((DAYS, days))
     own[groups, np.arange(days)] = 1.0
-    best = (np.zeros((size, SLOTS)), 0.0, 0.0)
+    best: _Level | None = None
     smooth_counts, smooth_sums = counts, sums
     passes = 0
     for wanted in _PASSES:
@@ -179,18 +241,22 @@ def _level(counts: Floats, sums: Floats, groups: Ints) -> tuple[Floats, float, f
             passes += 1
         group_counts, group_sums = _gather(own, smooth_counts), _gather(own, smooth_sums)
         others = group_counts[groups] - smooth_counts
+        # What rounding leaves of a group's only day is no other day.
         known = others > 1e-6
-        predicted = np.where(
-            known, (group_sums[groups] - smooth_sums) / np.where(known, others, 1), 0
-        )
+        means = (group_sums[groups] - smooth_sums) / np.where(known, others, 1.0)
+        predicted = np.where(known, means, 0.0)
         power = float((counts * predicted**2).sum())
-        if power <= 0:
+        agreement = float((sums * predicted).sum())
+        if agreement <= 0:
             continue
-        share = min(max(float((sums * predicted).sum()) / power, 0.0), 1.0)
-        gain = 2 * share * float((sums * predicted).sum()) - share**2 * power
-        if gain > best[1]:
-            means = np.where(group_counts > 1e-6, group_sums / np.maximum(group_counts, 1e-6), 0)
-            best = (share * means, gain, share)
+        share = min(agreement / power, 1.0)
+        gain = 2 * share * agreement - share**2 * power
+        if best is None or gain > best.gain:
+            whole = np.where(group_counts > 1e-6, group_counts, np.inf)
+            # The passes' weights are nearly a normal curve of variance passes / 2.
+            width = max(math.sqrt(2 * math.pi * passes), 1.0)
+            error = share**2 * len(np.unique(groups)) / (days * width)
+            best = _Level(share * group_sums / whole, gain, error)
     return best
 
 

@@ -18,7 +18,7 @@ NUMERIC = Expected(Stream.NUMERIC)
 def focus(
     expected: Expected = NUMERIC, mean: str = "known", threshold: float = 12.0, least: float = 0.0
 ) -> Bank:
-    one = FocusSettings(mean=mean, threshold=threshold, minimum_effect=least)  # type: ignore[arg-type]
+    one = FocusSettings(mean=mean, threshold=threshold, minimum_effect=least)
     return make_bank(one, [expected], np.ones(1))
 
 
@@ -85,7 +85,7 @@ def test_the_onset_holds_the_change(mean: str, shift: float) -> None:
     random = np.random.default_rng(5)
     values = random.random((slots, 3_500))
     values[:, 3_000:] = np.clip(values[:, 3_000:] + shift, 0, 1)
-    one = FocusSettings(mean=mean)  # type: ignore[arg-type]
+    one = FocusSettings(mean=mean)
     bank = make_bank(one, [NUMERIC] * slots, np.full(slots, 1e7))
     found = bank.update(values, np.arange(slots), np.zeros(slots, dtype=np.int64))
     assert (found >= 3_000).all()
@@ -109,7 +109,7 @@ def test_a_rare_rate_is_judged_by_its_likelihood() -> None:
 @pytest.mark.parametrize("mean", ["known", "unknown"])
 def test_a_steady_slope_keeps_few_corners(mean: str) -> None:
     bank = focus(mean=mean, threshold=1e9)
-    values = (0.5 + np.arange(5_000) * 1e-4).reshape(1, -1)
+    values = np.linspace(0.5, 1.0, 5_000, endpoint=False).reshape(1, -1)
     assert bank.update(values, PLACE, PLACE).tolist() == [5_000]
     state = bank.snapshot()
     assert len(state["places"]) <= 2 * CORNERS  # type: ignore[arg-type]
@@ -150,6 +150,6 @@ def test_units_are_the_signals_own() -> None:
 
 def test_what_is_no_setting_is_refused() -> None:
     with pytest.raises(ValidationError, match="known"):
-        FocusSettings(mean="guessed")  # type: ignore[arg-type]
+        FocusSettings(mean="guessed")
     with pytest.raises(ValidationError, match="threshold"):
         FocusSettings(threshold=-math.inf)

@@ -30,9 +30,9 @@ def pair(kind: str, **parameters: Any) -> tuple[DetectorSettings, Any]:
         return DdmSettings(**parameters), binary.DDM(**parameters)
     if kind == "eddm":
         return EddmSettings(**parameters), binary.EDDM(alpha=0.99, **parameters)
-    if kind == "hddm_a":
-        return HddmASettings(**parameters), binary.HDDMA(warning_confidence=0.9, **parameters)
-    return HddmWSettings(**parameters), binary.HDDMW(warning_confidence=0.9, **parameters)
+    theirs: Any = binary.HDDMA if kind == "hddm_a" else binary.HDDMW
+    ours = HddmASettings if kind == "hddm_a" else HddmWSettings
+    return ours(**parameters), theirs(warning_confidence=0.9, **parameters)
 
 
 def drawn_parameters(kind: str, random: np.random.Generator) -> dict[str, Any]:
@@ -104,6 +104,7 @@ def test_recorded_errors_alarm_as_with_river(kind: str) -> None:
         for title, values in recorded_series(name):
             if set(np.unique(values)) != {0.0, 1.0}:
                 continue
+            values = values[:10_000]
             ours, river = pair(kind, **parameters)
             expected = river_alarms(river, values)
             assert our_alarms(ours, values) == expected, title
