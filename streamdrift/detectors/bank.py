@@ -45,7 +45,8 @@ class Evidence:
     `statistic` is above `threshold`, both in the detector's own terms. The change began
     between `earliest` and `latest`, counted in the signal's own values back from the alarm's
     (0 is the alarm's own value), so `earliest >= latest`. `pace` is how many values the
-    evidence took to grow by a factor e, where the detector knows.
+    evidence took to grow by a factor e, and `likeliest` where the change most likely began,
+    counted likewise, where the detector knows.
     """
 
     statistic: float
@@ -53,6 +54,7 @@ class Evidence:
     earliest: int
     latest: int
     pace: float | None = None
+    likeliest: int | None = None
 
 
 class Bank(Protocol):

@@ -15,7 +15,7 @@ from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array, values
 
 MAX_CELLS = 256
@@ -247,7 +247,7 @@ class ECategoryBank:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
         sums, threshold = self._sums[slot], float(self._thresholds[slot])
         age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age)
+        return evidence_of(float(total(sums)), threshold, age, Stream.CATEGORY)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

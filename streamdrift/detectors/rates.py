@@ -14,7 +14,7 @@ from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array
 
 _LOG_ODDS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.2)
@@ -187,7 +187,7 @@ class ERateBank:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
         sums, threshold = self._sums[slot], float(self._thresholds[slot])
         age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age)
+        return evidence_of(float(total(sums)), threshold, age, Stream.RATE)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

@@ -16,7 +16,7 @@ from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
-from streamdrift.detectors.effect import effect_of
+from streamdrift.detectors.effect import Span, effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
@@ -48,11 +48,6 @@ class Sign(NamedTuple):
     effect: Effect | None = None
     share: float = 1.0
     """The statistic over the threshold; that of a detector without sums is 1."""
-
-
-def _age(evidence: Evidence) -> int:
-    """Return how many values a change is about old."""
-    return (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
 
 
 class Lengths(NamedTuple):
@@ -268,19 +263,15 @@ class Watch:
     ) -> Sign:
         fresh = self._fresh(signal, block, stop)
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
-        earliest = min(evidence.earliest, max(there - 1, 0))
-        evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        effect = effect_of(self._expected[signal], self._since(signal, evidence, fresh))
+        evidence = _within(evidence, max(there - 1, 0))
+        scores = self._recent.last(signal, fresh, evidence.earliest + 1)
+        effect = effect_of(self._expected[signal], scores, _span(evidence))
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
 
     def _fresh(self, signal: int, block: "_Block", stop: int) -> Floats:
         """Return a signal's scores in the block up to `stop`, since it was armed."""
         return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
-
-    def _since(self, signal: int, evidence: Evidence, fresh: Floats) -> Floats:
-        """Return a signal's scores since its change most likely began, `Recent`'s at most."""
-        return self._recent.last(signal, fresh, _age(evidence))
 
     def _candidates(
         self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
@@ -289,7 +280,8 @@ class Watch:
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
-            evidence = evidence_of(look.statistic, threshold, look.age)
+            stream = self._expected[signal].stream
+            evidence = evidence_of(look.statistic, threshold, look.age, stream)
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
             trifle = self._is_trifle(signal, evidence) or self._is_slow(signal, evidence)
             if not stays or trifle:
@@ -315,13 +307,13 @@ class Watch:
 
     def _is_slow(self, signal: int, evidence: Evidence) -> bool:
         """Tell whether evidence took so long that it may be a rhythm that is not known yet."""
-        return bool(_age(evidence) > self._within[signal])
+        return bool(_span(evidence).likeliest > self._within[signal])
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
         """Let the slow level of a signal follow what may have been a rhythm."""
         slot = entry.slot_of(signal)
         assert slot is not None
-        age = _age(entry.bank.evidence(slot))
+        age = _span(entry.bank.evidence(slot)).likeliest
         within = float(self._within[signal])
         if _QUICK * within <= age:
             self._scoring.quicken(signal, age, within)
@@ -330,10 +322,11 @@ class Watch:
         """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
         expected = self._expected[signal]
-        since = self._since(signal, sign.evidence, self._fresh(signal, block, stop))
+        length = _span(sign.evidence).likeliest
+        since = self._recent.last(signal, self._fresh(signal, block, stop), length)
         onset = self._scoring.cells_of_scores(signal, since)
         self._scoring.forget(signal, since)
-        before = self._before(signal, since, _age(sign.evidence))
+        before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
         self.held[signal], self._candidate[signal] = True, False
         self._holds[signal] = Held(before, numbers, onset, expected.power)
@@ -480,6 +473,25 @@ class Watch:
         }
         self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
+
+
+def _within(evidence: Evidence, earliest: int) -> Evidence:
+    """Let a change have begun no earlier than so many values ago."""
+    likeliest = evidence.likeliest
+    return replace(
+        evidence,
+        earliest=min(evidence.earliest, earliest),
+        latest=min(evidence.latest, earliest),
+        likeliest=None if likeliest is None else min(likeliest, earliest),
+    )
+
+
+def _span(evidence: Evidence) -> Span:
+    """Return how many values there were since a change began."""
+    likeliest = evidence.likeliest
+    if likeliest is None:
+        likeliest = (evidence.earliest + evidence.latest) // 2
+    return Span(evidence.latest + 1, likeliest + 1, evidence.earliest + 1)
 
 
 class _Block(NamedTuple):

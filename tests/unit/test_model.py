@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streamdrift.watch import HoldSettings
 
 from streamdrift.columns import cut, from_state, join, to_state
 from streamdrift.errors import StateError
@@ -16,7 +17,6 @@ from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalK
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.state import encode
-from streamdrift.watch import HoldSettings
 from tests.batches import SECOND, batch, column, feature
 
 _SETTINGS = ModelSettings(reference=ReferenceSettings(events=1_000))
