@@ -84,7 +84,7 @@ def test_weekends_have_levels_of_their_own() -> None:
     assert found is not None
     later = _times(7, MONDAY + 14 * DAY)
     weekend = (later - MONDAY) // DAY % 7 >= 5
-    assert np.abs(_left(found, 1.0 * weekend, later)).max() < 0.05
+    assert np.abs(_left(found, weekend.astype(np.float64), later)).max() < 0.05
 
 
 def test_local_time_counts_when_clocks_change() -> None:
@@ -143,7 +143,7 @@ def test_a_change_on_one_day_is_no_rhythm_and_one_on_all_days_is() -> None:
     noon = ((later - MONDAY) % DAY // (DAY // 24) >= 11) & (
         (later - MONDAY) % DAY // (DAY // 24) < 14
     )
-    assert np.abs(_left(always, 5.0 * noon, later)).max() < 0.2
+    assert np.abs(_left(always, 5.0 * noon.astype(np.float64), later)).max() < 0.2
 
 
 def test_nothing_is_known_without_values() -> None:
@@ -196,7 +196,7 @@ def test_multiples_of_a_step_are_told_from_other_repeats(
 
 
 def test_multiples_are_spread_within_their_steps() -> None:
-    values = np.arange(2_000) % 5 * 2.0
+    values = np.arange(2_000.0) % 5 * 2.0
     out = spread(values, Given(0.0, lattice=2.0, seed=4))
     assert np.abs(out - values).max() <= 1.0
     assert len(np.unique(out)) == len(values)
