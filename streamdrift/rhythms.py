@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Sign
 from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST

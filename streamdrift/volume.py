@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.mixture import POWERS
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.records import (

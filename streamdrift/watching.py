@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, patience, shares

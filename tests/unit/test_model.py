@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamdrift.watch import HoldSettings
 
 from streamdrift.columns import cut, from_state, join, to_state
 from streamdrift.errors import StateError
