@@ -8,7 +8,7 @@ import pytest
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorBank, evidence_of, head_start
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW
-from streamdrift.detectors.mixture import BORDERS, FACTORS, Factors, POWERED, WEIGHTS
+from streamdrift.detectors.mixture import BORDERS, FACTORS, POWERED, WEIGHTS, Factors
 from streamdrift.records import Floats, Ints, Stream
 
 NUMBERS = Expected(Stream.NUMERIC)
