@@ -24,7 +24,6 @@ class Column(NamedTuple):
     values: Floats
     block: int
     kind: Kind = "numeric"
-    step: float | None = None
 
     def redrawn(self) -> Stream:
         """Return the stream of which every path is blocks of this column, drawn at random."""
@@ -35,7 +34,7 @@ class Column(NamedTuple):
             drawn = random.integers(0, whole, -(-size // self.block))
             return blocks[drawn].ravel()[:size].astype(np.float64)
 
-        return Stream(self.name, draw, self.kind, step=self.step)
+        return Stream(self.name, draw, self.kind)
 
 
 HALF_HOURS = 336
@@ -112,7 +111,7 @@ def weekly(folder: Path) -> Sequence[Column]:
     """Return the 13 columns with a week: electricity, taxi rides, servers and tweets."""
     rows = table(folder, "elec2")
     prices = [
-        Column(f"elec2 {field}", numbers(rows, field)[first:], HALF_HOURS, step=1_800.0)
+        Column(f"elec2 {field}", numbers(rows, field)[first:], HALF_HOURS)
         for field, first in (
             ("nswprice", 0),
             ("nswdemand", 0),

@@ -75,10 +75,10 @@ class Front:
             return True
         return first < len(self.parameters) and tracking.has_calendar(self.parameters[first:])
 
-    def quicken(self, age: float) -> None:
-        """Let the slow level follow quicker, as evidence of `age` values was of no change."""
+    def quicken(self, age: float, within: float) -> None:
+        """Let the slow level follow quicker; see `slow.quicken`."""
         if self.slow[0]:
-            slow.quicken(self.state, age)
+            slow.quicken(self.state, age, within)
 
     def copy(self) -> Self:
         """Return the same front, whose state moves on by itself."""
