@@ -157,15 +157,17 @@ def delay(service: Service, shift: float) -> float:
     since = START + tried.now
     while START + tried.now < since + WATCHED:
         for alert in tried.step(shift):
-            if alert.type == "opened" and alert.time >= since:
+            if alert.type == "opened" and alert.version and alert.time >= since:
                 return (alert.time - since) / SECOND
     return math.inf
 
 
-def run(shape: Shape, weeks: int, seed: int, *, told: bool) -> tuple[list[int], list[float]]:
-    """Return the incidents opened in each week, and the delays of 1 sd."""
+def run(
+    shape: Shape, weeks: int, seed: int, *, told: bool
+) -> tuple[list[int], list[int], list[float]]:
+    """Return the incidents of the number, and of the event rate, in each week; delays of 1 sd."""
     service = Service(shape, seed)
-    opened = [0] * weeks
+    opened, rates = [0] * weeks, [0] * weeks
     delays = []
     probes = [(7 * week + day / 3) * DAY for week in range(1, weeks) for day in (1, 6, 14)]
     probes = [0.2 * DAY, 2.6 * DAY, 5.7 * DAY, *probes]
@@ -176,13 +178,13 @@ def run(shape: Shape, weeks: int, seed: int, *, told: bool) -> tuple[list[int], 
                 print(f"  {at:7.3f} d {alert.type} {alert.data.get('summary')}", flush=True)
             if alert.type == "opened":
                 week = (alert.time - START) // WEEK
-                opened[min(week, weeks - 1)] += 1
+                (rates if alert.version == "" else opened)[min(week, weeks - 1)] += 1
         if probes and service.now >= probes[0]:
             probes.pop(0)
             delays.append(delay(service, 1.0))
     if told:
         print("\n".join(service.notices))
-    return opened, delays
+    return opened, rates, delays
 
 
 def main() -> None:
@@ -204,12 +206,13 @@ def main() -> None:
     weeks = Counter[int]()
     for seed in range(asked.first, asked.first + asked.seeds):
         began = clock.perf_counter()
-        opened, delays = run(shape, asked.weeks, seed, told=asked.told)
+        opened, rates, delays = run(shape, asked.weeks, seed, told=asked.told)
         weeks.update(dict(enumerate(opened)))
         took = clock.perf_counter() - began
         seconds = " ".join(f"{each:.1f}" for each in delays)
         print(
-            f"seed {seed}: opened by week {opened}; 1 sd after {seconds} s  ({took:.0f} s)",
+            f"seed {seed}: opened by week {opened}, by the event rate {rates}; "
+            f"1 sd after {seconds} s ({took:.0f} s)",
             flush=True,
         )
     later = sum(count for week, count in weeks.items() if week)

@@ -285,15 +285,8 @@ class Monitor:
 
 
 def traffic_of(state: Mapping[str, object]) -> Sequence[tuple[str, State]]:
-    """Return the traffic of each model in the snapshot of a monitor.
-
-    States of before event rates were watched have silences only.
-    """
-    traffic = state.get("traffic")
-    if traffic is None:
-        silences = state["silences"]
-        assert isinstance(silences, Sequence)
-        return [(model, {"silence": silence, "volume": None}) for model, silence in silences]
+    """Return the traffic of each model in the snapshot of a monitor."""
+    traffic = state["traffic"]
     assert isinstance(traffic, Sequence)
     return [(model, each) for model, each in traffic]
 

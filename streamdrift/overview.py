@@ -149,9 +149,10 @@ def _version(state: State) -> VersionOverview:
         names = _names(trees(watching, "columns"))
         flags = array(tree(watching, "watch"), "held").astype(np.bool_)
         held = tuple(names[place] for place in np.flatnonzero(flags).tolist())
-        references = [Reference.restore(each) for each in trees(watching, "references")]
-        own = (reference.findings for reference in references)
-        findings = tuple(told(zip(names, own, strict=True)))
+        # States of before references learnt hold none.
+        references = trees(watching, "references") if "references" in watching else []
+        own = (Reference.restore(each).findings for each in references)
+        findings = tuple(told(zip(names, own, strict=False)))
     return VersionOverview(
         model,
         version,

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Sign
 from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST
@@ -87,9 +87,8 @@ class Rhythms:
     ) -> None:
         """Take the values float64[s, n] of events at `times`, of which `events` were before.
 
-        `held` says which signals were held before them, `signs` what they did in them: what a
-        signal shows while it is held teaches nothing. `wait` is for how many events after a
-        return nothing is decided.
+        `held` says which signals were held before them, `signs` what they did in them. `wait` is
+        for how many events after a return nothing is decided.
         """
         if not self._learning:
             return
@@ -100,9 +99,9 @@ class Rhythms:
         nothing = np.zeros(len(times))
         touched = {sign.signal for sign in signs}
         for signal, each in self._learning.items():
-            left_out = nothing
+            changed = nothing
             if held[signal] or signal in touched:
-                left_out = _left_out(len(times), bool(held[signal]), signal, signs)
+                changed = _changed(len(times), bool(held[signal]), signal, signs)
                 returned = [
                     sign.column
                     for sign in signs
@@ -110,22 +109,11 @@ class Rhythms:
                 ]
                 if returned:
                     each.not_before = events + returned[-1] + 1 + wait
-            each.rhythm.add(rows[signal], days, places, left_out)
+            each.rhythm.add(rows[signal], days, places, changed)
             begin = int(np.searchsorted(times, each.rhythm.collect_from(self._room)))
-            there = begin + np.flatnonzero(
-                ~np.isnan(rows[signal, begin:]) & (left_out[begin:] == 0)
-            )
+            there = begin + np.flatnonzero(~np.isnan(rows[signal, begin:]) & (changed[begin:] == 0))
             if len(there):
                 each.latest.add(rows[signal, there], times[there])
-
-    def due_at(self, held: Bools, events: int) -> int | None:
-        """Return the time from which on some signal that is not held can be decided on."""
-        found = [
-            each.rhythm.until
-            for signal, each in self._learning.items()
-            if not held[signal] and each.not_before <= events
-        ]
-        return min(found, default=None)
 
     def due(self, held: Bools, events: int, time: int) -> int | None:
         """Return the first signal whose span is over at `time`, behind `events` events."""
@@ -183,7 +171,7 @@ class Rhythms:
             self._learning[signal] = _Learning(rhythm, latest, integer(each, "not_before"))
 
 
-def _left_out(size: int, held: bool, signal: int, signs: Sequence[Sign]) -> Floats:
+def _changed(size: int, held: bool, signal: int, signs: Sequence[Sign]) -> Floats:
     """Return 1 for each column at which a signal is held, from its change to its return."""
     out = np.zeros(size)
     begin = 0 if held else size

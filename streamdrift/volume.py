@@ -7,6 +7,7 @@ change. When the span of a reference is over, the rate is held against the rhyth
 which is looked at again after each further span.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -15,8 +16,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.mixture import POWERS
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.records import (
@@ -34,6 +37,7 @@ from streamdrift.records import (
 )
 from streamdrift.references.findings import Finding
 from streamdrift.references.rhythm import (
+    HALF_HOUR,
     LEVEL,
     TREND,
     Follower,
@@ -55,6 +59,11 @@ _FEWEST, _MOST, _LEARNED_IN = 300, 2_000, 3_600 * SECOND
 _SOON, _SOON_BINS = 3_600 * SECOND, 30
 """While the rhythm is not known, what a change became is the new normal after an hour, and after so
 many bins: what it should have been by then nobody knows."""
+_TRIFLE = math.log(1.07)
+"""A change by a smaller factor is told to nobody."""
+_DISCOUNT = 3
+"""By so many sixths of a factor of 2 evidence counts less with each change that returned within a
+week of another: such a rate has bursts that its reference did not show."""
 _LEAST_LENGTH = 100.0
 """Bins for which a false alarm is allowed at the most often."""
 
@@ -130,6 +139,10 @@ class Volume:
         """None until there is a reference."""
         self._since: int | None = None
         """The bin at which the signal changed, while it is held."""
+        self._returned_at: int | None = None
+        """When it returned from a change last."""
+        self._power = 0
+        """How far evidence is discounted at least; see `Expected.power`."""
 
     def observe(self, times: Ints) -> list[Step]:
         """Take the times int64[n] of the model's next events, ascending."""
@@ -163,7 +176,7 @@ class Volume:
         since = first * length
         self._follower = Follower(length, Rhythm.unknown(zone, since, length), 0.0, self._seed)
         self._half_hours = self._new_half_hours(since)
-        self._due = since + self._settings.rhythm_after
+        self._due = since // HALF_HOUR * HALF_HOUR + self._settings.rhythm_after
 
     def _new_half_hours(self, since: int) -> HalfHours:
         room = _WEEKS_KEPT * self._settings.rhythm_after // (DAY // 48)
@@ -215,7 +228,7 @@ class Volume:
         if self._watch is None and len(self._past.bins) >= self._wanted:
             self._arm()
         if sign is not None:
-            steps.append(self._step(sign, end))
+            steps += self._told(sign, end)
         if self._since is not None and end >= self._since * length + self._accept_after:
             self._accept()
             steps.append(Step(StepKind.ACCEPTED, self._model, "", EVENT_RATE, end))
@@ -239,19 +252,47 @@ class Volume:
             signs = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
         return followed.levels, signs[0]
 
-    def _step(self, sign: Sign, time: int) -> Step:
-        assert self._half_hours is not None
+    def _told(self, sign: Sign, time: int) -> list[Step]:
+        """Return what is told of a change or return; nothing of a change that is a trifle."""
         change = None
         if sign.kind is StepKind.CHANGED:
             assert sign.evidence is not None
             change = self._change(sign, sign.evidence)
+            factor = math.log(max(change.after.mean, 1e-9) / max(change.before.mean, 1e-9))
+            if abs(factor) < _TRIFLE:
+                self._overlook(factor, sign.evidence)
+                return []
             self._since = int(self._past.bins[-1])
         else:
-            assert self._since is not None
-            self._half_hours.returned()
-            self._past = self._past.until(self._since)
-            self._since = None
-        return Step(sign.kind, self._model, "", EVENT_RATE, time, change)
+            self._return(time)
+        return [Step(sign.kind, self._model, "", EVENT_RATE, time, change)]
+
+    def _discounted(self, reference: Reference) -> Reference:
+        """Return the same, by which evidence counts no more than returns have shown it may."""
+        power = max(reference.expected.power, self._power)
+        return replace(reference, expected=replace(reference.expected, power=power))
+
+    def _overlook(self, factor: float, evidence: Evidence) -> None:
+        """Go on at the level that the rate has; it moves faster than was thought."""
+        assert self._follower is not None
+        self._level[LEVEL] += factor
+        rhythm = self._follower.rhythm.quicker(evidence.earliest, self._bins.length)
+        self._follower = replace(self._follower, rhythm=rhythm)
+        self._rearm()
+
+    def _return(self, time: int) -> None:
+        """Be as before the change; of a rate that comes and goes, evidence counts less."""
+        assert self._half_hours is not None
+        assert self._since is not None
+        assert self._reference is not None
+        self._half_hours.returned()
+        self._past = self._past.until(self._since)
+        self._since = None
+        if self._returned_at is not None and time < self._returned_at + _WEEK:
+            self._power = min(self._reference.expected.power + _DISCOUNT, POWERS - 1)
+            self._reference = self._discounted(self._reference)
+            self._rearm()
+        self._returned_at = time
 
     def _change(self, sign: Sign, evidence: Evidence) -> Change:
         """Return what changed; go back to the level before it."""
@@ -347,7 +388,7 @@ class Volume:
         followed = self._follower.follow(self._level, past.bins, past.counts, True)
         past.levels = followed.levels
         left = followed.left[~np.isnan(followed.left)]
-        return learn(Sample(Stream.NUMERIC, left), seed=self._seed)
+        return self._discounted(learn(Sample(Stream.NUMERIC, left), seed=self._seed))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -404,6 +445,8 @@ class Volume:
             "reference": None if self._reference is None else self._reference.snapshot(),
             "watch": None if self._watch is None else self._watch.snapshot(),
             "since": self._since,
+            "returned_at": self._returned_at,
+            "power": self._power,
         }
 
     def restore(self, state: State) -> None:
@@ -417,6 +460,10 @@ class Volume:
         )
         self._level = array(state, "level").astype(np.float64)
         self._due, self._since = integer(state, "due"), optional_integer(state, "since")
+        self._returned_at, self._power = (
+            optional_integer(state, "returned_at"),
+            integer(state, "power"),
+        )
         if isinstance(state["rhythm"], Mapping):
             rhythm = Rhythm.restore(tree(state, "rhythm"))
             over = number(state, "over")

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, patience, shares
@@ -197,10 +198,9 @@ class Watching:
         span = int(np.searchsorted(time, time[begin] + accept_after))
         end = min(len(time), begin + BLOCK, max(span, begin + 1))
         due = min((since.changed_at for since in self._since.values()), default=None)
-        whole = self._rhythms.due_at(self._watch.held, self._ordinal)
-        if (due is not None and time[end - 1] >= due + accept_after) or (
-            whole is not None and time[end - 1] >= whole
-        ):
+        events, last = self._ordinal + end - begin, int(time[end - 1])
+        whole = self._rhythms.due(self._watch.held, events, last)
+        if whole is not None or (due is not None and last >= due + accept_after):
             end = min(end, begin + STRIDE - self._ordinal % STRIDE)
         return end
 
@@ -285,7 +285,7 @@ class Watching:
     def _change(
         self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
     ) -> Change:
-        old, new = self._summaries(sign.signal, effect, last, evidence.earliest + 1)
+        old, new = self._summaries(sign.signal, effect, last, evidence.age)
         position = self._marks.position(sign.signal) - 1
         onset = self._marks.onset(
             sign.signal, position - evidence.earliest, position - evidence.latest, time
@@ -307,7 +307,8 @@ class Watching:
         """Return before and after of a change."""
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
-        window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
+        rate = expected.mean + effect.shift.value * expected.scale
+        window = Window(last, back, min(max(rate, 0.0), 1.0))
         old, new = column.describe(kind, reference.quantiles, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
@@ -343,7 +344,7 @@ class Watching:
             touched = [ordinal]
             if since.values.seen >= self._settings.hold.accept_events:
                 touched = self._relearn(ordinal, since, time)
-            elif time < since.seen_at + accept_after:
+            elif time <= since.seen_at + accept_after:
                 continue
             for other in touched:
                 self._rearm(other)

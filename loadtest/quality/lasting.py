@@ -67,7 +67,32 @@ def openings(plan: Plan) -> Result:
         f"{LASTS / LASTING_RUN_LENGTH:.3f} more at a run length of 1e7."
     )
     table = Table("Alarms for one change that lasts for 20,000 values", heads, tuple(rows), note)
-    return Result([table], verdicts)
+    return Result([table, _twice(plan)], verdicts)
+
+
+LASTS_AT_FIRST, RESTS = 1_000, 4_000
+
+
+def _twice(plan: Plan) -> Table:
+    """Count the alarms of changes that come, go and come again."""
+    detector = subjects.default(LASTING_RUN_LENGTH)
+    rows = []
+    for change in _CHANGES:
+        plan.say(f"{change.name}, twice")
+        after = changes.in_episodes(change.after, LASTS_AT_FIRST, RESTS)
+        again = change._replace(name=f"{change.name}, twice", after=after)
+        found = [_alarms(plan, again, detector, run) for run in range(plan.runs(100))]
+        first = [int(np.sum(places < LASTS_AT_FIRST)) for places in found]
+        between = [
+            int(np.sum((places >= LASTS_AT_FIRST) & (places < LASTS_AT_FIRST + RESTS)))
+            for places in found
+        ]
+        last = [int(np.sum(places >= LASTS_AT_FIRST + RESTS)) for places in found]
+        rows.append((change.name, *(f"{np.mean(counts):.2f}" for counts in (first, between, last))))
+    heads = ("change", "while it lasts", "after it is gone", "since it came again")
+    title = f"Alarms of a change of {LASTS_AT_FIRST:,} values that comes again {RESTS:,} later"
+    note = "Mean alarms of a run; one each in the first and last column, none between, is best."
+    return Table(title, heads, tuple(rows), note)
 
 
 def _judge(change: Change, counts: Ints) -> Verdict:
@@ -79,10 +104,15 @@ def _judge(change: Change, counts: Ints) -> Verdict:
 
 
 def _openings(plan: Plan, change: Change, detector: Detector, run: int) -> int:
+    return len(_alarms(plan, change, detector, run))
+
+
+def _alarms(plan: Plan, change: Change, detector: Detector, run: int) -> Ints:
+    """Return how many values after the change each alarm came."""
     random = trials.generator(plan.seed, change.name, run)
     path = draw_path(change, random, trials.REFERENCE, trials.QUIET, LASTS)
     found = detector.alarms(Series(path.reference, path.values, change.before.kind, run))
-    return int(np.sum(found >= path.place))
+    return found[found >= path.place] - path.place
 
 
 def references(plan: Plan) -> Result:

@@ -155,13 +155,13 @@ def _write(stream: BinaryIO, content: bytes, path: Path | None) -> None:
 def _print(results: Sequence[ModelResult]) -> None:
     """Print the picture at once; raise OutputError where nobody reads it any more."""
     console = Console()
-    with console.capture() as capture:
-        print_results(console, results)
-    drawn = capture.get()
-    if not console.is_terminal:
-        # Blanks that fill a table's last column are noise in a file.
-        drawn = "".join(f"{line.rstrip()}\n" for line in drawn.splitlines())
     try:
+        with console.capture() as capture:
+            print_results(console, results)
+        drawn = capture.get()
+        if not console.is_terminal:
+            # Blanks that fill a table's last column are noise in a file.
+            drawn = "".join(f"{line.rstrip()}\n" for line in drawn.splitlines())
         sys.stdout.write(drawn)
         sys.stdout.flush()
     except OSError as error:

@@ -45,7 +45,7 @@ class Evidence:
     `statistic` is above `threshold`, both in the detector's own terms. The change began
     between `earliest` and `latest`, counted in the signal's own values back from the alarm's
     (0 is the alarm's own value), so `earliest >= latest`. `pace` is how many values the
-    evidence took to grow by a factor e, and `likeliest` where the change most likely began,
+    evidence took to grow by a factor e, and `began` where the change most likely did,
     counted likewise, where the detector knows.
     """
 
@@ -54,14 +54,13 @@ class Evidence:
     earliest: int
     latest: int
     pace: float | None = None
-    likeliest: int | None = None
+    began: int | None = None
 
     @property
     def age(self) -> int:
         """About how many values there are of the change, the alarm's among them."""
-        if self.likeliest is None:
-            return (self.earliest + self.latest) // 2 + 1
-        return self.likeliest + 1
+        began = (self.earliest + self.latest) // 2 if self.began is None else self.began
+        return began + 1
 
 
 class Bank(Protocol):

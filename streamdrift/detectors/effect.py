@@ -98,7 +98,8 @@ def _of_rate(expected: Expected, values: Floats) -> Effect:
     """Compare rates: the interval is Wilson's (1927), in standard deviations of the reference."""
     size, rate = len(values), float(values.mean())
     middle = (rate + _RATE**2 / (2 * size)) / (1 + _RATE**2 / size)
-    reach = _RATE * math.sqrt(rate * (1 - rate) / size + _RATE**2 / (4 * size**2)) / (1 + _RATE**2 / size)
+    error = math.sqrt(rate * (1 - rate) / size + _RATE**2 / (4 * size**2))
+    reach = _RATE * error / (1 + _RATE**2 / size)
     low, high = min(rate, middle - reach), max(rate, middle + reach)
     shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
     below, above = sorted((abs(low - expected.mean), abs(high - expected.mean)))

@@ -123,10 +123,10 @@ class Scoring:
         clock = times if front.needs_times else _NO_TIMES
         front.take(values[signal], clock, start, stop, learn, left)
 
-    def quicken(self, signal: int, age: float) -> None:
+    def quicken(self, signal: int, age: float, within: float) -> None:
         """Let a signal's slow level follow quicker; see `Front`."""
         if signal in self._fronts:
-            self._fronts[signal].quicken(age)
+            self._fronts[signal].quicken(age, within)
 
     def go_back(
         self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 
 from streamdrift.detectors.bank import Bank
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.registry import DetectorSettings
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 
 Kind = Literal["numeric", "rate", "category"]

@@ -146,15 +146,17 @@ def calendar_of(
     weekday = np.mod(days + _THURSDAY, DAYS)
     levels, gain = np.zeros((DAYS, SLOTS)), 0.0
     known = 0.0
+    clear = 2 * math.log(counts.sum()) * squares / float(counts.sum())
     for group_of in (np.zeros(DAYS, np.int64), np.arange(DAYS) // 5, np.arange(DAYS)):
         added = _level(counts, sums - counts * levels[weekday], group_of[weekday])
-        if added is None:
-            if not group_of.any():
-                return None
+        # Days that are all alike may still differ from weekends, but then clearly.
+        if added is None or (known == 0.0 and group_of.any() and added.gain < clear):
             continue
         levels += added.means[group_of]
         gain += added.gain
         known += added.error
+    if known == 0.0:
+        return None
     expected = levels[weekday]
     taken = float((2 * expected * sums - expected**2 * counts).sum())
     inside = max(1.0 - taken / squares, 1e-3)

@@ -23,6 +23,8 @@ LEAST = 100
 """Values below which nothing is looked for."""
 ENOUGH = 2_000
 """Values below which cycles and memory are known too roughly to assure a budget."""
+MOST = 131_072
+"""Values that are looked at: of more, the last; the calendar is learnt from all."""
 _NEARLY_ALL = 0.9
 """Weights of the past that sum to more leave little to ranks."""
 _OUTSIDE = 0.02
@@ -73,10 +75,10 @@ class Front:
             return True
         return first < len(self.parameters) and tracking.has_calendar(self.parameters[first:])
 
-    def quicken(self, age: float) -> None:
-        """Let the slow level follow quicker, as evidence of `age` values was of no change."""
+    def quicken(self, age: float, within: float) -> None:
+        """Let the slow level follow quicker; see `slow.quicken`."""
         if self.slow[0]:
-            slow.quicken(self.state, age)
+            slow.quicken(self.state, age, within)
 
     def copy(self) -> Self:
         """Return the same front, whose state moves on by itself."""
@@ -105,7 +107,8 @@ class Front:
 class Fitted:
     """A reference's front, and what was found.
 
-    `start` values at the reference's beginning are left out (a step was found there).
+    `start` values at the reference's beginning are left out (a step was found there, or they are
+    more than MOST).
     `residuals` is what the front leaves of those from `start` on, run over them value by value
     as it will run on; without a front it is they, bit for bit. `front` stands behind the last.
     """
@@ -128,7 +131,7 @@ def fit(
     values: Floats,
     times: Ints | None = None,
     zone: ZoneInfo | None = None,
-    seed: int = 0,  # noqa: ARG001
+    seed: int = 0,
     history: tuple[Floats, Ints] | None = None,
     given: Given | None = None,
 ) -> Fitted:
@@ -141,6 +144,13 @@ def fit(
     calendar come from there. With `given`, a stage of `slow` comes first. Nothing here is random:
     `seed` is there for callers' sake.
     """
+    if len(values) > MOST:
+        cut = len(values) - MOST
+        if times is not None:
+            history = history or (values, times)
+            times = times[cut:]
+        fitted = fit(values[cut:], times, zone, seed, history, given)
+        return replace(fitted, start=fitted.start + cut)
     finite = np.flatnonzero(np.isfinite(values))
     used = values[finite]
     clock = None if times is None else times[finite]

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamdrift.durations import DAY
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats, Ints, State
+from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.references.calendar import Calendar, calendar_of, slopes_of, zone_offsets
 from streamdrift.references.slow import Given, lattice_in, scale_of, scored
 from streamdrift.references.tracking import DAYS, SLOTS
@@ -38,6 +38,7 @@ _SHORTEST = DAY // 96
 _PART = 0.05
 """A change must show itself within a quarter of an hour, or this part of the reference's values,
 while slow ones cannot be told from a rhythm that is not known."""
+_QUIET_DAYS = 2
 _EXPECTED_STRETCH = 2.0
 """How many times the time for which enough values are expected the last ones are kept."""
 
@@ -61,23 +62,25 @@ def _gather(
     days: Ints,
     places: Ints,
     first: int,
-    left_out: Floats,
+    held: Floats,
     seen: Ints,
     counts: Floats,
     sums: Floats,
     squares: Floats,
+    changed: Bools,
 ) -> None:
     for i in range(len(values)):
         if not math.isfinite(values[i]):
             continue
         seen[0] += 1
         day = days[i] - first
-        if left_out[i] != 0.0 or day < 0 or day >= len(counts):
+        if day < 0 or day >= len(counts):
             continue
         value = scored(parameters, values[i], seen[0])
         counts[day, places[i]] += 1.0
         sums[day, places[i]] += value
-        squares[0] += value * value
+        squares[day, places[i]] += value * value
+        changed[day, places[i]] |= held[i] != 0.0
 
 
 class Occasions:
@@ -99,7 +102,8 @@ class Occasions:
         self._first = int(days[0])
         shape = int(days[1] - days[0]) + 1, QUARTERS
         self._counts, self._sums = np.zeros(shape), np.zeros(shape)
-        self._squares, self._seen = np.zeros(1), np.zeros(1, dtype=np.int64)
+        self._squares, self._changed = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
+        self._seen = np.zeros(1, dtype=np.int64)
 
     def collect_from(self, values: int) -> int:
         """Return from when on the last values must be kept so that there are enough of them."""
@@ -120,10 +124,10 @@ class Occasions:
         later = 2 * self.until - self.since
         return type(self)(self._parameters, self._zone, self.until, later, self.rate)
 
-    def add(self, values: Floats, days: Ints, places: Ints, left_out: Floats) -> None:
+    def add(self, values: Floats, days: Ints, places: Ints, held: Floats) -> None:
         """Take the next values float64[n], their local days and quarters int64[n].
 
-        A NaN is no value; where `left_out` float64[n] is not 0 nothing is learnt.
+        A NaN is no value; where `held` float64[n] is not 0 the signal was changed.
         """
         _gather(
             self._parameters,
@@ -131,31 +135,52 @@ class Occasions:
             days,
             places,
             self._first,
-            left_out,
+            held,
             self._seen,
             self._counts,
             self._sums,
             self._squares,
+            self._changed,
         )
 
     def given(self, seed: int) -> Given | None:
         """Return what has been learnt; None where no value was."""
-        size = float(self._counts.sum())
+        used = self._usual()
+        counts = np.where(used, self._counts, 0.0)
+        size = float(counts.sum())
         if size == 0:
             return None
-        level = float(self._sums.sum()) / size
-        squares = float(self._squares[0]) - size * level**2
-        sums = self._sums - level * self._counts
-        calendar = self._calendar(sums, squares)
-        pace = self._pace(sums, calendar)
+        level = float(self._sums[used].sum()) / size
+        squares = float(self._squares[used].sum()) - size * level**2
+        sums = np.where(used, self._sums, 0.0) - level * counts
+        calendar = self._calendar(counts, sums, squares)
+        pace = self._pace(counts, sums, calendar)
         gain = 0.0 if pace is None else 1.0 / max(pace * self.rate, _LEAST_VALUES)
         scale, lattice = scale_of(self._parameters), lattice_in(self._parameters)
         return Given(gain, lattice, seed, scale, calendar, level)
 
-    def _calendar(self, sums: Floats, squares: float) -> Calendar | None:
+    def _weekend(self) -> Bools:
+        """Return which days are of a weekend."""
+        weekday = np.mod(np.arange(self._first + 3, self._first + 3 + len(self._counts)), DAYS)
+        return np.asarray(weekday >= 5)
+
+    def _usual(self) -> Bools:
+        """Return which quarters of an hour count.
+
+        Those in which the signal was changed do not, where it was not on two other days: what
+        changes on all days is no change but the rhythm.
+        """
+        used = self._counts > 0
+        weekend = self._weekend()
+        for days in (weekend, ~weekend):
+            quiet = (used & ~self._changed)[days].sum(axis=0) >= _QUIET_DAYS
+            used[days] &= ~(self._changed[days] & quiet)
+        return used
+
+    def _calendar(self, counts: Floats, sums: Floats, squares: float) -> Calendar | None:
         """Return the calendar of the scores less their mean, with slopes."""
-        used = np.flatnonzero(self._counts.any(axis=1))
-        days, counts, sums = self._first + used, self._counts[used], sums[used]
+        used = np.flatnonzero(counts.any(axis=1))
+        days, counts, sums = self._first + used, counts[used], sums[used]
         halves = len(used), SLOTS, 2
         found = calendar_of(
             counts.reshape(halves).sum(axis=2),
@@ -170,13 +195,13 @@ class Occasions:
         slopes = slopes_of(counts, sums, days, float(found.variances[2]))
         return replace(found, slopes=slopes, figures={**found.figures, "days": covered})
 
-    def _pace(self, sums: Floats, calendar: Calendar | None) -> float | None:
+    def _pace(self, counts: Floats, sums: Floats, calendar: Calendar | None) -> float | None:
         """Return over how many microseconds the level must be followed; None where it stays.
 
         The slowest average of past quarters of an hour that predicts the next about as well as
         the best one does.
         """
-        left, counts = self._left(sums, calendar), self._counts
+        left = self._left(counts, sums, calendar)
         used = counts > 0
         means = left[used]
         weights = np.minimum(counts[used], float(np.median(counts[used])))
@@ -190,18 +215,18 @@ class Occasions:
         pace = _PACES[::-1][place - 1]
         return float(_FASTEST if pace == 1 else pace * _QUARTER)
 
-    def _left(self, sums: Floats, calendar: Calendar | None) -> Floats:
+    def _left(self, counts: Floats, sums: Floats, calendar: Calendar | None) -> Floats:
         """Return the means of quarters of an hour that the calendar leaves, float64[d, QUARTERS].
 
         On days that were used: they are widened to what it leaves on others.
         """
-        means = sums / np.maximum(self._counts, 1.0)
+        means = sums / np.maximum(counts, 1.0)
         if calendar is None:
             return means
         days = len(means)
         weekday = np.mod(np.arange(self._first + 3, self._first + 3 + days), DAYS)
         levels = calendar.levels.reshape(DAYS, SLOTS)[weekday]
-        weekend = (weekday >= 5).astype(np.int64)
+        weekend = self._weekend().astype(np.int64)
         slopes = np.zeros((2, SLOTS)) if calendar.slopes is None else calendar.slopes
         rise = slopes.reshape(2, SLOTS)[weekend] / 4
         expected = np.stack((levels - rise, levels + rise), axis=2).reshape(days, QUARTERS)
@@ -220,6 +245,7 @@ class Occasions:
             "counts": self._counts.copy(),
             "sums": self._sums.copy(),
             "squares": self._squares.copy(),
+            "changed": self._changed.copy(),
             "seen": self._seen.copy(),
         }
 
@@ -232,6 +258,7 @@ class Occasions:
         rhythm._counts = array(state, "counts").astype(np.float64)
         rhythm._sums = array(state, "sums").astype(np.float64)
         rhythm._squares = array(state, "squares").astype(np.float64)
+        rhythm._changed = array(state, "changed").astype(np.bool_)
         rhythm._seen = array(state, "seen").astype(np.int64)
         return rhythm
 

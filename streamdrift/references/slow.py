@@ -46,9 +46,11 @@ REACH = 12.0
 _LARGEST_STEP = 4.0
 _SHORTEST = 320.0
 """Values over which a slow level averages at least."""
+_QUICKEST = 1 / 16
 _LARGEST_ATOM = 0.01
 """Share of values that may be one and the same: moving a level would move them all at once."""
-_ALIKE = 1e-6
+_MOST_STEPS, _UNEVEN = 10_000.0, 1e-3
+"""How many steps may lie between two neighbours, and by what part of one a multiple may be off."""
 _SEEDS = 2**52
 _HALF_HOUR = 1_800_000_000
 
@@ -83,7 +85,7 @@ def lattice_of(values: Floats) -> float | None:
     if not step > 0:
         return None
     multiples = steps / step
-    if np.abs(multiples - np.rint(multiples)).max() > _ALIKE * max(float(multiples.max()), 1.0):
+    if multiples.max() > _MOST_STEPS or np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
         return None
     return step
 
@@ -160,12 +162,14 @@ def has_cells(parameters: Floats) -> bool:
     return bool(parameters[_CELLS] > 0)
 
 
-def quicken(state: Floats, age: float) -> None:
+def quicken(state: Floats, age: float, within: float) -> None:
     """Let the slow level follow within half of the values that evidence took to come together.
 
-    What drifts so steadily that it is seen in n values is then a quarter as far away.
+    What drifts so steadily that it is seen in n values is then a quarter as far away. Each time
+    it follows twice as quickly at least, up to a part of the values `within` which changes show.
     """
-    state[GAIN] = max(state[GAIN], 1.0 / max(age / 2, _SHORTEST))
+    most = 1.0 / max(within * _QUICKEST, _SHORTEST)
+    state[GAIN] = max(state[GAIN], min(max(2.0 / age, 2.0 * state[GAIN]), most))
 
 
 @kernel

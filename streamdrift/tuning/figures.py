@@ -4,6 +4,11 @@ from streamdrift.durations import DAY, SECOND
 from streamdrift.times import date_of
 
 _UNITS = ((2 * DAY, DAY, "d"), (DAY // 12, DAY // 24, "h"), (120 * SECOND, 60 * SECOND, "min"))
+_AXES = (
+    (600 * SECOND, "%H:%M:%S", SECOND),
+    (2 * DAY, "%H:%M", 60 * SECOND),
+    (300 * DAY, "%m-%d", DAY),
+)
 _LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -59,11 +64,19 @@ def tick(time: int, span: int) -> str:
     >>> tick(1_767_225_600_000_000, 3_600_000_000), tick(1_767_225_600_000_000, 30 * DAY)
     ('00:00', '01-01')
     """
-    if span < 10 * 60 * SECOND:
-        return f"{date_of(time):%H:%M:%S}"
-    if span < 2 * DAY:
-        return f"{date_of(time):%H:%M}"
-    return f"{date_of(time):%m-%d}" if span < 300 * DAY else f"{date_of(time):%Y-%m}"
+    form, _ = _axis(span)
+    return f"{date_of(time):{form}}"
+
+
+def finest(span: int) -> int:
+    """Return how far apart two times on such an axis must be to be told apart."""
+    return _axis(span)[1]
+
+
+def _axis(span: int) -> tuple[str, int]:
+    return next(
+        ((form, finest) for most, form, finest in _AXES if span < most), ("%Y-%m", 31 * DAY)
+    )
 
 
 def counted(number: int, noun: str) -> str:

@@ -114,7 +114,8 @@ def time_axis(first: int, last: int, width: int) -> str:
     span = last - first
     room = len(figures.tick(first, span)) + 6
     most = max(1, width // room)
-    step = next((size for size in _NICE if span < size * most), _NICE[-1] * (1 + span // DAY))
+    fits = (size for size in _NICE if size >= figures.finest(span) and span < size * most)
+    step = next(fits, max(1, span))
     times = range(first + -first % step, last + 1, step)
     labels = [(column(time, first, last, width), f"╵{figures.tick(time, span)}") for time in times]
     return _placed(labels, width)

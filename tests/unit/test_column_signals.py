@@ -195,7 +195,7 @@ def test_nothing_seen_is_described_by_nothing() -> None:
     for role, kind in ((Role.NUMERIC, SignalKind.VALUE), (Role.CATEGORY, SignalKind.CATEGORY)):
         signals = _learn(_NUMBERS if role is Role.NUMERIC else _CATEGORIES, role)
         _fill(signals, [None] * 5)
-        _, after = signals.describe(kind, None, 0.5, Window(4, 3, 0.5))
+        _, after = signals.describe(kind, {}, 0.5, Window(4, 3, 0.5))
         assert (math.isnan(after.mean), after.quantiles, after.shares) == (True, {}, {})
 
 

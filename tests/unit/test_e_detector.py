@@ -8,7 +8,7 @@ import pytest
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorBank, evidence_of, head_start
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW
-from streamdrift.detectors.mixture import BORDERS, FACTORS, POWERED, WEIGHTS
+from streamdrift.detectors.mixture import BORDERS, FACTORS, POWERED, WEIGHTS, Factors
 from streamdrift.records import Floats, Ints, Stream
 
 NUMBERS = Expected(Stream.NUMERIC)
@@ -19,11 +19,11 @@ def bank_of(count: int, run_length: float = 1e5, expected: Expected = NUMBERS) -
     return EDetectorBank([expected] * count, np.full(count, run_length))
 
 
-def by_definition(ranks: Floats, start: float, table: Floats = FACTORS) -> tuple[Floats, Floats]:
+def by_definition(ranks: Floats, start: float, table: Factors = FACTORS) -> tuple[Floats, Floats]:
     """Return the sum over all beginnings after each rank, and the mean age of its products."""
-    table = table.astype(np.float64)
+    exact = table.astype(np.float64)
     weights = WEIGHTS.astype(np.float64)
-    factors = table[np.searchsorted(BORDERS, ranks, side="right") - 1]
+    factors = exact[np.searchsorted(BORDERS, ranks, side="right") - 1]
     sums, ages = [], []
     for now in range(1, len(ranks) + 1):
         products = [weights * factors[begin:now].prod(axis=0) for begin in range(now)]

@@ -82,7 +82,7 @@ def test_alternatives_come_in_mirrored_pairs_or_are_their_own_mirror() -> None:
 @pytest.mark.parametrize("u", [0.0, 0.2, 0.5, 0.999_99, 1.0])
 def test_a_step_multiplies_what_could_have_begun(u: float) -> None:
     sums = np.linspace(0, 3, 32).astype(np.float32)
-    cell = min(np.searchsorted(BORDERS, u, side="right") - 1, 63)
+    cell = min(int(np.searchsorted(BORDERS, u, side="right")) - 1, 63)
     expected = (sums + WEIGHTS) * FACTORS[cell]
     found = step(sums, FACTORS, WEIGHTS, u)
     np.testing.assert_array_equal(sums, expected)
