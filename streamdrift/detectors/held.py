@@ -22,8 +22,10 @@ from streamdrift.trees import array, flag, integer
 
 _FALL = 18.0
 """By how much evidence falls, as a logarithm, until a return is believed."""
-_FIT = 3.0
-"""Evidence of the stretch below which it fits the reference."""
+_FIT_OF_NUMBERS, _FIT_OF_LEVELS, _ANOTHER = -1.5, 1.0, 3.0
+"""Evidence of the stretch below which it fits the reference, and from which on it is of another
+change; what lies between is waited for. That of numbers is asked for more: it falls sooner, as
+small changes are alternatives of their own."""
 _LEAST_FALL = 7.0
 """Evidence that was weak from the beginning falls by this at least; other evidence is over when
 nothing is left of it."""
@@ -77,6 +79,7 @@ class Held:
             self._products,
             self._counts,
             self._figures,
+            _FIT_OF_NUMBERS if self._numbers else _FIT_OF_LEVELS,
             cells,
             start,
         )
@@ -116,15 +119,12 @@ def _factors(before: Floats, power: int) -> Floats:
     masses = np.concatenate(
         [np.zeros((1, table.shape[1])), np.cumsum(np.diff(BORDERS)[:, None] * table, axis=0)]
     )
-    found = np.empty((len(before), table.shape[1]))
     # An empty cell is a point of ranks.
-    widths = np.maximum(ends - starts, 1e-9)
-    starts = np.minimum(starts, 1 - widths)
+    found = table[np.clip(np.searchsorted(BORDERS, starts, side="right") - 1, 0, len(table) - 1)]
+    wide = ends > starts
     for place in range(table.shape[1]):
-        low, high = (
-            np.interp(each, BORDERS, masses[:, place]) for each in (starts, starts + widths)
-        )
-        found[:, place] = (high - low) / widths
+        low, high = (np.interp(each, BORDERS, masses[:, place]) for each in (starts, ends))
+        found[wide, place] = (high - low)[wide] / (ends - starts)[wide]
     return found
 
 
@@ -185,6 +185,7 @@ def _run(
     products: Floats,
     counts: Floats,
     figures: Floats,
+    fit: float,
     cells: Ints,
     start: int,
 ) -> int:
@@ -207,8 +208,10 @@ def _run(
             figures[SEEN] += figures[SEEN_OF_STRETCH]
         elif figures[WHOLE] > low:
             continue
-        elif figures[STRETCH] < _FIT:
+        elif figures[STRETCH] < fit:
             return row
+        elif figures[STRETCH] < _ANOTHER:
+            continue
         else:
             # It became another change, of which the stretch is.
             products[0], counts[0] = products[1], counts[1]

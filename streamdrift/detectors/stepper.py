@@ -155,7 +155,7 @@ def _take_level(
     recent: NDArray[np.uint16],
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(value + 0.5)
+    recent[counts[0] % ROOM] = np.uint16(min(value + 0.5, FINE))
     counts[0] += 1
     cell = cell_of_level(value, len(learned), known)
     return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)

@@ -184,6 +184,20 @@ def rank_row(
 
 
 @kernel
+def _take_back(cumulative: Codes, ranks: Floats) -> None:
+    """Undo the counting of values, by their ranks, the last one first."""
+    for event in range(len(ranks) - 1, -1, -1):
+        # Its rank was its place among those counted before it.
+        size = cumulative[BORDERS + 1] - 1
+        place = min(ranks[event] * size, size - 1.0)
+        cell = 0
+        while cell < BORDERS and cumulative[cell + 1] - 1 <= place:
+            cell += 1
+        for later in range(cell + 1, BORDERS + 2):
+            cumulative[later] -= 1
+
+
+@kernel
 def _rank_all(
     borders: Singles,
     scales: Floats,
@@ -245,13 +259,8 @@ class Urns:
 
         Those that are noted only are left to `forget`.
         """
-        cumulative = self.cumulative[slot]
         counted = ranks[: max(len(ranks) - int(self.pending[slot].sum()), 0)]
-        found = np.bincount(self.cells_of_ranks(slot, counted), minlength=BORDERS + 1)
-        # A rank is kept to 16 bits, and what was counted since it was given has moved it: a
-        # cell may seem to have had one more than it has.
-        kept = np.maximum(np.diff(cumulative) - found, 0)
-        cumulative[1:] = np.cumsum(kept)
+        _take_back(self.cumulative[slot], counted)
 
     def cells_of_ranks(self, slot: int, ranks: Floats) -> Ints:
         """Return the cells in which ranks float64[n] lie among what a slot has counted."""

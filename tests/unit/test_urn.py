@@ -231,16 +231,31 @@ def test_cuts_and_restores_change_nothing(cuts: list[int], size: int) -> None:
     np.testing.assert_equal(parts.snapshot(), whole.snapshot())
 
 
-def test_what_was_counted_is_taken_back() -> None:
+@pytest.mark.parametrize("step", [0.0, 0.25])
+def test_what_was_counted_is_taken_back_exactly(step: float) -> None:
+    rng = np.random.default_rng(11)
+    values = rng.normal(size=560)
+    values[500:] += 1
+    if step:
+        values = np.round(values / step) * step
+    urns = urn_of(values[:500])
+    before = urns.cumulative[0].copy()
+    ranks = ranks_of(urns, values[500:])
+    assert urns.cumulative[0, -1] == before[-1] + 60
+    urns.take_back(0, ranks)
+    np.testing.assert_array_equal(urns.cumulative[0], before)
+
+
+def test_what_was_counted_is_taken_back_nearly_by_ranks_kept_to_two_bytes() -> None:
     rng = np.random.default_rng(11)
     urns = urn_of(rng.normal(size=500))
-    before = np.diff(urns.cumulative[0]).copy()
-    ranks = ranks_of(urns, rng.normal(size=60) + 1)
+    before = urns.cumulative[0].copy()
+    ranks = np.round(ranks_of(urns, rng.normal(size=300) + 1) * 65_535) / 65_535
     urns.take_back(0, ranks)
-    after = np.diff(urns.cumulative[0])
-    assert urns.cumulative[0, -1] == 501
-    assert (after >= 0).all()
-    assert np.abs(np.cumsum(after) - np.cumsum(before)).max() <= 6
+    assert np.abs(urns.cumulative[0] - before).max() <= 2
+    assert (np.diff(urns.cumulative[0]) >= 0).all()
+    urns.take_back(0, np.array([0.0, 1.0, 1.0]))
+    assert (np.diff(urns.cumulative[0]) >= 0).all()
 
 
 def test_what_is_only_noted_is_forgotten_and_not_taken_back() -> None:
