@@ -157,11 +157,12 @@ class Follower:
         )
         return Followed(left, before)
 
-    def rate(self, level: float, bins: Ints) -> float:
-        """Return how many events a second are expected over bins int64[n], at a level."""
+    def rates(self, level: float, bins: Ints) -> Floats:
+        """Return how many events a second are expected in bins int64[n], at a level."""
         usual = np.empty(len(bins))
         _usual(self.rhythm.levels, self.rhythm.slopes, self.rhythm.zone, self.length, bins, usual)
-        return float(np.exp(level + usual).mean())
+        rates: Floats = np.exp(level + usual)
+        return rates
 
 
 def new_level() -> Floats:
