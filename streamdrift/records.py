@@ -437,6 +437,15 @@ class Alert:
     """Among the alerts of its model, from 1 on in the order in which they leave."""
 
 
+class SignalFinding(NamedTuple):
+    """That something was found in the reference of a signal; `finding` is the code of its kind."""
+
+    model: str
+    version: str
+    signal: str
+    finding: str
+
+
 @dataclass(frozen=True, slots=True)
 class SignalReading:
     """A signal's statistic against its threshold, for the metrics."""

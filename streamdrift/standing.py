@@ -8,7 +8,7 @@ from typing import NamedTuple
 from streamdrift.model import ModelVersion
 from streamdrift.monitor import Monitor
 from streamdrift.realised import RealisedRate
-from streamdrift.records import SignalReading, WarmUp
+from streamdrift.records import SignalFinding, SignalReading, WarmUp
 
 _BY_MODEL = attrgetter("model")
 _BY_GROUP = attrgetter("model", "version", "group")
@@ -31,6 +31,10 @@ class Standing(NamedTuple):
     """How many repeated events were dropped since the beginning, by model."""
     realised: Sequence[RealisedRate]
     """What came of each model's budget, by model."""
+    findings: Sequence[SignalFinding]
+    """What was found in the references of signals, as many as there may be readings."""
+    findings_left_out: int
+    """How many are not among them."""
 
 
 def versions(monitors: Iterable[Monitor]) -> list[ModelVersion]:
@@ -63,4 +67,19 @@ def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
         sum(monitor.unwatched for monitor in monitors),
         dropped,
         sorted((each for monitor in monitors for each in monitor.realised()), key=_BY_MODEL),
+        *_findings(found, most_readings),
     )
+
+
+def _findings(found: Sequence[ModelVersion], most: int) -> tuple[Sequence[SignalFinding], int]:
+    """Return the first findings, and how many more there are; each kind once a signal."""
+    told = list[SignalFinding]()
+    more = 0
+    for version in found:
+        for signal, findings in version.findings:
+            codes = sorted({finding.code.value for finding in findings})
+            room = max(most - len(told), 0)
+            more += max(len(codes) - room, 0)
+            names = version.model, version.version, signal.name
+            told += [SignalFinding(*names, code) for code in codes[:room]]
+    return told, more

@@ -8,6 +8,7 @@ from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import RealisedRate
 from streamdrift.records import Notice, WarmUp
+from streamdrift.references.findings import told
 from streamdrift.replay import Tally
 from streamdrift.sharded import Shards
 from streamdrift.signals.roles import UNWATCHED, Role
@@ -15,7 +16,7 @@ from streamdrift.standing import standing
 
 _SHOWN = 10
 """Names or notices shown at most; further ones are counted."""
-_ROUTINE = frozenset({"model version appeared", "reference complete"})
+_ROUTINE = frozenset({"model version appeared", "reference complete", "rhythm learnt"})
 """Notices that the lines about the versions repeat."""
 
 SettingsOf = Callable[[str], ModelSettings]
@@ -77,6 +78,8 @@ def _versions(monitor: Shards, settings_of: SettingsOf) -> Iterator[list[str]]:
         for column, why in _unwatched(version, settings_of(version.model)):
             unwatched.setdefault(why, []).append(column)
         lines += [f"  not watched, {why}: {_some(unwatched[why])}" for why in sorted(unwatched)]
+        found = ((signal.name, findings) for signal, findings in version.findings)
+        lines += [f"  {line}" for line in told(found)]
         yield lines
 
 
@@ -164,11 +167,6 @@ def _name(model: str, version: str) -> str:
 
 def _not_enough(name: str, warm_up: WarmUp) -> str:
     setting = "models.*.reference.events"
-    if warm_up.events >= warm_up.wanted:
-        return (
-            f"{name}: not watched: its {warm_up.events:,} events do not span the time of "
-            "models.*.reference.span yet: lower that"
-        )
     return (
         f"{name}: not watched: {warm_up.events:,} events are too few for a reference of "
         f"{warm_up.wanted:,}: lower it with --set '{setting}={max(100, warm_up.events // 3)}'"

@@ -171,7 +171,6 @@ class AdwinBank:
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same settings and number of slots."""
-        self._counts[:] = 0
         everything = np.arange(len(self._counts))
         self.adopt(everything, state, everything)
 
@@ -182,6 +181,7 @@ class AdwinBank:
         # Buckets lie one slot after the other.
         owner = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
         taken = np.isin(owner, theirs)
+        self._counts[slots] = 0
         self._counts[slots, : counts.shape[1]] = counts[theirs]
         self._heads[slots] = 0
         slot, level, place = self._used()

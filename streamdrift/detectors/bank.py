@@ -45,7 +45,8 @@ class Evidence:
     `statistic` is above `threshold`, both in the detector's own terms. The change began
     between `earliest` and `latest`, counted in the signal's own values back from the alarm's
     (0 is the alarm's own value), so `earliest >= latest`. `pace` is how many values the
-    evidence took to grow by a factor e, where the detector knows.
+    evidence took to grow by a factor e, and `began` where the change most likely did,
+    counted likewise, where the detector knows.
     """
 
     statistic: float
@@ -53,6 +54,13 @@ class Evidence:
     earliest: int
     latest: int
     pace: float | None = None
+    began: int | None = None
+
+    @property
+    def age(self) -> int:
+        """About how many values there are of the change, the alarm's among them."""
+        began = (self.earliest + self.latest) // 2 if self.began is None else self.began
+        return began + 1
 
 
 class Bank(Protocol):
@@ -106,7 +114,7 @@ class Bank(Protocol):
         ...
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
-        """Put new slots into the state that the slots `theirs` have in a snapshot.
+        """Put slots into the state that the slots `theirs` have in a snapshot.
 
         `slots` and `theirs` are int64[k], in pairs, both rising; the snapshot is of a bank of
         the same settings, with any number of slots.

@@ -9,7 +9,7 @@ from streamdrift.detectors.bank import Bank
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.rates import ERateBank
-from streamdrift.detectors.registry import DetectorSettings
+from streamdrift.detectors.registry import DetectorSettings, takes
 from streamdrift.records import Bools, Ints, State, Stream
 
 
@@ -40,13 +40,17 @@ class Watcher:
 def groups(
     detectors: Sequence[Sequence[DetectorSettings]], references: Sequence[Reference]
 ) -> list[tuple[DetectorSettings, Ints]]:
-    """Return each bank's settings and signals."""
+    """Return each bank's settings and signals: those it is made for."""
     kinds: list[DetectorSettings] = []
     for chosen in detectors:
         kinds += [settings for settings in chosen if settings not in kinds]
     found = []
     for settings in kinds:
-        mine = [signal for signal, chosen in enumerate(detectors) if settings in chosen]
+        mine = [
+            signal
+            for signal, chosen in enumerate(detectors)
+            if settings in chosen and takes(settings, references[signal].expected.stream)
+        ]
         streams: list[Stream | None] = [None]
         if settings.kind == "e_detector":
             streams = list(Stream)

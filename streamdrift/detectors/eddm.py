@@ -172,7 +172,8 @@ class EddmBank:
         """Return which share of its widest distance each slot misses; see `Bank`."""
         errors, widest = self._sums[:, ERRORS], self._sums[:, WIDEST]
         able = (errors > self._settings.warm_start) & (widest > 0)
-        now = np.array([_distance(own) for own in self._sums])
+        variance = np.where(errors > 1, self._sums[:, SQUARES] / np.maximum(errors - 1, 1), 0.0)
+        now = self._sums[:, MEAN] + 2 * np.sqrt(variance)
         share = np.where(able, now / np.where(able, widest, 1.0), 1.0)
         return 1.0 - share, 1.0 - self._betas
 

@@ -303,6 +303,23 @@ def _update(
             )
 
 
+@kernel
+def _read(
+    sums: Floats,
+    places: Floats,
+    heights: Floats,
+    sizes: Ints,
+    told: Floats,
+    known: bool,
+    statistics: Floats,
+) -> None:
+    """Fill in every slot's largest log likelihood ratio as it stands."""
+    for slot in range(len(sums)):
+        statistics[slot], _, _ = _find(
+            sums[slot], places[slot], heights[slot], sizes[slot], told[slot], known
+        )
+
+
 class FocusBank:
     """FOCuS over many signals; see `Bank`. Costs 1.7 kB a slot."""
 
@@ -386,13 +403,17 @@ class FocusBank:
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's largest log likelihood ratio and its threshold; see `Bank`."""
-        statistics = [
-            _find(sums, places, heights, sizes, told, self._known)[STATISTIC]
-            for sums, places, heights, sizes, told in zip(
-                self._sums, self._places, self._heights, self._sizes, self._told, strict=True
-            )
-        ]
-        return np.array(statistics, dtype=np.float64), self._told[:, THRESHOLD].copy()
+        statistics = np.empty(len(self._sums))
+        _read(
+            self._sums,
+            self._places,
+            self._heights,
+            self._sizes,
+            self._told,
+            self._known,
+            statistics,
+        )
+        return statistics, self._told[:, THRESHOLD].copy()
 
     def snapshot(self) -> State:
         """Return the sums, and the corners in use: side 0's of slot 0, then side 1's, and on."""

@@ -200,6 +200,20 @@ def _update(
                 break
 
 
+@kernel
+def _read(sums: Floats, logs: Floats, slots: Ints, fading: float, pairs: Floats) -> None:
+    """Fill in the difference of means and the bound of some slots' sides."""
+    for place, slot in enumerate(slots):
+        log_one, log_two = logs[slot]
+        for side in range(pairs.shape[1]):
+            sign = 1.0 if side == RISE else -1.0
+            own = sums[slot, side]
+            if fading > 0.0:
+                pairs[place, side] = _compare_w(own, log_one, sign)
+            else:
+                pairs[place, side] = _compare_a(own, log_two, sign)
+
+
 class HddmBank:
     """HDDM, test A or W, over many signals; see `Bank`. Costs 160 bytes a slot."""
 
@@ -230,18 +244,11 @@ class HddmBank:
         )
         return alarms
 
-    def _compare(self, slot: int, side: int) -> tuple[float, float]:
-        """Return a side's difference of means and its bound."""
-        sign = 1.0 if side == RISE else -1.0
-        log_one, log_two = self._logs[slot].tolist()
-        if self._fading > 0:
-            return _compare_w(self._sums[slot, side], log_one, sign)
-        return _compare_a(self._sums[slot, side], log_two, sign)
-
-    def _stronger(self, slot: int) -> int:
-        """Return the side whose difference is the larger multiple of its bound."""
-        pairs = [self._compare(slot, side) for side in range(self._sides)]
-        return max(range(self._sides), key=lambda side: pairs[side][0] / pairs[side][1])
+    def _sides_of(self, slots: Ints) -> Floats:
+        """Return the difference of means and the bound of slots' sides, float64[k, sides, 2]."""
+        pairs = np.empty((len(slots), self._sides, 2))
+        _read(self._sums, self._logs, slots, self._fading, pairs)
+        return pairs
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm; see `Bank`.
@@ -249,8 +256,9 @@ class HddmBank:
         Most often the change began after the cut; the cut may come late by a quarter of the
         values since.
         """
-        side = self._stronger(slot)
-        statistic, threshold = self._compare(slot, side)
+        pairs = self._sides_of(np.array([slot]))[0]
+        side = int(np.argmax(pairs[:, 0] / pairs[:, 1]))
+        statistic, threshold = pairs[side].tolist()
         count, cut = self._sums[slot, side, [COUNT, CUT_COUNT]].tolist()
         earliest = min(math.ceil(LATE_CUT * (count - cut)), count)
         return Evidence(statistic, threshold, int(earliest) - 1, 0)
@@ -272,10 +280,11 @@ class HddmBank:
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's stronger difference of means and its bound; see `Bank`."""
-        pairs = [self._compare(slot, self._stronger(slot)) for slot in range(len(self._sums))]
-        table = np.array(pairs).reshape(-1, 2)
-        known = np.isfinite(table[:, 1])
-        return np.where(known, np.maximum(table[:, 0], 0), 0.0), np.where(known, table[:, 1], 1.0)
+        pairs = self._sides_of(np.arange(len(self._sums)))
+        stronger = np.argmax(pairs[:, :, 0] / pairs[:, :, 1], axis=1)
+        statistics, bounds = np.take_along_axis(pairs, stronger[:, None, None], axis=1)[:, 0].T
+        known = np.isfinite(bounds)
+        return np.where(known, np.maximum(statistics, 0), 0.0), np.where(known, bounds, 1.0)
 
     def snapshot(self) -> State:
         """Return the sums, float64[k, 2, 10]."""

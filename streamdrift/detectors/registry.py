@@ -54,6 +54,12 @@ BANKS: Mapping[str, Callable[..., Bank]] = {
 RATES_ONLY = frozenset({"ddm", "eddm", "river"})
 """Kinds that take 0/1 signals only."""
 
+
+def takes(settings: DetectorSettings, stream: Stream) -> bool:
+    """Tell whether a detector is made for a kind of stream."""
+    return stream is Stream.RATE or settings.kind not in RATES_ONLY
+
+
 E_BANKS: Mapping[Stream, Callable[[Sequence[Expected], Floats], EBank]] = {
     Stream.NUMERIC: EDetectorBank,
     Stream.RATE: ERateBank,

@@ -17,7 +17,6 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.tracking import follow
 from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
@@ -122,7 +121,12 @@ class Scoring:
     ) -> None:
         front = self._fronts[signal]
         clock = times if front.needs_times else _NO_TIMES
-        follow(front.parameters, front.state, values[signal], clock, start, stop, learn, left)
+        front.take(values[signal], clock, start, stop, learn, left)
+
+    def quicken(self, signal: int, age: float, within: float) -> None:
+        """Let a signal's slow level follow quicker; see `Front`."""
+        if signal in self._fronts:
+            self._fronts[signal].quicken(age, within)
 
     def go_back(
         self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
@@ -146,9 +150,10 @@ class Scoring:
         """Return what explains a signal's values, if anything does; it moves on with them."""
         return self._fronts.get(signal)
 
-    def forget(self, signal: int) -> None:
-        """Drop what a signal has shown that is not counted as normal yet."""
+    def forget(self, signal: int, since: Floats) -> None:
+        """Count as normal neither a numeric signal's scores `since` its change, nor any not yet."""
         if self._streams[signal] is Stream.NUMERIC:
+            self.urns.take_back(int(self._slot[signal]), since)
             self.urns.forget(int(self._slot[signal]))
 
     def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
@@ -171,6 +176,20 @@ class Scoring:
             cells = len(self._levels[signal]) - 1
             _cells_of_levels(row, cells, int(self._known[signal]), start, found)
         return found
+
+    def cells_of_scores(self, signal: int, scores: Floats) -> Ints:
+        """Return the cells of scores, int64[n]: of ranks those among what is counted now.
+
+        The scores of a category are the levels' places.
+        """
+        if self._streams[signal] is Stream.RATE:
+            return (scores > 0).astype(np.int64)
+        if self._streams[signal] is Stream.CATEGORY:
+            found = np.empty(len(scores), dtype=np.int64)
+            cells = len(self._levels[signal]) - 1
+            _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
+            return found
+        return self.urns.cells_of_ranks(int(self._slot[signal]), scores)
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""

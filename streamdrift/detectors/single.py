@@ -33,7 +33,7 @@ class EDetector:
     ...     detector.update(draw.gauss(0 if index < 2_000 else 1, 1))
     ...     if detector.drift_detected:
     ...         print(index, detector.onset, round(detector.effect.shift.value, 1))
-    2016 (1989, 2011) 1.4
+    2016 (1986, 2013) 1.4
     """
 
     def __init__(

@@ -37,13 +37,15 @@ class Stepper(Protocol):
 
 
 def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
-    """Return the way for the only signal; None where its front needs times."""
+    """Return the way for the only signal; None where its front needs times or has two stages."""
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
     if isinstance(bank, ECategoryBank):
         return _Levels(bank, recent)
     front = scoring.front(0)
-    if not isinstance(bank, EDetectorBank) or (front is not None and front.needs_times):
+    if not isinstance(bank, EDetectorBank):
+        return None
+    if front is not None and (front.needs_times or front.slow[0]):
         return None
     return _Numbers(bank, scoring.urns, front, recent)
 

@@ -16,11 +16,11 @@ from streamdrift.detectors.bank import Bank, Evidence, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
-from streamdrift.detectors.effect import effect_of
+from streamdrift.detectors.effect import Span, effect_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
-from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.rates import LATE, ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
@@ -31,6 +31,10 @@ from streamdrift.trees import array, integer, text, tree, trees
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
+
+
+_QUICK = 0.125
+"""Evidence of a younger age, in parts of what is slow, is of no rhythm."""
 
 
 class Sign(NamedTuple):
@@ -74,6 +78,7 @@ class Watch:
     ) -> None:
         count = len(references)
         self._expected = [reference.expected for reference in references]
+        self._within = np.array([reference.within for reference in references])
         self._lengths = lengths
         self._minimum_effect = minimum_effect
         self._scoring = Scoring(references, seeds)
@@ -156,7 +161,7 @@ class Watch:
         block = _block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
         sign = self._sign(0, self._banks[0], block, 0)
         if sign is not None:
-            self._hold(0, sign, block)
+            self._hold(0, sign, block, 0)
         self._reset(0)
         return [] if sign is None else [sign._replace(column=0)]
 
@@ -198,9 +203,10 @@ class Watch:
             )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
             block.scores[signal, stop:] = block.values[signal, stop:]
+            self._quicken(signal, raised[signal])
             if sign is not None:
                 signs.append(sign)
-                self._hold(signal, sign, block)
+                self._hold(signal, sign, block, stop)
             self._reset(signal)
             block.start[signal] = stop
 
@@ -238,7 +244,7 @@ class Watch:
         slot = entry.slot_of(signal)
         assert slot is not None
         evidence = entry.bank.evidence(slot)
-        if self._is_trifle(signal, evidence):
+        if self._is_trifle(signal, evidence) or self._is_slow(signal, evidence):
             return None
         share = 1.0
         if isinstance(entry.bank, EBank):
@@ -255,15 +261,17 @@ class Watch:
         stop: int,
         share: float,
     ) -> Sign:
-        fresh = block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+        fresh = self._fresh(signal, block, stop)
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
-        earliest = min(evidence.earliest, max(there - 1, 0))
-        evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
-        scores = self._recent.last(signal, fresh, since)
-        effect = effect_of(self._expected[signal], scores)
+        evidence = _within(evidence, max(there - 1, 0))
+        scores = self._recent.last(signal, fresh, evidence.earliest + 1)
+        effect = effect_of(self._expected[signal], scores, _span(evidence))
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
+
+    def _fresh(self, signal: int, block: "_Block", stop: int) -> Floats:
+        """Return a signal's scores in the block up to `stop`, since it was armed."""
+        return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
 
     def _candidates(
         self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
@@ -272,9 +280,11 @@ class Watch:
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
-            evidence = evidence_of(look.statistic, threshold, look.age)
+            stream = self._expected[signal].stream
+            evidence = evidence_of(look.statistic, threshold, look.age, stream)
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
-            if not stays or self._is_trifle(signal, evidence):
+            trifle = self._is_trifle(signal, evidence) or self._is_slow(signal, evidence)
+            if not stays or trifle:
                 if self._candidate[signal]:
                     signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 self._candidate[signal] = False
@@ -295,27 +305,50 @@ class Watch:
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 
-    def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
+    def _is_slow(self, signal: int, evidence: Evidence) -> bool:
+        """Tell whether evidence took so long that it may be a rhythm that is not known yet."""
+        return bool(evidence.age > self._within[signal])
+
+    def _quicken(self, signal: int, entry: Watcher) -> None:
+        """Let the slow level of a signal follow what may have been a rhythm."""
+        slot = entry.slot_of(signal)
+        assert slot is not None
+        age = entry.bank.evidence(slot).age
+        within = float(self._within[signal])
+        if _QUICK * within <= age:
+            self._scoring.quicken(signal, age, within)
+
+    def _hold(self, signal: int, sign: Sign, block: "_Block", stop: int) -> None:
+        """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
-        self._scoring.forget(signal)
-        evidence, exponent = sign.evidence, 2 ** (-self._expected[signal].power / 6)
-        pace = evidence.pace
-        if pace is None:
-            alone = float(self._lengths.alone[signal])
-            pace = (evidence.earliest + 1) / math.log(max(alone, 3.0))
+        expected = self._expected[signal]
+        length = sign.evidence.age
+        since = self._recent.last(signal, self._fresh(signal, block, stop), length)
+        onset = self._scoring.cells_of_scores(signal, since)
+        self._scoring.forget(signal, since)
+        before = self._before(signal, since, length)
+        numbers = expected.stream is Stream.NUMERIC
         self.held[signal], self._candidate[signal] = True, False
-        self._holds[signal] = Held(self._before(signal), pace, exponent)
+        self._holds[signal] = Held(before, numbers, onset, expected.power)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
-    def _before(self, signal: int) -> Floats:
-        """Return how often a signal has shown each cell of `Scoring.cells`."""
+    def _before(self, signal: int, since: Floats, length: int) -> Floats:
+        """Return how often a signal has shown each cell of `Scoring.cells` before its change.
+
+        What was learned of the `length` values since then is forgotten.
+        """
         expected = self._expected[signal]
         if expected.stream is Stream.NUMERIC:
             return self._scoring.in_cells(signal)
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, ERateBank | ECategoryBank):
+                if length > len(since) and entry.bank.learned(slot).sum() < LATE:
+                    # Much of what was learned is of the change, and not known any more.
+                    entry.bank.reset(slot, expected)
+                else:
+                    entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
         return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
 
@@ -357,6 +390,7 @@ class Watch:
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
         self._expected[signal] = reference.expected
+        self._within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
         self._scoring.learn(signal, reference)
         self._recent.clear(signal)
@@ -439,6 +473,21 @@ class Watch:
         }
         self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
+
+
+def _within(evidence: Evidence, earliest: int) -> Evidence:
+    """Let a change have begun no earlier than so many values ago."""
+    return replace(
+        evidence,
+        earliest=min(evidence.earliest, earliest),
+        latest=min(evidence.latest, earliest),
+        began=min(evidence.age - 1, earliest),
+    )
+
+
+def _span(evidence: Evidence) -> Span:
+    """Return how many values there may be of a change."""
+    return Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
 
 
 class _Block(NamedTuple):

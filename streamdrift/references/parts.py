@@ -140,7 +140,7 @@ def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) 
     lines = find_lines(scores, LINES if calendar is None else SIZE_LINES)
     rest = scores - level
     for line in lines:
-        rest -= _drawn(line, len(rest))
+        rest -= drawn(line, len(rest))
     memory: Memory | None = fit_memory(rest)
     assert memory is not None
     deviation = memory.deviation
@@ -172,7 +172,8 @@ def _long_run(parts: Parts) -> float:
     return min(max(ratio, 1.0), 50.0)
 
 
-def _drawn(line: Line, size: int) -> Floats:
+def drawn(line: Line, size: int) -> Floats:
+    """Return what a line adds to each value of a reference of `size`."""
     times = line.frequency * (np.arange(size) - 0.5 * (size - 1))
     drawn: Floats = line.a * np.cos(times) + line.b * np.sin(times)
     return drawn
@@ -189,7 +190,7 @@ def _with_sizes(parts: Parts) -> Parts:
     lines = find_lines(sizes, SIZE_LINES)
     usual = np.ones(len(sizes))
     for line in lines:
-        usual += _drawn(line, len(sizes))
+        usual += drawn(line, len(sizes))
     clustering = fit_clustering(sizes / np.clip(usual, LEAST_USUAL, MOST_USUAL))
     return replace(parts, size_lines=lines, clustering=clustering)
 

@@ -66,7 +66,7 @@ class Rhythm:
     @classmethod
     def unknown(cls, zone: ZoneInfo, since: int, length: int) -> Self:
         """Return what is expected of bins of `length` before the calendar is known."""
-        pace = min(_QUICK * length, _QUICK_TIME)
+        pace = float(min(_QUICK * length, _QUICK_TIME))
         nothing = np.zeros(_CELLS)
         return cls(nothing, nothing, zone_offsets(zone, since), pace, known=False)
 

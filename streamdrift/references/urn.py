@@ -73,15 +73,6 @@ class Counts:
         cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
         return cls(borders, cumulative)
 
-    def quantile(self, probability: float) -> float:
-        """Return the border nearest to a quantile: exact to about half a cell in rank."""
-        size = float(self.cumulative[-1])
-        ends = self.cumulative[1:-1] / size
-        starts = np.minimum(ends, np.append(0, ends[:-1]))
-        atoms = np.append(False, self.borders[1:] == self.borders[:-1])
-        middles = np.where(atoms, (starts + ends) / 2, ends)
-        return float(self.borders[int(np.argmin(np.abs(middles - probability)))])
-
     def snapshot(self) -> State:
         """Return the arrays as they are."""
         return {"borders": self.borders, "cumulative": self.cumulative}
@@ -248,6 +239,26 @@ class Urns:
         """Drop what is not counted yet."""
         self.pending[slot] = 0
         self.positions[slot, FILLED] = 0
+
+    def take_back(self, slot: int, ranks: Floats) -> None:
+        """Let the last values of a slot, by their ranks float64[n], not be counted.
+
+        Those that are noted only are left to `forget`.
+        """
+        cumulative = self.cumulative[slot]
+        counted = ranks[: max(len(ranks) - int(self.pending[slot].sum()), 0)]
+        found = np.bincount(self.cells_of_ranks(slot, counted), minlength=BORDERS + 1)
+        # A rank is kept to 16 bits, and what was counted since it was given has moved it: a
+        # cell may seem to have had one more than it has.
+        kept = np.maximum(np.diff(cumulative) - found, 0)
+        cumulative[1:] = np.cumsum(kept)
+
+    def cells_of_ranks(self, slot: int, ranks: Floats) -> Ints:
+        """Return the cells in which ranks float64[n] lie among what a slot has counted."""
+        cumulative = self.cumulative[slot]
+        places = np.searchsorted(cumulative, ranks * cumulative[-1], side="right") - 1
+        cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
+        return cells
 
     def counts(self, slot: int) -> Counts:
         """Return what a slot has counted."""

@@ -20,14 +20,13 @@ from streamdrift.records import (
     Stream,
     Summary,
 )
-from streamdrift.references.urn import Counts
 from streamdrift.sketches.levels import Levels
+from streamdrift.sketches.quantiles import Quantiles, quantiles_of
 
 RECENT = 256
 """Values of a measure kept to say what it looks like since a change."""
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
-_PROBABILITIES = (0.05, 0.5, 0.95)
 _SHOWN_LEVELS = 5
 
 
@@ -44,8 +43,8 @@ class Measure(Protocol):
         """Return the values behind the last `fill`, float64[n], NaN where there was none."""
         ...
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
-        """Describe the reference: of numbers by their `counts`, of levels also those `named`."""
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        """Describe the reference: of numbers by their `quantiles`, of levels also those `named`."""
         ...
 
     def after(self, column: int, back: int) -> Summary:
@@ -131,20 +130,14 @@ class Numbers:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
-        if counts is None or not len(counts.borders):
-            return Summary(math.nan)
-        return Summary(math.nan, quantiles={f"{p:g}": counts.quantile(p) for p in _PROBABILITIES})
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        return Summary(math.nan, quantiles=quantiles)
 
     def after(self, column: int, back: int) -> Summary:
         values = self._recent.last(column, back)
         if not len(values):
             return Summary(math.nan)
-        quantiles = np.quantile(values, _PROBABILITIES, method="inverted_cdf")
-        return Summary(
-            math.nan,
-            quantiles={f"{p:g}": float(q) for p, q in zip(_PROBABILITIES, quantiles, strict=True)},
-        )
+        return Summary(math.nan, quantiles=quantiles_of(values))
 
     def accept(self, raw: Floats) -> None:
         """Do nothing: numbers are what they are, whatever is normal."""
@@ -271,7 +264,7 @@ class Categories:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
         names, known = self._levels.names, len(self._levels.names)
         places = (self._places.get(name, known) for name in named)
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])

@@ -181,6 +181,20 @@ def test_a_slot_is_adopted_into_another_place(one: DetectorSettings) -> None:
 
 
 @every_detector
+def test_used_slots_go_back_to_a_snapshot(one: DetectorSettings) -> None:
+    values = signals(3, 3_000)
+    bank = new_bank(one)
+    consume(bank, np.ascontiguousarray(values[:, :50]))
+    stored = bank.snapshot()
+    rest = np.ascontiguousarray(values[:, 50:])
+    found = consume(bank, rest)
+    everything = np.arange(SLOTS)
+    bank.adopt(everything, stored, everything)
+    assert plain(bank.snapshot()) == plain(stored)
+    assert consume(bank, rest) == found
+
+
+@every_detector
 def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> None:
     holes = signals(1, 1_000, holes=0.3)
     bank = new_bank(one)

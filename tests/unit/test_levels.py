@@ -16,9 +16,7 @@ def test_levels_stand_commonest_first_and_by_name_where_they_are_as_common() -> 
     assert levels.share(0) == pytest.approx(70 / 101)
 
 
-@pytest.mark.parametrize(
-    ("counts", "unseen"), [([9, 5], 1), ([9, 1], 1), ([9, 1, 1, 1], 3)]
-)
+@pytest.mark.parametrize(("counts", "unseen"), [([9, 5], 1), ([9, 1], 1), ([9, 1, 1, 1], 3)])
 def test_new_levels_are_expected_as_often_as_those_seen_once(
     counts: list[int], unseen: float
 ) -> None:
