@@ -315,10 +315,7 @@ def test_a_table_needs_no_settings(replay_file: ReplayFile) -> None:
     alerts, err = replay_file("loans.csv.gz", "amount,kind\n" + "\n".join(lines), compress=True)
     assert alerts[0]["subject"] == "loans"
     assert alerts[0]["data"]["signals"][0]["name"] == "amount"
-    assert (
-        "taken as 100,000 events a day (--events-per-day), and neither silence nor the event rate is watched"
-        in err
-    )
+    assert "taken as 100,000 events a day (--events-per-day), and neither silence nor" in err
 
 
 def test_model_and_spacing_of_a_table_can_be_given(replay_file: ReplayFile) -> None:
