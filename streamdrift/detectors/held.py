@@ -120,7 +120,9 @@ def _factors(before: Floats, power: int) -> Floats:
         [np.zeros((1, table.shape[1])), np.cumsum(np.diff(BORDERS)[:, None] * table, axis=0)]
     )
     # An empty cell is a point of ranks.
-    found = table[np.clip(np.searchsorted(BORDERS, starts, side="right") - 1, 0, len(table) - 1)]
+    found: Floats = table[
+        np.clip(np.searchsorted(BORDERS, starts, side="right") - 1, 0, len(table) - 1)
+    ]
     wide = ends > starts
     for place in range(table.shape[1]):
         low, high = (np.interp(each, BORDERS, masses[:, place]) for each in (starts, ends))
