@@ -31,6 +31,8 @@ from streamdrift.trees import array, integer, text, tree, trees
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
+_LEAST_PRODUCT = 4.0
+"""Evidence over the values it is of; where nothing ever happens this is 2."""
 
 
 _QUICK = 0.125
@@ -298,10 +300,13 @@ class Watch:
     def _is_trifle(self, signal: int, evidence: Evidence) -> bool:
         """Tell whether the evidence grew so slowly that the change is below the minimum effect.
 
-        Under a shift of d standard deviations it grows by d^2 / 2 a value.
+        Under a shift of d standard deviations it grows by d^2 / 2 a value. A sum of products that
+        are about 1 grows, too: as the values that it is of, all signals in step.
         """
         if evidence.pace is None:
             return False
+        if evidence.pace == 0 or evidence.statistic < _LEAST_PRODUCT * evidence.since:
+            return True
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 
