@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from streamdrift.detectors import AdwinSettings, DetectorSettings, EDetectorSettings
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
@@ -95,7 +96,7 @@ def test_a_change_is_no_candidate_any_more() -> None:
 def test_an_alarm_that_is_a_trifle_takes_a_candidate_back() -> None:
     """At its alarm the evidence has grown more slowly than at the looks before."""
     watch = _candidate()
-    watch._minimum_effect = 1.0
+    watch._judge._minimum_effect = 1.0
     slight = np.random.default_rng(6).normal(0.6, 1, 400)
     signs = watch.update(slight[np.newaxis], np.arange(400), np.array([300]))
     assert _kinds(signs) == [StepKind.WITHDRAWN]

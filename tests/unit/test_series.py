@@ -260,4 +260,4 @@ def test_a_kind_that_is_none_is_refused() -> None:
 def test_levels_that_cannot_be_looked_up_are_refused() -> None:
     detector = EDetector(1e5, ["a", "b"], "category")
     with pytest.raises(TypeError):
-        detector.update(["a"])
+        detector.update(["a"])  # type: ignore[arg-type]
