@@ -43,6 +43,7 @@ from streamdrift.references.rhythm import (
     Follower,
     HalfHours,
     Rhythm,
+    back_at,
     new_level,
     overdispersion,
 )
@@ -61,6 +62,10 @@ _SOON, _SOON_BINS = 3_600 * SECOND, 30
 many bins: what it should have been by then nobody knows."""
 _TRIFLE = math.log(1.07)
 """A change by a smaller factor is told to nobody."""
+_NEAR = math.log(1.035)
+_BACK, _BACK_TIME, _BACK_LEAST = 60, 3_600 * SECOND, 12
+"""A rate that was within this factor of what was expected is back, over so many bins: as many as an
+hour has, within these."""
 _DISCOUNT = 6
 """By so many sixths of a factor of 2 evidence counts less with each change that returned within a
 week of another: such a rate has bursts that its reference did not show."""
@@ -237,12 +242,19 @@ class Volume:
         return len(bins)
 
     def _watch_block(self, watch: Watch, bins: Ints, counts: Ints) -> tuple[Floats, Sign | None]:
-        """Run up to the first sign; return the levels of the bins that were taken, and it."""
+        """Run up to the first sign; return the levels of the bins that were taken, and it.
+
+        A rate that is about what it was is back also where it does not fit the reference: its
+        level will have moved a little.
+        """
         assert self._follower is not None
         held = bool(watch.held[0])
         level, state = self._level.copy(), watch.snapshot()
         followed = self._follower.follow(self._level, bins, counts, not held)
         signs = watch.update(followed.left[np.newaxis], bins * self._bins.length)
+        back = self._back_at(bins, counts) if held else len(bins)
+        if back < min((sign.column for sign in signs), default=len(bins)):
+            signs = [Sign(back, 0, StepKind.RETURNED)]
         if not signs:
             return followed.levels, None
         taken = signs[0].column + 1
@@ -251,8 +263,24 @@ class Volume:
             self._level[:] = level
             watch.restore(state)
             followed = self._follower.follow(self._level, bins[:taken], counts[:taken], not held)
-            signs = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
-        return followed.levels, signs[0]
+            signs[1:] = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
+        sign = signs[-1]
+        if sign.kind is StepKind.RETURNED and watch.held[0]:
+            self._rearm()
+        return followed.levels, sign
+
+    def _back_at(self, bins: Ints, counts: Ints) -> int:
+        """Return at which of these bins the held rate is about what it was; len(bins) if none."""
+        assert self._follower is not None
+        assert self._since is not None
+        length = self._bins.length
+        window = min(_BACK, max(_BACK_TIME // length, _BACK_LEAST))
+        past = self._past.since(self._since)
+        before = past.bins[len(past.bins) - min(len(past.bins), window - 1) :]
+        all_bins = np.concatenate([before, bins])
+        all_counts = np.concatenate([past.counts[len(past.bins) - len(before) :], counts])
+        expected = self._follower.rates(float(self._level[LEVEL]), all_bins) * (length / SECOND)
+        return back_at(expected, all_counts, len(before), window, _NEAR) - len(before)
 
     def _told(self, sign: Sign, time: int) -> list[Step]:
         """Return what is told of a change or return; nothing of a change that is a trifle."""

@@ -246,6 +246,23 @@ def _follow(
         state[2] += 1.0
 
 
+@kernel
+def back_at(expected: Floats, counts: Ints, start: int, window: int, reach: float) -> int:
+    """Return the first place from `start` on where counts are as expected; len(counts) if none.
+
+    There the sum of the last `window` counts int64[n] is by less than the factor exp(`reach`) from
+    that of what was `expected`, float64[n].
+    """
+    for i in range(max(start, window - 1), len(counts)):
+        found, usual = 0.0, 0.0
+        for j in range(i - window + 1, i + 1):
+            found += counts[j]
+            usual += expected[j]
+        if found > 0.0 and abs(math.log(found / usual)) < reach:
+            return i
+    return len(counts)
+
+
 def overdispersion(left: Floats, mean: float) -> float:
     """Return by how much the variance of counts is above their mean, in its square.
 

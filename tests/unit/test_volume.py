@@ -490,3 +490,11 @@ def test_silence_settings_do_not_stop_the_event_rate() -> None:
     steps = traffic.advance((MONDAY + _STEADY + 900) * SECOND)
     assert [(step.signal.name, step.kind) for step in steps] == [("event rate", StepKind.CHANGED)]
     assert len(array(tree(tree(traffic.snapshot(), "volume"), "past"), "bins")) == 2_200
+
+
+def test_a_rate_that_is_nearly_back_is_back() -> None:
+    volume, now = _watched()
+    counts = np.concatenate([_poisson(200, 120, 2), _poisson(102, 200, 3)])
+    steps = volume.observe(_events(counts, now))
+    assert _kinds(steps) == [StepKind.CHANGED, StepKind.RETURNED]
+    assert volume.observe(_events(_poisson(102, 2_000, 4), now + 320)) == []
