@@ -54,6 +54,8 @@ def effect_of(expected: Expected, scores: Floats, span: Span) -> Effect:
     least = min(max(span.least, _LEAST), len(scores))
     most = min(max(span.most, least), len(scores))
     if expected.stream is Stream.CATEGORY:
+        # Bets on levels that were never seen lose next to nothing on those that were before.
+        least = min(max(span.least // 4, _LEAST), len(scores))
         return _of_category(expected.counts, scores, least, most)
     return _of_ranks(scores, least, most, 2 ** (expected.power / 12))
 
