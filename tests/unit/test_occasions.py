@@ -217,7 +217,7 @@ def test_scores_of_about_normal_values_are_a_straight_line() -> None:
     normal = extended(Scale(*fit_scores(np.sort(draw.normal(3.0, 2.0, size=10_000)))))
     assert len(normal.knots) == 0
     assert normal.centre == pytest.approx(3, abs=0.1)
-    assert 1 / normal.unit == pytest.approx(2, 0.05)
+    assert 1 / normal.unit == pytest.approx(2, rel=0.05)
     for values in (draw.uniform(size=10_000), draw.lognormal(size=10_000)):
         assert len(extended(Scale(*fit_scores(np.sort(values)))).knots) > 16
 
