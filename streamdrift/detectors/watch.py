@@ -302,7 +302,9 @@ class Watch:
                 else:
                     entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
-        return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
+        if expected.stream is Stream.RATE:
+            return expected.counts
+        return cells_of(expected.counts, expected.closed)
 
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None

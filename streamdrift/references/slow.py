@@ -86,10 +86,10 @@ def lattice_of(values: Floats) -> float | None:
         return 0.0
     steps = np.diff(distinct)
     step = float(steps.min()) if len(steps) else 0.0
-    if not step > 0:
+    if not step > 0 or float(steps.max()) > step * _MOST_STEPS:
         return None
     multiples = steps / step
-    if multiples.max() > _MOST_STEPS or np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
+    if np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
         return None
     return step
 
