@@ -34,11 +34,9 @@ def levels(shares: Floats, size: int, seed: int) -> Ints:
 
 @pytest.mark.parametrize(
     ("shift", "spread", "onset"),
-    [(0.25, 1.0, 300), (0.5, 1.0, 80), (-1.0, 1.0, 20), (0.0, 1.5, 50), (0.0, 0.5, 40)],
+    [(0.25, 1.0, 600), (0.5, 1.0, 150), (-1.0, 1.0, 40), (0.0, 1.5, 100), (0.0, 0.5, 60)],
 )
-def test_a_change_that_lasts_is_not_taken_for_over(
-    shift: float, spread: float, onset: int
-) -> None:
+def test_a_change_that_lasts_is_not_taken_for_over(shift: float, spread: float, onset: int) -> None:
     # 40 signals, 5,000 values each.
     for seed in range(40):
         held = Held(BEFORE, True, numbers(shift, spread, onset, seed))
@@ -114,7 +112,9 @@ def test_the_factors_of_cells_are_the_means_of_their_ranks() -> None:
         found = _factors(BEFORE, power)
         # Whatever the cells are, a factor's mean over all ranks stays.
         means = (BEFORE / BEFORE.sum()) @ found
-        np.testing.assert_allclose(means, np.diff(BORDERS) @ POWERED[power].astype(np.float64), rtol=1e-6)
+        np.testing.assert_allclose(
+            means, np.diff(BORDERS) @ POWERED[power].astype(np.float64), rtol=1e-6
+        )
         assert (means <= 1 + 1e-6).all()
 
 

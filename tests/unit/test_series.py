@@ -210,8 +210,8 @@ def test_very_many_levels(count: int) -> None:
     rng = np.random.default_rng(4)
     reference = np.arange(count).repeat(2)
     detector = EDetector(1e5, reference.tolist(), "category")
-    assert detector.update_many(rng.integers(0, count, 800)).tolist() == []
-    assert len(detector.update_many(np.arange(count, count + 60))) == 1
+    assert detector.update_many(rng.integers(0, count, 800).tolist()).tolist() == []
+    assert len(detector.update_many(range(count, count + 60))) == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5])
@@ -260,4 +260,4 @@ def test_a_kind_that_is_none_is_refused() -> None:
 def test_levels_that_cannot_be_looked_up_are_refused() -> None:
     detector = EDetector(1e5, ["a", "b"], "category")
     with pytest.raises(TypeError):
-        detector.update(["a"])
+        detector.update(["a"])  # type: ignore[arg-type]
