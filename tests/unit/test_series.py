@@ -210,8 +210,8 @@ def test_very_many_levels(count: int) -> None:
     rng = np.random.default_rng(4)
     reference = np.arange(count).repeat(2)
     detector = EDetector(1e5, reference.tolist(), "category")
-    assert detector.update_many(rng.integers(0, count, 800)).tolist() == []
-    assert len(detector.update_many(np.arange(count, count + 60))) == 1
+    assert detector.update_many(rng.integers(0, count, 800).tolist()).tolist() == []
+    assert len(detector.update_many(range(count, count + 60))) == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5])
