@@ -105,7 +105,7 @@ def steps(values: Floats, withdraw: float) -> Iterator[Step]:
     for (second, place, kind), weighed in zip(said.tolist(), told.tolist(), strict=True):
         step, change = _KINDS[kind], None
         if step in (StepKind.CHANGED, StepKind.CANDIDATE):
-            change = Change("e", 0.0, 0.0, 0.0, _SUMMARY, _SUMMARY, None, weighed)
+            change = Change("e", 0.0, 0.0, None, _SUMMARY, _SUMMARY, None, weighed)
         yield Step(step, "m", "1", signals[place], second * SECOND, change)
 
 

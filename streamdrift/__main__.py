@@ -1,4 +1,4 @@
-"""The command line: `streamdrift run`, `replay`, `check`, `settings`, `state` and `demo`."""
+"""The command line: `streamdrift run`, `replay`, `tune`, `check`, `settings`, `state`, `demo`."""
 
 import os
 import sys
@@ -130,6 +130,58 @@ def replay(
 
     options = ReplayOptions(source, alerts, model, events_per_day, journal)
     run_replay(options, load_settings(config, assignments or ()))
+
+
+@app.command()
+def tune(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="HISTORY",
+            help="What `replay` takes: a file, `-` for JSON Lines on stdin, or "
+            "kafka://TOPIC[?from=TIME&to=TIME].",
+        ),
+    ],
+    budgets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Budgets to try, beside that of the settings "
+            "[default: 1/month,1/week,2/week,1/day,5/day].",
+        ),
+    ] = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Changes that are known (CSV or JSON Lines: model, from, until, signal): what "
+            "each budget found, missed and raised falsely is counted.",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write everything there.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model of events that name none; default: the file's stem.")
+    ] = None,
+    events_per_day: Annotated[
+        float | None,
+        typer.Option(min=1e-3, help="Spacing of a file's rows without time [default: 100000]."),
+    ] = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Show what history would have told under several alert budgets, and how late.
+
+    The history is read once, and nothing is published. It takes as long as a replay for each
+    budget.
+    """
+    from streamdrift.commands.history import History
+    from streamdrift.commands.tune import TuneOptions, run_tune
+    from streamdrift.config import load_settings
+
+    options = TuneOptions(History(source, model, events_per_day), budgets, known, json_file)
+    run_tune(options, load_settings(config, assignments or ()))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from streamdrift import __version__
 from streamdrift.realised import RealisedRate
-from streamdrift.records import Alert, Partition, SignalReading, WarmUp
+from streamdrift.records import Alert, Partition, SignalFinding, SignalReading, WarmUp
 
 SECOND = 1_000_000
 MAX_SERIES = 2_000
@@ -222,14 +222,17 @@ class Metrics:
         unwatched: int,
         dropped: Mapping[str, int],
         realised: Sequence[RealisedRate] = (),
+        findings: Sequence[SignalFinding] = (),
+        findings_left_out: int = 0,
     ) -> None:
         """Record the monitor's numbers; replaces what was there.
 
-        `readings` are `max_series` at most, `left_out` is the number of the others; `dropped`
-        counts repeated events by model.
+        `readings` are `max_series` at most, `left_out` is the number of the others, and so it
+        is with `findings`; `dropped` counts repeated events by model.
         """
         self._shown.dropped = dict(dropped)
         self._shown.realised = tuple(realised)
+        self._shown.findings, self._shown.findings_left_out = tuple(findings), findings_left_out
         self._shown.unwatched = unwatched
         self._shown.left_out = left_out
         self._shown.readings = tuple(readings)
@@ -284,6 +287,8 @@ class _Shown(Collector):
         self.dropped: Mapping[str, int] = {}
         self.realised: tuple[RealisedRate, ...] = ()
         self.left_out = 0
+        self.findings: tuple[SignalFinding, ...] = ()
+        self.findings_left_out = 0
 
     def collect(self) -> Iterator[Metric]:
         yield from self._signals()
@@ -345,6 +350,20 @@ class _Shown(Collector):
             "streamdrift_signals_left_out",
             "Readings of signals not shown, as there are too many.",
             value=self.left_out,
+        )
+        finding = GaugeMetricFamily(
+            "streamdrift_signal_finding",
+            "1 where this was found in a signal's reference: the log and `streamdrift state show` "
+            "say it in words.",
+            labels=["model", "version", "signal", "finding"],
+        )
+        for found in self.findings:
+            finding.add_metric(list(found), 1)
+        yield finding
+        yield GaugeMetricFamily(
+            "streamdrift_findings_left_out",
+            "Findings not shown, as there are too many.",
+            value=self.findings_left_out,
         )
 
     def _models(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """One model version: its reference, its signals and their changes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -28,6 +28,7 @@ from streamdrift.records import (
     Stream,
     WarmUp,
 )
+from streamdrift.references.findings import Finding, told
 from streamdrift.signals.collector import Collector
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.duplicates import (
@@ -62,10 +63,18 @@ class ModelVersion:
 
     Of a model that is divided, group 0 has the signal of repeats. Where repeats are dropped,
     that signal is watched apart from all others, which then see the same as if the events had
-    never been repeated.
+    never been repeated. `timed` is False where event times are made up: no rhythm is learnt then.
     """
 
-    def __init__(self, model: str, version: str, settings: ModelSettings, group: int = 0) -> None:
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        settings: ModelSettings,
+        group: int = 0,
+        *,
+        timed: bool = True,
+    ) -> None:
         self.model = model
         self.version = version
         self.group = group
@@ -74,6 +83,8 @@ class ModelVersion:
         self._watched_since: int | None = None
         """The time of the reference's last event."""
         self._settings = settings
+        watching = settings.of_watching()
+        self._watch_settings = watching if timed else replace(watching, span=0)
         self._recent = RecentIds(settings.duplicates.window)
         self._collector: Collector | None = Collector(settings.reference)
         self._with_id = 0
@@ -128,6 +139,9 @@ class ModelVersion:
         if len(kept):
             observed.notices.extend(self._notice_new(kept))
             observed.steps.extend(self._watching.observe(kept))
+            if learnt := self._watching.completed():
+                fields = {"signals": len(learnt), "findings": _told(learnt)}
+                observed.notices.append(self._notice("rhythm learnt", fields))
         if self._repeats is not None and len(whole):
             observed.steps.extend(self._repeats.observe(only_flags(whole)))
 
@@ -153,6 +167,8 @@ class ModelVersion:
         }
         if over:
             fields[Role.OVER.value] = over
+        if found := _told(self.findings):
+            fields["findings"] = found
         notices = [self._notice("reference complete", fields)]
         for key, wanted in learned.misfits.items():
             told = {"column": names[key], "wanted": wanted.value, "kept": roles[key].value}
@@ -177,18 +193,20 @@ class ModelVersion:
 
         `rows` are the reference's events, of which `rate` come in a microsecond.
         """
-        settings = self._settings.of_watching()
+        settings = self._watch_settings
         watch = partial(Watching, self.model, self.version, settings)
         signals = self._signals_of(columns)
-        learned = learn_references(self.model, self.version, columns, signals, rows, settings.zone)
-        references, rates = learned.references, learned.present * rate
+        learned = learn_references(self.model, self.version, columns, signals, rows, rate, settings)
+        references, rates, rhythms = learned.references, learned.present * rate, learned.rhythms
         if not self._settings.deduplicate or not columns or columns[-1].key != DUPLICATES:
-            self._watching = watch(columns, roles, signals, references, rates)
+            self._watching = watch(columns, roles, signals, references, rates, rhythms)
             return
         counts = np.array([self._with_id - self._repeated, self._repeated], dtype=np.float64)
         repeats = learn(Sample(Stream.RATE, counts))
-        self._watching = watch(columns[:-1], roles, signals[:-1], references[:-1], rates[:-1])
-        self._repeats = watch(columns[-1:], {}, signals[-1:], [repeats], rates[-1:])
+        self._watching = watch(
+            columns[:-1], roles, signals[:-1], references[:-1], rates[:-1], rhythms
+        )
+        self._repeats = watch(columns[-1:], {}, signals[-1:], [repeats], rates[-1:], {})
 
     @property
     def _divided(self) -> bool:
@@ -256,6 +274,11 @@ class ModelVersion:
     def roles(self) -> Mapping[ColumnKey, Role]:
         """What each column of the reference was taken for."""
         return self._watching.roles if self._watching else {}
+
+    @property
+    def findings(self) -> list[tuple[Signal, tuple[Finding, ...]]]:
+        """What people should know of the references of signals, where there is anything."""
+        return [found for each in self._watched for found in each.findings]
 
     def readings(self) -> list[SignalReading]:
         """Return every detector's statistic and threshold."""
@@ -357,7 +380,7 @@ class ModelVersion:
     ) -> list[Signal]:
         """Restore what is watched; return the signals whose detectors start afresh."""
         names = (self.model, self.version)
-        restored = partial(Watching.restore, *names, self._settings.of_watching())
+        restored = partial(Watching.restore, *names, self._watch_settings)
         columns = restore_columns(watching)
         apart = [] if repeats is None else restore_columns(repeats)
         signals = self._signals_of([*columns, *apart])
@@ -367,6 +390,11 @@ class ModelVersion:
             return [*restarted]
         self._repeats, more = restored(apart, signals[end:], repeats)
         return [*restarted, *more]
+
+
+def _told(findings: Iterable[tuple[Signal, Sequence[Finding]]]) -> list[str]:
+    """Say what was found in the references of signals."""
+    return told((signal.name, each) for signal, each in findings)
 
 
 def _first_shown(batch: Batch, keys: Iterable[ColumnKey]) -> Iterator[tuple[int, ColumnKey]]:

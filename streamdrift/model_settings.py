@@ -151,6 +151,7 @@ class ModelSettings(BaseModel):
             self.hold,
             self.minimum_effect,
             ZoneInfo(self.reference.timezone),
+            self.reference.span,
             self.reference.events,
             frozenset(self.private),
         )

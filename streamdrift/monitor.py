@@ -143,7 +143,9 @@ class Monitor:
                     notices.append(Notice("too many model versions", *name, fields))
                 self.unwatched += len(batch)
                 return batch
-            version = self._versions[key] = ModelVersion(*name, settings, batch.group)
+            version = self._versions[key] = ModelVersion(
+                *name, settings, batch.group, timed=self._timed
+            )
             if batch.group == 0:
                 learned = {"reference": settings.reference.events}
                 notices.append(Notice("model version appeared", *name, learned))
@@ -264,7 +266,7 @@ class Monitor:
         notices: list[Notice] = []
         for snapshot in versions:
             model, name, group = snapshot["model"], snapshot["version"], snapshot["group"]
-            version = ModelVersion(model, name, self._settings_of(model), group)
+            version = ModelVersion(model, name, self._settings_of(model), group, timed=self._timed)
             notices += version.restore(snapshot)
             self._versions[model, name, group] = version
         for model, snapshot in traffic_of(state):
@@ -283,15 +285,8 @@ class Monitor:
 
 
 def traffic_of(state: Mapping[str, object]) -> Sequence[tuple[str, State]]:
-    """Return the traffic of each model in the snapshot of a monitor.
-
-    States of before event rates were watched have silences only.
-    """
-    traffic = state.get("traffic")
-    if traffic is None:
-        silences = state["silences"]
-        assert isinstance(silences, Sequence)
-        return [(model, {"silence": silence, "volume": None}) for model, silence in silences]
+    """Return the traffic of each model in the snapshot of a monitor."""
+    traffic = state["traffic"]
     assert isinstance(traffic, Sequence)
     return [(model, each) for model, each in traffic]
 

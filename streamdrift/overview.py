@@ -6,8 +6,10 @@ from operator import attrgetter
 
 import numpy as np
 
+from streamdrift.detectors.learning import Reference
 from streamdrift.pipeline import oldest
 from streamdrift.records import Partition, State
+from streamdrift.references.findings import told
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.naming import signal_names
 from streamdrift.state import Published
@@ -29,6 +31,8 @@ class VersionOverview:
     signals: int
     held: tuple[str, ...]
     """Signals that changed and are not back yet."""
+    findings: tuple[str, ...] = ()
+    """What was found in the references of its signals, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ def _whole(groups: Sequence[VersionOverview]) -> VersionOverview:
         complete=all(group.complete for group in groups),
         signals=sum(group.signals for group in groups),
         held=tuple(name for group in groups for name in group.held),
+        findings=tuple(line for group in groups for line in group.findings),
     )
 
 
@@ -138,11 +143,16 @@ def _version(state: State) -> VersionOverview:
     complete = state["watching"] is not None
     names: Sequence[str] = ()
     held: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     if complete:
         watching = tree(state, "watching")
         names = _names(trees(watching, "columns"))
         flags = array(tree(watching, "watch"), "held").astype(np.bool_)
         held = tuple(names[place] for place in np.flatnonzero(flags).tolist())
+        # States of before references learnt hold none.
+        references = trees(watching, "references") if "references" in watching else []
+        own = (Reference.restore(each).findings for each in references)
+        findings = tuple(told(zip(names, own, strict=False)))
     return VersionOverview(
         model,
         version,
@@ -151,6 +161,7 @@ def _version(state: State) -> VersionOverview:
         complete,
         len(names),
         held,
+        findings,
     )
 
 

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from streamdrift.durations import DAY
+from streamdrift.durations import DAY, format_duration
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import RealisedRate
 from streamdrift.records import Notice, WarmUp
+from streamdrift.references.findings import told
 from streamdrift.replay import Tally
 from streamdrift.sharded import Shards
 from streamdrift.signals.roles import UNWATCHED, Role
@@ -15,7 +16,7 @@ from streamdrift.standing import standing
 
 _SHOWN = 10
 """Names or notices shown at most; further ones are counted."""
-_ROUTINE = frozenset({"model version appeared", "reference complete"})
+_ROUTINE = frozenset({"model version appeared", "reference complete", "rhythm learnt"})
 """Notices that the lines about the versions repeat."""
 
 SettingsOf = Callable[[str], ModelSettings]
@@ -24,6 +25,7 @@ SettingsOf = Callable[[str], ModelSettings]
 def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: float) -> list[str]:
     """Return the lines for stderr; `settings_of` gives a model's settings by its name."""
     lines = [line for version in _versions(monitor, settings_of) for line in version]
+    lines += _event_rates(monitor)
     lines += _forgotten(tally, monitor)
     if not lines:
         lines.append("no events: nothing was watched")
@@ -77,7 +79,29 @@ def _versions(monitor: Shards, settings_of: SettingsOf) -> Iterator[list[str]]:
         for column, why in _unwatched(version, settings_of(version.model)):
             unwatched.setdefault(why, []).append(column)
         lines += [f"  not watched, {why}: {_some(unwatched[why])}" for why in sorted(unwatched)]
+        found = ((signal.name, findings) for signal, findings in version.findings)
+        lines += [f"  {line}" for line in told(found)]
         yield lines
+
+
+def _event_rates(monitor: Shards) -> Iterator[str]:
+    """Yield how the event rate of each model is watched, and what was found of it."""
+    traffic = {name: each for one in monitor.monitors for name, each in one.traffic.items()}
+    for model, each in sorted(traffic.items()):
+        volume = each.volume
+        if volume is None:
+            continue
+        if not volume.is_watched:
+            yield f"{model}: event rate not watched: too little time has passed to know it"
+            continue
+        known = volume.rhythm is not None and volume.rhythm.known
+        against = (
+            "its rhythm of day and week"
+            if known
+            else "its last minutes, as a week that shows its rhythm is not over"
+        )
+        yield f"{model}: event rate watched in bins of {format_duration(volume.length)}: {against}"
+        yield from (f"  {line}" for line in told(each.findings))
 
 
 def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple[str, str]]:
@@ -164,11 +188,6 @@ def _name(model: str, version: str) -> str:
 
 def _not_enough(name: str, warm_up: WarmUp) -> str:
     setting = "models.*.reference.events"
-    if warm_up.events >= warm_up.wanted:
-        return (
-            f"{name}: not watched: its {warm_up.events:,} events do not span the time of "
-            "models.*.reference.span yet: lower that"
-        )
     return (
         f"{name}: not watched: {warm_up.events:,} events are too few for a reference of "
         f"{warm_up.wanted:,}: lower it with --set '{setting}={max(100, warm_up.events // 3)}'"

@@ -7,6 +7,7 @@ change. When the span of a reference is over, the rate is held against the rhyth
 which is looked at again after each further span.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -15,8 +16,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.mixture import POWERS
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.records import (
@@ -34,11 +37,13 @@ from streamdrift.records import (
 )
 from streamdrift.references.findings import Finding
 from streamdrift.references.rhythm import (
+    HALF_HOUR,
     LEVEL,
     TREND,
     Follower,
     HalfHours,
     Rhythm,
+    back_at,
     new_level,
     overdispersion,
 )
@@ -55,6 +60,15 @@ _FEWEST, _MOST, _LEARNED_IN = 300, 2_000, 3_600 * SECOND
 _SOON, _SOON_BINS = 3_600 * SECOND, 30
 """While the rhythm is not known, what a change became is the new normal after an hour, and after so
 many bins: what it should have been by then nobody knows."""
+_TRIFLE = math.log(1.07)
+"""A change by a smaller factor is told to nobody."""
+_NEAR = math.log(1.035)
+_BACK, _BACK_TIME, _BACK_LEAST = 60, 3_600 * SECOND, 12
+"""A rate that was within this factor of what was expected is back, over so many bins: as many as an
+hour has, within these."""
+_DISCOUNT = 6
+"""By so many sixths of a factor of 2 evidence counts less with each change that returned within a
+week of another: such a rate has bursts that its reference did not show."""
 _LEAST_LENGTH = 100.0
 """Bins for which a false alarm is allowed at the most often."""
 
@@ -130,6 +144,10 @@ class Volume:
         """None until there is a reference."""
         self._since: int | None = None
         """The bin at which the signal changed, while it is held."""
+        self._returned_at: int | None = None
+        """When it returned from a change last."""
+        self._power = 0
+        """How far evidence is discounted at least; see `Expected.power`."""
 
     def observe(self, times: Ints) -> list[Step]:
         """Take the times int64[n] of the model's next events, ascending."""
@@ -163,7 +181,7 @@ class Volume:
         since = first * length
         self._follower = Follower(length, Rhythm.unknown(zone, since, length), 0.0, self._seed)
         self._half_hours = self._new_half_hours(since)
-        self._due = since + self._settings.rhythm_after
+        self._due = since // HALF_HOUR * HALF_HOUR + self._settings.rhythm_after
 
     def _new_half_hours(self, since: int) -> HalfHours:
         room = _WEEKS_KEPT * self._settings.rhythm_after // (DAY // 48)
@@ -176,8 +194,8 @@ class Volume:
         if self._watch is None:
             size = min(size, self._wanted - len(self._past.bins))
         if self._since is not None:
-            last = -(-(self._since * self._bins.length + self._accept_after) // self._bins.length)
-            size = min(size, max(int(np.searchsorted(bins, last)), 1))
+            last = self._accept_at // self._bins.length - 1
+            size = min(size, max(int(np.searchsorted(bins, last, side="right")), 1))
         return size
 
     @property
@@ -188,12 +206,14 @@ class Volume:
         return max(learned, _FEWEST) + self._follower.settling
 
     @property
-    def _accept_after(self) -> int:
+    def _accept_at(self) -> int:
+        """When what the rate became is its new normal: at the end of a bin."""
         assert self._follower is not None
-        if self._follower.rhythm.known:
-            return self._settings.accept_after
-        soon = max(_SOON, _SOON_BINS * self._bins.length)
-        return min(soon, self._settings.accept_after)
+        assert self._since is not None
+        length, after = self._bins.length, self._settings.accept_after
+        if not self._follower.rhythm.known:
+            after = min(max(_SOON, _SOON_BINS * length), after)
+        return (self._since + 1 - -after // length) * length
 
     def _take_block(self, bins: Ints, counts: Ints, steps: list[Step]) -> int:
         """Take bins of one half hour; return how many were taken, up to a change or return."""
@@ -215,19 +235,26 @@ class Volume:
         if self._watch is None and len(self._past.bins) >= self._wanted:
             self._arm()
         if sign is not None:
-            steps.append(self._step(sign, end))
-        if self._since is not None and end >= self._since * length + self._accept_after:
+            steps += self._told(sign, end)
+        if self._since is not None and end >= self._accept_at:
             self._accept()
             steps.append(Step(StepKind.ACCEPTED, self._model, "", EVENT_RATE, end))
         return len(bins)
 
     def _watch_block(self, watch: Watch, bins: Ints, counts: Ints) -> tuple[Floats, Sign | None]:
-        """Run up to the first sign; return the levels of the bins that were taken, and it."""
+        """Run up to the first sign; return the levels of the bins that were taken, and it.
+
+        A rate that is about what it was is back also where it does not fit the reference: its
+        level will have moved a little.
+        """
         assert self._follower is not None
         held = bool(watch.held[0])
         level, state = self._level.copy(), watch.snapshot()
         followed = self._follower.follow(self._level, bins, counts, not held)
         signs = watch.update(followed.left[np.newaxis], bins * self._bins.length)
+        back = self._back_at(bins, counts) if held else len(bins)
+        if back < min((sign.column for sign in signs), default=len(bins)):
+            signs = [Sign(back, 0, StepKind.RETURNED)]
         if not signs:
             return followed.levels, None
         taken = signs[0].column + 1
@@ -236,37 +263,80 @@ class Volume:
             self._level[:] = level
             watch.restore(state)
             followed = self._follower.follow(self._level, bins[:taken], counts[:taken], not held)
-            signs = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
-        return followed.levels, signs[0]
+            signs[1:] = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
+        sign = signs[-1]
+        if sign.kind is StepKind.RETURNED and watch.held[0]:
+            self._rearm()
+        return followed.levels, sign
 
-    def _step(self, sign: Sign, time: int) -> Step:
-        assert self._half_hours is not None
+    def _back_at(self, bins: Ints, counts: Ints) -> int:
+        """Return at which of these bins the held rate is about what it was; len(bins) if none."""
+        assert self._follower is not None
+        assert self._since is not None
+        length = self._bins.length
+        window = min(_BACK, max(_BACK_TIME // length, _BACK_LEAST))
+        past = self._past.since(self._since)
+        before = past.bins[len(past.bins) - min(len(past.bins), window - 1) :]
+        all_bins = np.concatenate([before, bins])
+        all_counts = np.concatenate([past.counts[len(past.bins) - len(before) :], counts])
+        expected = self._follower.rates(float(self._level[LEVEL]), all_bins) * (length / SECOND)
+        return back_at(expected, all_counts, len(before), window, _NEAR) - len(before)
+
+    def _told(self, sign: Sign, time: int) -> list[Step]:
+        """Return what is told of a change or return; nothing of a change that is a trifle."""
         change = None
         if sign.kind is StepKind.CHANGED:
             assert sign.evidence is not None
             change = self._change(sign, sign.evidence)
+            factor = math.log(max(change.after.mean, 1e-9) / max(change.before.mean, 1e-9))
+            if abs(factor) < _TRIFLE:
+                self._overlook(factor, sign.evidence)
+                return []
             self._since = int(self._past.bins[-1])
         else:
-            assert self._since is not None
-            self._half_hours.returned()
-            self._past = self._past.until(self._since)
-            self._since = None
-        return Step(sign.kind, self._model, "", EVENT_RATE, time, change)
+            self._return(time)
+        return [Step(sign.kind, self._model, "", EVENT_RATE, time, change)]
+
+    def _discounted(self, reference: Reference) -> Reference:
+        """Return the same, by which evidence counts no more than returns have shown it may."""
+        power = max(reference.expected.power, self._power)
+        return replace(reference, expected=replace(reference.expected, power=power))
+
+    def _overlook(self, factor: float, evidence: Evidence) -> None:
+        """Go on at the level that the rate has; it moves faster than was thought."""
+        assert self._follower is not None
+        self._level[LEVEL] += factor
+        rhythm = self._follower.rhythm.quicker(evidence.earliest, self._bins.length)
+        self._follower = replace(self._follower, rhythm=rhythm)
+        self._rearm()
+
+    def _return(self, time: int) -> None:
+        """Be as before the change; of a rate that comes and goes, evidence counts less."""
+        assert self._half_hours is not None
+        assert self._since is not None
+        assert self._reference is not None
+        self._half_hours.returned()
+        self._past = self._past.until(self._since)
+        self._since = None
+        if self._returned_at is not None and time < self._returned_at + _WEEK:
+            self._power = min(self._reference.expected.power + _DISCOUNT, POWERS - 1)
+            self._reference = self._discounted(self._reference)
+            self._rearm()
+        self._returned_at = time
 
     def _change(self, sign: Sign, evidence: Evidence) -> Change:
         """Return what changed; go back to the level before it."""
         assert self._follower is not None
         length, last = self._bins.length, len(self._past.bins) - 1
         earliest, latest = max(last - evidence.earliest, 0), max(last - evidence.latest, 0)
-        since = max(last - (7 * evidence.earliest + 9 * evidence.latest) // 16, 0)
-        bins = self._past.bins[since:]
-        self._level[LEVEL], self._level[TREND] = self._past.levels[since], 0.0
-        before = self._follower.rate(float(self._level[LEVEL]), bins)
-        after = float(self._past.counts[since:].mean()) / (length / SECOND)
+        bins, counts = self._past.bins[earliest:], self._past.counts[earliest:]
+        self._level[LEVEL], self._level[TREND] = self._past.levels[earliest], 0.0
+        rates = self._follower.rates(float(self._level[LEVEL]), bins)
+        begin = _likeliest(rates * (length / SECOND), counts, latest - earliest)
+        before = float(rates[begin:].mean())
+        after = float(counts[begin:].mean()) / (length / SECOND)
         onset = Onset(
-            int(self._past.bins[earliest]) * length,
-            min(int(self._past.bins[latest]) + 1, int(bins[-1]) + 1) * length,
-            {},
+            int(self._past.bins[earliest]) * length, (int(self._past.bins[latest]) + 1) * length, {}
         )
         return Change(
             detector=sign.detector,
@@ -347,7 +417,7 @@ class Volume:
         followed = self._follower.follow(self._level, past.bins, past.counts, True)
         past.levels = followed.levels
         left = followed.left[~np.isnan(followed.left)]
-        return learn(Sample(Stream.NUMERIC, left), seed=self._seed)
+        return self._discounted(learn(Sample(Stream.NUMERIC, left), seed=self._seed))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -404,6 +474,8 @@ class Volume:
             "reference": None if self._reference is None else self._reference.snapshot(),
             "watch": None if self._watch is None else self._watch.snapshot(),
             "since": self._since,
+            "returned_at": self._returned_at,
+            "power": self._power,
         }
 
     def restore(self, state: State) -> None:
@@ -417,6 +489,8 @@ class Volume:
         )
         self._level = array(state, "level").astype(np.float64)
         self._due, self._since = integer(state, "due"), optional_integer(state, "since")
+        self._returned_at = optional_integer(state, "returned_at")
+        self._power = integer(state, "power")
         if isinstance(state["rhythm"], Mapping):
             rhythm = Rhythm.restore(tree(state, "rhythm"))
             over = number(state, "over")
@@ -427,6 +501,17 @@ class Volume:
             self._reference = Reference.restore(tree(state, "reference"))
             self._watch = self._new_watch(self._reference)
             self._watch.restore(tree(state, "watch"))
+
+
+def _likeliest(expected: Floats, counts: Ints, latest: int) -> int:
+    """Return from which of the counts int64[n] on, `latest` at most, a change is most likely.
+
+    That is where the square of the sum of what is left, over its length, is largest.
+    """
+    left = np.sqrt(counts + 0.375) - np.sqrt(expected + 0.375)
+    sums = np.cumsum(left[::-1])[::-1]
+    gains = sums**2 / np.arange(len(left), 0, -1)
+    return int(np.argmax(gains[: latest + 1]))
 
 
 def _seed_of(model: str) -> int:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
-from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Lengths, Sign, Watch
+from streamdrift.detectors.judge import Sign
+from streamdrift.detectors.learning import Reference
+from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, patience, shares
@@ -24,6 +25,7 @@ from streamdrift.records import (
     Floats,
     Group,
     Ints,
+    Sample,
     Signal,
     SignalKind,
     SignalReading,
@@ -33,6 +35,8 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.references.findings import Finding
+from streamdrift.references.occasions import Occasions
+from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
 from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.marks import STRIDE, Marks
@@ -72,6 +76,8 @@ class WatchSettings:
     hold: HoldSettings
     minimum_effect: float
     zone: ZoneInfo
+    span: int
+    """Event time over which a signal's rhythm is learnt; 0 where event times are made up."""
     room: int
     """Values kept of a changed signal, for its next reference."""
     private: frozenset[str]
@@ -116,7 +122,8 @@ class Watching:
 
     `signals` are those of `columns`, as `signals_of` gave them for all of the version's;
     `references` are what they are held against, and `rates` float64[s] how many values each
-    has in a microsecond: they set the run lengths, and stay until a signal is accepted.
+    has in a microsecond: they set the run lengths, and stay until a signal has another reference.
+    `rhythms` are those of signals whose references are provisional.
     """
 
     def __init__(
@@ -129,6 +136,7 @@ class Watching:
         signals: Sequence[Signal],
         references: Sequence[Reference],
         rates: Floats,
+        rhythms: Mapping[int, Occasions],
     ) -> None:
         self._model = model
         self._version = version
@@ -152,6 +160,13 @@ class Watching:
         self._marks = Marks(len(self.signals))
         self._ordinal = 0
         self._since: dict[int, _Since] = {}
+        self._rhythms = Rhythms(settings.zone, settings.room)
+        for ordinal, rhythm in rhythms.items():
+            self._rhythms.begin(ordinal, rhythm)
+        self._completed: list[int] = []
+        """Signals whose references became whole, and are not told yet."""
+        self._following = False
+        """Whether further references are about to become whole."""
         self._second: int | None = None
         """The second of the last event, until it has been looked at."""
 
@@ -183,7 +198,9 @@ class Watching:
         span = int(np.searchsorted(time, time[begin] + accept_after))
         end = min(len(time), begin + BLOCK, max(span, begin + 1))
         due = min((since.changed_at for since in self._since.values()), default=None)
-        if due is not None and time[end - 1] >= due + accept_after:
+        events, last = self._ordinal + end - begin, int(time[end - 1])
+        whole = self._rhythms.due(self._watch.held, events, last)
+        if whole is not None or (due is not None and last >= due + accept_after):
             end = min(end, begin + STRIDE - self._ordinal % STRIDE)
         return end
 
@@ -199,6 +216,7 @@ class Watching:
         befores = np.concatenate([[before], seconds[:-1]])
         steps = []
         added = 0
+        held = self._watch.held.copy()
         signs = self._watch.update(rows, batch.time, np.flatnonzero(seconds > befores))
         for sign in sorted(signs, key=lambda sign: (_stop(sign), sign.signal)):
             self._marks.add(batch, rows, added, _stop(sign))
@@ -209,10 +227,44 @@ class Watching:
         self._marks.add(batch, rows, added, len(batch))
         self._second = int(seconds[-1])
         self._collect(batch.time, rows)
+        self._rhythms.add(batch.time, rows, held, signs, self._ordinal, BLOCK)
         self._ordinal += len(batch)
         if self._since and self._ordinal % STRIDE == 0:
             steps += self._accept(int(batch.time[-1]))
+        if self._rhythms and self._ordinal % STRIDE == 0:
+            self._complete(int(batch.time[-1]))
         return steps
+
+    def _complete(self, time: int) -> None:
+        """Make one provisional reference whole, if its span is over: fitting takes a while."""
+        ordinal = self._rhythms.due(self._watch.held, self._ordinal, time)
+        if ordinal is None:
+            self._following = False
+            return
+        rate = self._rhythms.rate(ordinal)
+        reference = self._rhythms.finish(ordinal, self._seeds[ordinal])
+        if reference is not None:
+            self._references[ordinal], self._rates[ordinal] = reference, rate
+            self._completed.append(ordinal)
+            self._rearm(ordinal)
+        self._following = self._rhythms.due(self._watch.held, self._ordinal, time) is not None
+
+    def _rearm(self, ordinal: int) -> None:
+        """Watch a signal by its reference, at its rate, from now on."""
+        lengths = self._settings.lengths(self.signals, self._rates)
+        figures = float(lengths.alone[ordinal]), float(lengths.patience[ordinal])
+        self._watch.rearm(ordinal, self._references[ordinal], *figures)
+
+    def completed(self) -> Sequence[tuple[Signal, tuple[Finding, ...]]]:
+        """Return signals whose references became whole, and what was found: once each.
+
+        Those of which others follow at once wait for them.
+        """
+        if self._following:
+            return ()
+        found = [(self.signals[each], self._references[each].findings) for each in self._completed]
+        self._completed = []
+        return found
 
     def _step(self, sign: Sign, time: int, last: int) -> Step:
         """Return what a sign says; `last` is the last column of the block it is about.
@@ -233,7 +285,7 @@ class Watching:
     def _change(
         self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
     ) -> Change:
-        old, new = self._summaries(sign.signal, effect, last, evidence.earliest + 1)
+        old, new = self._summaries(sign.signal, effect, last, evidence.age)
         position = self._marks.position(sign.signal) - 1
         onset = self._marks.onset(
             sign.signal, position - evidence.earliest, position - evidence.latest, time
@@ -252,15 +304,12 @@ class Watching:
     def _summaries(
         self, ordinal: int, effect: Effect, last: int, back: int
     ) -> tuple[Summary, Summary]:
-        """Return before and after of a change.
-
-        Counts of what a front leaves say nothing of values: their quantiles are left out.
-        """
+        """Return before and after of a change."""
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
-        counts = reference.counts if reference.front is None else None
-        window = Window(last, back, expected.mean + effect.shift.value * expected.scale)
-        old, new = column.describe(kind, counts, expected.mean, window)
+        rate = expected.mean + effect.shift.value * expected.scale
+        window = Window(last, back, min(max(rate, 0.0), 1.0))
+        old, new = column.describe(kind, reference.quantiles, expected.mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
         return old, new
@@ -295,12 +344,10 @@ class Watching:
             touched = [ordinal]
             if since.values.seen >= self._settings.hold.accept_events:
                 touched = self._relearn(ordinal, since, time)
-            elif time < since.seen_at + accept_after:
+            elif time <= since.seen_at + accept_after:
                 continue
-            lengths = self._settings.lengths(self.signals, self._rates)
             for other in touched:
-                figures = float(lengths.alone[other]), float(lengths.patience[other])
-                self._watch.rearm(other, self._references[other], *figures)
+                self._rearm(other)
                 if self._since.pop(other, None) is not None:
                     signal = self.signals[other]
                     step = Step(StepKind.ACCEPTED, self._model, self._version, signal, time)
@@ -312,13 +359,18 @@ class Watching:
         column, kind = self._places[ordinal]
         first = self._first(column)
         touched = []
+        self._rates[ordinal] = since.values.seen / max(time - since.changed_at, SECOND)
         for other, sample in column.accept(kind, since.values.values()).items():
             place = first + column.kinds.index(other)
-            zone, seed = self._settings.zone, self._seeds[place]
-            self._references[place] = learn(sample, since.values.times(), zone, seed)
+            learnt = self._learn(place, sample, since.values.times())
+            self._references[place] = learnt.reference
+            self._rhythms.begin(place, learnt.rhythm)
             touched.append(place)
-        self._rates[ordinal] = since.values.seen / max(time - since.changed_at, SECOND)
         return touched
+
+    def _learn(self, ordinal: int, sample: Sample, times: Ints) -> Learnt:
+        settings, rate = self._settings, float(self._rates[ordinal])
+        return learn_first(sample, times, settings.zone, self._seeds[ordinal], settings.span, rate)
 
     def retire(self, time: int) -> list[Step]:
         """Let go of all that is held, or a candidate, as the version sends nothing any more."""
@@ -375,6 +427,9 @@ class Watching:
                 [ordinal, since.changed_at, since.seen_at, since.values.snapshot()]
                 for ordinal, since in sorted(self._since.items())
             ],
+            "rhythms": self._rhythms.snapshot(),
+            "completed": np.array(self._completed, dtype=np.int64),
+            "following": self._following,
         }
 
     @classmethod
@@ -393,7 +448,8 @@ class Watching:
         """
         roles, since = state["roles"], state["since"]
         watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
-        references, second = state["references"], state["second"]
+        references, second, rhythms = state["references"], state["second"], state["rhythms"]
+        assert isinstance(rhythms, Mapping)
         assert isinstance(roles, Sequence)
         assert isinstance(since, Sequence)
         assert isinstance(watch, Mapping)
@@ -404,7 +460,10 @@ class Watching:
         named = {ColumnKey(Group(group), name): Role(role) for group, name, role in roles}
         learned = [Reference.restore(reference) for reference in references]
         rates = np.asarray(state["rates"], dtype=np.float64)
-        watching = cls(model, version, settings, columns, named, signals, learned, rates)
+        watching = cls(model, version, settings, columns, named, signals, learned, rates, {})
+        watching._rhythms.restore(rhythms)
+        watching._completed = np.asarray(state["completed"]).tolist()
+        watching._following = bool(state["following"])
         restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
@@ -429,6 +488,8 @@ class References(NamedTuple):
     references: list[Reference]
     present: Floats
     """The part of the events that had a value of each, float64[s]."""
+    rhythms: dict[int, Occasions]
+    """Of those whose reference is provisional, by their place."""
 
 
 def learn_references(
@@ -437,17 +498,26 @@ def learn_references(
     columns: Sequence[ColumnSignals],
     signals: Sequence[Signal],
     rows: Batch,
-    zone: ZoneInfo,
+    rate: float,
+    settings: WatchSettings,
 ) -> References:
-    """Learn what signals are held against from the reference's events."""
-    found = References([], np.empty(len(signals)))
+    """Learn what signals are held against from the reference's events.
+
+    `rate` is how many events come in a microsecond.
+    """
+    found = References([], np.empty(len(signals)), {})
     for column in columns:
         samples, present = column.samples(rows.columns[column.key])
         for sample, share in zip(samples, present, strict=True):
             place = len(found.references)
             seed = seed_of(model, version, signals[place])
-            found.references.append(learn(sample, rows.time, zone, seed))
+            learnt = learn_first(
+                sample, rows.time, settings.zone, seed, settings.span, rate * share
+            )
+            found.references.append(learnt.reference)
             found.present[place] = share
+            if learnt.rhythm is not None:
+                found.rhythms[place] = learnt.rhythm
     return found
 
 

@@ -63,6 +63,17 @@ def scaled(factor: float) -> After:
     return lambda _, path: path * factor
 
 
+def in_episodes(after: After, lasts: int, rests: int) -> After:
+    """Return a change that lasts so many values, is gone for some, and comes again for good."""
+
+    def episodes(random: np.random.Generator, path: Floats) -> Floats:
+        values = after(random, path)
+        values[lasts : lasts + rests] = path[lasts : lasts + rests]
+        return values
+
+    return episodes
+
+
 def replaced(draw: Draw) -> After:
     return lambda random, path: draw(random, len(path))
 

@@ -24,7 +24,6 @@ class Column(NamedTuple):
     values: Floats
     block: int
     kind: Kind = "numeric"
-    step: float | None = None
 
     def redrawn(self) -> Stream:
         """Return the stream of which every path is blocks of this column, drawn at random."""
@@ -35,7 +34,7 @@ class Column(NamedTuple):
             drawn = random.integers(0, whole, -(-size // self.block))
             return blocks[drawn].ravel()[:size].astype(np.float64)
 
-        return Stream(self.name, draw, self.kind, step=self.step)
+        return Stream(self.name, draw, self.kind)
 
 
 HALF_HOURS = 336
@@ -45,6 +44,19 @@ HOURS = 168
 
 _VICTORIA = 17_760
 """Row of elec2 from which on the columns of Victoria are no constants."""
+
+LOAN: Mapping[str, Kind] = {
+    "car_value": "numeric",
+    "salary_range": "category",
+    "debt_to_income_ratio": "numeric",
+    "loan_length": "numeric",
+    "repaid_loan_on_prev_car": "rate",
+    "size_of_downpayment": "category",
+    "driver_tenure": "numeric",
+}
+"""The loan model's inputs, and what they are."""
+LOAN_CHANGE = 75_000
+"""Its row from which on some of them are others."""
 
 _WEEKS: Mapping[str, int] = {
     "realKnownCause/nyc_taxi": HALF_HOURS,
@@ -99,7 +111,7 @@ def weekly(folder: Path) -> Sequence[Column]:
     """Return the 13 columns with a week: electricity, taxi rides, servers and tweets."""
     rows = table(folder, "elec2")
     prices = [
-        Column(f"elec2 {field}", numbers(rows, field)[first:], HALF_HOURS, step=1_800.0)
+        Column(f"elec2 {field}", numbers(rows, field)[first:], HALF_HOURS)
         for field, first in (
             ("nswprice", 0),
             ("nswdemand", 0),

@@ -8,12 +8,13 @@ import numpy as np
 
 from loadtest.quality import changes, peers, streams, subjects, trials
 from loadtest.quality.changes import Change, draw_path
-from loadtest.quality.measures import PER, Coverage, share_upper
+from loadtest.quality.measures import PER, Coverage, poisson_below, share_upper
 from loadtest.quality.peers import Detector, Series
 from loadtest.quality.plan import Plan, Section
 from loadtest.quality.tables import (
     Result,
     Table,
+    Verdict,
     at_least,
     at_most,
     bounded,
@@ -21,6 +22,7 @@ from loadtest.quality.tables import (
     delay_cell,
     rate_cell,
 )
+from streamdrift.records import Ints
 
 RUN_LENGTH = 1e5
 LASTING_RUN_LENGTH = 1e7
@@ -57,12 +59,7 @@ def openings(plan: Plan) -> Result:
             exactly = float(np.mean(counts == 1))
             cells.append(f"{np.mean(counts):.2f} (exactly one: {exactly:.0%}; most {counts.max()})")
             if place == 0:
-                hits = int(np.sum(counts == 1))
-                verdicts.append(
-                    at_least(
-                        f"{change.name}: exactly one opening", exactly, 1.0, share_upper(hits, runs)
-                    )
-                )
+                verdicts.append(_judge(change, counts))
         rows.append(tuple(cells))
     heads = ("change", *(name for name, _ in candidates))
     note = (
@@ -70,14 +67,52 @@ def openings(plan: Plan) -> Result:
         f"{LASTS / LASTING_RUN_LENGTH:.3f} more at a run length of 1e7."
     )
     table = Table("Alarms for one change that lasts for 20,000 values", heads, tuple(rows), note)
-    return Result([table], verdicts)
+    return Result([table, _twice(plan)], verdicts)
+
+
+LASTS_AT_FIRST, RESTS = 1_000, 4_000
+
+
+def _twice(plan: Plan) -> Table:
+    """Count the alarms of changes that come, go and come again."""
+    detector = subjects.default(LASTING_RUN_LENGTH)
+    rows = []
+    for change in _CHANGES:
+        plan.say(f"{change.name}, twice")
+        after = changes.in_episodes(change.after, LASTS_AT_FIRST, RESTS)
+        again = change._replace(name=f"{change.name}, twice", after=after)
+        found = [_alarms(plan, again, detector, run) for run in range(plan.runs(100))]
+        first = [int(np.sum(places < LASTS_AT_FIRST)) for places in found]
+        between = [
+            int(np.sum((places >= LASTS_AT_FIRST) & (places < LASTS_AT_FIRST + RESTS)))
+            for places in found
+        ]
+        last = [int(np.sum(places >= LASTS_AT_FIRST + RESTS)) for places in found]
+        rows.append((change.name, *(f"{np.mean(counts):.2f}" for counts in (first, between, last))))
+    heads = ("change", "while it lasts", "after it is gone", "since it came again")
+    title = f"Alarms of a change of {LASTS_AT_FIRST:,} values that comes again {RESTS:,} later"
+    note = "Mean alarms of a run; one each in the first and last column, none between, is best."
+    return Table(title, heads, tuple(rows), note)
+
+
+def _judge(change: Change, counts: Ints) -> Verdict:
+    """Judge the openings of each run: none is missing, and no more repeated than by chance."""
+    repeats, expected = int(np.sum(counts - 1)), len(counts) * LASTS / LASTING_RUN_LENGTH
+    held = bool((counts > 0).all()) and 1 - poisson_below(repeats - 1, expected) > 0.05
+    measured = f"in {np.sum(counts == 1)} of {len(counts)} runs ({expected:.1f} by chance not)"
+    return Verdict(f"{change.name}: exactly one opening", "in all", measured, held)
 
 
 def _openings(plan: Plan, change: Change, detector: Detector, run: int) -> int:
+    return len(_alarms(plan, change, detector, run))
+
+
+def _alarms(plan: Plan, change: Change, detector: Detector, run: int) -> Ints:
+    """Return how many values after the change each alarm came."""
     random = trials.generator(plan.seed, change.name, run)
     path = draw_path(change, random, trials.REFERENCE, trials.QUIET, LASTS)
     found = detector.alarms(Series(path.reference, path.values, change.before.kind, run))
-    return int(np.sum(found >= path.place))
+    return found[found >= path.place] - path.place
 
 
 def references(plan: Plan) -> Result:

@@ -1,7 +1,8 @@
 """What was measured, section by section, in a JSON file and as Markdown."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ river's (0.26) are measured at their defaults and, where it is said, at settings
 same run length. A verdict is *reached* if the figure keeps the line, *missed* if it does not, and
 *open* if the runs are too few to tell.
 """
+
+
+_DELAYS = "shifts"
+"""The section whose delays are shown first, and the columns that are."""
+_HEADS = ("optimum", "streamdrift", "ADWIN at 1e5", "Page-Hinkley at 1e5", "river ADWIN")
+
+
+def _bare(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table without a title."""
+    return "\n".join(markdown(Table("", columns, tuple(rows))).splitlines()[2:]) + "\n"
 
 
 class Report:
@@ -84,15 +95,34 @@ class Report:
         )
 
     def summary(self, sections: Mapping[str, Section]) -> str:
-        """Return one line for each section: what is to be reached, and the verdicts' tally."""
-        rows = []
+        """Return what a reader should know first: delays, verdicts, and all that was missed."""
+        rows, missed = [], list[str]()
         for name, section in sections.items():
-            if name in self._found:
-                result = of_tree(self._found[name])
-                if result.verdicts:
-                    rows.append((section.title, section.reach, tally(result.verdicts)))
-        table = Table("", ("what", "to be reached", "verdicts"), tuple(rows))
-        return "\n".join(markdown(table).splitlines()[2:]) + "\n"
+            if name not in self._found:
+                continue
+            verdicts = of_tree(self._found[name]).verdicts
+            if verdicts:
+                rows.append((section.title, section.reach, tally(verdicts)))
+            missed += [
+                f"- {one.what}: {one.measured}, where {one.reach} was to be reached"
+                for one in verdicts
+                if one.held is False
+            ]
+        parts = [self._delays()] if _DELAYS in self._found else []
+        parts.append(_bare(("what", "to be reached", "verdicts"), rows))
+        parts.append("\n".join(["Missed:", "", *missed]) if missed else "Nothing was missed.")
+        return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+    def _delays(self) -> str:
+        """Return the mean delays of streamdrift beside the optimum's and river's."""
+        table = of_tree(self._found[_DELAYS]).tables[0]
+        wanted = [table.columns.index(head) for head in _HEADS if head in table.columns]
+        rows = [
+            (row[0], *(re.split(r" [±/\[]", row[place])[0] for place in wanted))
+            for row in table.rows
+        ]
+        note = "Mean delay in values, run length 1e5 (river's default: its own):"
+        return f"{note}\n\n" + _bare(("change", *(table.columns[place] for place in wanted)), rows)
 
     def into(self, document: str, sections: Mapping[str, Section]) -> str:
         """Return a document with the summary between its markers."""

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from loadtest.quality.peers import Series
-from streamdrift.detectors import DetectorSettings, EDetector
+from streamdrift.detectors import DetectorSettings, EDetector, EDetectorSettings
+from streamdrift.detectors.learning import learn
 from streamdrift.detectors.series import WARMUP
 from streamdrift.detectors.series import Series as OneSeries
-from streamdrift.records import Effect, Floats, Ints
+from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 
+_MONDAY = 1_767_571_200
+"""2026-01-05, UTC, in seconds."""
 _BLOCK = 1_024
 """Values shown at once where the first alarm ends a run."""
 
@@ -52,10 +57,43 @@ class Ours:
         return Finding(index, detector.onset, detector.effect)
 
 
+class _Timed:
+    """The default detector over one numeric series whose values have calendar times.
+
+    After an alarm it is held until the series is back at its reference.
+    """
+
+    def __init__(self, run_length: float, series: Series) -> None:
+        assert series.step is not None
+        self._step, self._seen = series.step, len(series.reference)
+        reference = learn(
+            Sample(Stream.NUMERIC, series.reference),
+            self._times(0, self._seen),
+            ZoneInfo("UTC"),
+            series.seed,
+        )
+        lengths = Lengths(np.array([run_length]), np.array([run_length]))
+        self._watch = Watch([[EDetectorSettings()]], [reference], [series.seed], lengths)
+
+    def _times(self, first: int, count: int) -> Ints:
+        """Return times in microseconds, from a Monday's midnight on."""
+        seconds = _MONDAY + self._step * np.arange(first, first + count)
+        return (seconds * 1e6).astype(np.int64)
+
+    def update_many(self, values: Floats) -> Ints:
+        times = self._times(self._seen, len(values))
+        self._seen += len(values)
+        signs = self._watch.update(values[np.newaxis], times)
+        found = [sign.column for sign in signs if sign.kind is StepKind.CHANGED]
+        return np.array(found, dtype=np.int64)
+
+
 def default(run_length: float) -> Ours:
     """Return the default detector at this average run length."""
 
-    def make(series: Series) -> EDetector:
+    def make(series: Series) -> EDetector | _Timed:
+        if series.step is not None:
+            return _Timed(run_length, series)
         return EDetector(
             arl=run_length, reference=series.reference, kind=series.kind, seed=series.seed
         )

@@ -49,7 +49,7 @@ class History:
 class MakePipeline(Protocol):
     """Makes the pipeline; `timed` is False where event times are made up."""
 
-    def __call__(self, settings: Settings, *, timed: bool = True) -> Pipeline:
+    def __call__(self, settings: Settings, /, *, timed: bool = True) -> Pipeline:
         """Return a pipeline without state."""
 
 

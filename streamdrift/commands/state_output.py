@@ -102,6 +102,15 @@ def print_overview(document: Mapping[str, Any]) -> None:
             for each in document["versions"]
         ),
     )
+    _print_table(
+        "found in references",
+        ["model", "version", "signals"],
+        _rows(
+            (each["model"], each["version"], line)
+            for each in document["versions"]
+            for line in each["findings"]
+        ),
+    )
     names = ["model", "version", "kind", "severity", "opened_at", "signals", "id"]
     _print_table(
         "open incidents",

@@ -144,7 +144,7 @@ def arm(residuals: Floats, fitted: Fitted, seed: int = 0) -> Armed:
     if size < LEAST or finite.min() == finite.max():
         return Armed(0, False, ())
     ranks = ranks_within(finite, seed)
-    found = fitted.front is not None
+    found = fitted.found
     weights = weights_of(found)
     power = discount(ranks, weights) if found else 0
     first = counts = replay(ranks, power, weights)
@@ -160,7 +160,7 @@ def arm(residuals: Floats, fitted: Fitted, seed: int = 0) -> Armed:
         if _within(counts, limits) or power == POWERS - 1:
             break
         power = min(power + _STEP, POWERS - 1)
-    return _armed(power, loudness >= _VERY_LOUD, counts, limits)
+    return _armed(power, found and loudness >= _VERY_LOUD, counts, limits)
 
 
 def _armed(power: int, loud: bool, counts: Ints, limits: tuple[int, ...]) -> Armed:

@@ -17,7 +17,7 @@ class Expected:
     see. `counts` float64: of a rate, how often 0 and 1 were seen; of a category, how often
     each known level. `power`: the e-detector's factors are taken to the power
     2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
-    does not explain.
+    does not explain. `closed`: no level of a category is ever new.
     """
 
     stream: Stream
@@ -26,6 +26,7 @@ class Expected:
     counts: Floats = field(default_factory=lambda: np.zeros(0))
     power: int = 0
     dependent: bool = False
+    closed: bool = False
 
     @classmethod
     def of_rate(cls, zeros: float, ones: float) -> Self:
@@ -45,7 +46,8 @@ class Evidence:
     `statistic` is above `threshold`, both in the detector's own terms. The change began
     between `earliest` and `latest`, counted in the signal's own values back from the alarm's
     (0 is the alarm's own value), so `earliest >= latest`. `pace` is how many values the
-    evidence took to grow by a factor e, where the detector knows.
+    evidence took to grow by a factor e, and `began` where the change most likely did,
+    counted likewise, where the detector knows.
     """
 
     statistic: float
@@ -53,6 +55,13 @@ class Evidence:
     earliest: int
     latest: int
     pace: float | None = None
+    began: int | None = None
+
+    @property
+    def age(self) -> int:
+        """About how many values there are of the change, the alarm's among them."""
+        began = (self.earliest + self.latest) // 2 if self.began is None else self.began
+        return began + 1
 
 
 class Bank(Protocol):

@@ -15,7 +15,7 @@ from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array, values
 
 MAX_CELLS = 256
@@ -39,14 +39,14 @@ SIZE, SINGLES, HALF, HALF_COUNT = range(4)
 and how often they were seen."""
 
 
-def cells_of(counts: Floats) -> Floats:
+def cells_of(counts: Floats, closed: bool = False) -> Floats:
     """Return counts of MAX_CELLS cells at most, from those of the levels, commonest first.
 
     The last cell is for levels that were never seen: it counts as much as those seen once
-    (Good 1953), at least one.
+    (Good 1953), at least one; as one where `closed` says that there are none.
     """
     kept, rest = counts[: MAX_CELLS - 2], counts[MAX_CELLS - 2 :]
-    new = max(1.0, float((counts == 1).sum()))
+    new = 1.0 if closed else max(1.0, float((counts == 1).sum()))
     return np.concatenate([kept, [rest.sum()] if len(rest) else [], [new]])
 
 
@@ -234,11 +234,20 @@ class ECategoryBank:
         """Return how often each cell was seen, the last for levels that never were."""
         return self._counts[slot].copy()
 
+    def take_back(self, slot: int, values: Floats) -> None:
+        """Let the last levels of a slot, float64[n], not be counted; see `learned`."""
+        counts, figures = self._counts[slot], self._figures[slot]
+        for value in values.tolist():
+            cell = cell_of(value, len(counts), self._known[slot])
+            counts[cell] -= 1.0
+            figures[HALF_COUNT] -= 1.0 if cell < figures[HALF] else 0.0
+        figures[SIZE] -= len(values)
+
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
         sums, threshold = self._sums[slot], float(self._thresholds[slot])
         age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age)
+        return evidence_of(float(total(sums)), threshold, age, Stream.CATEGORY)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
@@ -246,7 +255,7 @@ class ECategoryBank:
         """Start the slot's sums anew; see `Bank`."""
         if expected is not None:
             self._known[slot] = len(expected.counts)
-            self._counts[slot] = cells_of(expected.counts)
+            self._counts[slot] = cells_of(expected.counts, expected.closed)
             self._group(slot)
         if run_length is not None:
             self._run_lengths[slot] = run_length

@@ -8,7 +8,7 @@ is calibrated. The alternatives are those of `mixture`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -27,13 +27,19 @@ from streamdrift.detectors.mixture import (
     totals,
 )
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array
 
 NAME = "e_detector"
-_EARLIER, _LATER = 9.0, 7.0
-"""How far a beginning may lie off the mean of those that explain the sum, in values that the sum
-takes to grow by a factor e: on simulated changes this holds 95 % of them."""
+_REACH: Mapping[Stream, tuple[float, float]] = {
+    Stream.NUMERIC: (12.0, 8.5),
+    Stream.RATE: (15.0, 8.0),
+    Stream.CATEGORY: (13.0, 9.0),
+}
+"""How much earlier and later than the mean of the beginnings that explain the sum a change may have
+begun, in values that the sum takes to grow by a factor e. On simulated changes (400 of each kind at
+a run length of 1e5) that holds 95 to 99 % of the beginnings of shifts and spreads, 95 to 98 % of
+rates', 94 to 99 % of categories'."""
 
 
 class EDetectorSettings(BaseModel):
@@ -53,16 +59,17 @@ def head_start(run_length: float, patience: float) -> float:
     return min(run_length / 1_000, 100.0, patience / 100)
 
 
-def evidence_of(statistic: float, threshold: float, age: float) -> Evidence:
-    """Return what a sum is evidence of.
+def evidence_of(statistic: float, threshold: float, age: float, stream: Stream) -> Evidence:
+    """Return what a sum over a signal's values is evidence of.
 
     `age` is the mean number of values that the products in it are of; the change began with the
     first of them.
     """
     pace = age / max(math.log(max(statistic, 1.0)), 1.0)
-    earliest = math.ceil(age - 1 + _EARLIER * pace)
-    latest = max(0, math.floor(age - 1 - _LATER * pace))
-    return Evidence(statistic, threshold, earliest, latest, pace)
+    earlier, later = _REACH[stream]
+    earliest = math.ceil(age - 1 + earlier * pace)
+    latest = max(0, math.floor(age - 1 - later * pace))
+    return Evidence(statistic, threshold, earliest, latest, pace, max(0, round(age) - 1))
 
 
 _MIXTURES: Factors = np.stack([weights_of(found=False), weights_of(found=True)])
@@ -194,7 +201,7 @@ class EDetectorBank:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
         sums, threshold = self._sums[slot], float(self._thresholds[slot])
         age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age)
+        return evidence_of(float(total(sums)), threshold, age, Stream.NUMERIC)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

@@ -2,14 +2,22 @@
 
 import math
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
 from streamdrift.detectors.bank import Expected
 from streamdrift.records import Effect, Estimate, Floats, Stream
 
-_Z = 1.959964
-"""A normal variable lies within so many standard deviations of its mean with 95 %."""
+_SHIFT, _SPREAD, _RATE, _VARIATION = 2.9, 2.5, 2.5, 1.45
+"""How many standard errors intervals reach, of a shift, a logarithm of a spread and a rate; and how
+far that of a variation does, over the root of the number of values. More than the 1.96 of values
+that nobody chose: those since an alarm are the ones that raised it, and where they begin is not
+known."""
+_LEAST = 3
+"""Values from which on a shift and a spread are told apart."""
+_PRIOR = 2.0
+"""Values as which the reference's spread counts."""
 _MOST_BINS = 16
 _PER_BIN = 8
 """Bins of ranks that are compared, and how many ranks each needs."""
@@ -21,43 +29,81 @@ _NONE = Estimate(0.0, 0.0, 0.0)
 _SAME = Estimate(1.0, 1.0, 1.0)
 
 
-def effect_of(expected: Expected, scores: Floats) -> Effect:
-    """Return how far the scores float64[n] of a signal since its change are from its reference.
+class Span(NamedTuple):
+    """How many of the last scores may be since a change: at least, most likely, at most."""
 
-    The scores of a numeric signal are its ranks, of a rate 0 and 1, of a category the levels'
-    places, as in `expected.counts`. Intervals hold the truth with about 95 %; they are wider
-    where the evidence of the signal is discounted.
+    least: int
+    likeliest: int
+    most: int
+
+
+def effect_of(expected: Expected, scores: Floats, span: Span) -> Effect:
+    """Return how far a signal is from its reference since its change.
+
+    `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, of a
+    category the levels' places, as in `expected.counts`. Of numbers and categories the values
+    since the change are those that make it the most likely one within the span.
+
+    Intervals are to hold the truth with 95 %; they are wider where the evidence of the signal
+    is discounted. Measured at the alarms of 400 changes each, at a run length of 1e5: shifts of
+    0.25 to 2 in 92 to 96 %, spreads of 0.5 to 2 in 91 to 97 %, variations of numbers in 97 % and
+    more, rates in 95 to 99 %, categories in 92 to 99 %.
     """
     if not len(scores):
         return Effect(_NONE, _SAME, _NONE)
     if expected.stream is Stream.RATE:
-        return _of_rate(expected, scores)
+        return _of_rate(expected, scores[-span.likeliest :])
+    least = min(max(span.least, _LEAST), len(scores))
+    most = min(max(span.most, least), len(scores))
     if expected.stream is Stream.CATEGORY:
-        return _of_category(expected.counts, scores)
-    return _of_ranks(scores, 2 ** (expected.power / 12))
+        # Bets on levels that were never seen lose next to nothing on those that were before.
+        least = min(max(span.least // 4, _LEAST), len(scores))
+        return _of_category(expected.counts, scores, least, most)
+    return _of_ranks(scores, least, most, 2 ** (expected.power / 12))
 
 
-def _of_ranks(ranks: Floats, widening: float) -> Effect:
+def _of_ranks(ranks: Floats, least: int, most: int, widening: float) -> Effect:
     """Compare ranks with uniform ones: as normal scores, and bin by bin."""
-    size = len(ranks)
     scores = _SCORES[np.clip((ranks * _GRID).astype(np.int64), 0, _GRID - 1)]
-    deviation = float(scores.std(ddof=1)) if size > 1 else 1.0
-    shift = _about(float(scores.mean()), _Z * widening * max(deviation, 0.05) / math.sqrt(size))
-    ratio = max(deviation, 1e-3)
-    # The error of a logarithm of a standard deviation of about normal scores.
-    factor = math.exp(_Z * widening / math.sqrt(2 * max(size - 1, 1)))
-    spread = Estimate(ratio, ratio / factor, ratio * factor)
+    sizes = np.arange(1, len(scores) + 1)
+    means = np.cumsum(scores[::-1]) / sizes
+    squares = np.cumsum(scores[::-1] ** 2) - sizes * means**2
+    variances = (np.maximum(squares, 0.0) + _PRIOR) / (sizes + _PRIOR)
+    # The log likelihood ratio of the normal distribution with these moments.
+    gains = sizes * (means**2 + variances - 1 - np.log(variances))
+    size = least + int(np.argmax(gains[least - 1 : most]))
+    mean, deviation = float(means[size - 1]), math.sqrt(variances[size - 1])
+    reach = _SHIFT * widening * max(deviation, 0.05) / math.sqrt(size)
+    factor = math.exp(_SPREAD * widening / math.sqrt(2 * size))
+    spread = Estimate(deviation, deviation / factor, deviation * factor)
     bins = max(2, min(_MOST_BINS, size // _PER_BIN))
-    shares = np.bincount(np.minimum((ranks * bins).astype(np.int64), bins - 1), minlength=bins)
-    variation = _variation(shares / size, np.full(bins, 1 / bins), size, widening)
-    return Effect(shift, spread, variation)
+    places = np.minimum((ranks[-size:] * bins).astype(np.int64), bins - 1)
+    shares = np.bincount(places, minlength=bins) / size
+    found = _variation(shares, np.full(bins, 1 / bins), size, widening)
+    value = max(found, _between_normals(mean, deviation))
+    return Effect(_about(mean, reach), spread, _variation_about(value, size, widening))
+
+
+def _between_normals(mean: float, deviation: float) -> float:
+    """Return the total variation of a normal distribution from the standard one."""
+    if abs(deviation - 1) < 1e-3:
+        return 2 * _normal.cdf(abs(mean) / 2) - 1
+    # Where both densities are the same.
+    curve = 1 - deviation**-2
+    root = math.sqrt(mean**2 + 2 * (deviation**2 - 1) * math.log(deviation)) / deviation
+    middle = -mean / deviation**2
+    ends = sorted(((middle - root) / curve, (middle + root) / curve))
+    inside = _normal.cdf(ends[1]) - _normal.cdf(ends[0])
+    other = NormalDist(mean, deviation)
+    return abs(inside - (other.cdf(ends[1]) - other.cdf(ends[0])))
 
 
 def _of_rate(expected: Expected, values: Floats) -> Effect:
     """Compare rates: the interval is Wilson's (1927), in standard deviations of the reference."""
     size, rate = len(values), float(values.mean())
-    middle = (rate + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
-    reach = _Z * math.sqrt(rate * (1 - rate) / size + _Z**2 / (4 * size**2)) / (1 + _Z**2 / size)
+    middle = (rate + _RATE**2 / (2 * size)) / (1 + _RATE**2 / size)
+    error = math.sqrt(rate * (1 - rate) / size + _RATE**2 / (4 * size**2))
+    reach = _RATE * error / (1 + _RATE**2 / size)
     low, high = min(rate, middle - reach), max(rate, middle + reach)
     shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
     below, above = sorted((abs(low - expected.mean), abs(high - expected.mean)))
@@ -66,26 +112,36 @@ def _of_rate(expected: Expected, values: Floats) -> Effect:
     return Effect(shift, _SAME, variation)
 
 
-def _of_category(counts: Floats, places: Floats) -> Effect:
+def _of_category(counts: Floats, places: Floats, least: int, most: int) -> Effect:
     """Compare the shares of levels; those that were never seen count as one."""
-    size, known = len(places), len(counts)
-    found = np.bincount(np.minimum(places.astype(np.int64), known), minlength=known + 1)
+    known = len(counts)
     shares = np.append(counts, 0.0) / max(float(counts.sum()), 1.0)
     # Levels too rare to compare are one.
     order = np.argsort(-shares, kind="stable")
-    kept = order[: max(1, min(known, size // _PER_BIN))]
-    rest = np.setdiff1d(np.arange(known + 1), kept)
-    before = np.append(shares[kept], shares[rest].sum())
-    after = np.append(found[kept], found[rest].sum()) / size
-    return Effect(_NONE, _SAME, _variation(after, before, size, 1.0))
+    kept = order[: max(1, min(known, most // _PER_BIN))]
+    group = np.full(known + 1, len(kept))
+    group[kept] = np.arange(len(kept))
+    before = np.append(shares[kept], np.delete(shares, kept).sum())
+    found = group[np.minimum(places.astype(np.int64), known)]
+    seen = np.cumsum(found[::-1, np.newaxis] == np.arange(len(before)), axis=0)
+    sizes = np.arange(1, len(found) + 1)[:, np.newaxis]
+    # The log likelihood ratio of these shares; the reference's own are known as well as it is long.
+    smoothed = np.maximum(before, 0.5 / max(float(counts.sum()), 1.0))
+    gains = (seen * np.log(np.maximum(seen, 1) / (sizes * smoothed))).sum(axis=1)
+    size = least + int(np.argmax(gains[least - 1 : most]))
+    value = _variation(seen[size - 1] / size, before, size, 1.0)
+    return Effect(_NONE, _SAME, _variation_about(value, size, 1.0))
 
 
-def _variation(after: Floats, before: Floats, size: int, widening: float) -> Estimate:
+def _variation(after: Floats, before: Floats, size: int, widening: float) -> float:
     """Return the total variation of shares, less what chance alone makes of it."""
     found = float(np.abs(after - before).sum()) / 2
     noise = float(np.sqrt(before * (1 - before) / size).sum()) * widening / math.sqrt(2 * math.pi)
-    value = math.sqrt(max(found**2 - noise**2, 0.0))
-    reach = _Z * widening * 0.5 / math.sqrt(size)
+    return math.sqrt(max(found**2 - noise**2, 0.0))
+
+
+def _variation_about(value: float, size: int, widening: float) -> Estimate:
+    reach = _VARIATION * widening / math.sqrt(size)
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 

@@ -1,7 +1,8 @@
 """From the values of a reference to what a signal is held against."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
-from streamdrift.records import Ints, Sample, State, Stream
+from streamdrift.records import Floats, Ints, Sample, State, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
+from streamdrift.references.slow import Given
 from streamdrift.references.urn import Counts
+from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, quantiles_of
 from streamdrift.trees import array, flag, integer, text, trees, values
 
 _TENTHS_FOUND = 3
@@ -25,18 +28,22 @@ class Reference:
     """What a signal is held against.
 
     `counts` and `front` are of a numeric signal. The front moves on with the signal: whoever
-    watches by it takes a copy. `findings` are what people should know.
+    watches by it takes a copy. `findings` are what people should know. A change must show itself
+    `within` so many values: what takes longer cannot be told from a rhythm that is not known.
+    `quantiles` are those of the values themselves, for people.
     """
 
     expected: Expected
     counts: Counts | None = None
     front: Front | None = None
     findings: tuple[Finding, ...] = ()
+    within: float = math.inf
+    quantiles: Quantiles = field(default_factory=dict)
 
     @property
     def tenths(self) -> int:
         """Tenths of all values after which values are counted as normal; see `Urns.learn`."""
-        return 1 if self.front is None else _TENTHS_FOUND
+        return _TENTHS_FOUND if self.expected.dependent else 1
 
     def snapshot(self) -> State:
         """Return everything as a tree."""
@@ -47,6 +54,7 @@ class Reference:
             "counted": expected.counts,
             "power": expected.power,
             "dependent": expected.dependent,
+            "closed": expected.closed,
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
             "findings": [
@@ -57,6 +65,8 @@ class Reference:
                 }
                 for finding in self.findings
             ],
+            "within": np.array([self.within]),
+            "quantiles": np.array([self.quantiles[name] for name in sorted(self.quantiles)]),
         }
 
     @classmethod
@@ -70,6 +80,7 @@ class Reference:
             array(state, "counted").astype(np.float64),
             integer(state, "power"),
             flag(state, "dependent"),
+            flag(state, "closed"),
         )
         counts, front = state["counts"], state["front"]
         return cls(
@@ -77,7 +88,14 @@ class Reference:
             Counts.restore(counts) if isinstance(counts, Mapping) else None,
             Front.restore(front) if isinstance(front, Mapping) else None,
             tuple(_finding(each) for each in trees(state, "findings")),
+            float(array(state, "within").astype(np.float64)[0]),
+            _quantiles(array(state, "quantiles").astype(np.float64)),
         )
+
+
+def _quantiles(figures: Floats) -> Quantiles:
+    names = sorted(f"{probability:g}" for probability in PROBABILITIES)
+    return dict(zip(names, figures.tolist(), strict=False))
 
 
 def _finding(state: State) -> Finding:
@@ -87,21 +105,26 @@ def _finding(state: State) -> Finding:
 
 
 def learn(
-    sample: Sample, times: Ints | None = None, zone: ZoneInfo | None = None, seed: int = 0
+    sample: Sample,
+    times: Ints | None = None,
+    zone: ZoneInfo | None = None,
+    seed: int = 0,
+    given: Given | None = None,
 ) -> Reference:
     """Return what a signal is held against, learned from what is normal.
 
     `times` int64[n] in microseconds, of the values of a numeric signal, let the calendar be
-    looked for, in `zone`.
+    looked for, in `zone`; `given` is what is known of it beside.
     """
     if sample.stream is Stream.RATE:
         zeros, ones = sample.values.tolist()
         return Reference(Expected.of_rate(zeros, ones))
     if sample.stream is Stream.CATEGORY:
-        return Reference(Expected(Stream.CATEGORY, counts=sample.values))
-    fitted = fit(sample.values, times, zone, seed)
+        return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
+    fitted = fit(sample.values, times, zone, seed, given=given)
     left = fitted.residuals[~np.isnan(fitted.residuals)]
     armed = arm(fitted.residuals, fitted, seed)
-    expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.front is not None)
+    expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.found)
     findings = (*fitted.findings, *armed.findings)
-    return Reference(expected, Counts.of(left), fitted.front, findings)
+    quantiles = quantiles_of(sample.values)
+    return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)

@@ -1,7 +1,8 @@
 """The e-detector of 0/1 streams: Bernoulli likelihood ratios, rises and falls of the odds.
 
-As `e_detector`, with the rate before a change learned from the stream, in blocks, one block
-late, so that a change does not teach itself.
+As `e_detector`, with the rate before a change learned from the stream: at once while few values are
+known, as the error of a rate that stays is taken for a change; from LATE values on in blocks, one
+block late, so that a change does not teach itself.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
 from streamdrift.detectors.mixture import Factors, total, totals
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array
 
 _LOG_ODDS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.2)
@@ -24,6 +25,8 @@ WEIGHTS: Factors = (np.array([*_WEIGHTS, *_WEIGHTS]) / (2 * sum(_WEIGHTS))).asty
 _MARGIN = 0.1
 """Part of the error of the learned rate, in standard errors, that the factors forgive."""
 _BLOCK = 1_000
+LATE = 10_000
+"""Values from which on counting is delayed."""
 
 ZEROS, ONES, FILLED, FILLED_ONES, FULL, FULL_ONES = range(6)
 """Places in a slot's counts: 0s and 1s learned; values and 1s of the block being filled; of the
@@ -45,7 +48,11 @@ def factors_of(counts: Floats, factors: Factors) -> None:
 
 @inlined
 def learn(counts: Floats, factors: Factors, one: bool) -> None:
-    """Note one value; at the end of a block count the block before."""
+    """Count one value, or note it; at the end of a block count the block before."""
+    if counts[ZEROS] + counts[ONES] < LATE:
+        counts[ONES if one else ZEROS] += 1.0
+        factors_of(counts, factors)
+        return
     counts[FILLED] += 1.0
     counts[FILLED_ONES] += 1.0 if one else 0.0
     if counts[FILLED] < _BLOCK:
@@ -104,10 +111,10 @@ def _update(
                 continue
             one = row[event] > 0.0
             statistic = advance(own, age, factor[1 if one else 0], weights)
+            learn(count, factor, one)
             if statistic >= thresholds[slot]:
                 alarms[slot] = event
                 break
-            learn(count, factor, one)
 
 
 class ERateBank:
@@ -169,11 +176,18 @@ class ERateBank:
         """Return how many 0s and 1s a slot has learned, float64[2]."""
         return self._counts[slot, [ZEROS, ONES]]
 
+    def take_back(self, slot: int, values: Floats) -> None:
+        """Let the last values of a slot, float64[n], not be learned; see `learned`."""
+        pending = int(self._counts[slot, FILLED] + self._counts[slot, FULL])
+        counted = values[: max(len(values) - pending, 0)]
+        ones = np.count_nonzero(counted > 0)
+        self._counts[slot, [ZEROS, ONES]] -= len(counted) - ones, ones
+
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
         sums, threshold = self._sums[slot], float(self._thresholds[slot])
         age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age)
+        return evidence_of(float(total(sums)), threshold, age, Stream.RATE)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None

@@ -16,8 +16,8 @@ FINE = 65_535.0
 class Recent:
     """The last ROOM scores of each signal since it was armed. 1 kB a signal.
 
-    A score lies in [0, 1], or is a whole number up to 65,535 where `whole` bool[count] says
-    so: it is kept to two bytes.
+    A score lies in [0, 1], or is a whole number where `whole` bool[count] says so; it is kept to
+    two bytes: whole ones up to 65,535, greater ones as this.
     """
 
     def __init__(self, whole: NDArray[np.bool_]) -> None:
@@ -35,7 +35,8 @@ class Recent:
         """Return the last `count` scores, ROOM at most, of those kept and `scores` after them."""
         unit = self._units[signal]
         # Rounded as those that are kept, so that it does not matter where a block ends.
-        later = (scores[~np.isnan(scores)][-ROOM:] * unit + 0.5).astype(np.uint16)
+        there = scores[~np.isnan(scores)][-ROOM:]
+        later = np.minimum(there * unit + 0.5, FINE).astype(np.uint16)
         kept = min(int(self.counts[signal]), ROOM)
         places = (self.counts[signal] - kept + np.arange(kept)) % ROOM
         joined = np.concatenate([self.scores[signal, places], later])
@@ -76,5 +77,5 @@ def _add(
             score = scores[signal, column]
             if np.isnan(score):
                 continue
-            kept[signal, counts[signal] % ROOM] = np.uint16(score * units[signal] + 0.5)
+            kept[signal, counts[signal] % ROOM] = np.uint16(min(score * units[signal] + 0.5, FINE))
             counts[signal] += 1

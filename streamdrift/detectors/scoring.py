@@ -17,7 +17,6 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.tracking import follow
 from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
@@ -48,7 +47,7 @@ class Scoring:
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
-        self._ordinals = np.zeros(len(references), dtype=np.int64)
+        self.ordinals = np.zeros(len(references), dtype=np.int64)
         """Levels scored so far."""
         for signal, reference in enumerate(references):
             self.learn(signal, reference)
@@ -57,7 +56,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         if stream is Stream.CATEGORY:
-            cells = cells_of(reference.expected.counts)
+            cells = cells_of(reference.expected.counts, reference.expected.closed)
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
             self._known[signal] = len(reference.expected.counts)
         if stream is not Stream.NUMERIC:
@@ -86,7 +85,7 @@ class Scoring:
             {signal: place for place, signal in enumerate(numeric.tolist())},
             self.urns.copy_of(slots),
             fronts,
-            self._ordinals.copy(),
+            self.ordinals.copy(),
         )
         size = values.shape[1]
         # Scores are values until they are scored; a front leaves there what it does not explain.
@@ -100,11 +99,11 @@ class Scoring:
         return copies
 
     def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
-        self._ordinals[signal] = _rank_levels(
+        self.ordinals[signal] = _rank_levels(
             self._levels[signal],
             self._known[signal],
             self._seeds[signal],
-            self._ordinals[signal],
+            self.ordinals[signal],
             values,
             start,
             scores,
@@ -122,16 +121,21 @@ class Scoring:
     ) -> None:
         front = self._fronts[signal]
         clock = times if front.needs_times else _NO_TIMES
-        follow(front.parameters, front.state, values[signal], clock, start, stop, learn, left)
+        front.take(values[signal], clock, start, stop, learn, left)
+
+    def quicken(self, signal: int, age: float, within: float) -> None:
+        """Let a signal's slow level follow quicker; see `Front`."""
+        if signal in self._fronts:
+            self._fronts[signal].quicken(age, within)
 
     def go_back(
         self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
     ) -> None:
         """Be as if only the signal's columns start to stop had been scored since `copies`."""
-        self._ordinals[signal] = copies.ordinals[signal]
+        self.ordinals[signal] = copies.ordinals[signal]
         if self._streams[signal] is not Stream.NUMERIC:
             if self._streams[signal] is Stream.CATEGORY:
-                self._ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
+                self.ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
             return
         slot = self._slot[signal]
         self.urns.go_back(int(slot), copies.urns, copies.places[signal])
@@ -146,9 +150,10 @@ class Scoring:
         """Return what explains a signal's values, if anything does; it moves on with them."""
         return self._fronts.get(signal)
 
-    def forget(self, signal: int) -> None:
-        """Drop what a signal has shown that is not counted as normal yet."""
+    def forget(self, signal: int, since: Floats) -> None:
+        """Count as normal neither a numeric signal's scores `since` its change, nor any not yet."""
         if self._streams[signal] is Stream.NUMERIC:
+            self.urns.take_back(int(self._slot[signal]), since)
             self.urns.forget(int(self._slot[signal]))
 
     def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
@@ -171,6 +176,20 @@ class Scoring:
             cells = len(self._levels[signal]) - 1
             _cells_of_levels(row, cells, int(self._known[signal]), start, found)
         return found
+
+    def cells_of_scores(self, signal: int, scores: Floats) -> Ints:
+        """Return the cells of scores, int64[n]: of ranks those among what is counted now.
+
+        The scores of a category are the levels' places.
+        """
+        if self._streams[signal] is Stream.RATE:
+            return (scores > 0).astype(np.int64)
+        if self._streams[signal] is Stream.CATEGORY:
+            found = np.empty(len(scores), dtype=np.int64)
+            cells = len(self._levels[signal]) - 1
+            _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
+            return found
+        return self.urns.cells_of_ranks(int(self._slot[signal]), scores)
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
@@ -198,7 +217,7 @@ class Scoring:
                 {"signal": signal, "front": self._fronts[signal].snapshot()}
                 for signal in sorted(self._fronts)
             ],
-            "ordinals": self._ordinals.copy(),
+            "ordinals": self.ordinals.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -208,7 +227,7 @@ class Scoring:
             integer(each, "signal"): Front.restore(tree(each, "front"))
             for each in trees(state, "fronts")
         }
-        self._ordinals = array(state, "ordinals").astype(np.int64)
+        self.ordinals = array(state, "ordinals").astype(np.int64)
 
 
 @kernel

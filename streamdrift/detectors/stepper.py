@@ -37,13 +37,15 @@ class Stepper(Protocol):
 
 
 def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
-    """Return the way for the only signal; None where its front needs times."""
+    """Return the way for the only signal; None where its front needs times or has two stages."""
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
     if isinstance(bank, ECategoryBank):
-        return _Levels(bank, recent)
+        return _Levels(bank, scoring, recent)
     front = scoring.front(0)
-    if not isinstance(bank, EDetectorBank) or (front is not None and front.needs_times):
+    if not isinstance(bank, EDetectorBank):
+        return None
+    if front is not None and (front.needs_times or front.slow[0]):
         return None
     return _Numbers(bank, scoring.urns, front, recent)
 
@@ -131,9 +133,15 @@ def _take_rate(
 
 
 class _Levels:
-    def __init__(self, bank: ECategoryBank, recent: Recent) -> None:
+    def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
         *arrays, self._known, self._threshold = bank.arrays(0)
-        self._arrays = (*arrays, self._known, recent.scores[0], recent.counts)
+        self._arrays = (
+            *arrays,
+            self._known,
+            scoring.ordinals,
+            recent.scores[0],
+            recent.counts,
+        )
 
     def take(self, value: float) -> bool:
         return _take_level(value, *self._arrays) >= self._threshold
@@ -150,10 +158,13 @@ def _take_level(
     scales: Floats,
     figures: Floats,
     known: int,
+    ordinals: Ints,
     recent: NDArray[np.uint16],
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(value + 0.5)
+    recent[counts[0] % ROOM] = np.uint16(min(value + 0.5, FINE))
     counts[0] += 1
+    # Its rank, for which there is a coin, is for detectors of numbers.
+    ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
     return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)

@@ -5,45 +5,33 @@ reset and see nothing, and its reference learns nothing, until the signal is bac
 or what it became is accepted as the new one. So one change makes one sign, however long it lasts.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.detectors.bank import Bank, Evidence, Expected
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
+from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.e_detector import evidence_of
-from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.held import Held
+from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
-from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.rates import LATE, ERateBank
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.stepper import Stepper, stepper_of
-from streamdrift.records import Bools, Effect, Floats, Ints, State, StepKind, Stream
+from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
 from streamdrift.trees import array, integer, text, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
-
-
-class Sign(NamedTuple):
-    """What one signal did at a column of a block."""
-
-    column: int
-    signal: int
-    kind: StepKind
-    detector: str = ""
-    evidence: Evidence | None = None
-    effect: Effect | None = None
-    share: float = 1.0
-    """The statistic over the threshold; that of a detector without sums is 1."""
+_QUICK = 0.125
+"""Evidence of a younger age, in parts of what is slow, is of no rhythm."""
 
 
 class Lengths(NamedTuple):
@@ -75,7 +63,6 @@ class Watch:
         count = len(references)
         self._expected = [reference.expected for reference in references]
         self._lengths = lengths
-        self._minimum_effect = minimum_effect
         self._scoring = Scoring(references, seeds)
         self._banks = [
             self._watcher(settings, signals) for settings, signals in groups(detectors, references)
@@ -92,6 +79,8 @@ class Watch:
                 self._summed[entry.signals] = True
         streams = np.array([each.stream is Stream.CATEGORY for each in self._expected])
         self._recent = Recent(streams.astype(np.bool_))
+        within = np.array([reference.within for reference in references])
+        self._judge = Judge(self._expected, self._recent, minimum_effect, within)
         self._stepper = self._make_stepper()
 
     def _watcher(self, settings: DetectorSettings, signals: Ints) -> Watcher:
@@ -116,7 +105,7 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = _block(values, times, looks)
+        block = new_block(values, times, looks)
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -134,7 +123,7 @@ class Watch:
     def look(self) -> list[Sign]:
         """Look at what has been consumed: another second is over. Columns are 0."""
         signs: list[Sign] = []
-        block = _block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
+        block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
         self._let_go(0, signs)
         for entry in self._banks:
             if isinstance(entry.bank, EBank):
@@ -153,10 +142,10 @@ class Watch:
             return [Sign(0, 0, StepKind.RETURNED)]
         if not self._stepper.take(value):
             return []
-        block = _block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
+        block = new_block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
         sign = self._sign(0, self._banks[0], block, 0)
         if sign is not None:
-            self._hold(0, sign, block)
+            self._hold(0, sign, block, 0)
         self._reset(0)
         return [] if sign is None else [sign._replace(column=0)]
 
@@ -166,7 +155,7 @@ class Watch:
             self._candidate[signal] = False
             signs.append(Sign(column, signal, StepKind.WITHDRAWN))
 
-    def _run_watched(self, block: "_Block", signs: list[Sign]) -> None:
+    def _run_watched(self, block: Block, signs: list[Sign]) -> None:
         """Run the watched signals on to their first alarm."""
         size = block.values.shape[1]
         begin = np.where(self.held, size, block.start)
@@ -198,13 +187,14 @@ class Watch:
             )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
             block.scores[signal, stop:] = block.values[signal, stop:]
+            self._quicken(signal, raised[signal])
             if sign is not None:
                 signs.append(sign)
-                self._hold(signal, sign, block)
+                self._hold(signal, sign, block, stop)
             self._reset(signal)
             block.start[signal] = stop
 
-    def _update(self, entry: Watcher, block: "_Block", begin: Ints) -> Ints:
+    def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
         """Let one bank run; the e-detector of categories sees the levels themselves."""
         bank, signals = entry.bank, entry.signals
         seen = block.values if isinstance(bank, ECategoryBank) else block.scores
@@ -217,7 +207,7 @@ class Watch:
         signal: int,
         raiser: Watcher,
         stored: Mapping[int, State],
-        block: "_Block",
+        block: Block,
         begin: int,
         stop: int,
     ) -> None:
@@ -233,48 +223,32 @@ class Watch:
             seen = block.values if isinstance(entry.bank, ECategoryBank) else block.scores
             entry.bank.update(seen[:, :stop], entry.signals, start)
 
-    def _sign(self, signal: int, entry: Watcher, block: "_Block", stop: int) -> Sign | None:
+    def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
         """Return what the alarm of a signal at column stop - 1 says; None if it is a trifle."""
         slot = entry.slot_of(signal)
         assert slot is not None
         evidence = entry.bank.evidence(slot)
-        if self._is_trifle(signal, evidence):
+        if self._judge.dismisses(signal, evidence):
             return None
         share = 1.0
         if isinstance(entry.bank, EBank):
             share = max(share, evidence.statistic / evidence.threshold)
-        return self._told(signal, StepKind.CHANGED, entry, evidence, block, stop, share)
-
-    def _told(
-        self,
-        signal: int,
-        kind: StepKind,
-        entry: Watcher,
-        evidence: Evidence,
-        block: "_Block",
-        stop: int,
-        share: float,
-    ) -> Sign:
-        fresh = block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
-        there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
-        earliest = min(evidence.earliest, max(there - 1, 0))
-        evidence = replace(evidence, earliest=earliest, latest=min(evidence.latest, earliest))
-        since = (7 * evidence.earliest + 9 * evidence.latest) // 16 + 1
-        scores = self._recent.last(signal, fresh, since)
-        effect = effect_of(self._expected[signal], scores)
-        column = stop - 1 if kind is StepKind.CHANGED else stop
-        return Sign(column, signal, kind, entry.bank.name, evidence, effect, share)
+        return self._judge.sign(
+            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share
+        )
 
     def _candidates(
-        self, entry: Watcher, looks: Sequence[Look], block: "_Block", signs: list[Sign]
+        self, entry: Watcher, looks: Sequence[Look], block: Block, signs: list[Sign]
     ) -> None:
         """Say which looks found candidates, and which found that a signal is none any more."""
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
-            evidence = evidence_of(look.statistic, threshold, look.age)
+            stream = self._expected[signal].stream
+            evidence = evidence_of(look.statistic, threshold, look.age, stream)
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
-            if not stays or self._is_trifle(signal, evidence):
+            trifle = self._judge.dismisses(signal, evidence)
+            if not stays or trifle:
                 if self._candidate[signal]:
                     signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 self._candidate[signal] = False
@@ -282,42 +256,55 @@ class Watch:
             self._candidate[signal] = True
             share = look.statistic / threshold
             signs.append(
-                self._told(signal, StepKind.CANDIDATE, entry, evidence, block, look.row, share)
+                self._judge.sign(
+                    signal, StepKind.CANDIDATE, entry.bank.name, evidence, block, look.row, share
+                )
             )
 
-    def _is_trifle(self, signal: int, evidence: Evidence) -> bool:
-        """Tell whether the evidence grew so slowly that the change is below the minimum effect.
+    def _quicken(self, signal: int, entry: Watcher) -> None:
+        """Let the slow level of a signal follow what may have been a rhythm."""
+        slot = entry.slot_of(signal)
+        assert slot is not None
+        age = entry.bank.evidence(slot).age
+        within = float(self._judge.within[signal])
+        if _QUICK * within <= age:
+            self._scoring.quicken(signal, age, within)
 
-        Under a shift of d standard deviations it grows by d^2 / 2 a value.
-        """
-        if evidence.pace is None:
-            return False
-        exponent = 2 ** (-self._expected[signal].power / 6)
-        return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
-
-    def _hold(self, signal: int, sign: Sign, block: "_Block") -> None:
+    def _hold(self, signal: int, sign: Sign, block: Block, stop: int) -> None:
+        """Hold a signal against what it was before its change."""
         assert sign.evidence is not None
-        self._scoring.forget(signal)
-        evidence, exponent = sign.evidence, 2 ** (-self._expected[signal].power / 6)
-        pace = evidence.pace
-        if pace is None:
-            alone = float(self._lengths.alone[signal])
-            pace = (evidence.earliest + 1) / math.log(max(alone, 3.0))
+        expected = self._expected[signal]
+        length = sign.evidence.age
+        since = self._recent.last(signal, self._judge.fresh(signal, block, stop), length)
+        onset = self._scoring.cells_of_scores(signal, since)
+        self._scoring.forget(signal, since)
+        before = self._before(signal, since, length)
+        numbers = expected.stream is Stream.NUMERIC
         self.held[signal], self._candidate[signal] = True, False
-        self._holds[signal] = Held(self._before(signal), pace, exponent)
+        self._holds[signal] = Held(before, numbers, onset, expected.power)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
-    def _before(self, signal: int) -> Floats:
-        """Return how often a signal has shown each cell of `Scoring.cells`."""
+    def _before(self, signal: int, since: Floats, length: int) -> Floats:
+        """Return how often a signal has shown each cell of `Scoring.cells` before its change.
+
+        What was learned of the `length` values since then is forgotten.
+        """
         expected = self._expected[signal]
         if expected.stream is Stream.NUMERIC:
             return self._scoring.in_cells(signal)
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, ERateBank | ECategoryBank):
+                if length > len(since) and entry.bank.learned(slot).sum() < LATE:
+                    # Much of what was learned is of the change, and not known any more.
+                    entry.bank.reset(slot, expected)
+                else:
+                    entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
-        return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
+        if expected.stream is Stream.RATE:
+            return expected.counts
+        return cells_of(expected.counts, expected.closed)
 
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None
@@ -334,7 +321,7 @@ class Watch:
                 entry.bank.candidates[slot] = self._candidate[signal]
         self._stepper = self._make_stepper()
 
-    def _run_held(self, block: "_Block", signs: list[Sign]) -> None:
+    def _run_held(self, block: Block, signs: list[Sign]) -> None:
         """Run the held signals on to their return."""
         size = block.values.shape[1]
         for signal in np.flatnonzero(self.held & (block.start < size)).tolist():
@@ -357,6 +344,7 @@ class Watch:
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
         self._expected[signal] = reference.expected
+        self._judge.within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
         self._scoring.learn(signal, reference)
         self._recent.clear(signal)
@@ -439,27 +427,3 @@ class Watch:
         }
         self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
-
-
-class _Block(NamedTuple):
-    """What is being consumed: columns are events.
-
-    `scores` are filled in as signals run on; `start` int64[count] is how far each is, `fresh`
-    from which column on its scores are since it was armed.
-    """
-
-    values: Floats
-    times: Ints
-    looks: Ints
-    scores: Floats
-    start: Ints
-    fresh: Ints
-
-    def recent(self, stream: Stream) -> Floats:
-        """Return what is kept as recent of signals of this kind."""
-        return self.values if stream is Stream.CATEGORY else self.scores
-
-
-def _block(values: Floats, times: Ints, looks: Ints) -> _Block:
-    begin = np.zeros((2, len(values)), dtype=np.int64)
-    return _Block(values, times, looks, np.array(values), begin[0], begin[1])

@@ -299,10 +299,7 @@ class Incidents:
             for incident in trees(state, "incidents")
         }
         self._gate.restore(trees(state, "evidence"))
-        self._counts = {
-            text(each, "model"): _read_count(each)
-            for each in trees(state, "told")
-        }
+        self._counts = {text(each, "model"): _read_count(each) for each in trees(state, "told")}
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:

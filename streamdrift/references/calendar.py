@@ -36,7 +36,8 @@ class Calendar:
     `variances` float64[3] of a level's error, of occasions beyond a level, and of one value, which
     say how much a cell learns from one occasion; `zone` float64[t, 2]: since when
     which offset applies; `left` the share of variance they leave on days that were not used,
-    `excess` how many times what they leave on those that were.
+    `excess` how many times what they leave on those that were. `slopes` float64[2 * SLOTS], where
+    known: by how much the level rises within half hours of workdays, then of weekends.
     """
 
     levels: Floats
@@ -45,6 +46,7 @@ class Calendar:
     left: float
     excess: float
     figures: Mapping[str, float]
+    slopes: Floats | None = None
 
     def at(self, times: Ints) -> Floats:
         """Return the level at each of int64[n] times."""
@@ -128,44 +130,86 @@ def fit_calendar(scores: Floats, times: Ints, zone: ZoneInfo | None) -> Calendar
     everything = shape[0] * shape[1]
     counts = np.bincount(occasions, minlength=everything).reshape(shape).astype(np.float64)
     sums = np.bincount(occasions, centred, minlength=everything).reshape(shape).astype(np.float64)
-    weekday = np.mod(present + _THURSDAY, DAYS)
+    return calendar_of(counts, sums, present, float((centred**2).sum()), offsets)
+
+
+def calendar_of(
+    counts: Floats, sums: Floats, days: Ints, squares: float, offsets: Floats
+) -> Calendar | None:
+    """Return the calendar of scores, given occasion by occasion; None where it says nothing.
+
+    `counts` and `sums` float64[d, SLOTS] of the scores less their mean, on `days` int64[d] since
+    the epoch; `squares` is their sum of squares.
+    """
+    if len(days) < LEAST_DAYS or not squares > 0:
+        return None
+    weekday = np.mod(days + _THURSDAY, DAYS)
     levels, gain = np.zeros((DAYS, SLOTS)), 0.0
     known = 0.0
+    clear = 2 * math.log(counts.sum()) * squares / float(counts.sum())
     for group_of in (np.zeros(DAYS, np.int64), np.arange(DAYS) // 5, np.arange(DAYS)):
         added = _level(counts, sums - counts * levels[weekday], group_of[weekday])
-        if added is None:
-            if not group_of.any():
-                return None
+        # Days that are all alike may still differ from weekends, but then clearly.
+        if added is None or (known == 0.0 and group_of.any() and added.gain < clear):
             continue
         levels += added.means[group_of]
         gain += added.gain
         known += added.error
-    variance = float(np.var(centred))
-    rest = centred - levels.ravel()[cells]
-    inside = max(float(np.var(rest)) / variance, 1e-3)
-    left = max(1.0 - gain / len(scores) / variance, 1e-3)
-    noise, between = _variances(rest, occasions)
+    if known == 0.0:
+        return None
+    expected = levels[weekday]
+    taken = float((2 * expected * sums - expected**2 * counts).sum())
+    inside = max(1.0 - taken / squares, 1e-3)
+    left = max(1.0 - gain / squares, 1e-3)
+    noise, between = _variances(counts, sums, expected, squares)
     return Calendar(
         levels.ravel(),
         np.array([known * (between + noise / float(counts[counts > 0].mean())), between, noise]),
         offsets,
         left,
         max(left / inside, 1.0),
-        {"days": float(len(present)), "explained": 100 * (1.0 - inside)},
+        {"days": float(len(days)), "explained": 100 * (1.0 - inside)},
     )
 
 
-def _variances(rest: Floats, occasions: Ints) -> tuple[float, float]:
-    """Return the variance of values within an occasion, and that of occasions' means beyond it."""
-    counts = np.bincount(occasions).astype(np.float64)
+def slopes_of(counts: Floats, sums: Floats, days: Ints, noise: float) -> Floats:
+    """Return how much levels rise within half hours of workdays, then of weekends.
+
+    `counts` and `sums` float64[d, 2 * SLOTS] of quarters of an hour on `days` since the epoch.
+    Shrunk towards 0 by what of their size is noise: `noise` is the variance of one value.
+    """
+    weekday = np.mod(days + _THURSDAY, DAYS)
+    found = np.zeros((2, SLOTS))
+    for number, used in enumerate((weekday < 5, weekday >= 5)):
+        of_counts = counts[used].sum(axis=0).reshape(SLOTS, 2)
+        of_sums = sums[used].sum(axis=0).reshape(SLOTS, 2)
+        known = of_counts.min(axis=1) > 0
+        if not known.any():
+            continue
+        means = of_sums[known] / of_counts[known]
+        # The middles of two quarters lie half of a half hour apart.
+        slopes = 2 * (means[:, 1] - means[:, 0])
+        error = 4 * noise * (1 / of_counts[known]).sum(axis=1)
+        signal = max(float((slopes**2 - error).mean()), 0.0)
+        if signal > 0:
+            found[number, known] = slopes * signal / (signal + error)
+    return found.ravel()
+
+
+def _variances(
+    counts: Floats, sums: Floats, expected: Floats, squares: float
+) -> tuple[float, float]:
+    """Return the variance of values within an occasion, and that of occasions' means beyond it.
+
+    Of the means, what is `expected` is taken off.
+    """
     seen = counts > 0
-    sums, squares = np.bincount(occasions, rest)[seen], np.bincount(occasions, rest**2)[seen]
-    counts = counts[seen]
+    counts, means = counts[seen], sums[seen] / counts[seen]
     freedom = float((counts - 1).sum())
     if freedom <= 0:
-        return float(np.var(rest)), 0.0
-    within = max(float((squares - sums**2 / counts).sum()), 0.0) / freedom
-    return within, max(float(((sums / counts) ** 2 - within / counts).mean()), 0.0)
+        return squares / float(counts.sum()), 0.0
+    within = max(squares - float((counts * means**2).sum()), 0.0) / freedom
+    return within, max(float(((means - expected[seen]) ** 2 - within / counts).mean()), 0.0)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """What was found in a reference, with its figures, and the words that tell people."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+
+from streamdrift.durations import DAY, SECOND
 
 
 class Code(StrEnum):
@@ -19,8 +22,21 @@ class Code(StrEnum):
     CLUSTERED_SPREAD = "clustered_spread"
     STEP = "step"
     SLOW_CYCLES = "slow_cycles"
+    PROVISIONAL = "provisional"
+    REPEATS = "repeats"
+    FOLLOWED = "followed"
     DISCOUNTED = "discounted"
     NOT_ASSURED = "not_assured"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DURATIONS = frozenset({"covered", "shown", "over"})
+_UNITS = (
+    ("days", DAY),
+    ("hours", DAY // 24),
+    ("minutes", DAY // 1440),
+    ("seconds", SECOND),
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +47,55 @@ class Finding:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """A kind of finding: the signals that have it, and the words of the first one's."""
+
+    code: Code
+    signals: Sequence[str]
+    words: str
+
+
+def gather(findings: Iterable[tuple[str, Sequence[Finding]]]) -> list[Gathered]:
+    """Return the kinds of findings of signals, given by their names, in the order of `Code`."""
+    found: dict[Code, dict[str, Finding]] = {}
+    for signal, own in findings:
+        for finding in own:
+            found.setdefault(finding.code, {}).setdefault(signal, finding)
+    return [
+        Gathered(code, tuple(found[code]), in_words(next(iter(found[code].values()))))
+        for code in Code
+        if code in found
+    ]
+
+
+def told(findings: Iterable[tuple[str, Sequence[Finding]]], most: int = 3) -> list[str]:
+    """Return a line for each kind of finding: its signals, `most` by name, and its words."""
+    lines = []
+    for each in gather(findings):
+        names = ", ".join(each.signals[:most])
+        more = len(each.signals) - most
+        others = f" and {more:,} more" if more > 0 else ""
+        first = f"{each.signals[0]}: " if len(each.signals) > 1 else ""
+        lines.append(f"{names}{others}: {first}{each.words}")
+    return lines
+
+
 def in_words(finding: Finding) -> str:
     """Say a finding in one sentence, and what follows from it."""
-    figures = {name: _number(value) for name, value in finding.figures.items()}
+    figures = {name: _figure(name, value) for name, value in finding.figures.items()}
     return _SENTENCES[finding.code].format(**figures)
+
+
+def _figure(name: str, value: float) -> str:
+    """Return a figure's text: those of times and durations are in microseconds."""
+    if name == "until":
+        moment = _EPOCH + timedelta(seconds=value // SECOND)
+        return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    if name in _DURATIONS:
+        unit, size = next((each for each in _UNITS if value >= 2 * each[1]), _UNITS[-1])
+        return f"{_number(round(value / size, 1))} {unit}"
+    return _number(value)
 
 
 def _number(value: float) -> str:
@@ -75,6 +136,18 @@ _SENTENCES: Mapping[Code, str] = {
         "{kept} values after it are kept"
     ),
     Code.SLOW_CYCLES: ("cycles slower than {period} values, a fifth of the reference, are unknown"),
+    Code.PROVISIONAL: (
+        "a provisional reference of {covered} is watched with until {until}: cycles of hours and "
+        "days are unknown so far, so only changes that show within {shown} are found"
+    ),
+    Code.REPEATS: (
+        "few of its values differ, in uneven steps: a daily or weekly rhythm cannot be taken off, "
+        "and would be told as changes"
+    ),
+    Code.FOLLOWED: (
+        "its level wanders in a way that the calendar does not explain: it is followed over about "
+        "{over}, so only changes that show within {shown} are found"
+    ),
     Code.DISCOUNTED: (
         "some dependence is left in the reference: evidence counts to the power {power}, so "
         "changes are found later"

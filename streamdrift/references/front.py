@@ -5,39 +5,45 @@ nothing is found there is no front, and values go to the ranks as they are.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from streamdrift.records import Floats, Ints, State
-from streamdrift.references import tracking
+from streamdrift.references import slow, tracking
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.parts import Parts, Scale, assemble, find_parts
 from streamdrift.references.scores import fit_scores, scores_of
+from streamdrift.references.slow import Given
 from streamdrift.references.steps import find_step
 
 LEAST = 100
 """Values below which nothing is looked for."""
 ENOUGH = 2_000
 """Values below which cycles and memory are known too roughly to assure a budget."""
+MOST = 131_072
+"""Values that are looked at: of more, the last; the calendar is learnt from all."""
 _NEARLY_ALL = 0.9
 """Weights of the past that sum to more leave little to ranks."""
 _OUTSIDE = 0.02
 """Share of one half's values beyond the other's range from which on a signal leaves its range."""
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
+_IDENTITY = Scale(np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)
 class Front:
     """What predicts a signal's next value: `parameters` stay, `state` moves on.
 
-    Both are flat float64 arrays; `tracking` says what lies where.
+    Both are flat float64 arrays. The first slow[0] parameters and slow[1] numbers of the state
+    are those of a stage of `slow`, if it has one; what follows is that of `tracking`.
     """
 
     parameters: Floats
     state: Floats
+    slow: tuple[int, int] = (0, 0)
 
     def follow(
         self, values: Floats, times: Ints | None = None, start: int = 0, learn: bool = True
@@ -45,28 +51,55 @@ class Front:
         """Return what is left of values[start:], float64; see `tracking.follow`."""
         out = np.empty(len(values))
         given = _NO_TIMES if times is None else times
-        tracking.follow(self.parameters, self.state, values, given, start, len(values), learn, out)
+        self.take(values, given, start, len(values), learn, out)
         return out[start:]
+
+    def take(
+        self, values: Floats, times: Ints, start: int, stop: int, learn: bool, out: Floats
+    ) -> None:
+        """Write what is left of values[start:stop] into `out`; see `tracking.follow`."""
+        first, own = self.slow
+        if first:
+            parameters, state = self.parameters[:first], self.state[:own]
+            slow.take_off(parameters, state, values, times, start, stop, learn, out)
+            values = out
+        if first < len(self.parameters):
+            parameters, state = self.parameters[first:], self.state[own:]
+            tracking.follow(parameters, state, values, times, start, stop, learn, out)
 
     @property
     def needs_times(self) -> bool:
         """Whether values come with their times: the front has calendar cells."""
-        return tracking.has_calendar(self.parameters)
+        first, _ = self.slow
+        if first and slow.has_cells(self.parameters):
+            return True
+        return first < len(self.parameters) and tracking.has_calendar(self.parameters[first:])
+
+    def quicken(self, age: float, within: float) -> None:
+        """Let the slow level follow quicker; see `slow.quicken`."""
+        if self.slow[0]:
+            slow.quicken(self.state, age, within)
 
     def copy(self) -> Self:
         """Return the same front, whose state moves on by itself."""
-        return type(self)(self.parameters, self.state.copy())
+        return type(self)(self.parameters, self.state.copy(), self.slow)
 
     def snapshot(self) -> State:
         """Return both arrays; the state is a copy."""
-        return {"parameters": self.parameters, "state": self.state.copy()}
+        return {
+            "parameters": self.parameters,
+            "state": self.state.copy(),
+            "slow": np.array(self.slow, dtype=np.int64),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, object]) -> Self:
         """Return what `snapshot` was taken of."""
+        first, own = np.asarray(state["slow"]).tolist()
         return cls(
             np.array(state["parameters"], dtype=np.float64),
             np.array(state["state"], dtype=np.float64),
+            (first, own),
         )
 
 
@@ -74,7 +107,8 @@ class Front:
 class Fitted:
     """A reference's front, and what was found.
 
-    `start` values at the reference's beginning are left out (a step was found there).
+    `start` values at the reference's beginning are left out (a step was found there, or they are
+    more than MOST).
     `residuals` is what the front leaves of those from `start` on, run over them value by value
     as it will run on; without a front it is they, bit for bit. `front` stands behind the last.
     """
@@ -84,6 +118,8 @@ class Fitted:
     front: Front | None
     findings: tuple[Finding, ...]
     clustering: float = 0.0
+    found: bool = False
+    """Whether anything is taken off but the calendar and a slow level that are given."""
 
     @property
     def wanders(self) -> bool:
@@ -95,8 +131,9 @@ def fit(
     values: Floats,
     times: Ints | None = None,
     zone: ZoneInfo | None = None,
-    seed: int = 0,  # noqa: ARG001
+    seed: int = 0,
     history: tuple[Floats, Ints] | None = None,
+    given: Given | None = None,
 ) -> Fitted:
     """Find what a reference's normal is beyond its distribution.
 
@@ -104,50 +141,114 @@ def fit(
     int64[n] in microseconds UTC, not falling, let the calendar be looked for, in `zone` (UTC
     without one). Where the reference is longer than what can be kept, `values` are its last
     stretch and `history` float64[m] and int64[m] a thinner sample of all of it: scores and
-    calendar come from there. Nothing here is random: `seed` is there for callers' sake.
+    calendar come from there. With `given`, a stage of `slow` comes first. Nothing here is random:
+    `seed` is there for callers' sake.
     """
+    if len(values) > MOST:
+        cut = len(values) - MOST
+        if times is not None:
+            history = history or (values, times)
+            times = times[cut:]
+        fitted = fit(values[cut:], times, zone, seed, history, given)
+        return replace(fitted, start=fitted.start + cut)
     finite = np.flatnonzero(np.isfinite(values))
     used = values[finite]
     clock = None if times is None else times[finite]
     long = None
     if history is not None and clock is not None:
         whole = np.isfinite(history[0])
-        long = (history[0][whole], history[1][whole])
+        if whole.any() and np.ptp(history[0][whole]) > 0:
+            long = (history[0][whole], history[1][whole])
     if len(used) < LEAST:
         short = {"values": float(len(used)), "needed": float(ENOUGH)}
         return Fitted(0, values, None, (Finding(Code.SHORT, short),))
     if used.min() == used.max():
         return Fitted(0, values, None, (Finding(Code.CONSTANT),))
+    if given is not None:
+        used = slow.spread(used, given)
+        if given.scale is not None:
+            return _fit_behind(given, given.scale, values, times, zone)
     parts = _fit(used, clock, zone, long)
-    # A longer history is not cut at what happened in its last stretch.
-    step = find_step(parts, used) if long is None else None
     findings = list[Finding]()
-    start = 0
-    if step is not None:
-        later = used[step.place :]
-        rest = None if clock is None else clock[step.place :]
-        if later.min() < later.max():
-            again = _fit(later, rest, zone, None)
-            if not again.wanders:
-                start = int(finite[step.place])
-                parts, used = again, later
-                findings.append(
-                    Finding(
-                        Code.STEP,
-                        {"size": step.size, "left_out": float(start), "kept": float(len(later))},
-                    )
-                )
+    place = 0
+    # A longer history is not cut at what happened in its last stretch.
+    if long is None:
+        parts, place, findings = _behind_step(parts, used, clock, zone)
+    start = int(finite[place]) if place else 0
+    used = used[place:]
     kept = values[start:]
     findings += parts.findings(len(used))
     if len(used) < ENOUGH:
         short = {"values": float(len(used)), "needed": float(ENOUGH)}
         findings.append(Finding(Code.SHORT, short))
     if not parts.anything:
-        return Fitted(start, kept, None, tuple(findings))
+        front = None if given is None else _staged(given, parts)
+        left = kept if front is None else front.follow(kept)
+        return Fitted(start, left, front, tuple(findings))
     findings.append(Finding(Code.SLOW_CYCLES, {"period": len(used) / 5}))
-    front = Front(*assemble(parts, used))
+    front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
     residuals = front.follow(kept, None if times is None else times[start:])
-    return Fitted(start, residuals, front, tuple(findings), parts.clustering_gain)
+    return Fitted(start, residuals, front, tuple(findings), parts.clustering_gain, found=True)
+
+
+def _behind_step(
+    parts: Parts, used: Floats, clock: Ints | None, zone: ZoneInfo | None
+) -> tuple[Parts, int, list[Finding]]:
+    """Return the parts of what follows a step, its place in the values, and that it was found.
+
+    Without a step, or where no level follows it, they are those of all.
+    """
+    step = find_step(parts, used)
+    if step is None:
+        return parts, 0, []
+    later = used[step.place :]
+    if later.min() == later.max():
+        return parts, 0, []
+    again = _fit(later, None if clock is None else clock[step.place :], zone, None)
+    if again.wanders:
+        return parts, 0, []
+    figures = {"size": step.size, "left_out": float(step.place), "kept": float(len(later))}
+    return again, step.place, [Finding(Code.STEP, figures)]
+
+
+def _staged(given: Given, parts: Parts, used: Floats | None = None) -> Front:
+    """Return a front of two stages; of the slow one alone without the values `used`."""
+    first, own = slow.slow_arrays(slow.extended(parts.scale), given)
+    if used is None:
+        own[slow.LEVEL] = parts.level
+        return Front(first, own, (len(first), len(own)))
+    rest, moving = assemble(replace(parts, scale=_IDENTITY), used)
+    sizes = len(first), len(own)
+    return Front(np.concatenate((first, rest)), np.concatenate((own, moving)), sizes)
+
+
+def _fit_behind(
+    given: Given, scale: Scale, values: Floats, times: Ints | None, zone: ZoneInfo | None
+) -> Fitted:
+    """Fit what a calendar that is given leaves of values; its own level is that of them."""
+    first, own = slow.slow_arrays(scale, given)
+    clock = _NO_TIMES if times is None else times
+    left = Front(first, own.copy(), (len(first), len(own)))
+    left.state[slow.GAIN] = 0.0
+    bare = left.follow(values, clock, learn=False)
+    finite = np.isfinite(bare)
+    own[slow.LEVEL] = bare[finite].mean()
+    bare = bare[finite] - own[slow.LEVEL]
+    rest = None if times is None else times[finite]
+    parts = find_parts(bare, _IDENTITY, None if given.calendar else rest, None, zone)
+    front = Front(first, own, (len(first), len(own)))
+    if parts.anything:
+        more, moving = assemble(parts, bare)
+        front = Front(np.concatenate((first, more)), np.concatenate((own, moving)), front.slow)
+    residuals = front.follow(values, clock)
+    if given.gain == 0.0:
+        # The level of the longer time is known better than that of these values.
+        front.state[slow.LEVEL] = 0.0
+    findings = list[Finding]()
+    if given.calendar is not None:
+        findings.append(Finding(Code.CALENDAR, given.calendar.figures))
+    findings += parts.findings(len(bare))
+    return Fitted(0, residuals, front, tuple(findings), parts.clustering_gain, found=parts.anything)
 
 
 def _fit(

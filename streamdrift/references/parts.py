@@ -26,8 +26,8 @@ from streamdrift.references.tracking import (
 )
 
 _TIED = 1.5
-"""Lines tied to each other, whose frequencies are well known, follow together about as fast as so
-many others: many lines that follow fast would follow a change of level."""
+"""Lines tied to a stronger one, whose frequencies are well known, follow together about as fast as
+so many others: many lines that follow fast would follow a change of level."""
 LINES, SIZE_LINES = 16, 4
 """The most lines of a signal's level and of its spread."""
 _PACE = 3.0
@@ -140,7 +140,7 @@ def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) 
     lines = find_lines(scores, LINES if calendar is None else SIZE_LINES)
     rest = scores - level
     for line in lines:
-        rest -= _drawn(line, len(rest))
+        rest -= drawn(line, len(rest))
     memory: Memory | None = fit_memory(rest)
     assert memory is not None
     deviation = memory.deviation
@@ -172,7 +172,8 @@ def _long_run(parts: Parts) -> float:
     return min(max(ratio, 1.0), 50.0)
 
 
-def _drawn(line: Line, size: int) -> Floats:
+def drawn(line: Line, size: int) -> Floats:
+    """Return what a line adds to each value of a reference of `size`."""
     times = line.frequency * (np.arange(size) - 0.5 * (size - 1))
     drawn: Floats = line.a * np.cos(times) + line.b * np.sin(times)
     return drawn
@@ -189,7 +190,7 @@ def _with_sizes(parts: Parts) -> Parts:
     lines = find_lines(sizes, SIZE_LINES)
     usual = np.ones(len(sizes))
     for line in lines:
-        usual += _drawn(line, len(sizes))
+        usual += drawn(line, len(sizes))
     clustering = fit_clustering(sizes / np.clip(usual, LEAST_USUAL, MOST_USUAL))
     return replace(parts, size_lines=lines, clustering=clustering)
 
@@ -231,6 +232,7 @@ def assemble(parts: Parts, values: Floats) -> tuple[Floats, Floats]:
         sizes,
         None if parts.calendar is None else parts.calendar.levels,
         np.zeros(3) if parts.calendar is None else parts.calendar.variances,
+        parts.wanders,
         None if parts.calendar is None else parts.calendar.zone,
     )
     return layout.arrays(parts.rest[0], first_averages(parts.rest))
@@ -241,7 +243,7 @@ def _tracks(lines: tuple[Line, ...], size: int) -> tuple[Floats, Floats]:
     gains, phasors = np.empty((len(lines), 2)), np.empty((len(lines), 4))
     for j, line in enumerate(lines):
         gain = _PACE / max(size / 5, 4 * line.period)
-        if line.tied:
+        if line.tied and j > 0:
             gain *= min(1.0, _TIED / len(lines))
         # A loop of second order, damped critically, in the phase's own rate of gain / 2.
         gains[j] = gain, gain**2 / (8 * line.amplitude**2)

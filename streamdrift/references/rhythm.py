@@ -13,7 +13,7 @@ data, Biometrika 1948), over the standard deviation that the counts' own spread 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Floats, Ints, State
-from streamdrift.references.calendar import fit_calendar, zone_offsets
+from streamdrift.references.calendar import Calendar, fit_calendar, zone_offsets
 from streamdrift.references.scores import normal_score
 from streamdrift.references.tracking import DAYS, SLOTS, calendar_cell
 from streamdrift.trees import array, number
@@ -31,14 +31,13 @@ HALF_HOUR = 1_800_000_000
 _CELLS = DAYS * SLOTS
 _BLUR = 0.03
 """Of a rate, in one bin: smaller differences are drowned, however many events or regular bins."""
-_QUICK, _QUICK_TIME, _QUICKEST = 200.0, HALF_HOUR, 3.0
+_QUICK, _QUICK_TIME, _QUICKEST = 200.0, HALF_HOUR, 8.0
 """The pace of a level whose calendar is not known: so many values, at most this long, at least."""
-_SLOWEST = 12 * HALF_HOUR
-"""The slowest pace of a level whose calendar is known."""
+_SLOWEST, _SLOWEST_BINS = HALF_HOUR, 50
+"""The slowest pace of a level whose calendar is known: this long, or so many bins if that is more.
+Nobody wants to hear of what is smaller than what it cannot follow."""
 _FORGET = 600_000_000
 """A pause after which a level that has no calendar is found anew."""
-_CLIP = 4.0
-"""A count tells the level of at most so many standard deviations."""
 
 LEVEL, TREND, SEEN, LAST = range(4)
 """Places of a level's state: the logarithm of events a second (less the calendar), its rise in a
@@ -65,9 +64,14 @@ class Rhythm:
     @classmethod
     def unknown(cls, zone: ZoneInfo, since: int, length: int) -> Self:
         """Return what is expected of bins of `length` before the calendar is known."""
-        pace = min(_QUICK * length, _QUICK_TIME)
+        pace = float(min(_QUICK * length, _QUICK_TIME))
         nothing = np.zeros(_CELLS)
         return cls(nothing, nothing, zone_offsets(zone, since), pace, known=False)
+
+    def quicker(self, bins: int, length: int) -> "Rhythm":
+        """Return the same with a level that follows within half of so many bins of `length`."""
+        pace = max(bins / 2, _QUICKEST) * length
+        return replace(self, pace=min(self.pace, pace))
 
     def snapshot(self) -> State:
         """Return everything as a tree."""
@@ -151,11 +155,12 @@ class Follower:
         )
         return Followed(left, before)
 
-    def rate(self, level: float, bins: Ints) -> float:
-        """Return how many events a second are expected over bins int64[n], at a level."""
+    def rates(self, level: float, bins: Ints) -> Floats:
+        """Return how many events a second are expected in bins int64[n], at a level."""
         usual = np.empty(len(bins))
         _usual(self.rhythm.levels, self.rhythm.slopes, self.rhythm.zone, self.length, bins, usual)
-        return float(np.exp(level + usual).mean())
+        rates: Floats = np.exp(level + usual)
+        return rates
 
 
 def new_level() -> Floats:
@@ -230,14 +235,32 @@ def _follow(
         left[i] = np.nan if state[2] < settling else blurred / math.sqrt(spread)
         if not learn:
             continue
+        # A jump is not to be followed at once: it counts as two standard deviations at most.
         error = (count - mean) / max(mean, 1.0)
-        reach = 4.0 * math.sqrt((1.0 + over * mean) / max(mean, 1.0))
+        reach = 2.0 * math.sqrt((1.0 + over * mean) / max(mean, 1.0))
         error = min(max(error, -reach), reach)
         share = 1.0 / (state[2] + 1.0)
         if share <= gain:
             state[1] += rise * error
         state[0] = level + max(gain, share) * error
         state[2] += 1.0
+
+
+@kernel
+def back_at(expected: Floats, counts: Ints, start: int, window: int, reach: float) -> int:
+    """Return the first place from `start` on where counts are as expected; len(counts) if none.
+
+    There the sum of the last `window` counts int64[n] is by less than the factor exp(`reach`) from
+    that of what was `expected`, float64[n].
+    """
+    for i in range(max(start, window - 1), len(counts)):
+        found, usual = 0.0, 0.0
+        for j in range(i - window + 1, i + 1):
+            found += counts[j]
+            usual += expected[j]
+        if found > 0.0 and abs(math.log(found / usual)) < reach:
+            return i
+    return len(counts)
 
 
 def overdispersion(left: Floats, mean: float) -> float:
@@ -305,6 +328,9 @@ class HalfHours:
             lean = int(self._sums[_WEIGHED]) - middle * count
             slope = lean / squares * wanted * wanted / max(count, 1)
         level = math.log(max(count, 0.5) / (bins * self._length / 1e6))
+        if bins == wanted:
+            # The logarithm of a mean is above the mean of logarithms.
+            level -= slope * slope / 24
         row = np.array([[self._sums[_AT], level, slope, self._sums[_HELD]]], dtype=np.float64)
         self._rows = np.concatenate([self._rows, row])[-self._room :]
 
@@ -337,11 +363,11 @@ class HalfHours:
         times, found = rows[:, _AT_TIME].astype(np.int64), rows[:, _LEVEL]
         offsets = zone_offsets(zone, int(times[0])) if len(times) else self._offsets
         levels, slopes, rest = np.zeros(_CELLS), np.zeros(_CELLS), found
-        calendar = fit_calendar(found, times, zone) if len(times) else None
+        calendar = _calendar(found - _growth(times, found), times, zone)
         if calendar is not None:
             levels, rest = calendar.levels, found - calendar.at(times)
             sloping = np.isfinite(rows[:, _SLOPE])
-            inner = fit_calendar(rows[sloping, _SLOPE], times[sloping], zone)
+            inner = _calendar(rows[sloping, _SLOPE], times[sloping], zone)
             slopes = slopes if inner is None else inner.levels
         return Rhythm(levels, slopes, offsets, self._pace(times, found, rest, over))
 
@@ -352,10 +378,10 @@ class HalfHours:
         with the gain sqrt(q / s^2), where that is small (Muth, Journal of the American
         Statistical Association 1960).
         """
-        quick = min(_QUICK * self._length, _QUICK_TIME)
+        slowest = float(max(_SLOWEST, _SLOWEST_BINS * self._length))
         next_to = np.diff(times) == HALF_HOUR
         if next_to.sum() < SLOTS // 2:
-            return quick
+            return slowest
         bins = HALF_HOUR / self._length
         mean = math.exp(float(np.median(found))) * self._length / 1e6
         noise = 1 / max(mean, 1e-3) + over
@@ -363,7 +389,7 @@ class HalfHours:
         wander = (1.4826 * float(steps[len(steps) // 2])) ** 2 - 2 * noise / bins
         walk = 1.5 * max(wander, 0.0) / bins
         pace = math.sqrt(noise / max(walk, 1e-300)) * self._length
-        return min(max(pace, quick), float(_SLOWEST))
+        return min(max(pace, _QUICKEST * self._length), slowest)
 
     def snapshot(self) -> State:
         """Return the half hours and the sums."""
@@ -378,10 +404,27 @@ class HalfHours:
 _AT_TIME, _LEVEL, _SLOPE, _STATE, _ROW = range(5)
 _AT, _BINS, _COUNT, _WEIGHED, _HELD, _SUMS = range(6)
 _IS_HELD, _PASSED = 1, 2
+_WEEK = DAYS * SLOTS * HALF_HOUR
 _SHORT = 12 * HALF_HOUR
 """A pause of the past that is filled in a straight line."""
 _OFTEN = 3
 """Days on which a passing change at the same time of day is part of the rhythm."""
+
+
+def _calendar(scores: Floats, times: Ints, zone: ZoneInfo) -> Calendar | None:
+    if not len(scores) or scores.min() == scores.max():
+        return None
+    return fit_calendar(scores, times, zone)
+
+
+def _growth(times: Ints, found: Floats) -> Floats:
+    """Return what levels grew by from week to week, in a straight line; 0 in the first."""
+    _, here, before = np.intersect1d(times, times + _WEEK, return_indices=True)
+    if not len(here):
+        return np.zeros(len(times))
+    steps = np.sort(found[here] - found[before])
+    growth: Floats = float(steps[len(steps) // 2]) * ((times - times[-1]) / _WEEK)
+    return growth
 
 
 def _filled(rows: Floats) -> Floats:

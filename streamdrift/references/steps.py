@@ -7,8 +7,9 @@ import numpy as np
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats
+from streamdrift.references.lines import find_lines
 from streamdrift.references.memory import fit_memory
-from streamdrift.references.parts import Parts
+from streamdrift.references.parts import LINES, Parts, drawn
 from streamdrift.references.scores import fit_scores, scores_of
 
 _CLEAR, _QUIET = 40.0, 12.5
@@ -18,13 +19,18 @@ _LEAST_SIZE = 0.3
 """In standard deviations of the scores."""
 _SUDDEN = 0.7
 """The share of the step that happens at once."""
+_LEAST_VARIANCE = 0.05
+"""The least that lines and memory can make of the variance in a first look."""
 _MARGIN = 50
 """Values that a side has at least."""
+_UNSURE = 11.0
+"""The step lies within this many long-run variances over its square with 95 % (Bai, Estimation of
+a change point in multiple regression models, Review of Economics and Statistics 1997)."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The first value after a step, and its size in standard deviations."""
+    """The first value that is surely after a step, and its size in standard deviations."""
 
     place: int
     size: float
@@ -57,12 +63,27 @@ def find_step(parts: Parts, used: Floats) -> Step | None:
     their memory.
     """
     rest = parts.rest
+    scores = rest
     if len(parts.scale.knots) == 0:
-        knots, scores = fit_scores(np.sort(used))
-        rest = scores_of(used, knots, scores)
+        knots, marks = fit_scores(np.sort(used))
+        scores = rest = scores_of(used, knots, marks)
+    elif parts.calendar is None:
+        scores = scores_of(used, parts.scale.knots, parts.scale.scores)
     place, gain = _best_cut(rest, 0, len(rest))
-    if gain == 0.0:
+    if gain < _CLEAR * _LEAST_VARIANCE * float(np.var(rest)):
         return None
+    if parts.lines or parts.wanders:
+        # The step itself bent the lines, or hid them: they are looked for anew without it.
+        level = np.where(np.arange(len(rest)) < place, scores[:place].mean(), scores[place:].mean())
+        rest = scores.copy()
+        for line in find_lines(scores - level, LINES):
+            rest -= drawn(line, len(rest))
+        place, gain = _best_cut(rest, 0, len(rest))
+    return _step_at(rest, place, gain)
+
+
+def _step_at(rest: Floats, place: int, gain: float) -> Step | None:
+    """Return the step at a place where it is clear, large, sudden and the only one."""
     before, after = float(rest[:place].mean()), float(rest[place:].mean())
     size = after - before
     sides = np.concatenate((rest[:place] - before, rest[place:] - after))
@@ -81,4 +102,5 @@ def find_step(parts: Parts, used: Floats) -> Step | None:
     left, right = rest[max(place - near, 0) : place], rest[place : place + near]
     if (right.mean() - left.mean()) / size <= _SUDDEN:
         return None
-    return Step(place, abs(size) / spread)
+    sure = place + math.ceil(_UNSURE * variance / size**2)
+    return Step(min(sure, len(rest) - _MARGIN), abs(size) / spread)

@@ -32,8 +32,13 @@ LARGEST_STEP = 4.0
 """What a line or a calendar cell learns from one value is cut off here, in scores."""
 LARGEST_JUMP = 50.0
 """What the next prediction learns from one value is cut off here, in standard deviations."""
-_VISIT = 3
-"""Numbers behind the calendar cells: the cell visited, the sum of its errors, how many."""
+_VISIT = 5
+"""Numbers behind the calendar cells: the cell visited, the sum of its errors, how many, at how many
+it learns next, and the variance of a level's error by now."""
+LEAST_ERROR = 0.05
+"""The least that weeks leave of that variance: levels go on learning."""
+FIRST_LOOK = 512.0
+"""Values of a visit from which a calendar cell learns before it is left."""
 SLOTS, DAYS = 48, 7
 """Calendar cells: half hours of the day by days of the week."""
 
@@ -55,13 +60,16 @@ SLOTS, DAYS = 48, 7
     _CELL_ERROR,
     _OCCASION,
     _ONE,
+    _WANDERS,
     _HEADER,
-) = range(18)
+) = range(19)
 """Places of the counts and single numbers at the beginning of `parameters`. LEVEL is taken off the
 score; PRECISION is one over the standard deviation of what memory leaves; SIZE_UNIT one over the
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
-(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them lie: knots, their scores, weights of lags, of averages, two
-gains a line, two a size line, weights of size averages, and the zone's offsets."""
+(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. WANDERS is 1 where
+no level is kept, else 0. Behind them lie: knots, their scores, weights of lags, of averages, gains
+of lines and of size lines in amplitude and in frequency, weights of size averages, and the zone's
+offsets."""
 
 
 @kernel
@@ -134,24 +142,42 @@ def _visit(
     error: float,
     learn: bool,
 ) -> None:
-    """Note an error in the cell that is visited; a cell learns the mean error when it is left.
+    """Note an error in the cell that is visited; a cell learns from the mean error of a visit.
 
-    So a change teaches nothing in the half hour it begins in, however many values that has.
+    It learns when it is left, and after FIRST_LOOK values, four times as many, and so on: a
+    change is seen before it teaches, a level that was known badly is put right before it is
+    taken for a change.
     """
     here = place + cells
     if state[here] != cell:
-        seen = state[here + 2]
-        if learn and seen > 0.0:
-            known = parameters[_CELL_ERROR]
-            gain = known / (known + parameters[_OCCASION] + parameters[_ONE] / seen)
-            state[place + int(state[here])] += gain * state[here + 1] / seen
-        state[here], state[here + 1], state[here + 2] = cell, 0.0, 0.0
-    if learn:
-        state[here + 1] += error
-        state[here + 2] += 1.0
-    else:
+        if learn and state[here + 2] > 0.0:
+            gain = _put_right(parameters, state, place, here)
+            if cell < state[here]:
+                # A week is over: every cell is known so much better.
+                least = LEAST_ERROR * parameters[_CELL_ERROR]
+                state[here + 4] = max(state[here + 4] * (1.0 - gain), least)
+        state[here], state[here + 3] = cell, FIRST_LOOK
+        state[here + 1], state[here + 2] = 0.0, 0.0
+    if not learn:
         # What was noted of this visit may be the change already.
         state[here + 1], state[here + 2] = 0.0, 0.0
+        return
+    state[here + 1] += error
+    state[here + 2] += 1.0
+    if state[here + 2] >= state[here + 3]:
+        _put_right(parameters, state, place, here)
+        state[here + 3] *= 4.0
+
+
+@kernel
+def _put_right(parameters: Floats, state: Floats, place: int, here: int) -> float:
+    """Move the level of the cell that is visited by its share of the mean error; return that."""
+    known, seen = state[here + 4], state[here + 2]
+    gain: float = known / (known + parameters[_OCCASION] + parameters[_ONE] / seen)
+    step = gain * state[here + 1] / seen
+    state[place + int(state[here])] += step
+    state[here + 1] -= step * seen
+    return gain
 
 
 @kernel
@@ -209,7 +235,9 @@ def _follow_level(
             state[0] = rest
         for j in range(averages):
             state[lags + j] += (rest - state[lags + j]) / AVERAGES[j]
-        error = min(max(rest, -LARGEST_STEP), LARGEST_STEP)
+        # Where no level is kept what a line leaves is where the signal is, not an error.
+        error = rest - parameters[_WANDERS] * expected
+        error = min(max(error, -LARGEST_STEP), LARGEST_STEP)
         _turn(parameters, at_gains, state, at_lines, lines, error if learn else 0.0)
         if cells > 0:
             _visit(parameters, state, at_cells, cells, cell, error, learn)
@@ -307,6 +335,7 @@ class Layout:
     sizes: SizeTracking | None
     levels: Floats | None
     variances: Floats
+    wanders: bool
     zone: Floats | None
 
     def arrays(self, first: float, averages: Floats) -> tuple[Floats, Floats]:
@@ -323,6 +352,7 @@ class Layout:
         header[_SIZE_UNIT], header[_SIZE_BASE] = sizes.unit, sizes.base
         header[_CENTRE], header[_UNIT] = self.centre, self.unit
         header[_CELL_ERROR : _CELL_ERROR + 3] = self.variances
+        header[_WANDERS] = float(self.wanders)
         parameters = (
             header,
             self.knots,
@@ -341,7 +371,7 @@ class Layout:
             sizes.phasors.T.ravel(),
             np.ones(len(sizes.weights)),
             levels,
-            np.array([-1.0, 0.0, 0.0]),
+            np.array([-1.0, 0.0, 0.0, FIRST_LOOK, self.variances[0]]),
         )
         return np.concatenate(parameters), np.concatenate(state)
 

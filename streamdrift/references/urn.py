@@ -33,7 +33,9 @@ LATE = 10_000
 _LONGEST_BLOCK = 50_000
 _MANY = 2**30
 """A slot that has counted more goes on with half of it."""
+_LARGEST = float(np.finfo(np.float64).max)
 _GREATEST = float(np.finfo(np.float32).max)
+"""Infinite values, and places, count as these."""
 
 Singles = NDArray[np.float32]
 CENTRE, UNIT = range(2)
@@ -73,15 +75,6 @@ class Counts:
         cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
         return cls(borders, cumulative)
 
-    def quantile(self, probability: float) -> float:
-        """Return the border nearest to a quantile: exact to about half a cell in rank."""
-        size = float(self.cumulative[-1])
-        ends = self.cumulative[1:-1] / size
-        starts = np.minimum(ends, np.append(0, ends[:-1]))
-        atoms = np.append(False, self.borders[1:] == self.borders[:-1])
-        middles = np.where(atoms, (starts + ends) / 2, ends)
-        return float(self.borders[int(np.argmin(np.abs(middles - probability)))])
-
     def snapshot(self) -> State:
         """Return the arrays as they are."""
         return {"borders": self.borders, "cumulative": self.cumulative}
@@ -120,7 +113,8 @@ def _scale(borders: Floats) -> tuple[float, float]:
 @inlined
 def place_of(value: float, centre: float, unit: float) -> np.float32:
     """Return where a value stands, in units of spread from the centre of its reference."""
-    return np.float32((value - centre) * unit)
+    finite = min(max(value, -_LARGEST), _LARGEST)
+    return np.float32(min(max((finite - centre) * unit, -_GREATEST), _GREATEST))
 
 
 @inlined
@@ -131,7 +125,7 @@ def cell_of(borders: Singles, place: np.float32) -> int:
     for each in range(BORDERS):
         below += np.int32(borders[each] < place)
     cell = int(below)
-    if borders[min(cell, BORDERS - 1)] == place and place < _GREATEST:
+    if borders[min(cell, BORDERS - 1)] == place:
         # The second of two equal borders: the place is a value that repeats.
         cell += int(borders[min(cell + 1, BORDERS - 1)] == place)
     return cell
@@ -193,6 +187,20 @@ def rank_row(
 
 
 @kernel
+def _take_back(cumulative: Codes, ranks: Floats) -> None:
+    """Undo the counting of values, by their ranks, the last one first."""
+    for event in range(len(ranks) - 1, -1, -1):
+        # Its rank was its place among those counted before it.
+        size = cumulative[BORDERS + 1] - 1
+        place = min(ranks[event] * size, size - 1.0)
+        cell = 0
+        while cell < BORDERS and cumulative[cell + 1] - 1 <= place:
+            cell += 1
+        for later in range(cell + 1, BORDERS + 2):
+            cumulative[later] -= 1
+
+
+@kernel
 def _rank_all(
     borders: Singles,
     scales: Floats,
@@ -248,6 +256,21 @@ class Urns:
         """Drop what is not counted yet."""
         self.pending[slot] = 0
         self.positions[slot, FILLED] = 0
+
+    def take_back(self, slot: int, ranks: Floats) -> None:
+        """Let the last values of a slot, by their ranks float64[n], not be counted.
+
+        Those that are noted only are left to `forget`.
+        """
+        counted = ranks[: max(len(ranks) - int(self.pending[slot].sum()), 0)]
+        _take_back(self.cumulative[slot], counted)
+
+    def cells_of_ranks(self, slot: int, ranks: Floats) -> Ints:
+        """Return the cells in which ranks float64[n] lie among what a slot has counted."""
+        cumulative = self.cumulative[slot]
+        places = np.searchsorted(cumulative, ranks * cumulative[-1], side="right") - 1
+        cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
+        return cells
 
     def counts(self, slot: int) -> Counts:
         """Return what a slot has counted."""

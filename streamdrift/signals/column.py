@@ -21,11 +21,11 @@ from streamdrift.records import (
     State,
     Summary,
 )
-from streamdrift.references.urn import Counts
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
 from streamdrift.signals.measures import Categories, Measure, Numbers, rate_sample
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
+from streamdrift.sketches.quantiles import Quantiles
 
 _RATE_KINDS = {
     ColumnKey(Group.OUTPUT, "null"): SignalKind.NULL_OUTPUT,
@@ -123,18 +123,18 @@ class ColumnSignals:
         return AlertKind.LATENCY if self.key.group is Group.METRIC else AlertKind.DATA_DRIFT
 
     def describe(
-        self, kind: SignalKind, counts: Counts | None, rate: float, after: Window
+        self, kind: SignalKind, quantiles: Quantiles, rate: float, after: Window
     ) -> tuple[Summary, Summary]:
         """Return before and after of a change, in the column's own terms.
 
-        `counts` are those of a numeric signal's reference, `rate` the mean of a rate's, and
+        `quantiles` are those of a numeric signal's reference, `rate` the mean of a rate's, and
         `after` is where in the last `fill` the change was seen.
         """
         measure = self._measure_of(kind)
         if measure is None or (is_rate(kind) and kind is not SignalKind.UNSEEN):
             return Summary(rate), Summary(after.rate)
         new = measure.after(after.column, after.back)
-        old = measure.before(counts, new.shares)
+        old = measure.before(quantiles, new.shares)
         if kind is not SignalKind.UNSEEN:
             return old, new
         return replace(old, mean=rate), replace(new, mean=after.rate)

@@ -20,15 +20,15 @@ from streamdrift.records import (
     Stream,
     Summary,
 )
-from streamdrift.references.urn import Counts
 from streamdrift.sketches.levels import Levels
+from streamdrift.sketches.quantiles import Quantiles, quantiles_of
 
 RECENT = 256
 """Values of a measure kept to say what it looks like since a change."""
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
-_PROBABILITIES = (0.05, 0.5, 0.95)
 _SHOWN_LEVELS = 5
+_OTHERS = "(other)"
 
 
 class Measure(Protocol):
@@ -44,8 +44,8 @@ class Measure(Protocol):
         """Return the values behind the last `fill`, float64[n], NaN where there was none."""
         ...
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
-        """Describe the reference: of numbers by their `counts`, of levels also those `named`."""
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        """Describe the reference: of numbers by their `quantiles`, of levels also those `named`."""
         ...
 
     def after(self, column: int, back: int) -> Summary:
@@ -131,20 +131,14 @@ class Numbers:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
-        if counts is None or not len(counts.borders):
-            return Summary(math.nan)
-        return Summary(math.nan, quantiles={f"{p:g}": counts.quantile(p) for p in _PROBABILITIES})
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
+        return Summary(math.nan, quantiles=quantiles)
 
     def after(self, column: int, back: int) -> Summary:
         values = self._recent.last(column, back)
         if not len(values):
             return Summary(math.nan)
-        quantiles = np.quantile(values, _PROBABILITIES, method="inverted_cdf")
-        return Summary(
-            math.nan,
-            quantiles={f"{p:g}": float(q) for p, q in zip(_PROBABILITIES, quantiles, strict=True)},
-        )
+        return Summary(math.nan, quantiles=quantiles_of(values))
 
     def accept(self, raw: Floats) -> None:
         """Do nothing: numbers are what they are, whatever is normal."""
@@ -271,27 +265,30 @@ class Categories:
     def raw(self) -> Floats:
         return self._recent.block
 
-    def before(self, counts: Counts | None, named: Iterable[str] = ()) -> Summary:
+    def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
         names, known = self._levels.names, len(self._levels.names)
         places = (self._places.get(name, known) for name in named)
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
         shares = {names[place]: self._levels.share(place) for place in shown if place < known}
+        if self._levels.dropped:
+            shares[_OTHERS] = min(self._levels.unseen / self._levels.size, 1.0)
         return Summary(math.nan, shares=shares)
 
     def after(self, column: int, back: int) -> Summary:
         places = self._recent.last(column, back).astype(np.int64)
         if not len(places):
             return Summary(math.nan)
-        names = self._names()
+        names = [*self._places, _OTHERS]
+        if self._levels.dropped:
+            # Which of the others are new, nobody knows.
+            known = len(self._levels.names)
+            places, names = np.minimum(places, known), [*names[:known], _OTHERS]
         counts = np.bincount(places, minlength=len(names))
         top = sorted(np.flatnonzero(counts).tolist(), key=lambda place: (-counts[place], place))
         shown = dict.fromkeys([*top[:_SHOWN_LEVELS], *range(min(3, len(self._levels.names)))])
         return Summary(
             math.nan, shares={names[place]: float(counts[place]) / len(places) for place in shown}
         )
-
-    def _names(self) -> list[str]:
-        return [*self._places, "(other)"]
 
     def accept(self, raw: Floats) -> None:
         codes = raw[~np.isnan(raw)].astype(np.int32)
@@ -302,9 +299,10 @@ class Categories:
 
     def samples(self, raw: Floats) -> list[Sample]:
         levels, unseen = self._levels, self._levels.unseen
-        counts = np.append(levels.counts, unseen) if levels.dropped else levels.counts
+        closed = levels.dropped > 0
+        counts = np.append(levels.counts, unseen) if closed else levels.counts
         flags = np.array([max(levels.size - unseen, 0.0), unseen])
-        return [Sample(Stream.CATEGORY, counts), Sample(Stream.RATE, flags)]
+        return [Sample(Stream.CATEGORY, counts, closed), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))

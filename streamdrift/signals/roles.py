@@ -48,6 +48,7 @@ _FEW = 100
 """Fewer values than this tell nothing about uniqueness or order."""
 _UNEVEN = 0.1
 _LONG = 1e11
+_HUGE = 1e300
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _WORDS = re.compile(r"\S\s+\S")
 
@@ -74,7 +75,8 @@ def learn_role(column: Column) -> Role:
 def _role_of_numbers(values: Floats) -> Role:
     if len(values) < _FEW:
         return Role.NUMERIC
-    if not np.isfinite(values).all():
+    # Ids and counters are none of these; what is asked below would overflow, too.
+    if not (np.abs(values) < _HUGE).all():
         return Role.NUMERIC
     distinct = len(np.unique(values))
     if distinct > _FEW / 2 and _rises(values):

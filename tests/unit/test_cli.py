@@ -36,7 +36,7 @@ def test_without_a_command_the_help_is_shown(call: Call) -> None:
     assert "replay" in out + err
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "check", "settings", "state", "demo"])
+@pytest.mark.parametrize("command", ["run", "replay", "tune", "check", "settings", "state", "demo"])
 def test_every_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")
     assert code == 0
@@ -124,6 +124,22 @@ def test_a_file_that_cannot_be_replayed_ends_with_its_own_code(call: Call, tmp_p
     assert (code, out) == (3, "")
     assert "1 invalid_time\nthe first invalid_time: offset 0: " in err
     assert "hint: write times as 2026-01-31T12:00:00Z" in err
+
+
+def test_what_cannot_be_tuned_ends_with_the_code_of_what_is_to_be_mended(
+    call: Call, tmp_path: Path
+) -> None:
+    code, out, err = call("tune", tmp_path / "none.jsonl", "--budgets", "often")
+    assert (code, out) == (2, "")
+    assert err.startswith("streamdrift: --budgets often: 'often' is no alert budget")
+    assert "\nhint: separate budgets by commas" in err
+    code, out, err = call("tune", tmp_path / "none.jsonl")
+    assert (code, out) == (3, "")
+    assert "none.jsonl does not exist\nhint: " in err
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    code, out, err = call("tune", tmp_path / "a.csv", "--json", tmp_path / "none" / "x.json")
+    assert (code, out) == (7, "")
+    assert "x.json cannot be written" in err
 
 
 def test_check_reads_the_settings_before_it_connects(call: Call) -> None:

@@ -255,7 +255,7 @@ models:
     assert model.ignore == ("session_id",)
     assert model.private == ("email",)
     assert settings.model("fraud-us").ignore == ("trace",)
-    assert settings.model("other").reference.span == 0
+    assert settings.model("other").reference.span == 7 * 86_400 * SECOND
     assert settings.model("other").reference.events == 500
     assert settings.model("other") is settings.model("another")
 

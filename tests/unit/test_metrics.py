@@ -12,6 +12,7 @@ from streamdrift.records import (
     AlertKind,
     Partition,
     Signal,
+    SignalFinding,
     SignalKind,
     SignalReading,
     WarmUp,
@@ -72,6 +73,14 @@ def test_the_number_of_series_is_bounded_and_the_rest_counted() -> None:
     body, _ = metrics.exposition()
     assert body.count(b"streamdrift_warm_up_ratio{") == 10
     assert sample(metrics, "streamdrift_signals_left_out") == 15
+
+
+def test_what_was_found_in_references_is_shown_and_the_rest_counted(metrics: Metrics) -> None:
+    found = [SignalFinding("fraud", "3", "x1", "calendar")]
+    metrics.watched([], 0, [], {}, 0, {}, (), found, 4)
+    labels = {"model": "fraud", "version": "3", "signal": "x1", "finding": "calendar"}
+    assert sample(metrics, "streamdrift_signal_finding", **labels) == 1
+    assert sample(metrics, "streamdrift_findings_left_out") == 4
 
 
 def test_dropped_repeats_are_counted_by_model(metrics: Metrics) -> None:

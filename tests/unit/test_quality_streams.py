@@ -149,6 +149,12 @@ def test_office_hours_are_a_third_of_five_days() -> None:
     assert not levels[5 * structured.DAY :].any()
 
 
+def test_a_change_may_come_go_and_come_again() -> None:
+    twice = changes.in_episodes(changes.shifted(1.0), 3, 4)
+    moved = twice(np.random.default_rng(1), np.zeros(10))
+    assert moved.tolist() == [1, 1, 1, 0, 0, 0, 0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("name", _CHANGES)
 def test_a_path_changes_where_it_says(name: str) -> None:
     change = _CHANGES[name]

@@ -99,7 +99,7 @@ def test_report_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
     assert "| a | <= 1 | 2 | missed |" in text
 
 
-def test_summary_goes_into_the_readme(tmp_path: Path) -> None:
+def test_summary_goes_into_the_readme() -> None:
     report = Report({})
     report.put("delays", _RESULT, seed=1, effort=1.0, seconds=1.0)
     text = report.into(f"# x\n{BEGIN}\n{END}\n", {"delays": _SECTION})
@@ -107,4 +107,23 @@ def test_summary_goes_into_the_readme(tmp_path: Path) -> None:
         "| what | to be reached | verdicts |",
         "| --- | --- | --- |",
         "| Delays of all kinds | few | 1 reached, 1 missed |",
+        "",
+        "Missed:",
+        "",
+        "- a: 2, where <= 1 was to be reached",
     ]
+
+
+def test_summary_begins_with_mean_delays() -> None:
+    report = Report({})
+    heads = ("change", "horizon", "optimum", "streamdrift", "streamdrift ADWIN", "river ADWIN")
+    row = ("mean +1 sd", "20,000", "21.0 ± 0.1 / 20", "24.5 ± 0.2 / 23", "1 / 1", "never")
+    table = Table("Delay", heads, (row,))
+    report.put("shifts", Result([table], []), seed=1, effort=1.0, seconds=1.0)
+    section = _SECTION._replace(name="shifts")
+    assert report.summary({"shifts": section}).splitlines()[2:5] == [
+        "| change | optimum | streamdrift | river ADWIN |",
+        "| --- | --- | --- | --- |",
+        "| mean +1 sd | 21.0 | 24.5 | never |",
+    ]
+    assert report.summary({"shifts": section}).endswith("Nothing was missed.\n")

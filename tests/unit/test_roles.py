@@ -22,6 +22,8 @@ _SNOWFLAKES = [
         ([*_RNG.normal(size=200).tolist(), *["12.5"] * 100], Role.NUMERIC),
         ([1, 2, 3], Role.NUMERIC),
         ([float("inf"), *range(300)], Role.NUMERIC),
+        ([float("nan"), *range(300)], Role.NUMERIC),
+        ([1.7e308, -1.7e308, *range(300)], Role.NUMERIC),
         ([True, False] * 50, Role.BOOLEAN),
         (["DE", "FR", None, ...] * 50, Role.CATEGORY),
         (["only a few"], Role.CATEGORY),

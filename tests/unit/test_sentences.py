@@ -66,9 +66,7 @@ def test_an_onset_within_a_second_or_over_midnight() -> None:
     ],
     ids=["level", "wider", "narrower", "shape", "level before spread"],
 )
-def test_the_opening_says_what_of_a_distribution_changed_most(
-    effect: Effect, words: str
-) -> None:
+def test_the_opening_says_what_of_a_distribution_changed_most(effect: Effect, words: str) -> None:
     step = changed(NOON, change=make_change(effect))
     assert opened_sentence([step]) == f"amount of fraud/3 changed: {words}"
 

@@ -1,0 +1,101 @@
+"""What evidence says of a signal, and what is too small, or too slow, to be said."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.block import Block
+from streamdrift.detectors.effect import Span, effect_of
+from streamdrift.detectors.recent import Recent
+from streamdrift.records import Effect, Floats, StepKind
+
+_LEAST_PRODUCT = 4.0
+"""Evidence over the values it is of; where nothing ever happens this is 2."""
+
+
+class Sign(NamedTuple):
+    """What one signal did at a column of a block."""
+
+    column: int
+    signal: int
+    kind: StepKind
+    detector: str = ""
+    evidence: Evidence | None = None
+    effect: Effect | None = None
+    share: float = 1.0
+    """The statistic over the threshold; that of a detector without sums is 1."""
+
+
+class Judge:
+    """Turns evidence into signs. `expected` and `recent` are those of all signals.
+
+    `minimum_effect` in standard deviations; `within` float64[count] is in how many values a
+    change of each signal must show itself.
+    """
+
+    def __init__(
+        self,
+        expected: Sequence[Expected],
+        recent: Recent,
+        minimum_effect: float,
+        within: Floats,
+    ) -> None:
+        self._expected = expected
+        self._recent = recent
+        self._minimum_effect = minimum_effect
+        self.within = within
+
+    def dismisses(self, signal: int, evidence: Evidence) -> bool:
+        """Tell whether the change is too small, or may be a rhythm that is not known yet."""
+        return self._is_trifle(signal, evidence) or evidence.age > float(self.within[signal])
+
+    def _is_trifle(self, signal: int, evidence: Evidence) -> bool:
+        """Tell whether the evidence grew so slowly that the change is below the minimum effect.
+
+        Under a shift of d standard deviations it grows by d^2 / 2 a value. A sum of products that
+        are about 1 grows, too: as the values that it is of, all signals in step.
+        """
+        if evidence.pace is None:
+            return False
+        if evidence.pace == 0 or evidence.statistic < _LEAST_PRODUCT * evidence.age:
+            return True
+        exponent = 2 ** (-self._expected[signal].power / 6)
+        return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
+
+    def fresh(self, signal: int, block: Block, stop: int) -> Floats:
+        """Return a signal's scores in the block up to `stop`, since it was armed."""
+        return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+
+    def sign(
+        self,
+        signal: int,
+        kind: StepKind,
+        detector: str,
+        evidence: Evidence,
+        block: Block,
+        stop: int,
+        share: float,
+    ) -> Sign:
+        """Return what the evidence for a change says, seen before column `stop`."""
+        fresh = self.fresh(signal, block, stop)
+        there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
+        evidence = _within(evidence, max(there - 1, 0))
+        scores = self._recent.last(signal, fresh, evidence.earliest + 1)
+        span = Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
+        effect = effect_of(self._expected[signal], scores, span)
+        column = stop - 1 if kind is StepKind.CHANGED else stop
+        return Sign(column, signal, kind, detector, evidence, effect, share)
+
+
+def _within(evidence: Evidence, earliest: int) -> Evidence:
+    """Let a change have begun no earlier than so many values ago."""
+    return replace(
+        evidence,
+        earliest=min(evidence.earliest, earliest),
+        latest=min(evidence.latest, earliest),
+        began=min(evidence.age - 1, earliest),
+    )

@@ -1,0 +1,157 @@
+"""The memory of a 0/1 signal: a Markov chain, whose states each have a rate of their own.
+
+The state is the last few values. Given the state the next value is an independent 0 or 1 whose
+chance is learnt as that of any rate, in counts of the state's own: so a detector of rates stays
+exact behind it. Where a chain does not explain all dependence (bursts that something hidden
+switches on and off) there is none.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from streamdrift.kernels import kernel
+from streamdrift.records import Floats, Ints, State
+
+ORDERS = 4
+"""The most last values that make a state."""
+_SEEN = 30
+"""Values that each state is seen with at least."""
+_LEAST = 500
+"""Values below which no chain is looked for."""
+_LAGS, _CORRELATED = 20, 45.3
+"""Lags whose correlations are looked at, and the sum of their squares, in variances, that one chain
+in a thousand exceeds (Box and Pierce, Journal of the American Statistical Association 1970)."""
+_LENGTHS = (32, 128, 512)
+_CLEAR = 3.5
+"""Standard deviations by which the variance of sums may exceed that of independent values."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain of `order` 1 to ORDERS.
+
+    `counts` float64[2^order, 2]: how often each state was followed by 0 and by 1. A state's bits
+    are the last values, the latest lowest. `state` is the one behind the reference.
+    """
+
+    order: int
+    counts: Floats
+    state: int
+
+    @property
+    def rates(self) -> Floats:
+        """The chance of a 1 after each state, float64[2^order]."""
+        found: Floats = (self.counts[:, 1] + 0.5) / (self.counts.sum(axis=1) + 1.0)
+        return found
+
+    def snapshot(self) -> State:
+        """Return everything as a tree."""
+        return {"order": self.order, "counts": self.counts, "state": self.state}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, object]) -> Self:
+        """Return what `snapshot` was taken of."""
+        order, last = state["order"], state["state"]
+        assert isinstance(order, int)
+        assert isinstance(last, int)
+        return cls(order, np.array(state["counts"], dtype=np.float64), last)
+
+
+@kernel
+def follow_states(
+    order: int, state: int, flags: Floats, start: int, stop: int, states: Ints
+) -> int:
+    """Write the state before each of flags[start:stop]; return the one behind them.
+
+    `flags` float64[n] are 0, 1 or NaN (no value: state -1, nothing moves), `states` int64[n].
+    """
+    most = (1 << order) - 1
+    for i in range(start, stop):
+        if math.isnan(flags[i]):
+            states[i] = -1
+            continue
+        states[i] = state
+        state = ((state << 1) | (1 if flags[i] > 0.5 else 0)) & most
+    return state
+
+
+@kernel
+def _likelihood(states: Ints, flags: Floats, counts: Floats) -> float:
+    """Count what follows each state, into float64[s, 2]; return the log-likelihood."""
+    counts[:] = 0.0
+    for i in range(len(flags)):
+        counts[states[i], int(flags[i])] += 1.0
+    total = 0.0
+    for state in range(len(counts)):
+        size = counts[state, 0] + counts[state, 1]
+        for value in range(2):
+            if counts[state, value] > 0.0:
+                total += counts[state, value] * math.log(counts[state, value] / size)
+    return total
+
+
+@kernel
+def _excess(left: Floats, length: int) -> float:
+    """Return the variance of sums of `length` neighbours over that of independent values."""
+    size = len(left)
+    running, squares, square = 0.0, 0.0, 0.0
+    for i in range(size):
+        square += left[i] * left[i]
+        running += left[i]
+        if i >= length:
+            running -= left[i - length]
+        if i >= length - 1:
+            squares += running * running
+    return (squares / (size - length + 1)) / (length * square / size * (1.0 - length / size))
+
+
+def fit_chain(flags: Floats) -> Chain | None:
+    """Return the chain of float64[n] 0s and 1s, NaN where there was no value; None without one.
+
+    The order of least BIC (Katz, On some criteria for estimating the order of a Markov chain,
+    Technometrics 1981) among those whose states were all seen often enough; none where values
+    do not remember or where it leaves dependence.
+    """
+    used = flags[~np.isnan(flags)]
+    if len(used) < _LEAST:
+        return None
+    best, chosen = math.inf, Chain(0, np.empty((0, 2)), 0)
+    for order in range(ORDERS + 1):
+        states = np.empty(len(used), dtype=np.int64)
+        last = follow_states(order, 0, used, 0, len(used), states)
+        counts = np.empty((1 << order, 2))
+        # The first values have no full state.
+        likelihood = _likelihood(states[ORDERS:], used[ORDERS:], counts)
+        if counts.sum(axis=1).min() < _SEEN:
+            break
+        cost = (1 << order) * math.log(len(used)) - 2 * likelihood
+        if cost < best:
+            best, chosen = cost, Chain(order, counts, last)
+    if chosen.order == 0 or not _explains(chosen, used):
+        return None
+    return chosen
+
+
+def _explains(chain: Chain, used: Floats) -> bool:
+    """Tell whether what a chain leaves of its reference looks independent."""
+    states = np.empty(len(used), dtype=np.int64)
+    follow_states(chain.order, 0, used, 0, len(used), states)
+    rates = chain.rates[states]
+    left = ((used - rates) / np.sqrt(rates * (1 - rates)))[ORDERS:]
+    size = len(left)
+    left -= left.mean()
+    square = float((left**2).sum())
+    correlations = [float((left[lag:] * left[:-lag]).sum()) / square for lag in range(1, _LAGS + 1)]
+    if size * sum(each**2 for each in correlations) > _CORRELATED:
+        return False
+    # The variance of a ratio of variances of overlapping sums: Lo and MacKinlay, Stock market
+    # prices do not follow random walks, Review of Financial Studies 1988.
+    return all(
+        _excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
+        for length in _LENGTHS
+        if 20 * length <= size
+    )

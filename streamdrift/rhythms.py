@@ -1,0 +1,187 @@
+"""Provisional references, and what makes them whole: each signal's rhythm, learnt over the span."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from streamdrift.detectors.judge import Sign
+from streamdrift.detectors.learning import Reference, learn
+from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
+from streamdrift.references.findings import Code, Finding
+from streamdrift.references.front import LEAST
+from streamdrift.references.occasions import Occasions, first_gain, quarters, shown_within
+from streamdrift.references.slow import Given, lattice_of
+from streamdrift.signals.collector import Latest
+from streamdrift.trees import integer, tree, trees
+
+
+class Learnt(NamedTuple):
+    """A signal's reference; where that is provisional, what will make it whole."""
+
+    reference: Reference
+    rhythm: Occasions | None = None
+
+
+def learn_first(
+    sample: Sample, times: Ints, zone: ZoneInfo, seed: int, span: int, rate: float
+) -> Learnt:
+    """Learn a reference from a sample whose values came at `times` int64[n].
+
+    It is provisional where they do not cover `span` microseconds. `rate` is how many values come
+    in one.
+    """
+    covered = int(times[-1] - times[0]) if len(times) else span
+    if sample.stream is not Stream.NUMERIC or covered >= span or rate <= 0:
+        return Learnt(learn(sample, times, zone, seed))
+    finite = sample.values[np.isfinite(sample.values)]
+    if len(finite) < LEAST or finite.min() == finite.max():
+        return Learnt(learn(sample, times, zone, seed))
+    lattice = lattice_of(finite)
+    if lattice is None:
+        found = learn(sample, times, zone, seed)
+        return Learnt(replace(found, findings=(Finding(Code.REPEATS), *found.findings)))
+    found = learn(sample, times, zone, seed, Given(first_gain(rate), lattice, seed))
+    assert found.front is not None
+    within, until = shown_within(rate, len(finite)), int(times[0]) + span
+    figures = {"covered": float(covered), "until": float(until), "shown": within / rate}
+    findings = Finding(Code.PROVISIONAL, figures), *found.findings
+    first, _ = found.front.slow
+    rhythm = Occasions(found.front.parameters[:first], zone, int(times[-1]), until, rate)
+    return Learnt(replace(found, findings=findings, within=within), rhythm)
+
+
+@dataclass(slots=True)
+class _Learning:
+    rhythm: Occasions
+    latest: Latest
+    """Its last values, kept from shortly before the span is over."""
+    not_before: int
+    """The ordinal of the version's event before which nothing is decided."""
+
+
+class Rhythms:
+    """The rhythms of a version's signals that are being learnt.
+
+    `room` is how many of its last values a reference is made from.
+    """
+
+    def __init__(self, zone: ZoneInfo, room: int) -> None:
+        self._zone = zone
+        self._room = room
+        self._learning: dict[int, _Learning] = {}
+
+    def __len__(self) -> int:
+        return len(self._learning)
+
+    def begin(self, signal: int, rhythm: Occasions | None) -> None:
+        """Learn this of a signal from now on, or nothing more."""
+        self._learning.pop(signal, None)
+        if rhythm is not None:
+            self._learning[signal] = _Learning(rhythm, Latest(self._room), 0)
+
+    def add(
+        self, times: Ints, rows: Floats, held: Bools, signs: Sequence[Sign], events: int, wait: int
+    ) -> None:
+        """Take the values float64[s, n] of events at `times`, of which `events` were before.
+
+        `held` says which signals were held before them, `signs` what they did in them. `wait` is
+        for how many events after a return nothing is decided.
+        """
+        if not self._learning:
+            return
+        days, places = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
+        first = next(iter(self._learning.values())).rhythm
+        offsets = first.offsets
+        quarters(times, offsets, days, places)
+        nothing = np.zeros(len(times))
+        touched = {sign.signal for sign in signs}
+        for signal, each in self._learning.items():
+            changed = nothing
+            if held[signal] or signal in touched:
+                changed = _changed(len(times), bool(held[signal]), signal, signs)
+                returned = [
+                    sign.column
+                    for sign in signs
+                    if sign.signal == signal and sign.kind is StepKind.RETURNED
+                ]
+                if returned:
+                    each.not_before = events + returned[-1] + 1 + wait
+            each.rhythm.add(rows[signal], days, places, changed)
+            begin = int(np.searchsorted(times, each.rhythm.collect_from(self._room)))
+            there = begin + np.flatnonzero(~np.isnan(rows[signal, begin:]) & (changed[begin:] == 0))
+            if len(there):
+                each.latest.add(rows[signal, there], times[there])
+
+    def due(self, held: Bools, events: int, time: int) -> int | None:
+        """Return the first signal whose span is over at `time`, behind `events` events."""
+        for signal in sorted(self._learning):
+            each = self._learning[signal]
+            over = each.rhythm.until <= time and each.not_before <= events
+            if over and not held[signal]:
+                return signal
+        return None
+
+    def finish(self, signal: int, seed: int) -> Reference | None:
+        """Return a signal's whole reference; None, and begin anew, where it showed too little."""
+        rhythm, latest = self._learning[signal].rhythm, self._learning[signal].latest
+        given = rhythm.given(seed)
+        values = latest.values()
+        if given is None or len(values) < LEAST:
+            self.begin(signal, rhythm.again())
+            return None
+        del self._learning[signal]
+        found = learn(Sample(Stream.NUMERIC, values), latest.times(), self._zone, seed, given)
+        if given.gain == 0.0:
+            return found
+        within = shown_within(rhythm.rate, len(values))
+        over = 1.0 / given.gain / rhythm.rate
+        figures = {"over": over, "shown": within / rhythm.rate}
+        return replace(
+            found, findings=(Finding(Code.FOLLOWED, figures), *found.findings), within=within
+        )
+
+    def rate(self, signal: int) -> float:
+        """Return how many values a signal has had in a microsecond of its span."""
+        return self._learning[signal].rhythm.seen_rate
+
+    def snapshot(self) -> State:
+        """Return everything that is being learnt."""
+        return {
+            "learning": [
+                {
+                    "signal": signal,
+                    "rhythm": each.rhythm.snapshot(),
+                    "latest": each.latest.snapshot(),
+                    "not_before": each.not_before,
+                }
+                for signal, each in sorted(self._learning.items())
+            ]
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `snapshot` returned."""
+        for each in trees(state, "learning"):
+            latest = Latest(self._room)
+            latest.restore(tree(each, "latest"))
+            rhythm = Occasions.restore(tree(each, "rhythm"), self._zone)
+            signal = integer(each, "signal")
+            self._learning[signal] = _Learning(rhythm, latest, integer(each, "not_before"))
+
+
+def _changed(size: int, held: bool, signal: int, signs: Sequence[Sign]) -> Floats:
+    """Return 1 for each column at which a signal is held, from its change to its return."""
+    out = np.zeros(size)
+    begin = 0 if held else size
+    for sign in signs:
+        if sign.signal != signal:
+            continue
+        if sign.kind is StepKind.CHANGED:
+            begin = sign.column
+        elif sign.kind is StepKind.RETURNED:
+            out[begin : sign.column + 1] = 1.0
+            begin = size
+    out[begin:] = 1.0
+    return out

@@ -1,0 +1,162 @@
+"""From values to the scores that detectors see."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.learning import Reference, learn
+from streamdrift.detectors.scoring import Scoring
+from streamdrift.records import Floats, Sample, Stream
+from streamdrift.references.urn import Counts
+
+RNG = np.random.default_rng(1)
+NUMERIC = Reference(Expected(Stream.NUMERIC), Counts.of(RNG.normal(size=800)))
+RATE = Reference(Expected.of_rate(80, 20))
+CATEGORY = Reference(Expected(Stream.CATEGORY, counts=np.array([600.0, 300, 99, 1])))
+
+
+def memory(size: int, seed: int) -> Floats:
+    values = np.random.default_rng(seed).normal(size=size)
+    for i in range(1, size):
+        values[i] += 0.8 * values[i - 1]
+    return values
+
+
+FRONTED = learn(Sample(Stream.NUMERIC, memory(3_000, 1)))
+ALL = (NUMERIC, RATE, CATEGORY, FRONTED)
+
+
+def values_of(size: int, seed: int, holes: float = 0.0) -> Floats:
+    rng = np.random.default_rng(seed)
+    values = np.stack(
+        [
+            rng.normal(size=size),
+            (rng.random(size) < 0.2).astype(float),
+            rng.choice(5, size, p=[0.59, 0.3, 0.09, 0.01, 0.01]).astype(float),
+            memory(size, seed + 50),
+        ]
+    )
+    values[rng.random(values.shape) < holes] = np.nan
+    return values
+
+
+def score(scoring: Scoring, values: Floats) -> Floats:
+    scores = values.copy()
+    times = np.zeros(values.shape[1], dtype=np.int64)
+    scoring.score(values, times, range(4), np.zeros(4, dtype=np.int64), scores)
+    return scores
+
+
+def test_ranks_are_uniform_rates_stay_and_levels_are_ranked_by_surprisal() -> None:
+    values = values_of(6_000, 2)
+    scores = score(Scoring(ALL, [5, 6, 7, 8]), values)
+    for row in (0, 2, 3):
+        shares = np.histogram(scores[row], bins=10, range=(0, 1))[0] / 6_000
+        assert np.abs(shares - 0.1).max() < 0.025
+    assert scores[1].tolist() == values[1].tolist()
+    by_level = [scores[2, values[2] == level] for level in range(5)]
+    for common, rarer in itertools.pairwise(by_level):
+        assert common.max() <= rarer.min()
+    assert FRONTED.front is not None
+    assert abs(np.corrcoef(scores[3, 1:], scores[3, :-1])[0, 1]) < 0.05
+    assert abs(np.corrcoef(scores[3], scores[0])[0, 1]) < 0.05
+
+
+def test_other_seeds_are_other_coins_and_the_same_order() -> None:
+    values = values_of(500, 3)
+    one, two = score(Scoring(ALL, [1, 1, 1, 1]), values), score(Scoring(ALL, [2, 2, 2, 2]), values)
+    assert (one[0] != two[0]).any()
+    assert (one[2] != two[2]).any()
+    assert np.abs(one[0] - two[0]).max() < 0.1
+    assert one[1].tolist() == two[1].tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 900), max_size=5))
+def test_cuts_and_restores_change_nothing(cuts: list[int]) -> None:
+    values = values_of(900, 4, holes=0.2)
+    whole, parts = Scoring(ALL, [1, 2, 3, 4]), Scoring(ALL, [1, 2, 3, 4])
+    expected = score(whole, values)
+    found = []
+    for start, stop in itertools.pairwise([0, *sorted(cuts), 900]):
+        found.append(score(parts, np.ascontiguousarray(values[:, start:stop])))
+        restored = Scoring(ALL, [1, 2, 3, 4])
+        restored.restore(parts.snapshot())
+        parts = restored
+    np.testing.assert_array_equal(np.concatenate(found, axis=1), expected)
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+
+
+@pytest.mark.parametrize("signal", range(4))
+def test_going_back_is_as_if_no_more_had_been_scored(signal: int) -> None:
+    values = values_of(400, 5, holes=0.1)
+    times = np.zeros(400, dtype=np.int64)
+    start = np.zeros(4, dtype=np.int64)
+    back, short = Scoring(ALL, [1, 2, 3, 4]), Scoring(ALL, [1, 2, 3, 4])
+    copies = back.score(values, times, range(4), start, values.copy())
+    back.go_back(signal, copies, values, times, 0, 150)
+    stopped = values.copy()
+    stopped[signal, 150:] = np.nan
+    short.score(stopped, times, range(4), start, stopped.copy())
+    after = values_of(100, 6)
+    np.testing.assert_array_equal(score(back, after)[signal], score(short, after)[signal])
+
+
+def test_cells_of_scores_are_those_of_their_values() -> None:
+    values = values_of(300, 7)
+    scoring = Scoring(ALL, [1, 2, 3, 4])
+    scores = score(scoring, values)
+    times = np.zeros(300, dtype=np.int64)
+    for signal in (0, 1, 2):
+        cells = scoring.cells(signal, values, times, 0)
+        seen = values[signal] if signal == 2 else scores[signal]
+        found = scoring.cells_of_scores(signal, seen)
+        # Ranks move a little as values are counted.
+        assert np.mean(found == cells) > (0.6 if signal == 0 else 0.999)
+        assert np.abs(found - cells).max() <= 3
+    assert scoring.cells(2, np.full((4, 2), 9.0), times[:2], 0).tolist() == [4, 4]
+    assert scoring.cells(1, np.full((4, 2), np.nan), times[:2], 0).tolist() == [-1, -1]
+
+
+def test_a_held_signal_learns_nothing_and_its_front_goes_on() -> None:
+    scoring, values = Scoring(ALL, [1, 2, 3, 4]), values_of(200, 8)
+    times = np.zeros(200, dtype=np.int64)
+    before = scoring.snapshot()
+    state = scoring.front_state(3)
+    for signal in range(3):
+        scoring.cells(signal, values, times, 0)
+    np.testing.assert_equal(scoring.snapshot(), before)
+    scoring.cells(3, values, times, 0)
+    assert state is not None
+    moved = scoring.front_state(3)
+    assert moved is not None
+    assert (moved != state).any()
+    scoring.follow_to(3, state, values, times, 0, 200)
+    np.testing.assert_array_equal(scoring.front_state(3), moved)
+    assert scoring.front_state(0) is None
+
+
+def test_what_a_change_was_counted_as_is_forgotten() -> None:
+    scoring, values = Scoring(ALL, [1, 2, 3, 4]), values_of(60, 9)
+    before = scoring.in_cells(0)
+    values[0] += 2
+    scores = score(scoring, values)
+    assert scoring.in_cells(0).sum() == before.sum() + 60
+    scoring.forget(0, scores[0])
+    assert scoring.in_cells(0).tolist() == before.tolist()
+    scoring.forget(1, scores[1])
+
+
+def test_a_signal_is_held_against_another_reference() -> None:
+    scoring = Scoring(ALL, [1, 2, 3, 4])
+    scoring.learn(0, Reference(Expected(Stream.NUMERIC), Counts.of(np.arange(100.0) + 50)))
+    scoring.learn(2, Reference(Expected(Stream.CATEGORY, counts=np.array([5.0, 5.0]))))
+    scoring.learn(3, NUMERIC)
+    scores = score(scoring, values_of(50, 10))
+    assert scores[0].max() < 0.4
+    assert scoring.cells(2, np.full((4, 1), 2.0), np.zeros(1, dtype=np.int64), 0).tolist() == [2]
+    assert scoring.front_state(3) is None

@@ -1,0 +1,300 @@
+"""Ranks that go on learning: exactly uniform at any size, whatever the values."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamdrift.records import Floats
+from streamdrift.references.urn import BORDERS, LATE, QUANTILES, Counts, Urns
+
+ONE, NOW = np.array([0]), np.array([0])
+
+
+def urn_of(reference: Floats, seed: int = 1, tenths: int = 1) -> Urns:
+    urns = Urns(1)
+    urns.learn(0, Counts.of(reference), seed, tenths)
+    return urns
+
+
+def ranks_of(urns: Urns, values: Floats) -> Floats:
+    ranks = np.array(values, dtype=np.float64)[np.newaxis]
+    urns.rank(ONE, ONE, NOW, ranks)
+    row: Floats = ranks[0]
+    return row
+
+
+def chi_square(ranks: Floats, bins: int) -> float:
+    found = np.bincount(np.minimum((ranks * bins).astype(int), bins - 1), minlength=bins)
+    expected = len(ranks) / bins
+    return float(((found - expected) ** 2 / expected).sum())
+
+
+def test_of_all_orders_of_few_values_every_cell_is_met_as_often_as_it_is_wide() -> None:
+    # All 120 orders of 5 values, 4 of them the reference: the fifth falls into each of the 5
+    # gaps 24 times, so cells of k values are met with chance k / 5 exactly.
+    met: Counter[tuple[int, int]] = Counter()
+    for order in itertools.permutations(range(5)):
+        urns = urn_of(np.array(order[:4], dtype=float))
+        cumulative = urns.cumulative[0].copy()
+        rank = ranks_of(urns, np.array(order[4:], dtype=float))[0]
+        cell = int(np.searchsorted(cumulative / cumulative[-1], rank, side="right")) - 1
+        met[int(cumulative[cell]), int(cumulative[cell + 1])] += 1
+    assert sum(met.values()) == 120
+    assert all(count == 24 * (last - first) for (first, last), count in met.items())
+
+
+@pytest.mark.parametrize("size", [5, 20, 200])
+def test_ranks_are_uniform_and_independent_at_any_size(size: int) -> None:
+    # 2,000 references, 20 values each, counted at once.
+    rng = np.random.default_rng(size)
+    found = np.empty((2_000, 20))
+    for run in range(len(found)):
+        values = rng.standard_cauchy(size + 20)
+        found[run] = ranks_of(urn_of(values[:size], seed=run), values[size:])
+    assert chi_square(found.ravel(), 64) < 110  # 63 degrees of freedom: beyond it .02 %
+    assert chi_square(found[:, -1], 16) < 40
+    assert chi_square((found[:, :-1] + found[:, 1:]).ravel() % 1, 64) < 110
+    # What a reference got wrong would make sums of its ranks vary more.
+    assert found.sum(axis=1).var() == pytest.approx(20 / 12, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, n: rng.normal(size=n),
+        lambda rng, n: rng.lognormal(sigma=2, size=n),
+        lambda rng, n: rng.poisson(2, size=n).astype(float),
+        lambda rng, n: np.where(rng.random(n) < 0.5, 0.0, rng.exponential(size=n)),
+        lambda rng, n: (rng.random(n) < 0.1).astype(float),
+        lambda rng, n: np.full(n, 7.0),
+        lambda rng, n: np.round(rng.normal(size=n) * 3),
+    ],
+    ids=["normal", "lognormal", "poisson", "half zeros", "rare ones", "constant", "rounded"],
+)
+@pytest.mark.parametrize("size", [2_000, 10_000])
+def test_ties_are_broken_evenly(
+    draw: Callable[[np.random.Generator, int], Floats], size: int
+) -> None:
+    rng = np.random.default_rng(1)
+    ranks = ranks_of(urn_of(draw(rng, size)), draw(rng, 40_000))
+    assert ((ranks >= 0) & (ranks <= 1)).all()
+    # The reference's own error stays where counting is late.
+    assert np.abs(np.histogram(ranks, bins=20, range=(0, 1))[0] / 40_000 - 0.05).max() < 0.008
+
+
+def test_values_that_repeat_share_the_ranks_of_their_mass() -> None:
+    reference = np.repeat([0.0, 1.0, 2.0], [500, 300, 200])
+    urns = urn_of(reference)
+    low, middle, high, new = (ranks_of(urns, np.full(20, value)) for value in (0, 1, 2, 5))
+    assert 0.4 < low.max() <= 0.52
+    assert 0.49 <= middle.min() <= middle.max() <= 0.82
+    assert high.min() >= 0.77
+    assert new.min() >= high.max()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300),
+    st.lists(st.floats(allow_nan=False), min_size=2, max_size=20),
+)
+def test_ranks_follow_the_order_of_values(reference: list[float], values: list[float]) -> None:
+    previous = 0.0
+    for value in sorted(values):
+        # The same ordinal, so the same coin for each.
+        rank = float(ranks_of(urn_of(np.array(reference)), np.array([value]))[0])
+        assert previous <= rank <= 1
+        previous = rank
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: 1_000 * x + 5_000, lambda x: -7 + x / 1_024, np.exp, lambda x: x**3],
+    ids=["x 1000 + 5000", "/ 1024 - 7", "exp", "cube"],
+)
+@pytest.mark.parametrize("size", [300, 12_000])
+def test_ranks_are_the_same_in_any_unit(change: Callable[[Floats], Floats], size: int) -> None:
+    values = np.random.default_rng(2).normal(size=size + 5_000)
+    plain = ranks_of(urn_of(values[:size]), values[size:])
+    changed = change(values)
+    assert ranks_of(urn_of(changed[:size]), changed[size:]).tolist() == plain.tolist()
+
+
+def test_infinities_and_the_greatest_numbers_have_ranks_at_the_ends() -> None:
+    reference = np.random.default_rng(3).normal(size=1_000)
+    greatest = np.finfo(np.float64).max
+    for extreme in (math.inf, greatest):
+        assert ranks_of(urn_of(reference), np.array([extreme]))[0] > 0.999
+        assert ranks_of(urn_of(reference), np.array([-extreme]))[0] < 0.002
+    full = np.array([-math.inf, *reference, math.inf, math.inf])
+    ranks = ranks_of(urn_of(full), np.array([math.inf, -math.inf, 0.0, math.nan]))
+    assert ranks[0] > 0.99
+    assert ranks[1] < 0.01
+    assert 0.3 < ranks[2] < 0.7
+    assert math.isnan(ranks[3])
+
+
+def test_no_value_takes_no_coin_and_is_not_counted() -> None:
+    values = np.random.default_rng(4).normal(size=50)
+    holes = np.repeat(values, 2)
+    holes[1::2] = np.nan
+    plain, holey = urn_of(values[:20]), urn_of(values[:20])
+    expected = ranks_of(plain, values)
+    found = ranks_of(holey, holes)
+    assert found[::2].tolist() == expected.tolist()
+    assert np.isnan(found[1::2]).all()
+    np.testing.assert_equal(holey.snapshot(), plain.snapshot())
+
+
+def test_a_small_reference_counts_at_once() -> None:
+    urns = urn_of(np.random.default_rng(5).normal(size=100))
+    for value in (0.1, -3.0, 8.0):
+        before = urns.cumulative[0].copy()
+        ranks_of(urns, np.array([value]))
+        gained = np.diff(urns.cumulative[0]) - np.diff(before)
+        assert sorted(gained)[-2:] == [0, 1]
+    assert urns.cumulative[0, -1] == 100 + 1 + 3
+
+
+@pytest.mark.parametrize("tenths", [1, 3])
+def test_a_large_one_counts_in_blocks_one_block_late(tenths: int) -> None:
+    rng = np.random.default_rng(6)
+    urns = urn_of(rng.normal(size=LATE), tenths=tenths)
+    size = int(urns.cumulative[0, -1])
+    block = size * tenths // 10
+    before = urns.cumulative[0].copy()
+    first = rng.normal(size=block) + 9
+    ranks_of(urns, first)
+    np.testing.assert_array_equal(urns.cumulative[0], before)
+    ranks_of(urns, rng.normal(size=block - 1))
+    np.testing.assert_array_equal(urns.cumulative[0], before)
+    ranks_of(urns, rng.normal(size=1))
+    assert urns.cumulative[0, -1] == size + block
+    # The first block, above all others, is what was counted.
+    assert np.diff(urns.cumulative[0])[-25:].sum() - np.diff(before)[-25:].sum() == block
+    assert urns.pending[0, 1].sum() == block
+
+
+def test_counts_are_halved_before_they_overflow() -> None:
+    urns = urn_of(np.random.default_rng(7).normal(size=LATE))
+    urns.cumulative[0] *= 110_000
+    assert urns.cumulative[0, -1] > 2**30
+    shares = urns.cumulative[0] / urns.cumulative[0, -1]
+    values = np.random.default_rng(8).normal(size=50_000)
+    ranks_of(urns, values[:49_999])
+    assert urns.cumulative[0, -1] > 2**30
+    ranks_of(urns, values[49_999:])
+    assert 2**28 < urns.cumulative[0, -1] < 2**30
+    np.testing.assert_allclose(urns.cumulative[0] / urns.cumulative[0, -1], shares, atol=1e-8)
+
+
+def test_a_slot_goes_back_to_where_it_was() -> None:
+    rng = np.random.default_rng(9)
+    for size in (500, LATE):
+        urns = Urns(3)
+        for slot in range(3):
+            urns.learn(slot, Counts.of(rng.normal(size=size)), slot)
+        slots = np.array([2, 0])
+        rows, start = np.array([0, 1]), np.zeros(2, dtype=np.int64)
+        urns.rank(slots, rows, start, rng.normal(size=(2, 1_500)))
+        copies, before = urns.copy_of(slots), urns.snapshot()
+        values = rng.normal(size=(2, 1_500))
+        first = values.copy()
+        urns.rank(slots, rows, start, first)
+        urns.go_back(2, copies, 0)
+        urns.go_back(0, copies, 1)
+        np.testing.assert_equal(urns.snapshot(), before)
+        again = values.copy()
+        urns.rank(slots, rows, start, again)
+        assert again.tolist() == first.tolist()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 3_000), max_size=5), st.sampled_from([50, LATE]))
+def test_cuts_and_restores_change_nothing(cuts: list[int], size: int) -> None:
+    rng = np.random.default_rng(10)
+    reference, values = rng.normal(size=size), rng.normal(size=3_000)
+    whole, parts = urn_of(reference), urn_of(reference)
+    expected = ranks_of(whole, values).tolist()
+    found: list[float] = []
+    for start, stop in itertools.pairwise([0, *sorted(cuts), 3_000]):
+        found += ranks_of(parts, values[start:stop]).tolist()
+        restored = Urns(1)
+        restored.restore(parts.snapshot())
+        parts = restored
+    assert found == expected
+    np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+
+
+@pytest.mark.parametrize("step", [0.0, 0.25])
+def test_what_was_counted_is_taken_back_exactly(step: float) -> None:
+    rng = np.random.default_rng(11)
+    values = rng.normal(size=560)
+    values[500:] += 1
+    if step:
+        values = np.round(values / step) * step
+    urns = urn_of(values[:500])
+    before = urns.cumulative[0].copy()
+    ranks = ranks_of(urns, values[500:])
+    assert urns.cumulative[0, -1] == before[-1] + 60
+    urns.take_back(0, ranks)
+    np.testing.assert_array_equal(urns.cumulative[0], before)
+
+
+def test_what_was_counted_is_taken_back_nearly_by_ranks_kept_to_two_bytes() -> None:
+    rng = np.random.default_rng(11)
+    urns = urn_of(rng.normal(size=500))
+    before = urns.cumulative[0].copy()
+    ranks = np.round(ranks_of(urns, rng.normal(size=300) + 1) * 65_535) / 65_535
+    urns.take_back(0, ranks)
+    assert np.abs(urns.cumulative[0] - before).max() <= 2
+    assert (np.diff(urns.cumulative[0]) >= 0).all()
+    urns.take_back(0, np.array([0.0, 1.0, 1.0]))
+    assert (np.diff(urns.cumulative[0]) >= 0).all()
+
+
+def test_what_is_only_noted_is_forgotten_and_not_taken_back() -> None:
+    rng = np.random.default_rng(12)
+    urns = urn_of(rng.normal(size=LATE))
+    before = urns.cumulative[0].copy()
+    ranks = ranks_of(urns, rng.normal(size=400) + 1)
+    urns.take_back(0, ranks)
+    np.testing.assert_array_equal(urns.cumulative[0], before)
+    assert urns.pending[0].sum() == 400
+    urns.forget(0)
+    assert urns.pending[0].sum() == 0
+    assert ranks_of(urns, np.full(10, 3.0)).min() > 0.99
+
+
+def test_counts_come_back_as_they_were_given() -> None:
+    values = np.round(np.random.default_rng(13).normal(size=800) * 4) / 4
+    counts = Counts.of(values)
+    urns = urn_of(values)
+    found = urns.counts(0)
+    np.testing.assert_allclose(found.borders, counts.borders, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(found.cumulative, counts.cumulative)
+    again = Counts.restore(counts.snapshot())
+    np.testing.assert_array_equal(again.borders, counts.borders)
+    np.testing.assert_array_equal(again.cumulative, counts.cumulative)
+
+
+def test_borders_of_many_equal_values_fit() -> None:
+    rng = np.random.default_rng(14)
+    for levels in (1, 2, 10, 30, 45, 60, 200):
+        counts = Counts.of(rng.integers(0, levels, 5_000).astype(float))
+        assert len(counts.borders) <= BORDERS
+        assert (np.diff(counts.cumulative) >= 0).all()
+        assert counts.cumulative[-1] in (5_001, 5_002)
+    assert len(QUANTILES) == BORDERS
+    assert (np.diff(QUANTILES) > 0).all()
+
+
+def test_600_bytes_a_slot() -> None:
+    state = Urns(100).snapshot()
+    size = sum(array.nbytes for array in state.values() if isinstance(array, np.ndarray))
+    assert size <= 100 * 600
