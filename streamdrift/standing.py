@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from streamdrift.model import ModelVersion
@@ -10,6 +10,7 @@ from streamdrift.monitor import Monitor
 from streamdrift.realised import RealisedRate
 from streamdrift.records import SignalFinding, SignalReading, WarmUp
 
+_BY_NAME = itemgetter(0)
 _BY_MODEL = attrgetter("model")
 _BY_GROUP = attrgetter("model", "version", "group")
 
@@ -67,19 +68,32 @@ def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
         sum(monitor.unwatched for monitor in monitors),
         dropped,
         sorted((each for monitor in monitors for each in monitor.realised()), key=_BY_MODEL),
-        *_findings(found, most_readings),
+        *_findings(monitors, found, most_readings),
     )
 
 
-def _findings(found: Sequence[ModelVersion], most: int) -> tuple[Sequence[SignalFinding], int]:
+def _findings(
+    monitors: Iterable[Monitor], found: Sequence[ModelVersion], most: int
+) -> tuple[Sequence[SignalFinding], int]:
     """Return the first findings, and how many more there are; each kind once a signal."""
+    traffic = sorted((pair for each in monitors for pair in each.traffic.items()), key=_BY_NAME)
+    signals = [
+        *(
+            (model, "", name, findings)
+            for model, each in traffic
+            for name, findings in each.findings
+        ),
+        *(
+            (version.model, version.version, signal.name, findings)
+            for version in found
+            for signal, findings in version.findings
+        ),
+    ]
     told = list[SignalFinding]()
     more = 0
-    for version in found:
-        for signal, findings in version.findings:
-            codes = sorted({finding.code.value for finding in findings})
-            room = max(most - len(told), 0)
-            more += max(len(codes) - room, 0)
-            names = version.model, version.version, signal.name
-            told += [SignalFinding(*names, code) for code in codes[:room]]
+    for model, version_name, name, findings in signals:
+        codes = sorted({finding.code.value for finding in findings})
+        room = max(most - len(told), 0)
+        more += max(len(codes) - room, 0)
+        told += [SignalFinding(model, version_name, name, code) for code in codes[:room]]
     return told, more

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from streamdrift.durations import DAY
+from streamdrift.durations import DAY, format_duration
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import RealisedRate
@@ -25,6 +25,7 @@ SettingsOf = Callable[[str], ModelSettings]
 def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: float) -> list[str]:
     """Return the lines for stderr; `settings_of` gives a model's settings by its name."""
     lines = [line for version in _versions(monitor, settings_of) for line in version]
+    lines += _event_rates(monitor)
     lines += _forgotten(tally, monitor)
     if not lines:
         lines.append("no events: nothing was watched")
@@ -81,6 +82,26 @@ def _versions(monitor: Shards, settings_of: SettingsOf) -> Iterator[list[str]]:
         found = ((signal.name, findings) for signal, findings in version.findings)
         lines += [f"  {line}" for line in told(found)]
         yield lines
+
+
+def _event_rates(monitor: Shards) -> Iterator[str]:
+    """Yield how the event rate of each model is watched, and what was found of it."""
+    traffic = {name: each for one in monitor.monitors for name, each in one.traffic.items()}
+    for model, each in sorted(traffic.items()):
+        volume = each.volume
+        if volume is None:
+            continue
+        if not volume.is_watched:
+            yield f"{model}: event rate not watched: too little time has passed to know it"
+            continue
+        known = volume.rhythm is not None and volume.rhythm.known
+        against = (
+            "its rhythm of day and week"
+            if known
+            else "its last minutes, as a week that shows its rhythm is not over"
+        )
+        yield f"{model}: event rate watched in bins of {format_duration(volume.length)}: {against}"
+        yield from (f"  {line}" for line in told(each.findings))
 
 
 def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,9 @@ import numpy as np
 
 from streamdrift.model_settings import ModelSettings
 from streamdrift.records import Ints, SignalReading, State, Step, StepKind
+from streamdrift.references.findings import Finding
 from streamdrift.signals.silence import Silence
+from streamdrift.signals.volume import EVENT_RATE
 from streamdrift.trees import tree
 from streamdrift.volume import Volume
 
@@ -48,6 +50,13 @@ class Traffic:
     def readings(self) -> Sequence[SignalReading]:
         """Return the statistic and the threshold of each detector of the event rate."""
         return () if self.volume is None else self.volume.readings()
+
+    @property
+    def findings(self) -> Sequence[tuple[str, Sequence[Finding]]]:
+        """What people should know of the reference of the event rate, beside its name."""
+        if self.volume is None or not self.volume.findings:
+            return ()
+        return [(EVENT_RATE.name, self.volume.findings)]
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""

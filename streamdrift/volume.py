@@ -43,6 +43,7 @@ from streamdrift.references.rhythm import (
     Follower,
     HalfHours,
     Rhythm,
+    back_at,
     new_level,
     overdispersion,
 )
@@ -61,7 +62,11 @@ _SOON, _SOON_BINS = 3_600 * SECOND, 30
 many bins: what it should have been by then nobody knows."""
 _TRIFLE = math.log(1.07)
 """A change by a smaller factor is told to nobody."""
-_DISCOUNT = 3
+_NEAR = math.log(1.035)
+_BACK, _BACK_TIME, _BACK_LEAST = 60, 3_600 * SECOND, 12
+"""A rate that was within this factor of what was expected is back, over so many bins: as many as an
+hour has, within these."""
+_DISCOUNT = 6
 """By so many sixths of a factor of 2 evidence counts less with each change that returned within a
 week of another: such a rate has bursts that its reference did not show."""
 _LEAST_LENGTH = 100.0
@@ -189,8 +194,8 @@ class Volume:
         if self._watch is None:
             size = min(size, self._wanted - len(self._past.bins))
         if self._since is not None:
-            last = -(-(self._since * self._bins.length + self._accept_after) // self._bins.length)
-            size = min(size, max(int(np.searchsorted(bins, last)), 1))
+            last = self._accept_at // self._bins.length - 1
+            size = min(size, max(int(np.searchsorted(bins, last, side="right")), 1))
         return size
 
     @property
@@ -201,12 +206,14 @@ class Volume:
         return max(learned, _FEWEST) + self._follower.settling
 
     @property
-    def _accept_after(self) -> int:
+    def _accept_at(self) -> int:
+        """When what the rate became is its new normal: at the end of a bin."""
         assert self._follower is not None
-        if self._follower.rhythm.known:
-            return self._settings.accept_after
-        soon = max(_SOON, _SOON_BINS * self._bins.length)
-        return min(soon, self._settings.accept_after)
+        assert self._since is not None
+        length, after = self._bins.length, self._settings.accept_after
+        if not self._follower.rhythm.known:
+            after = min(max(_SOON, _SOON_BINS * length), after)
+        return (self._since + 1 - -after // length) * length
 
     def _take_block(self, bins: Ints, counts: Ints, steps: list[Step]) -> int:
         """Take bins of one half hour; return how many were taken, up to a change or return."""
@@ -229,18 +236,25 @@ class Volume:
             self._arm()
         if sign is not None:
             steps += self._told(sign, end)
-        if self._since is not None and end >= self._since * length + self._accept_after:
+        if self._since is not None and end >= self._accept_at:
             self._accept()
             steps.append(Step(StepKind.ACCEPTED, self._model, "", EVENT_RATE, end))
         return len(bins)
 
     def _watch_block(self, watch: Watch, bins: Ints, counts: Ints) -> tuple[Floats, Sign | None]:
-        """Run up to the first sign; return the levels of the bins that were taken, and it."""
+        """Run up to the first sign; return the levels of the bins that were taken, and it.
+
+        A rate that is about what it was is back also where it does not fit the reference: its
+        level will have moved a little.
+        """
         assert self._follower is not None
         held = bool(watch.held[0])
         level, state = self._level.copy(), watch.snapshot()
         followed = self._follower.follow(self._level, bins, counts, not held)
         signs = watch.update(followed.left[np.newaxis], bins * self._bins.length)
+        back = self._back_at(bins, counts) if held else len(bins)
+        if back < min((sign.column for sign in signs), default=len(bins)):
+            signs = [Sign(back, 0, StepKind.RETURNED)]
         if not signs:
             return followed.levels, None
         taken = signs[0].column + 1
@@ -249,8 +263,24 @@ class Volume:
             self._level[:] = level
             watch.restore(state)
             followed = self._follower.follow(self._level, bins[:taken], counts[:taken], not held)
-            signs = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
-        return followed.levels, signs[0]
+            signs[1:] = watch.update(followed.left[np.newaxis], bins[:taken] * self._bins.length)
+        sign = signs[-1]
+        if sign.kind is StepKind.RETURNED and watch.held[0]:
+            self._rearm()
+        return followed.levels, sign
+
+    def _back_at(self, bins: Ints, counts: Ints) -> int:
+        """Return at which of these bins the held rate is about what it was; len(bins) if none."""
+        assert self._follower is not None
+        assert self._since is not None
+        length = self._bins.length
+        window = min(_BACK, max(_BACK_TIME // length, _BACK_LEAST))
+        past = self._past.since(self._since)
+        before = past.bins[len(past.bins) - min(len(past.bins), window - 1) :]
+        all_bins = np.concatenate([before, bins])
+        all_counts = np.concatenate([past.counts[len(past.bins) - len(before) :], counts])
+        expected = self._follower.rates(float(self._level[LEVEL]), all_bins) * (length / SECOND)
+        return back_at(expected, all_counts, len(before), window, _NEAR) - len(before)
 
     def _told(self, sign: Sign, time: int) -> list[Step]:
         """Return what is told of a change or return; nothing of a change that is a trifle."""
@@ -299,15 +329,14 @@ class Volume:
         assert self._follower is not None
         length, last = self._bins.length, len(self._past.bins) - 1
         earliest, latest = max(last - evidence.earliest, 0), max(last - evidence.latest, 0)
-        since = max(last - evidence.age + 1, 0)
-        bins = self._past.bins[since:]
-        self._level[LEVEL], self._level[TREND] = self._past.levels[since], 0.0
-        before = self._follower.rate(float(self._level[LEVEL]), bins)
-        after = float(self._past.counts[since:].mean()) / (length / SECOND)
+        bins, counts = self._past.bins[earliest:], self._past.counts[earliest:]
+        self._level[LEVEL], self._level[TREND] = self._past.levels[earliest], 0.0
+        rates = self._follower.rates(float(self._level[LEVEL]), bins)
+        begin = _likeliest(rates * (length / SECOND), counts, latest - earliest)
+        before = float(rates[begin:].mean())
+        after = float(counts[begin:].mean()) / (length / SECOND)
         onset = Onset(
-            int(self._past.bins[earliest]) * length,
-            min(int(self._past.bins[latest]) + 1, int(bins[-1]) + 1) * length,
-            {},
+            int(self._past.bins[earliest]) * length, (int(self._past.bins[latest]) + 1) * length, {}
         )
         return Change(
             detector=sign.detector,
@@ -460,10 +489,8 @@ class Volume:
         )
         self._level = array(state, "level").astype(np.float64)
         self._due, self._since = integer(state, "due"), optional_integer(state, "since")
-        self._returned_at, self._power = (
-            optional_integer(state, "returned_at"),
-            integer(state, "power"),
-        )
+        self._returned_at = optional_integer(state, "returned_at")
+        self._power = integer(state, "power")
         if isinstance(state["rhythm"], Mapping):
             rhythm = Rhythm.restore(tree(state, "rhythm"))
             over = number(state, "over")
@@ -474,6 +501,17 @@ class Volume:
             self._reference = Reference.restore(tree(state, "reference"))
             self._watch = self._new_watch(self._reference)
             self._watch.restore(tree(state, "watch"))
+
+
+def _likeliest(expected: Floats, counts: Ints, latest: int) -> int:
+    """Return from which of the counts int64[n] on, `latest` at most, a change is most likely.
+
+    That is where the square of the sum of what is left, over its length, is largest.
+    """
+    left = np.sqrt(counts + 0.375) - np.sqrt(expected + 0.375)
+    sums = np.cumsum(left[::-1])[::-1]
+    gains = sums**2 / np.arange(len(left), 0, -1)
+    return int(np.argmax(gains[: latest + 1]))
 
 
 def _seed_of(model: str) -> int:

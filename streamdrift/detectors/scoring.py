@@ -56,7 +56,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         if stream is Stream.CATEGORY:
-            cells = cells_of(reference.expected.counts)
+            cells = cells_of(reference.expected.counts, reference.expected.closed)
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
             self._known[signal] = len(reference.expected.counts)
         if stream is not Stream.NUMERIC:

@@ -30,8 +30,6 @@ from streamdrift.trees import array, integer, text, tree, trees
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
-
-
 _QUICK = 0.125
 """Evidence of a younger age, in parts of what is slow, is of no rhythm."""
 
@@ -304,7 +302,9 @@ class Watch:
                 else:
                     entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
-        return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
+        if expected.stream is Stream.RATE:
+            return expected.counts
+        return cells_of(expected.counts, expected.closed)
 
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None

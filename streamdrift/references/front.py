@@ -157,7 +157,8 @@ def fit(
     long = None
     if history is not None and clock is not None:
         whole = np.isfinite(history[0])
-        long = (history[0][whole], history[1][whole])
+        if whole.any() and np.ptp(history[0][whole]) > 0:
+            long = (history[0][whole], history[1][whole])
     if len(used) < LEAST:
         short = {"values": float(len(used)), "needed": float(ENOUGH)}
         return Fitted(0, values, None, (Finding(Code.SHORT, short),))
@@ -168,24 +169,13 @@ def fit(
         if given.scale is not None:
             return _fit_behind(given, given.scale, values, times, zone)
     parts = _fit(used, clock, zone, long)
-    # A longer history is not cut at what happened in its last stretch.
-    step = find_step(parts, used) if long is None else None
     findings = list[Finding]()
-    start = 0
-    if step is not None:
-        later = used[step.place :]
-        rest = None if clock is None else clock[step.place :]
-        if later.min() < later.max():
-            again = _fit(later, rest, zone, None)
-            if not again.wanders:
-                start = int(finite[step.place])
-                parts, used = again, later
-                findings.append(
-                    Finding(
-                        Code.STEP,
-                        {"size": step.size, "left_out": float(start), "kept": float(len(later))},
-                    )
-                )
+    place = 0
+    # A longer history is not cut at what happened in its last stretch.
+    if long is None:
+        parts, place, findings = _behind_step(parts, used, clock, zone)
+    start = int(finite[place]) if place else 0
+    used = used[place:]
     kept = values[start:]
     findings += parts.findings(len(used))
     if len(used) < ENOUGH:
@@ -199,6 +189,26 @@ def fit(
     front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
     residuals = front.follow(kept, None if times is None else times[start:])
     return Fitted(start, residuals, front, tuple(findings), parts.clustering_gain, found=True)
+
+
+def _behind_step(
+    parts: Parts, used: Floats, clock: Ints | None, zone: ZoneInfo | None
+) -> tuple[Parts, int, list[Finding]]:
+    """Return the parts of what follows a step, its place in the values, and that it was found.
+
+    Without a step, or where no level follows it, they are those of all.
+    """
+    step = find_step(parts, used)
+    if step is None:
+        return parts, 0, []
+    later = used[step.place :]
+    if later.min() == later.max():
+        return parts, 0, []
+    again = _fit(later, None if clock is None else clock[step.place :], zone, None)
+    if again.wanders:
+        return parts, 0, []
+    figures = {"size": step.size, "left_out": float(step.place), "kept": float(len(later))}
+    return again, step.place, [Finding(Code.STEP, figures)]
 
 
 def _staged(given: Given, parts: Parts, used: Floats | None = None) -> Front:

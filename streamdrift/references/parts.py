@@ -26,8 +26,8 @@ from streamdrift.references.tracking import (
 )
 
 _TIED = 1.5
-"""Lines tied to each other, whose frequencies are well known, follow together about as fast as so
-many others: many lines that follow fast would follow a change of level."""
+"""Lines tied to a stronger one, whose frequencies are well known, follow together about as fast as
+so many others: many lines that follow fast would follow a change of level."""
 LINES, SIZE_LINES = 16, 4
 """The most lines of a signal's level and of its spread."""
 _PACE = 3.0
@@ -232,6 +232,7 @@ def assemble(parts: Parts, values: Floats) -> tuple[Floats, Floats]:
         sizes,
         None if parts.calendar is None else parts.calendar.levels,
         np.zeros(3) if parts.calendar is None else parts.calendar.variances,
+        parts.wanders,
         None if parts.calendar is None else parts.calendar.zone,
     )
     return layout.arrays(parts.rest[0], first_averages(parts.rest))
@@ -242,7 +243,7 @@ def _tracks(lines: tuple[Line, ...], size: int) -> tuple[Floats, Floats]:
     gains, phasors = np.empty((len(lines), 2)), np.empty((len(lines), 4))
     for j, line in enumerate(lines):
         gain = _PACE / max(size / 5, 4 * line.period)
-        if line.tied:
+        if line.tied and j > 0:
             gain *= min(1.0, _TIED / len(lines))
         # A loop of second order, damped critically, in the phase's own rate of gain / 2.
         gains[j] = gain, gain**2 / (8 * line.amplitude**2)

@@ -31,15 +31,13 @@ HALF_HOUR = 1_800_000_000
 _CELLS = DAYS * SLOTS
 _BLUR = 0.03
 """Of a rate, in one bin: smaller differences are drowned, however many events or regular bins."""
-_QUICK, _QUICK_TIME, _QUICKEST = 200.0, HALF_HOUR, 3.0
+_QUICK, _QUICK_TIME, _QUICKEST = 200.0, HALF_HOUR, 8.0
 """The pace of a level whose calendar is not known: so many values, at most this long, at least."""
 _SLOWEST, _SLOWEST_BINS = HALF_HOUR, 50
 """The slowest pace of a level whose calendar is known: this long, or so many bins if that is more.
 Nobody wants to hear of what is smaller than what it cannot follow."""
 _FORGET = 600_000_000
 """A pause after which a level that has no calendar is found anew."""
-_CLIP = 4.0
-"""A count tells the level of at most so many standard deviations."""
 
 LEVEL, TREND, SEEN, LAST = range(4)
 """Places of a level's state: the logarithm of events a second (less the calendar), its rise in a
@@ -157,11 +155,12 @@ class Follower:
         )
         return Followed(left, before)
 
-    def rate(self, level: float, bins: Ints) -> float:
-        """Return how many events a second are expected over bins int64[n], at a level."""
+    def rates(self, level: float, bins: Ints) -> Floats:
+        """Return how many events a second are expected in bins int64[n], at a level."""
         usual = np.empty(len(bins))
         _usual(self.rhythm.levels, self.rhythm.slopes, self.rhythm.zone, self.length, bins, usual)
-        return float(np.exp(level + usual).mean())
+        rates: Floats = np.exp(level + usual)
+        return rates
 
 
 def new_level() -> Floats:
@@ -236,14 +235,32 @@ def _follow(
         left[i] = np.nan if state[2] < settling else blurred / math.sqrt(spread)
         if not learn:
             continue
+        # A jump is not to be followed at once: it counts as two standard deviations at most.
         error = (count - mean) / max(mean, 1.0)
-        reach = 4.0 * math.sqrt((1.0 + over * mean) / max(mean, 1.0))
+        reach = 2.0 * math.sqrt((1.0 + over * mean) / max(mean, 1.0))
         error = min(max(error, -reach), reach)
         share = 1.0 / (state[2] + 1.0)
         if share <= gain:
             state[1] += rise * error
         state[0] = level + max(gain, share) * error
         state[2] += 1.0
+
+
+@kernel
+def back_at(expected: Floats, counts: Ints, start: int, window: int, reach: float) -> int:
+    """Return the first place from `start` on where counts are as expected; len(counts) if none.
+
+    There the sum of the last `window` counts int64[n] is by less than the factor exp(`reach`) from
+    that of what was `expected`, float64[n].
+    """
+    for i in range(max(start, window - 1), len(counts)):
+        found, usual = 0.0, 0.0
+        for j in range(i - window + 1, i + 1):
+            found += counts[j]
+            usual += expected[j]
+        if found > 0.0 and abs(math.log(found / usual)) < reach:
+            return i
+    return len(counts)
 
 
 def overdispersion(left: Floats, mean: float) -> float:

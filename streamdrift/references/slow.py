@@ -43,6 +43,10 @@ LEVEL, GAIN, ORDINAL, _VISITED, _ERRORS, _ERROR_COUNT, _OWN = range(7)
 
 REACH = 12.0
 """How far scores go on beyond the reference's range, in a straight line: cycles may be large."""
+_QUARTILE = 0.6744897501960817
+_ENOUGH = 16
+_OFF, _OFF_AT_ENDS = 0.08, 0.04
+"""By how much scores may be off a straight line, the more the farther out they are."""
 _LARGEST_STEP = 4.0
 _SHORTEST = 320.0
 """Values over which a slow level averages at least."""
@@ -82,10 +86,10 @@ def lattice_of(values: Floats) -> float | None:
         return 0.0
     steps = np.diff(distinct)
     step = float(steps.min()) if len(steps) else 0.0
-    if not step > 0:
+    if not step > 0 or float(steps.max()) > step * _MOST_STEPS:
         return None
     multiples = steps / step
-    if multiples.max() > _MOST_STEPS or np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
+    if np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
         return None
     return step
 
@@ -106,14 +110,22 @@ def spread(values: Floats, given: Given) -> Floats:
 
 
 def extended(scale: Scale) -> Scale:
-    """Return a scale whose scores go on for REACH beyond both ends of the reference's range."""
+    """Return a scale whose scores go on beyond both ends of the reference's range.
+
+    A straight line where the reference is about normal: what a cycle moves far out is then as
+    wide there as in the middle. Otherwise the same scores, and REACH beyond them.
+    """
     knots, scores = scale.knots, scale.scores
     if len(knots) < 2:
         return scale
-    low, high = np.interp([-0.6745, 0.6745], scores, knots).tolist()
+    low, middle, high = np.interp([-_QUARTILE, 0.0, _QUARTILE], scores, knots).tolist()
     if not high > low:
         low, high = float(knots[0]), float(knots[-1])
-    step = REACH * (high - low) / 1.349
+    unit = 2 * _QUARTILE / (high - low)
+    off = np.abs((knots - middle) * unit - scores)
+    if len(knots) >= _ENOUGH and (off <= _OFF + _OFF_AT_ENDS * scores**2).all():
+        return Scale(np.empty(0), np.empty(0), middle, unit)
+    step = REACH / unit
     return Scale(
         np.concatenate(([knots[0] - step], knots, [knots[-1] + step])),
         np.concatenate(([scores[0] - REACH], scores, [scores[-1] + REACH])),

@@ -60,14 +60,16 @@ SLOTS, DAYS = 48, 7
     _CELL_ERROR,
     _OCCASION,
     _ONE,
+    _WANDERS,
     _HEADER,
-) = range(18)
+) = range(19)
 """Places of the counts and single numbers at the beginning of `parameters`. LEVEL is taken off the
 score; PRECISION is one over the standard deviation of what memory leaves; SIZE_UNIT one over the
 mean of its absolute value; SIZE_BASE the constant of the expected size. Without knots a score is
-(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind
-them lie: knots, their scores, weights of lags, of averages, gains of lines and of size lines in
-amplitude and in frequency, weights of size averages, and the zone's offsets."""
+(value - CENTRE) * UNIT. CELL_ERROR, OCCASION and ONE are a calendar's variances. WANDERS is 1 where
+no level is kept, else 0. Behind them lie: knots, their scores, weights of lags, of averages, gains
+of lines and of size lines in amplitude and in frequency, weights of size averages, and the zone's
+offsets."""
 
 
 @kernel
@@ -233,7 +235,9 @@ def _follow_level(
             state[0] = rest
         for j in range(averages):
             state[lags + j] += (rest - state[lags + j]) / AVERAGES[j]
-        error = min(max(rest, -LARGEST_STEP), LARGEST_STEP)
+        # Where no level is kept what a line leaves is where the signal is, not an error.
+        error = rest - parameters[_WANDERS] * expected
+        error = min(max(error, -LARGEST_STEP), LARGEST_STEP)
         _turn(parameters, at_gains, state, at_lines, lines, error if learn else 0.0)
         if cells > 0:
             _visit(parameters, state, at_cells, cells, cell, error, learn)
@@ -331,6 +335,7 @@ class Layout:
     sizes: SizeTracking | None
     levels: Floats | None
     variances: Floats
+    wanders: bool
     zone: Floats | None
 
     def arrays(self, first: float, averages: Floats) -> tuple[Floats, Floats]:
@@ -347,6 +352,7 @@ class Layout:
         header[_SIZE_UNIT], header[_SIZE_BASE] = sizes.unit, sizes.base
         header[_CENTRE], header[_UNIT] = self.centre, self.unit
         header[_CELL_ERROR : _CELL_ERROR + 3] = self.variances
+        header[_WANDERS] = float(self.wanders)
         parameters = (
             header,
             self.knots,

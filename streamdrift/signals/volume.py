@@ -82,7 +82,7 @@ class Bins:
         if not len(times):
             return Counted()
         if self.length:
-            return self._count_all(times // self.length, np.ones(len(times), dtype=np.int64))
+            return self._count_all(*_grouped(times, self.length))
         if self._events == 0:
             self._began = int(times[0])
         enough = max(
@@ -94,7 +94,9 @@ class Bins:
             return Counted()
         self._decide(int(times[enough]) - self._began)
         early, self._early = self._early, self._early[:0]
-        counted = self._count_all(early[:, 0] * SECOND // self.length, early[:, 1])
+        numbers = early[:, 0] * SECOND // self.length
+        first = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+        counted = self._count_all(numbers[first], np.add.reduceat(early[:, 1], first))
         return _joined(counted, self.add(times[enough + 1 :]))
 
     def _remember(self, times: Ints) -> None:
@@ -110,10 +112,8 @@ class Bins:
         fitting = (each for each in _LENGTHS if rate * each * SECOND >= _WANTED)
         self.length = next(fitting, _LENGTHS[-1]) * SECOND
 
-    def _count_all(self, bins: Ints, counts: Ints) -> Counted:
-        """Count events by their bins, int64[n] ascending, `counts` in each entry."""
-        first = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
-        numbers, sizes = bins[first], np.add.reduceat(counts, first)
+    def _count_all(self, numbers: Ints, sizes: Ints) -> Counted:
+        """Count events: `numbers` int64[n] of bins, ascending, each with its `sizes`."""
         found = Counted()
         ends = np.flatnonzero(np.diff(numbers) > _LONGEST_PAUSE) + 1
         for each, size in zip(np.split(numbers, ends), np.split(sizes, ends), strict=True):
@@ -177,6 +177,17 @@ class Bins:
         self._early = array(state, "early").astype(np.int64)
         self._open = optional_integer(state, "open")
         self._count, self._whole = integer(state, "count"), flag(state, "whole")
+
+
+def _grouped(times: Ints, length: int) -> tuple[Ints, Ints]:
+    """Return the numbers of the bins that times int64[n] lie in, and how many lie in each."""
+    first, last = int(times[0]) // length, int(times[-1]) // length
+    if last - first >= len(times):
+        return np.unique(times // length, return_counts=True)
+    edges = np.arange(first, last + 2, dtype=np.int64) * length
+    counts = np.diff(np.searchsorted(times, edges))
+    seen = np.flatnonzero(counts)
+    return first + seen, counts[seen]
 
 
 def _joined(one: Counted, other: Counted) -> Counted:

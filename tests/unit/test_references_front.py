@@ -300,3 +300,15 @@ def test_one_huge_value_does_not_spoil_the_next_predictions() -> None:
     rest = front.follow(np.concatenate(([1e300], np.zeros(400))))
     assert rest[0] == 50.0
     assert abs(rest[-1]) < 1.0
+
+
+def test_a_line_does_not_follow_a_level_that_wanders_off() -> None:
+    size = 10 * SIZE
+    values = np.cumsum(noise(2, size)) + 40 * np.sin(2 * np.pi * np.arange(size) / 1_000)
+    fitted = fit(values[:SIZE])
+    assert fitted.wanders
+    assert figures(fitted, Code.CYCLE)[0]["period"] == pytest.approx(1_000, rel=0.01)
+    assert fitted.front is not None
+    rest = fitted.front.follow(values[SIZE:])
+    # It was 5.5 when lines took the level's wandering for their own error.
+    assert rest.std() < 1.1
