@@ -336,8 +336,8 @@ def test_a_detector_taken_away_and_one_added() -> None:
 
 
 def test_a_candidate_that_lost_its_detector_is_withdrawn() -> None:
-    before = watch_of((DEFAULT,), (NUMERIC,), patience=100)
-    one(before, normal(4, (0, 200), (0.9, 12)))
+    before = watch_of((DEFAULT,), (NUMERIC,), alone=1e12, patience=100)
+    one(before, normal(4, (0, 200), (1.5, 12)))
     (said,) = before.look()
     assert said.kind is StepKind.CANDIDATE
     assert before.candidates == [0]
