@@ -1,6 +1,5 @@
 """Detectors for a single series, with the interface that river's have."""
 
-
 import numpy as np
 
 from streamdrift.detectors.adaptive_window import TOTAL, VARIANCE, WIDTH
