@@ -185,16 +185,31 @@ def quicken(state: Floats, age: float, within: float) -> None:
 
 
 @kernel
-def scored(parameters: Floats, value: float, ordinal: int) -> float:
-    """Return the score of a signal's value, its `ordinal`-th."""
-    knots = int(parameters[_KNOTS])
-    if parameters[_LATTICE] > 0.0:
-        coin = uniform_hash(int(parameters[_SEED]), ordinal) - 0.5
-        value += coin * parameters[_LATTICE]
-    if knots == 0:
-        return float((value - parameters[_CENTRE]) * parameters[_UNIT])
+def fill_scores(
+    parameters: Floats, values: Floats, start: int, stop: int, ordinal: int, out: Floats
+) -> int:
+    """Write the scores of values[start:stop], NaN where one is not finite; return how many are.
+
+    `ordinal` is how many finite ones were before: of each its own coin.
+    """
+    knots, seed = int(parameters[_KNOTS]), int(parameters[_SEED])
+    centre, unit, lattice = parameters[_CENTRE], parameters[_UNIT], parameters[_LATTICE]
     edges = parameters[_HEADER : _HEADER + knots]
-    return score(value, edges, parameters[_HEADER + knots : _HEADER + 2 * knots])
+    scores = parameters[_HEADER + knots : _HEADER + 2 * knots]
+    finite = 0
+    for i in range(start, stop):
+        value = values[i]
+        if not math.isfinite(value):
+            out[i] = np.nan
+            continue
+        if lattice > 0.0:
+            value += (uniform_hash(seed, ordinal + finite) - 0.5) * lattice
+        finite += 1
+        if knots == 0:
+            out[i] = (value - centre) * unit
+        else:
+            out[i] = score(value, edges, scores)
+    return finite
 
 
 @kernel
@@ -233,13 +248,14 @@ def take_off(
     cells, transitions = int(parameters[_CELLS]), int(parameters[_TRANSITIONS])
     at_slopes = _HEADER + 2 * int(parameters[_KNOTS])
     at_zone = len(parameters) - 2 * transitions
+    base, gain = parameters[_BASE], state[GAIN] if learn else 0.0
+    state[ORDINAL] += fill_scores(parameters, values, start, stop, int(state[ORDINAL]), out)
+    level = state[LEVEL]
     row = 0
     for i in range(start, stop):
-        if not math.isfinite(values[i]):
-            out[i] = np.nan
+        if math.isnan(out[i]):
             continue
-        rest = scored(parameters, values[i], int(state[ORDINAL])) - parameters[_BASE]
-        state[ORDINAL] += 1.0
+        rest = out[i] - base
         if cells > 0:
             # Times do not fall: the offset is looked for from the last one on.
             while row + 1 < transitions and parameters[at_zone + 2 * row + 2] <= times[i]:
@@ -251,7 +267,7 @@ def take_off(
             rest -= state[_OWN + cell] + parameters[place] * within
             error = min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
             _visit(parameters, state, cell, error, learn)
-        rest -= state[LEVEL]
-        if learn:
-            state[LEVEL] += state[GAIN] * min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
+        rest -= level
+        level += gain * min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
         out[i] = rest
+    state[LEVEL] = level
