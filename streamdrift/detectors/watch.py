@@ -246,10 +246,11 @@ class Watch:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
             stream = self._expected[signal].stream
             evidence = evidence_of(look.statistic, threshold, look.age, stream)
+            known = bool(self._candidate[signal])
+            # Who is one stays one as long as there is evidence: others were weighed with it.
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
-            trifle = self._judge.dismisses(signal, evidence)
-            if not stays or trifle:
-                if self._candidate[signal]:
+            if not stays or (not known and self._judge.dismisses(signal, evidence)):
+                if known:
                     signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 self._candidate[signal] = False
                 continue
