@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamdrift.detectors import Bank, Expected, FocusSettings, make_bank
-from streamdrift.detectors.focus import CORNERS
+from streamdrift.detectors.hull import CORNERS
 from streamdrift.records import Floats, Stream
 from tests.series import alarms
 
