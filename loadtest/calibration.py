@@ -33,6 +33,7 @@ from streamdrift.detectors import (
     PageHinkleySettings,
     make_bank,
 )
+from streamdrift.records import Stream
 
 DATA = Path(streamdrift.detectors.__file__).parent / "run_lengths.json"
 RATES = (0.5, 0.2, 0.05, 0.01, 0.001)
@@ -40,6 +41,13 @@ HIGH_RATES = (0.8, 0.95, 0.99)
 """For detectors that look for rises only; to the others a rate p is 1 - p."""
 RARE = 0.05
 """Where 1s or 0s are rarer, more values are drawn: it takes them to know a rate, or to warm up."""
+AGING = frozenset({"hddm_w"})
+"""Detectors that alarm more often the older they are: this one compares the least there ever was
+with what is now. Their run lengths are counted, too, in lives of up to MOST_COUNTED values."""
+MOST_COUNTED = 4_000_000
+BLOCK = 20_000
+SHORT = 10_000
+"""A rate's table that ends before is left out: values of the next one are safe, as 1s are rarer."""
 LONGEST = 1e13
 """Run lengths beyond it are of no use."""
 CONFIDENCE = 1.645
@@ -187,6 +195,29 @@ def run_length(estimates: Sequence[Estimate]) -> float | None:
     return min(kept, default=0.0)
 
 
+def counted_run_length(null: Null, kind: str, value: float, seed: int) -> float | None:
+    """Return the run length that is counted, not estimated; None where it is too long to count."""
+    slots = 128
+    bank = make_bank(GRIDS[kind].settings(value), [null.expected] * slots, np.full(slots, np.inf))
+    random, rows = np.random.default_rng(seed), np.arange(slots)
+    lives = np.full(slots, MOST_COUNTED)
+    waiting = np.ones(slots, dtype=np.bool_)
+    for first in range(0, MOST_COUNTED, BLOCK):
+        values = random.random((slots, BLOCK))
+        if null.expected.stream is Stream.RATE:
+            values = (values < null.expected.mean).astype(np.float64)
+        found = bank.update(values, rows, np.where(waiting, 0, BLOCK))
+        alarmed = waiting & (found < BLOCK)
+        lives[alarmed] = first + found[alarmed] + 1
+        waiting &= ~alarmed
+        if not waiting.any():
+            break
+    alarms = slots - int(waiting.sum())
+    if alarms < slots / 2:
+        return None
+    return float(lives.sum()) / (alarms + CONFIDENCE * math.sqrt(alarms))
+
+
 def table(
     values: Sequence[float], estimates: Sequence[Sequence[Estimate]]
 ) -> list[tuple[float, float]]:
@@ -202,9 +233,24 @@ def table(
     least = math.inf
     for length, value in reversed(pairs):
         least = min(least, length)
-        if least >= 300 and (not rising or least < 0.999 * rising[-1][0]):
+        if least >= 300 and (not rising or float(f"{least:.3g}") < rising[-1][0]):
             rising.append((float(f"{least:.3g}"), value))
     return rising[::-1]
+
+
+def aged(
+    null: Null, kind: str, pairs: Sequence[tuple[float, float]], seed: int
+) -> list[tuple[float, float]]:
+    """Return a table with the run lengths that are counted, where these are shorter."""
+    result: list[tuple[float, float]] = []
+    for length, value in pairs:
+        counted = counted_run_length(null, kind, value, seed)
+        if counted is None:
+            break
+        least = float(f"{min(counted, length):.3g}")
+        if not result or least > result[-1][0]:
+            result.append((least, value))
+    return result
 
 
 def table_of(null: Null, kind: str, seed: int, share: float) -> list[tuple[float, float]]:
@@ -219,7 +265,8 @@ def table_of(null: Null, kind: str, seed: int, share: float) -> list[tuple[float
         )
         for length, count in streams.items()
     ]
-    return table(values, list(zip(*estimates, strict=True)))
+    pairs = table(values, list(zip(*estimates, strict=True)))
+    return aged(null, kind, pairs, seed) if kind in AGING else pairs
 
 
 def written(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -245,12 +292,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--share", type=float, default=1.0, help="of the streams to draw")
     parser.add_argument("--kinds", nargs="*", default=list(GRIDS), choices=list(GRIDS))
+    nulls = [ranks(), *map(rates, RATES), *map(rates, HIGH_RATES)]
+    titles = [null.title for null in nulls]
+    parser.add_argument("--signals", nargs="*", default=titles, choices=titles)
     arguments = parser.parse_args()
     tables: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
     for kind in arguments.kinds:
         grid = GRIDS[kind]
-        tables[kind] = {"parameter": grid.parameter, "safer": grid.safer, "rates": {}}
-    for null in [ranks(), *map(rates, RATES), *map(rates, HIGH_RATES)]:
+        tables.setdefault(kind, {"rates": {}})
+        tables[kind] |= {"parameter": grid.parameter, "safer": grid.safer}
+    for null in nulls:
+        if null.title not in arguments.signals:
+            continue
         begun = time.process_time()
         high = null.title in {f"{rate:g}" for rate in HIGH_RATES}
         kinds = [
@@ -263,7 +316,7 @@ def main() -> None:
             pairs = table_of(null, kind, arguments.seed, arguments.share)
             if null.title == "numeric":
                 tables[kind]["numeric"] = pairs
-            elif pairs:
+            elif pairs and pairs[-1][0] > SHORT:
                 tables[kind]["rates"][null.title] = pairs
             told = f"{pairs[0]} to {pairs[-1]}" if pairs else "none"
             print(f"{null.title:8} {kind:14} {len(pairs):3} values: {told}", flush=True)

@@ -43,6 +43,7 @@ from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.terms import Terms, waiting_terms
 from streamdrift.watching import (
     Watching,
+    WatchSettings,
     learn_references,
     restore_columns,
     signals_of,
@@ -194,19 +195,31 @@ class ModelVersion:
         `rows` are the reference's events, of which `rate` come in a microsecond.
         """
         settings = self._watch_settings
-        watch = partial(Watching, self.model, self.version, settings)
         signals = self._signals_of(columns)
         learned = learn_references(self.model, self.version, columns, signals, rows, rate, settings)
         references, rates, rhythms = learned.references, learned.present * rate, learned.rhythms
         if not self._settings.deduplicate or not columns or columns[-1].key != DUPLICATES:
+            watch = partial(Watching, self.model, self.version, settings)
             self._watching = watch(columns, roles, signals, references, rates, rhythms)
             return
+        others, own = self._apart(signals[:-1], signals[-1:])
         counts = np.array([self._with_id - self._repeated, self._repeated], dtype=np.float64)
         repeats = learn(Sample(Stream.RATE, counts))
+        watch = partial(Watching, self.model, self.version)
         self._watching = watch(
-            columns[:-1], roles, signals[:-1], references[:-1], rates[:-1], rhythms
+            others, columns[:-1], roles, signals[:-1], references[:-1], rates[:-1], rhythms
         )
-        self._repeats = watch(columns[-1:], {}, signals[-1:], [repeats], rates[-1:], {})
+        self._repeats = watch(own, columns[-1:], {}, signals[-1:], [repeats], rates[-1:], {})
+
+    def _apart(
+        self, signals: Sequence[Signal], repeats: Sequence[Signal]
+    ) -> tuple[WatchSettings, WatchSettings]:
+        """Return the settings of signals, and of that of repeats: they share one budget."""
+        settings = self._watch_settings
+        return (
+            replace(settings, besides=[settings.weight_of(signal) for signal in repeats]),
+            replace(settings, besides=[settings.weight_of(signal) for signal in signals]),
+        )
 
     @property
     def _divided(self) -> bool:
@@ -380,15 +393,18 @@ class ModelVersion:
     ) -> list[Signal]:
         """Restore what is watched; return the signals whose detectors start afresh."""
         names = (self.model, self.version)
-        restored = partial(Watching.restore, *names, self._watch_settings)
         columns = restore_columns(watching)
         apart = [] if repeats is None else restore_columns(repeats)
         signals = self._signals_of([*columns, *apart])
         end = len(signals) - len(apart)
-        self._watching, restarted = restored(columns, signals[:end], watching)
+        restored = partial(Watching.restore, *names)
         if repeats is None:
+            settings = self._watch_settings
+            self._watching, restarted = restored(settings, columns, signals, watching)
             return [*restarted]
-        self._repeats, more = restored(apart, signals[end:], repeats)
+        others, own = self._apart(signals[:end], signals[end:])
+        self._watching, restarted = restored(others, columns, signals[:end], watching)
+        self._repeats, more = restored(own, apart, signals[end:], repeats)
         return [*restarted, *more]
 
 

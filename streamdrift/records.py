@@ -298,11 +298,13 @@ class Sample(NamedTuple):
     """What a signal's reference is learned from, float64.
 
     `values` of numbers are these in their order, NaN where there was none; of a rate how often
-    0 and 1 were seen; of a category how often each level was, commonest first.
+    0 and 1 were seen; of a category how often each level was, commonest first: `closed` where
+    none is ever new, as the last one stands for all others.
     """
 
     stream: Stream
     values: Floats
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,16 @@ class WatchSettings:
     room: int
     """Values kept of a changed signal, for its next reference."""
     private: frozenset[str]
+    besides: Sequence[float] = ()
+    """Weights of signals of the version that are watched apart."""
 
     def lengths(self, signals: Sequence[Signal], rates: Floats) -> Lengths:
         """Return after how many values signals may raise a false alarm.
 
         `rates` float64[s] are how many values each has in a microsecond of event time.
         """
-        parts = np.array(shares([self.weight_of(signal) for signal in signals], self.groups))
+        weights = [self.weight_of(signal) for signal in signals]
+        parts = np.array(shares([*weights, *self.besides], self.groups)[: len(weights)])
         together = np.array([patience(self.budget, rate) for rate in rates.tolist()])
         together = np.maximum(together, _LEAST_PATIENCE)
         return Lengths(together / parts, together)

@@ -162,7 +162,9 @@ def _print(results: Sequence[ModelResult]) -> None:
         if not console.is_terminal:
             # Blanks that fill a table's last column are noise in a file.
             drawn = "".join(f"{line.rstrip()}\n" for line in drawn.splitlines())
-        sys.stdout.write(drawn)
+        # Names and categories may have letters that the output cannot show.
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(drawn.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
     except OSError as error:
         raise _failure("the result cannot be written to the output", error) from error

@@ -17,7 +17,7 @@ class Expected:
     see. `counts` float64: of a rate, how often 0 and 1 were seen; of a category, how often
     each known level. `power`: the e-detector's factors are taken to the power
     2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
-    does not explain.
+    does not explain. `closed`: no level of a category is ever new.
     """
 
     stream: Stream
@@ -26,6 +26,7 @@ class Expected:
     counts: Floats = field(default_factory=lambda: np.zeros(0))
     power: int = 0
     dependent: bool = False
+    closed: bool = False
 
     @classmethod
     def of_rate(cls, zeros: float, ones: float) -> Self:

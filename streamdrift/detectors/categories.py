@@ -39,14 +39,14 @@ SIZE, SINGLES, HALF, HALF_COUNT = range(4)
 and how often they were seen."""
 
 
-def cells_of(counts: Floats) -> Floats:
+def cells_of(counts: Floats, closed: bool = False) -> Floats:
     """Return counts of MAX_CELLS cells at most, from those of the levels, commonest first.
 
     The last cell is for levels that were never seen: it counts as much as those seen once
-    (Good 1953), at least one.
+    (Good 1953), at least one; as one where `closed` says that there are none.
     """
     kept, rest = counts[: MAX_CELLS - 2], counts[MAX_CELLS - 2 :]
-    new = max(1.0, float((counts == 1).sum()))
+    new = 1.0 if closed else max(1.0, float((counts == 1).sum()))
     return np.concatenate([kept, [rest.sum()] if len(rest) else [], [new]])
 
 
@@ -255,7 +255,7 @@ class ECategoryBank:
         """Start the slot's sums anew; see `Bank`."""
         if expected is not None:
             self._known[slot] = len(expected.counts)
-            self._counts[slot] = cells_of(expected.counts)
+            self._counts[slot] = cells_of(expected.counts, expected.closed)
             self._group(slot)
         if run_length is not None:
             self._run_lengths[slot] = run_length

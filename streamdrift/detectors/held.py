@@ -5,10 +5,16 @@ become, over how likely they are under the reference, is evidence that the chang
 while it does: a mixture of the default detector's alternatives for numbers, of Dirichlet priors
 around the reference's shares for levels. Once the signal is back the evidence falls. A return is
 believed when it has fallen far enough, and the values since it was greatest fit the reference
-better than all alternatives together. If they do not, the change has become another one.
+better than all alternatives together. If they do not, or are explained much better by themselves
+than by what the signal had become, the change has become another one.
 
 Each ratio is a martingale under the reference, and one over it under the alternative: that evidence
 falls by d while its alternative is true has chance e^-d (Ville 1939), at each of its highs.
+
+Measured on changes that last for 20,000 values (shifts of 0.25 to 1, spreads of 0.5 to 2, rates,
+categories; run lengths of 1e5 and 1e7): under references of 10,000 at most 3 of 600 to 2,800 runs
+of each were taken for over; under references of 2,000 as few, but for rates and levels that move by
+0.05 and less, which are found late and were learned by then: 1 to 3 %.
 """
 
 from typing import Self
@@ -32,6 +38,9 @@ nothing is left of it."""
 _MASSES: Floats = np.array([30.0, 300.0, 3_000.0])
 """Values as which the shares of the reference count in what they have become: the more, the
 smaller the change."""
+_LOWEST_OF_NUMBERS, _LOWEST_OF_LEVELS = -2.0, -np.inf
+"""What the evidence of numbers may fall to at the least: some of their alternatives say nothing of
+most values, and so stay at their weights."""
 _LEAST_PRODUCT = 1e-100
 """No alternative is ever out."""
 
@@ -56,7 +65,10 @@ class Held:
         self._counts = np.zeros((2, 0 if numbers else cells))
         self._figures = np.zeros(6)
         self._arrange()
-        _begin(self._table, self._shares, self._products, self._counts, self._figures, onset)
+        lowest = _lowest(numbers)
+        _begin(
+            self._table, self._shares, self._products, self._counts, self._figures, lowest, onset
+        )
 
     def _arrange(self) -> None:
         """Make what follows from the counts before the change."""
@@ -80,6 +92,7 @@ class Held:
             self._counts,
             self._figures,
             _FIT_OF_NUMBERS if self._numbers else _FIT_OF_LEVELS,
+            _lowest(self._numbers),
             cells,
             start,
         )
@@ -109,6 +122,11 @@ class Held:
 def _prior(numbers: bool) -> Floats:
     """Return the weights of the alternatives."""
     return WEIGHTS.astype(np.float64) if numbers else np.full(len(_MASSES), 1 / len(_MASSES))
+
+
+def _lowest(numbers: bool) -> float:
+    """Return what evidence may fall to at the least."""
+    return _LOWEST_OF_NUMBERS if numbers else _LOWEST_OF_LEVELS
 
 
 def _factors(before: Floats, power: int) -> Floats:
@@ -169,6 +187,7 @@ def _begin(
     products: Floats,
     counts: Floats,
     figures: Floats,
+    lowest: float,
     cells: Ints,
 ) -> None:
     """Take the cells of the values up to the alarm."""
@@ -176,7 +195,7 @@ def _begin(
         _take(table, shares, products, counts, figures, 0, cell)
         _count(shares, counts, figures, 0, cell)
     figures[BEST] = figures[WHOLE]
-    figures[FLOOR] = min(0.0, figures[WHOLE] - _LEAST_FALL)
+    figures[FLOOR] = max(min(0.0, figures[WHOLE] - _LEAST_FALL), lowest)
 
 
 @kernel
@@ -188,6 +207,7 @@ def _run(
     counts: Floats,
     figures: Floats,
     fit: float,
+    lowest: float,
     cells: Ints,
     start: int,
 ) -> int:
@@ -203,23 +223,22 @@ def _run(
         _take(table, shares, products, counts, figures, 0, cell)
         _take(table, shares, products, counts, figures, 1, cell)
         _count(shares, counts, figures, 1, cell)
-        low = max(figures[FLOOR], figures[BEST] - _FALL)
+        fallen = figures[WHOLE] <= max(figures[FLOOR], figures[BEST] - _FALL)
+        gained = figures[STRETCH] - (figures[WHOLE] - figures[BEST])
         if figures[WHOLE] > figures[BEST]:
             figures[BEST] = figures[WHOLE]
             counts[0] += counts[1]
             figures[SEEN] += figures[SEEN_OF_STRETCH]
-        elif figures[WHOLE] > low:
-            continue
-        elif figures[STRETCH] < fit:
-            return row
-        elif figures[STRETCH] < _ANOTHER:
-            continue
-        else:
+        elif figures[STRETCH] >= _ANOTHER and (fallen or gained >= _FALL):
             # It became another change, of which the stretch is.
             products[0], counts[0] = products[1], counts[1]
             figures[SEEN] = figures[SEEN_OF_STRETCH]
             figures[WHOLE] = figures[BEST] = figures[STRETCH]
-            figures[FLOOR] = min(0.0, figures[WHOLE] - _LEAST_FALL)
+            figures[FLOOR] = max(min(0.0, figures[WHOLE] - _LEAST_FALL), lowest)
+        elif fallen and figures[STRETCH] < fit:
+            return row
+        else:
+            continue
         products[1], counts[1] = prior, 0.0
         figures[STRETCH], figures[SEEN_OF_STRETCH] = 0.0, 0.0
     return len(cells)

@@ -13,6 +13,9 @@ from streamdrift.detectors.effect import Span, effect_of
 from streamdrift.detectors.recent import Recent
 from streamdrift.records import Effect, Floats, StepKind
 
+_LEAST_PRODUCT = 4.0
+"""Evidence over the values it is of; where nothing ever happens this is 2."""
+
 
 class Sign(NamedTuple):
     """What one signal did at a column of a block."""
@@ -53,10 +56,13 @@ class Judge:
     def _is_trifle(self, signal: int, evidence: Evidence) -> bool:
         """Tell whether the evidence grew so slowly that the change is below the minimum effect.
 
-        Under a shift of d standard deviations it grows by d^2 / 2 a value.
+        Under a shift of d standard deviations it grows by d^2 / 2 a value. A sum of products that
+        are about 1 grows, too: as the values that it is of, all signals in step.
         """
         if evidence.pace is None:
             return False
+        if evidence.pace == 0 or evidence.statistic < _LEAST_PRODUCT * evidence.age:
+            return True
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 

@@ -54,6 +54,7 @@ class Reference:
             "counted": expected.counts,
             "power": expected.power,
             "dependent": expected.dependent,
+            "closed": expected.closed,
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
             "findings": [
@@ -79,6 +80,7 @@ class Reference:
             array(state, "counted").astype(np.float64),
             integer(state, "power"),
             flag(state, "dependent"),
+            flag(state, "closed"),
         )
         counts, front = state["counts"], state["front"]
         return cls(
@@ -118,7 +120,7 @@ def learn(
         zeros, ones = sample.values.tolist()
         return Reference(Expected.of_rate(zeros, ones))
     if sample.stream is Stream.CATEGORY:
-        return Reference(Expected(Stream.CATEGORY, counts=sample.values))
+        return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
     fitted = fit(sample.values, times, zone, seed, given=given)
     left = fitted.residuals[~np.isnan(fitted.residuals)]
     armed = arm(fitted.residuals, fitted, seed)

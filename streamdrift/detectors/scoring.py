@@ -47,7 +47,7 @@ class Scoring:
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
-        self._ordinals = np.zeros(len(references), dtype=np.int64)
+        self.ordinals = np.zeros(len(references), dtype=np.int64)
         """Levels scored so far."""
         for signal, reference in enumerate(references):
             self.learn(signal, reference)
@@ -56,7 +56,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         if stream is Stream.CATEGORY:
-            cells = cells_of(reference.expected.counts)
+            cells = cells_of(reference.expected.counts, reference.expected.closed)
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
             self._known[signal] = len(reference.expected.counts)
         if stream is not Stream.NUMERIC:
@@ -85,7 +85,7 @@ class Scoring:
             {signal: place for place, signal in enumerate(numeric.tolist())},
             self.urns.copy_of(slots),
             fronts,
-            self._ordinals.copy(),
+            self.ordinals.copy(),
         )
         size = values.shape[1]
         # Scores are values until they are scored; a front leaves there what it does not explain.
@@ -99,11 +99,11 @@ class Scoring:
         return copies
 
     def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
-        self._ordinals[signal] = _rank_levels(
+        self.ordinals[signal] = _rank_levels(
             self._levels[signal],
             self._known[signal],
             self._seeds[signal],
-            self._ordinals[signal],
+            self.ordinals[signal],
             values,
             start,
             scores,
@@ -132,10 +132,10 @@ class Scoring:
         self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
     ) -> None:
         """Be as if only the signal's columns start to stop had been scored since `copies`."""
-        self._ordinals[signal] = copies.ordinals[signal]
+        self.ordinals[signal] = copies.ordinals[signal]
         if self._streams[signal] is not Stream.NUMERIC:
             if self._streams[signal] is Stream.CATEGORY:
-                self._ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
+                self.ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
             return
         slot = self._slot[signal]
         self.urns.go_back(int(slot), copies.urns, copies.places[signal])
@@ -217,7 +217,7 @@ class Scoring:
                 {"signal": signal, "front": self._fronts[signal].snapshot()}
                 for signal in sorted(self._fronts)
             ],
-            "ordinals": self._ordinals.copy(),
+            "ordinals": self.ordinals.copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -227,7 +227,7 @@ class Scoring:
             integer(each, "signal"): Front.restore(tree(each, "front"))
             for each in trees(state, "fronts")
         }
-        self._ordinals = array(state, "ordinals").astype(np.int64)
+        self.ordinals = array(state, "ordinals").astype(np.int64)
 
 
 @kernel

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.detectors.bank import Bank
 from streamdrift.detectors.judge import Sign
@@ -16,6 +17,7 @@ from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 Kind = Literal["numeric", "rate", "category"]
 Value = float | Hashable
 """What a series is of: a number, 0 or 1, or any level of a category."""
+Values = Sequence[Value] | NDArray[np.generic]
 
 ACCEPT_AFTER = 2_000
 """Values after which what a series became is its new reference."""
@@ -75,14 +77,14 @@ class Series:
         """How large the last change is; None before there is one."""
         return self._effect
 
-    def learn(self, values: Sequence[Value] | Floats) -> None:
+    def learn(self, values: Values) -> None:
         """Take values as the reference. Raises ValueError where none of them can be used."""
         numbers = self._numbers(values)
         if not len(numbers):
             raise ValueError("the reference holds no finite value: leave it out, or give some")
         self._arm(numbers)
 
-    def take(self, values: Sequence[Value] | Floats) -> list[int]:
+    def take(self, values: Values) -> list[int]:
         """Take further values; return the places among them that raised an alarm."""
         there = self._there(values)
         numbers = self._numbers(values)
@@ -183,13 +185,13 @@ class Series:
         self._places[order[:known]] = np.arange(known)
         return learn(Sample(self._stream, counts[order[:known]].astype(np.float64)))
 
-    def _there(self, values: Sequence[Value] | Floats) -> Ints:
+    def _there(self, values: Values) -> Ints:
         """Return the places of the values that are not skipped."""
         if self._stream is Stream.CATEGORY:
             return np.arange(len(values))
         return np.flatnonzero(np.isfinite(np.asarray(values, dtype=np.float64)))
 
-    def _numbers(self, values: Sequence[Value] | Floats) -> Floats:
+    def _numbers(self, values: Values) -> Floats:
         """Return the values as numbers; of levels, their codes in the order of appearance."""
         if self._stream is not Stream.CATEGORY:
             numbers = np.asarray(values, dtype=np.float64)

@@ -1,7 +1,5 @@
 """Detectors for a single series, with the interface that river's have."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from streamdrift.detectors.adaptive_window import TOTAL, VARIANCE, WIDTH
@@ -9,7 +7,7 @@ from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorSettings
 from streamdrift.detectors.page_hinkley import Mode, PageHinkleyBank, PageHinkleySettings
-from streamdrift.detectors.series import WARMUP, Kind, Series, Value
+from streamdrift.detectors.series import WARMUP, Kind, Series, Value, Values
 from streamdrift.records import Effect, Floats, Ints, Stream
 
 _RAW = Expected(Stream.NUMERIC, scale=1.0)
@@ -39,7 +37,7 @@ class EDetector:
     def __init__(
         self,
         arl: float = 1e5,
-        reference: Sequence[Value] | Floats | None = None,
+        reference: Values | None = None,
         kind: Kind = "numeric",
         seed: int = 0,
         warmup: int = WARMUP,
@@ -51,7 +49,7 @@ class EDetector:
         """Take the next value; `drift_detected` then says whether it raised an alarm."""
         self.drift_detected = self._series.take_one(x)
 
-    def update_many(self, values: Sequence[Value] | Floats) -> Ints:
+    def update_many(self, values: Values) -> Ints:
         """Take further values; return the places among them that raised an alarm, int64[k].
 
         As so many calls of `update`, and much faster.
@@ -102,7 +100,7 @@ class ADWIN:
         grace_period: int = 10,
         *,
         arl: float | None = None,
-        reference: Sequence[Value] | Floats | None = None,
+        reference: Values | None = None,
         kind: Kind = "numeric",
         seed: int = 0,
         warmup: int = WARMUP,
@@ -129,7 +127,7 @@ class ADWIN:
         self.drift_detected = self._series.take_one(x)
         self.n_detections += self.drift_detected
 
-    def update_many(self, values: Sequence[Value] | Floats) -> Ints:
+    def update_many(self, values: Values) -> Ints:
         """Take further values; return the places among them that raised an alarm, int64[k]."""
         found = self._series.take(values)
         self.drift_detected = bool(found) and found[-1] == len(values) - 1
@@ -197,7 +195,7 @@ class PageHinkley:
         mode: Mode = "both",
         *,
         arl: float | None = None,
-        reference: Sequence[Value] | Floats | None = None,
+        reference: Values | None = None,
         kind: Kind = "numeric",
         seed: int = 0,
         warmup: int = WARMUP,
@@ -221,7 +219,7 @@ class PageHinkley:
         """Take the next value; `drift_detected` then says whether it raised an alarm."""
         self.drift_detected = self._series.take_one(x)
 
-    def update_many(self, values: Sequence[Value] | Floats) -> Ints:
+    def update_many(self, values: Values) -> Ints:
         """Take further values; return the places among them that raised an alarm, int64[k]."""
         found = self._series.take(values)
         self.drift_detected = bool(found) and found[-1] == len(values) - 1
@@ -237,7 +235,7 @@ class PageHinkley:
         return self._series.onset
 
 
-def learned(series: Series, reference: Sequence[Value] | Floats | None) -> Series:
+def learned(series: Series, reference: Values | None) -> Series:
     """Return the series, with a reference where one is given."""
     if reference is not None:
         series.learn(reference)
@@ -263,7 +261,7 @@ class _Raw:
         self._value[0, 0] = float(value)  # type: ignore[arg-type]
         return bool(self._run(self._value, 0))
 
-    def take(self, values: Sequence[Value] | Floats) -> list[int]:
+    def take(self, values: Values) -> list[int]:
         return self._run(np.asarray(values, dtype=np.float64)[np.newaxis], 0)
 
     def _run(self, values: Floats, begin: int) -> list[int]:

@@ -41,7 +41,7 @@ def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
     if isinstance(bank, ECategoryBank):
-        return _Levels(bank, recent)
+        return _Levels(bank, scoring, recent)
     front = scoring.front(0)
     if not isinstance(bank, EDetectorBank):
         return None
@@ -133,9 +133,15 @@ def _take_rate(
 
 
 class _Levels:
-    def __init__(self, bank: ECategoryBank, recent: Recent) -> None:
+    def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
         *arrays, self._known, self._threshold = bank.arrays(0)
-        self._arrays = (*arrays, self._known, recent.scores[0], recent.counts)
+        self._arrays = (
+            *arrays,
+            self._known,
+            scoring.ordinals,
+            recent.scores[0],
+            recent.counts,
+        )
 
     def take(self, value: float) -> bool:
         return _take_level(value, *self._arrays) >= self._threshold
@@ -152,10 +158,13 @@ def _take_level(
     scales: Floats,
     figures: Floats,
     known: int,
+    ordinals: Ints,
     recent: NDArray[np.uint16],
     counts: Ints,
 ) -> float:
     recent[counts[0] % ROOM] = np.uint16(min(value + 0.5, FINE))
     counts[0] += 1
+    # Its rank, for which there is a coin, is for detectors of numbers.
+    ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
     return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)

@@ -30,8 +30,6 @@ from streamdrift.trees import array, integer, text, tree, trees
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
-
-
 _QUICK = 0.125
 """Evidence of a younger age, in parts of what is slow, is of no rhythm."""
 
@@ -248,10 +246,11 @@ class Watch:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
             stream = self._expected[signal].stream
             evidence = evidence_of(look.statistic, threshold, look.age, stream)
+            known = bool(self._candidate[signal])
+            # Who is one stays one as long as there is evidence: others were weighed with it.
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
-            trifle = self._judge.dismisses(signal, evidence)
-            if not stays or trifle:
-                if self._candidate[signal]:
+            if not stays or (not known and self._judge.dismisses(signal, evidence)):
+                if known:
                     signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
                 self._candidate[signal] = False
                 continue
@@ -304,7 +303,9 @@ class Watch:
                 else:
                     entry.bank.take_back(slot, since)
                 return entry.bank.learned(slot)
-        return expected.counts if expected.stream is Stream.RATE else cells_of(expected.counts)
+        if expected.stream is Stream.RATE:
+            return expected.counts
+        return cells_of(expected.counts, expected.closed)
 
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None

@@ -17,7 +17,7 @@ from streamdrift.durations import DAY
 from streamdrift.kernels import kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.references.calendar import Calendar, calendar_of, slopes_of, zone_offsets
-from streamdrift.references.slow import Given, lattice_in, scale_of, scored
+from streamdrift.references.slow import Given, fill_scores, lattice_in, scale_of
 from streamdrift.references.tracking import DAYS, SLOTS
 from streamdrift.trees import array, integer, number
 
@@ -69,14 +69,13 @@ def _gather(
     squares: Floats,
     changed: Bools,
 ) -> None:
+    scores = np.empty(len(values))
+    seen[0] += fill_scores(parameters, values, 0, len(values), seen[0], scores)
     for i in range(len(values)):
-        if not math.isfinite(values[i]):
-            continue
-        seen[0] += 1
         day = days[i] - first
-        if day < 0 or day >= len(counts):
+        if math.isnan(scores[i]) or day < 0 or day >= len(counts):
             continue
-        value = scored(parameters, values[i], seen[0])
+        value = scores[i]
         counts[day, places[i]] += 1.0
         sums[day, places[i]] += value
         squares[day, places[i]] += value * value

@@ -43,6 +43,10 @@ LEVEL, GAIN, ORDINAL, _VISITED, _ERRORS, _ERROR_COUNT, _OWN = range(7)
 
 REACH = 12.0
 """How far scores go on beyond the reference's range, in a straight line: cycles may be large."""
+_QUARTILE = 0.6744897501960817
+_ENOUGH = 16
+_OFF, _OFF_AT_ENDS = 0.08, 0.04
+"""By how much scores may be off a straight line, the more the farther out they are."""
 _LARGEST_STEP = 4.0
 _SHORTEST = 320.0
 """Values over which a slow level averages at least."""
@@ -82,10 +86,10 @@ def lattice_of(values: Floats) -> float | None:
         return 0.0
     steps = np.diff(distinct)
     step = float(steps.min()) if len(steps) else 0.0
-    if not step > 0:
+    if not step > 0 or float(steps.max()) > step * _MOST_STEPS:
         return None
     multiples = steps / step
-    if multiples.max() > _MOST_STEPS or np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
+    if np.abs(multiples - np.rint(multiples)).max() > _UNEVEN:
         return None
     return step
 
@@ -106,14 +110,22 @@ def spread(values: Floats, given: Given) -> Floats:
 
 
 def extended(scale: Scale) -> Scale:
-    """Return a scale whose scores go on for REACH beyond both ends of the reference's range."""
+    """Return a scale whose scores go on beyond both ends of the reference's range.
+
+    A straight line where the reference is about normal: what a cycle moves far out is then as
+    wide there as in the middle. Otherwise the same scores, and REACH beyond them.
+    """
     knots, scores = scale.knots, scale.scores
     if len(knots) < 2:
         return scale
-    low, high = np.interp([-0.6745, 0.6745], scores, knots).tolist()
+    low, middle, high = np.interp([-_QUARTILE, 0.0, _QUARTILE], scores, knots).tolist()
     if not high > low:
         low, high = float(knots[0]), float(knots[-1])
-    step = REACH * (high - low) / 1.349
+    unit = 2 * _QUARTILE / (high - low)
+    off = np.abs((knots - middle) * unit - scores)
+    if len(knots) >= _ENOUGH and (off <= _OFF + _OFF_AT_ENDS * scores**2).all():
+        return Scale(np.empty(0), np.empty(0), middle, unit)
+    step = REACH / unit
     return Scale(
         np.concatenate(([knots[0] - step], knots, [knots[-1] + step])),
         np.concatenate(([scores[0] - REACH], scores, [scores[-1] + REACH])),
@@ -173,16 +185,31 @@ def quicken(state: Floats, age: float, within: float) -> None:
 
 
 @kernel
-def scored(parameters: Floats, value: float, ordinal: int) -> float:
-    """Return the score of a signal's value, its `ordinal`-th."""
-    knots = int(parameters[_KNOTS])
-    if parameters[_LATTICE] > 0.0:
-        coin = uniform_hash(int(parameters[_SEED]), ordinal) - 0.5
-        value += coin * parameters[_LATTICE]
-    if knots == 0:
-        return float((value - parameters[_CENTRE]) * parameters[_UNIT])
+def fill_scores(
+    parameters: Floats, values: Floats, start: int, stop: int, ordinal: int, out: Floats
+) -> int:
+    """Write the scores of values[start:stop], NaN where one is not finite; return how many are.
+
+    `ordinal` is how many finite ones were before: of each its own coin.
+    """
+    knots, seed = int(parameters[_KNOTS]), int(parameters[_SEED])
+    centre, unit, lattice = parameters[_CENTRE], parameters[_UNIT], parameters[_LATTICE]
     edges = parameters[_HEADER : _HEADER + knots]
-    return score(value, edges, parameters[_HEADER + knots : _HEADER + 2 * knots])
+    scores = parameters[_HEADER + knots : _HEADER + 2 * knots]
+    finite = 0
+    for i in range(start, stop):
+        value = values[i]
+        if not math.isfinite(value):
+            out[i] = np.nan
+            continue
+        if lattice > 0.0:
+            value += (uniform_hash(seed, ordinal + finite) - 0.5) * lattice
+        finite += 1
+        if knots == 0:
+            out[i] = (value - centre) * unit
+        else:
+            out[i] = score(value, edges, scores)
+    return finite
 
 
 @kernel
@@ -221,13 +248,14 @@ def take_off(
     cells, transitions = int(parameters[_CELLS]), int(parameters[_TRANSITIONS])
     at_slopes = _HEADER + 2 * int(parameters[_KNOTS])
     at_zone = len(parameters) - 2 * transitions
+    base, gain = parameters[_BASE], state[GAIN] if learn else 0.0
+    state[ORDINAL] += fill_scores(parameters, values, start, stop, int(state[ORDINAL]), out)
+    level = state[LEVEL]
     row = 0
     for i in range(start, stop):
-        if not math.isfinite(values[i]):
-            out[i] = np.nan
+        if math.isnan(out[i]):
             continue
-        rest = scored(parameters, values[i], int(state[ORDINAL])) - parameters[_BASE]
-        state[ORDINAL] += 1.0
+        rest = out[i] - base
         if cells > 0:
             # Times do not fall: the offset is looked for from the last one on.
             while row + 1 < transitions and parameters[at_zone + 2 * row + 2] <= times[i]:
@@ -239,7 +267,7 @@ def take_off(
             rest -= state[_OWN + cell] + parameters[place] * within
             error = min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
             _visit(parameters, state, cell, error, learn)
-        rest -= state[LEVEL]
-        if learn:
-            state[LEVEL] += state[GAIN] * min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
+        rest -= level
+        level += gain * min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
         out[i] = rest
+    state[LEVEL] = level

@@ -33,7 +33,9 @@ LATE = 10_000
 _LONGEST_BLOCK = 50_000
 _MANY = 2**30
 """A slot that has counted more goes on with half of it."""
+_LARGEST = float(np.finfo(np.float64).max)
 _GREATEST = float(np.finfo(np.float32).max)
+"""Infinite values, and places, count as these."""
 
 Singles = NDArray[np.float32]
 CENTRE, UNIT = range(2)
@@ -111,7 +113,8 @@ def _scale(borders: Floats) -> tuple[float, float]:
 @inlined
 def place_of(value: float, centre: float, unit: float) -> np.float32:
     """Return where a value stands, in units of spread from the centre of its reference."""
-    return np.float32((value - centre) * unit)
+    finite = min(max(value, -_LARGEST), _LARGEST)
+    return np.float32(min(max((finite - centre) * unit, -_GREATEST), _GREATEST))
 
 
 @inlined
@@ -122,7 +125,7 @@ def cell_of(borders: Singles, place: np.float32) -> int:
     for each in range(BORDERS):
         below += np.int32(borders[each] < place)
     cell = int(below)
-    if borders[min(cell, BORDERS - 1)] == place and place < _GREATEST:
+    if borders[min(cell, BORDERS - 1)] == place:
         # The second of two equal borders: the place is a value that repeats.
         cell += int(borders[min(cell + 1, BORDERS - 1)] == place)
     return cell

@@ -28,6 +28,7 @@ RECENT = 256
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
 _SHOWN_LEVELS = 5
+_OTHERS = "(other)"
 
 
 class Measure(Protocol):
@@ -269,22 +270,25 @@ class Categories:
         places = (self._places.get(name, known) for name in named)
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
         shares = {names[place]: self._levels.share(place) for place in shown if place < known}
+        if self._levels.dropped:
+            shares[_OTHERS] = min(self._levels.unseen / self._levels.size, 1.0)
         return Summary(math.nan, shares=shares)
 
     def after(self, column: int, back: int) -> Summary:
         places = self._recent.last(column, back).astype(np.int64)
         if not len(places):
             return Summary(math.nan)
-        names = self._names()
+        names = [*self._places, _OTHERS]
+        if self._levels.dropped:
+            # Which of the others are new, nobody knows.
+            known = len(self._levels.names)
+            places, names = np.minimum(places, known), [*names[:known], _OTHERS]
         counts = np.bincount(places, minlength=len(names))
         top = sorted(np.flatnonzero(counts).tolist(), key=lambda place: (-counts[place], place))
         shown = dict.fromkeys([*top[:_SHOWN_LEVELS], *range(min(3, len(self._levels.names)))])
         return Summary(
             math.nan, shares={names[place]: float(counts[place]) / len(places) for place in shown}
         )
-
-    def _names(self) -> list[str]:
-        return [*self._places, "(other)"]
 
     def accept(self, raw: Floats) -> None:
         codes = raw[~np.isnan(raw)].astype(np.int32)
@@ -295,9 +299,10 @@ class Categories:
 
     def samples(self, raw: Floats) -> list[Sample]:
         levels, unseen = self._levels, self._levels.unseen
-        counts = np.append(levels.counts, unseen) if levels.dropped else levels.counts
+        closed = levels.dropped > 0
+        counts = np.append(levels.counts, unseen) if closed else levels.counts
         flags = np.array([max(levels.size - unseen, 0.0), unseen])
-        return [Sample(Stream.CATEGORY, counts), Sample(Stream.RATE, flags)]
+        return [Sample(Stream.CATEGORY, counts, closed), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))

@@ -10,8 +10,10 @@ from streamdrift.records import Codes, Floats, State
 
 MAX_LEVELS = 1_000
 """Levels kept of a reference; rarer ones count as unseen."""
-_RARE = 5
-"""Counts up to which a level's own says too much of what is to come."""
+_FEW = 20
+"""Levels seen once that are kept; where there are more, rare ones are not told apart."""
+_KEPT = 20
+"""How often a level was seen that is kept then: smaller counts say little of what is to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,9 @@ class Levels:
     """A reference of categories.
 
     `names`, commonest first (ties by name), and how often each was seen, float64. `dropped` is
-    how often other levels were: of more than MAX_LEVELS the rarer ones, and those seen once.
-    `unseen` is how often other levels than `names` are to be expected in as many values again,
-    at least once.
+    how often other levels were: of more than MAX_LEVELS the rarer ones, and all rare ones where
+    many were seen once. `unseen` is how often other levels than `names` are to be expected in as
+    many values again, at least once.
     """
 
     names: tuple[str, ...]
@@ -38,13 +40,13 @@ class Levels:
         counts = np.bincount(codes, minlength=len(strings))
         seen = [(int(count), name) for count, name in zip(counts, strings, strict=True) if count]
         seen.sort(key=lambda level: (-level[0], level[1]))
-        kept = len(seen)
-        if nameless or kept > MAX_LEVELS:
-            kept = min(MAX_LEVELS, sum(count > 1 for count, _ in seen))
         masses = np.array([count for count, _ in seen], dtype=np.float64)
+        kept = len(seen)
+        if nameless or kept > MAX_LEVELS or np.count_nonzero(masses == 1) > _FEW:
+            kept = min(MAX_LEVELS, int(np.count_nonzero(masses >= _KEPT)))
+        names = tuple(name for _, name in seen[:kept])
         dropped = float(masses[kept:].sum()) + nameless
-        unseen = max(1.0, nameless + _expected_besides(masses, kept))
-        return cls(tuple(name for _, name in seen[:kept]), masses[:kept], dropped, unseen)
+        return cls(names, masses[:kept], dropped, max(1.0, nameless + _besides(masses, kept)))
 
     @property
     def size(self) -> float:
@@ -68,23 +70,22 @@ class Levels:
         """Return what `snapshot` was taken of."""
         names = state["names"]
         assert isinstance(names, Sequence)
-        others = np.asarray(state["others"]).tolist()
-        return cls(tuple(str(name) for name in names), np.asarray(state["counts"]), *others)
+        dropped, unseen = np.asarray(state["others"]).tolist()
+        return cls(tuple(str(name) for name in names), np.asarray(state["counts"]), dropped, unseen)
 
 
-def _expected_besides(counts: Floats, kept: int) -> float:
+def _besides(counts: Floats, kept: int) -> float:
     """Return how often levels beyond the first `kept` come in as many values again.
 
-    Those that were never seen come as often as those seen once did, and of those seen r times
-    each (r + 1) times the number seen r + 1 times over the number seen r times (Good, The
-    population frequencies of species and the estimation of population parameters, Biometrika
-    1953).
+    Rare levels were seen because they happened to come: of those seen r times each comes
+    (r + 1) times the number seen r + 1 times over the number seen r times, and those that were
+    never seen as often as those seen once did (Good, The population frequencies of species and the
+    estimation of population parameters, Biometrika 1953).
     """
-    numbers = np.bincount(counts.astype(np.int64), minlength=_RARE + 2)
+    numbers = np.bincount(counts.astype(np.int64), minlength=_KEPT + 1)
     besides = counts[kept:]
-    expected = float(numbers[1]) + float(besides[besides > _RARE].sum())
-    for count in range(1, _RARE + 1):
-        there = np.count_nonzero(besides == count)
-        if there:
+    expected = float(numbers[1]) + float(besides[besides >= _KEPT].sum())
+    for count in range(1, _KEPT):
+        if (there := np.count_nonzero(besides == count)) > 0:
             expected += there * (count + 1) * float(numbers[count + 1]) / float(numbers[count])
     return expected

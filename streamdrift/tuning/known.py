@@ -5,14 +5,13 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import orjson
 
 from streamdrift.decoders.times import INVALID, read_times
 from streamdrift.errors import InputError
 from streamdrift.tuning.incidents import Incident, Member
-from streamdrift.tuning.matching import changes_told
+from streamdrift.tuning.matching import Told, changes_told
 
 _FIELDS = ("model", "from", "until", "signal")
 _HINT = (
@@ -84,7 +83,7 @@ def score(known: Sequence[Known], incidents: Sequence[Incident]) -> Score:
     return Score(tuple(delays), false)
 
 
-def _of(change: Any) -> tuple[int, Sequence[Member]]:
+def _of(change: Told) -> tuple[int, Sequence[Member]]:
     return change.told_at, change.members
 
 

@@ -74,7 +74,8 @@ def _marks(result: ModelResult, place: int, glyphs: Glyphs) -> Mapping[tuple[int
     for name, shared in listed(result.shared).items():
         sighting = shared.sightings[place]
         if sighting is not None:
-            marks[sighting.told_at, sighting.incident] = name
+            key = sighting.told_at, sighting.incident
+            marks[key] = name if marks.get(key) in (None, glyphs.other) else glyphs.several
     return marks
 
 

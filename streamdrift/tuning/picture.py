@@ -84,7 +84,7 @@ def _head(result: ModelResult) -> RenderableType:
     text.append(f"from {figures.moment(watched.since)} on: before that its reference was learned")
     if silences := len(result.silences):
         text.append(f"\n{figures.counted(silences, 'incident')} by silence, at every budget")
-    return Panel(text, title=result.model, border_style="cyan", box=box.ROUNDED)
+    return Panel(text, title=Text(result.model), border_style="cyan", box=box.ROUNDED)
 
 
 def _label(budget: Budget, chosen: bool, glyphs: Glyphs) -> Text:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from streamdrift.commands.check import run_check
+from streamdrift.commands.history import History
 from streamdrift.commands.replay import ReplayOptions, run_replay
+from streamdrift.commands.tune import TuneOptions, run_tune
 from streamdrift.config import Settings, load_settings
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, InputError
@@ -86,6 +88,20 @@ def test_the_history_of_a_topic_gives_the_alerts_of_its_events(
     assert set(alerts[0]["data"]["signals"][0]["onset"]["offsets"]) == {topic}
     assert "3,000 events" in err
     assert replay(f"kafka://{topic}", settings, capfd)[0] == alerts
+
+
+def test_budgets_are_compared_on_the_history_of_a_topic(
+    settings: Settings, topic: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    alerts, _ = replay(f"kafka://{topic}", settings, capfd)
+    written = tmp_path / "out.json"
+    run_tune(TuneOptions(History(f"kafka://{topic}"), "1/week,1/day", None, written), settings)
+    (model,) = json.loads(written.read_text())["models"]
+    assert [each["budget"] for each in model["budgets"]] == ["1/week", "2/week", "1/day"]
+    assert [each["incident"] for each in model["budgets"][1]["incidents"]] == [
+        alert["data"]["incident"] for alert in alerts if alert["type"].endswith("opened.v1")
+    ]
+    assert all(each["opened"] for each in model["budgets"])
 
 
 @pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)  # The other answers with 0.

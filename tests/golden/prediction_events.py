@@ -16,12 +16,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from streamdrift.decoders import make_decoder
+from streamdrift.incidents.budget import Budget
 from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Partition
 from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
+from streamdrift.signals.volume import VolumeSettings
 from streamdrift.sinks.cloudevents import encode
 from tests.messages import messages
 
@@ -39,6 +41,7 @@ class Recording:
     rows: int
     every: int
     reference: int
+    budget: str
     features: tuple[str, ...]
     time: Callable[[int, Row], datetime]
     prediction: Callable[[Row], object]
@@ -61,8 +64,15 @@ class Recording:
         }
 
     def settings(self) -> ModelSettings:
-        """Return how the recording is watched: the defaults, with its own reference."""
-        return ModelSettings(reference=ReferenceSettings(events=self.reference))
+        """Return how the recording is watched: the defaults, with its own reference and budget.
+
+        Rows are spaced evenly, so they say nothing of traffic.
+        """
+        return ModelSettings(
+            reference=ReferenceSettings(events=self.reference),
+            alert_budget=Budget.parse(self.budget),
+            volume=VolumeSettings(enabled=False),
+        )
 
     @property
     def expected(self) -> Path:
@@ -86,6 +96,7 @@ RECORDINGS = (
         rows=16_000,
         every=1,
         reference=10_000,
+        budget="0.2/month",  # It has few events in a month.
         features=("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"),
         time=_spaced(datetime(1996, 5, 7, tzinfo=UTC), timedelta(minutes=30)),
         prediction=lambda row: {"label": str(row["prediction"])},
@@ -95,6 +106,7 @@ RECORDINGS = (
         rows=24_150,
         every=1,
         reference=2_500,
+        budget="2/week",
         features=("Att1", "Att2", "Att7", "Att17", "Att21", "Att33"),
         time=_spaced(datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=1)),
         prediction=lambda row: {"label": str(row["prediction"]), "score": row["score"]},
@@ -104,6 +116,7 @@ RECORDINGS = (
         rows=100_000,
         every=2,
         reference=10_000,
+        budget="0.2/month",  # It has few events in a month.
         features=(
             "car_value",
             "salary_range",

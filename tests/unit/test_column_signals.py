@@ -264,15 +264,15 @@ def test_an_accepted_length_is_one_of_emptiness_too() -> None:
 
 def test_levels_beyond_those_kept_are_expected_as_one() -> None:
     """Values of dropped levels are no rise of new ones: the reference had as many."""
-    cells: list[Cell] = [f"level {i % 1_500:04}" for i in range(9_000)]
+    cells: list[Cell] = [f"level {i % 1_500:04}" for i in range(30_000)]
     signals = _learn(cells, Role.CATEGORY)
     samples = _samples(signals, cells)
     filled = _fill(signals, [*cells, "new"])
     places = np.array(filled[SignalKind.CATEGORY][:-1])
     counts = samples[SignalKind.CATEGORY].values
     np.testing.assert_equal(np.bincount(places.astype(np.int64)), counts)
-    assert samples[SignalKind.UNSEEN].values.tolist() == [6_000, 3_000]
-    assert sum(filled[SignalKind.UNSEEN][:-1]) == 3_000
+    assert samples[SignalKind.UNSEEN].values.tolist() == [20_000, 10_000]
+    assert sum(filled[SignalKind.UNSEEN][:-1]) == 10_000
     # New ones are told from dropped ones by nobody.
     assert filled[SignalKind.CATEGORY][-1] == len(counts) - 1
 
@@ -280,14 +280,14 @@ def test_levels_beyond_those_kept_are_expected_as_one() -> None:
 def test_accepted_levels_without_a_name_are_expected_as_one() -> None:
     """Of many new levels only some are remembered by name: the others are no change again."""
     signals = _learn(_CATEGORIES, Role.CATEGORY)
-    new: list[Cell] = [f"new {i % 80:02}" for i in range(800)]
+    new: list[Cell] = [f"new {i % 80:02}" for i in range(1_600)]
     learned = _accept(signals, new, SignalKind.UNSEEN)
-    assert learned["category"].values.tolist() == [*[10] * 32, 480]
-    assert learned["unseen"].values.tolist() == [320, 480]
+    assert learned["category"].values.tolist() == [*[20] * 32, 960]
+    assert learned["unseen"].values.tolist() == [640, 960]
     filled = _fill(signals, new)
     places = np.array(filled[SignalKind.CATEGORY])
     np.testing.assert_equal(np.bincount(places.astype(np.int64)), learned["category"].values)
-    assert sum(filled[SignalKind.UNSEEN]) == 480
+    assert sum(filled[SignalKind.UNSEEN]) == 960
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,7 @@ kafka: {security_protocol: SASL_SSL, sasl_mechanism: PLAIN, sasl_plain_username:
 source: {predictions: [a, {pattern: b, mapping: {model: {header: c}, time: null}}]}
 http: {bind: null}
 models:
-  a: {detectors: [{kind: adwin}, {kind: river, name: DDM, parameters: {warm_start: 5}}]}
+  a: {detectors: [{kind: adwin}, {kind: river, name: FHDDM, parameters: {sliding_window_size: 50}}]}
 """)
     schema = settings_schema()
     for shown in (load(), settings):

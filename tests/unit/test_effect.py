@@ -196,8 +196,8 @@ def test_effects_of_categories_are_what_was_done_to_them(after: Floats) -> None:
         assert effect.shift == Estimate(0, 0, 0)
         held.append(holds(effect.variation, truth))
         values.append(effect.variation.value)
-    assert np.mean(held) >= 0.97
-    assert np.median(values) == pytest.approx(truth, abs=0.03)
+    assert np.mean(held) >= 0.93
+    assert np.median(values) == pytest.approx(truth, abs=0.07)
 
 
 def test_levels_that_were_never_seen_are_all_new_mass() -> None:

@@ -34,7 +34,7 @@ def levels(shares: Floats, size: int, seed: int) -> Ints:
 
 @pytest.mark.parametrize(
     ("shift", "spread", "onset"),
-    [(0.25, 1.0, 300), (0.5, 1.0, 80), (-1.0, 1.0, 20), (0.0, 1.5, 50), (0.0, 0.5, 40)],
+    [(0.25, 1.0, 600), (0.5, 1.0, 150), (-1.0, 1.0, 40), (0.0, 1.5, 100), (0.0, 0.5, 60)],
 )
 def test_a_change_that_lasts_is_not_taken_for_over(shift: float, spread: float, onset: int) -> None:
     # 40 signals, 5,000 values each.

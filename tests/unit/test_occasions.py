@@ -14,6 +14,7 @@ from streamdrift.records import Floats, Ints
 from streamdrift.references import Front, fit
 from streamdrift.references.occasions import Occasions, first_gain, quarters, shown_within
 from streamdrift.references.parts import Scale
+from streamdrift.references.scores import fit_scores
 from streamdrift.references.slow import (
     GAIN,
     LEVEL,
@@ -209,6 +210,16 @@ def test_scores_go_on_beyond_the_reference() -> None:
     out = Front(parameters, state, (len(parameters), len(state))).follow(np.array([-9.0, 0.0, 9.0]))
     assert out.tolist() == pytest.approx([-9.0, 0.0, 9.0], abs=0.1)
     assert scale_of(parameters).knots.tolist() == scale.knots.tolist()
+
+
+def test_scores_of_about_normal_values_are_a_straight_line() -> None:
+    draw = np.random.default_rng(1)
+    normal = extended(Scale(*fit_scores(np.sort(draw.normal(3.0, 2.0, size=10_000)))))
+    assert len(normal.knots) == 0
+    assert normal.centre == pytest.approx(3, abs=0.1)
+    assert 1 / normal.unit == pytest.approx(2, rel=0.05)
+    for values in (draw.uniform(size=10_000), draw.lognormal(size=10_000)):
+        assert len(extended(Scale(*fit_scores(np.sort(values)))).knots) > 16
 
 
 def test_a_slow_level_follows_while_it_may_learn() -> None:

@@ -85,11 +85,14 @@ def test_no_series_tells_it_from_rivers(
 def test_the_wrapper_has_rivers_interface() -> None:
     detector = PageHinkley()
     reference: Any = drift.PageHinkley()
+    seen = False
     for value in moving_series(1).tolist():
         detector.update(value)
         reference.update(value)
         assert detector.drift_detected == reference.drift_detected
-        assert (detector.onset is not None) == detector.drift_detected
+        seen = seen or reference.drift_detected
+        assert (detector.onset is not None) == seen
+    assert seen
 
 
 @pytest.mark.parametrize("shift", [0.3, -0.3])

@@ -72,9 +72,7 @@ def test_of_a_large_one_blocks_are_counted_one_block_late() -> None:
     bank.update(values[np.newaxis, 2 * BLOCK - 1 : 2 * BLOCK], ROW, NOW)
     ones = values[:BLOCK].sum()
     assert bank.learned(0).tolist() == [0.8 * LATE + BLOCK - ones, 0.2 * LATE + ones]
-    state = bank.snapshot()
-    state["sums"] = np.zeros((1, 12), dtype=np.float32)
-    bank.restore(state)
+    bank.restore({**bank.snapshot(), "sums": np.zeros((1, 12), dtype=np.float32)})
     rest = values[2 * BLOCK :]
     table = factors(0.8 * LATE + BLOCK - ones, 0.2 * LATE + ones)
     rows, expected = table[rest.astype(int)], 0.0

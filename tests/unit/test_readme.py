@@ -11,7 +11,9 @@ import pytest
 import typer.main
 
 from streamdrift.__main__ import app
+from streamdrift.commands.history import History
 from streamdrift.commands.replay import ReplayOptions, run_replay
+from streamdrift.commands.tune import TuneOptions, run_tune
 from streamdrift.config import load_settings
 from streamdrift.decoders import make_decoder
 from streamdrift.metrics import Metrics
@@ -101,9 +103,21 @@ def test_the_replay_gives_the_alert_that_is_shown(
     assert shown_part(shown, first) == shown
 
 
+def test_the_budgets_are_those_that_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(next(block for block in blocks("python") if "fraud.jsonl" in block), {})
+    monkeypatch.setenv("COLUMNS", "80")
+    run_tune(TuneOptions(History("fraud.jsonl")), load_settings(environment={}))
+    (shown,) = re.findall(r"^```\n(╭.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert capsys.readouterr().out.startswith(shown)
+
+
 def test_the_detector_example_notices_the_change(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(next(block for block in blocks("python") if "ADWIN" in block), {})
-    assert capsys.readouterr().out.count("changed; noticed at 5") == 1
+    exec(next(block for block in blocks("python") if "EDetector" in block), {})
+    (place,) = re.findall(r"changed; noticed at (\d+)", capsys.readouterr().out)
+    assert 1_000 <= int(place) < 1_060
 
 
 def test_metrics_are_those_that_exist() -> None:

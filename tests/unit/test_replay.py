@@ -320,8 +320,7 @@ def test_a_table_needs_no_settings(replay_file: ReplayFile) -> None:
 
 def test_model_and_spacing_of_a_table_can_be_given(replay_file: ReplayFile) -> None:
     lines = "\n".join(str(random.Random(i).random()) for i in range(600))
-    alerts, err = replay_file("x.csv", "a\n" + lines, model="credit", events_per_day=24.0)
-    assert alerts == []
+    _, err = replay_file("x.csv", "a\n" + lines, model="credit", events_per_day=24.0)
     assert err.startswith("credit: ")
     assert "taken as 24 events a day" in err
 

@@ -1,6 +1,7 @@
 """`streamdrift tune`: what it prints and writes, and what it refuses."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -50,7 +51,14 @@ def history(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tune(history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tune:
+def tune(
+    history: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Tune:
+    monkeypatch.setenv("COLUMNS", "80")
+
     def tune(*assignments: str, **options: Any) -> tuple[str, str, dict[str, Any]]:
         written = tmp_path / "out.json"
         given = {"history": History(str(history)), "json": written, **options}
@@ -215,6 +223,18 @@ def test_a_full_disk_is_named(tune: Tune, history: Path) -> None:
     assert done.returncode == 7
     assert b"the result cannot be written to the output: No space left" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_an_output_without_some_letters_shows_the_others(history: Path) -> None:
+    history.write_text(events(700, ("b\u00e9ton",)))
+    command = [sys.executable, "-m", "streamdrift", "tune", str(history), "--set", SMALL[0]]
+    done = subprocess.run(
+        [*command, "--budgets", "1/week"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        check=True,
+    )
+    assert b"- b?ton -" in done.stdout
 
 
 def test_a_reader_that_leaves_ends_it_quietly(history: Path) -> None:

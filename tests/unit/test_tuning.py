@@ -446,6 +446,12 @@ def test_what_falls_on_one_place_of_a_timeline_is_several() -> None:
     assert timeline(result([], own, []), 18, UNICODE)[1].text == "·───────+━━━━━━━━━"
 
 
+def test_what_one_budget_told_at_once_and_another_apart_is_several() -> None:
+    own = [incident(("a", 40_000, 40_100)), incident(("b", 40_000, 40_900), name="j")]
+    large = [incident(("a", 39_900, 40_300), ("b", 39_900, 40_350))]
+    assert timeline(result([], own, large), 18, UNICODE)[2].text == "·───────+━━━━━━━━━"
+
+
 def test_every_time_has_a_place_on_a_line() -> None:
     assert [column(time, 10, 19, 5) for time in (0, 10, 11, 12, 19, 99)] == [0, 0, 0, 1, 4, 4]
     assert column(7, 7, 7, 5) == 0
@@ -545,6 +551,10 @@ def test_models_with_incidents_come_first_and_too_many_are_counted() -> None:
     assert text.index("─ fraud ─") < text.index("─ quiet-0 ─")
     assert "2 further models, 0 of them with incidents: --json FILE has all" in text
     assert "quiet-9" not in text
+
+
+def test_names_are_shown_as_they_are() -> None:
+    assert "─ a[/b]:x: ─" in drawn([replace(three(), model="a[/b]:x:")])
 
 
 def test_without_a_watched_model_there_is_nothing_to_compare() -> None:

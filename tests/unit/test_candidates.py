@@ -1,0 +1,146 @@
+"""Candidates: said by their evidence, and taken back whatever takes that from them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from streamdrift.detectors import AdwinSettings, DetectorSettings, EDetectorSettings
+from streamdrift.detectors.judge import Sign
+from streamdrift.detectors.learning import Reference, learn
+from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.model import ModelVersion
+from streamdrift.model_settings import ModelSettings
+from streamdrift.monitor import Monitor
+from streamdrift.records import Floats, Ints, Released, Sample, StepKind, Stream
+from tests.batches import SECOND, batch
+
+_DEFAULT: tuple[DetectorSettings, ...] = (EDetectorSettings(),)
+
+
+def _reference(seed: int = 1) -> Reference:
+    return learn(Sample(Stream.NUMERIC, np.random.default_rng(seed).normal(size=2_000)))
+
+
+def _watch(
+    detectors: Sequence[DetectorSettings] = _DEFAULT, count: int = 1, minimum: float = 0.05
+) -> Watch:
+    lengths = Lengths(np.full(count, 1e15), np.full(count, 1e3))
+    return Watch([detectors] * count, [_reference()] * count, range(count), lengths, minimum)
+
+
+def _looked(watch: Watch, values: Floats, every: int = 10) -> list[Sign]:
+    looks: Ints = np.arange(0, len(values), every)
+    return watch.update(np.atleast_2d(values), np.arange(len(values)), looks)
+
+
+def _kinds(signs: Sequence[Sign]) -> list[StepKind]:
+    return [sign.kind for sign in signs]
+
+
+def _candidate(detectors: Sequence[DetectorSettings] = _DEFAULT) -> Watch:
+    """Return a watch whose signal is a candidate."""
+    watch = _watch(detectors)
+    shifted = np.random.default_rng(2).normal(1.2, 1, 30)
+    assert set(_kinds(_looked(watch, shifted))) == {StepKind.CANDIDATE}
+    assert watch.candidates == [0]
+    return watch
+
+
+_QUIET = np.random.default_rng(3).normal(size=400)
+
+
+def test_a_candidate_is_withdrawn_once_when_its_evidence_is_gone() -> None:
+    watch = _candidate()
+    signs = _looked(watch, _QUIET)
+    assert _kinds(signs).count(StepKind.WITHDRAWN) == 1
+    assert signs[-1].kind is StepKind.WITHDRAWN
+    assert watch.candidates == []
+    assert _looked(watch, _QUIET) == []
+
+
+def test_nothing_is_said_of_evidence_that_grew_too_slowly() -> None:
+    """Neither that it is a candidate nor, look by look, that it is none."""
+    slight = np.random.default_rng(4).normal(0.2, 1, 1_000)
+    assert set(_kinds(_looked(_watch(), slight))) >= {StepKind.CANDIDATE}
+    assert _looked(_watch(minimum=0.8), slight) == []
+
+
+def test_another_reference_takes_a_candidate_back() -> None:
+    watch = _candidate()
+    watch.rearm(0, _reference(5), 1e15, 1e3)
+    (sign,) = watch.look()
+    assert sign.kind is StepKind.WITHDRAWN
+    assert watch.look() == []
+
+
+@pytest.mark.parametrize("others", [(), (AdwinSettings(),), (AdwinSettings(), *_DEFAULT)], ids=str)
+def test_other_detectors_take_a_candidate_back(others: Sequence[DetectorSettings]) -> None:
+    state = _candidate().snapshot()
+    at_once, later = _watch(others), _watch(others)
+    assert at_once.restore(state) == later.restore(state) == [0]
+    assert _kinds(at_once.look()) == [StepKind.WITHDRAWN]
+    assert _kinds(_looked(later, _QUIET)) == [StepKind.WITHDRAWN]
+    assert at_once.candidates == later.candidates == []
+
+
+def test_a_change_is_no_candidate_any_more() -> None:
+    watch = _candidate()
+    signs = _looked(watch, np.full(60, 4.0))
+    assert signs[-1].kind is StepKind.CHANGED
+    assert watch.candidates == []
+    # It is held: what its detectors were told before is over.
+    assert watch.look() == []
+
+
+def test_an_alarm_that_is_a_trifle_takes_a_candidate_back() -> None:
+    """At its alarm the evidence has grown more slowly than at the looks before."""
+    watch = _candidate()
+    watch._judge._minimum_effect = 1.0
+    slight = np.random.default_rng(6).normal(0.6, 1, 400)
+    signs = watch.update(slight[np.newaxis], np.arange(400), np.array([300]))
+    assert _kinds(signs) == [StepKind.WITHDRAWN]
+    assert signs[0].column == 300
+
+
+def test_candidates_of_a_version_that_is_forgotten_are_withdrawn() -> None:
+    chosen = ModelSettings.model_validate(
+        {"reference": {"events": 1_000}, "signal_weights": {"x": 1e-9}}
+    )
+    version = ModelVersion("m", "1", chosen)
+    numbers = np.random.default_rng(7).normal(size=1_060)
+    numbers[1_000:] += 1
+    told: list[StepKind] = []
+    for first in range(1_060):
+        if StepKind.CANDIDATE not in told:
+            part = batch({"x": [float(numbers[first])]}, first=first)
+            told += [step.kind for step in version.observe(part).steps]
+    assert set(told) == {StepKind.CANDIDATE}
+    assert [step.kind for step in version.retire()] == [StepKind.WITHDRAWN]
+
+
+def test_signals_in_which_nothing_ever_happens_are_no_candidates_of_a_slow_model() -> None:
+    """Their sums grow by 1 a value, all in step: together they would seem to be a change."""
+    size = 6_000
+    columns = {f"x{i}": np.zeros(size).tolist() for i in range(20)}
+    chosen = ModelSettings.model_validate(
+        {
+            "reference": {"events": 500},
+            "volume": {"enabled": False},
+            "signals": {name: [] for name in columns},
+        }
+    )
+    monitor = Monitor(lambda model: chosen)
+    stream = batch(columns, step=300 * SECOND)
+    observation = monitor.observe(Released((stream,), int(stream.time[-1]) + 1))
+    assert observation.alerts == ()
+
+
+def test_the_sums_that_many_signals_begin_with_are_no_evidence() -> None:
+    """A run length a thousand times the patience has a head start as large as the patience."""
+    count = 2_000
+    lengths = Lengths(np.full(count, 2e5), np.full(count, 100.0))
+    watch = Watch([_DEFAULT] * count, [_reference()] * count, range(count), lengths)
+    assert watch.look() == []
+    statistics = [statistic for _, _, statistic, _ in watch.readings()]
+    assert statistics == pytest.approx([1.0] * count)
