@@ -124,13 +124,16 @@ class _Past:
 
 
 class Volume:
-    """The event rate of one model, over all its versions."""
+    """The event rate of one model, over all its versions.
 
-    def __init__(self, model: str, settings: RateSettings) -> None:
+    `length` is that of bins, in microseconds, where it is known.
+    """
+
+    def __init__(self, model: str, settings: RateSettings, length: int = 0) -> None:
         self._model = model
         self._settings = settings
         self._seed = _seed_of(model)
-        self._bins = Bins()
+        self._bins = Bins(length)
         none: Ints = np.empty(0, dtype=np.int64)
         self._past = _Past(none, none, np.empty(0))
         self._level = new_level()
@@ -151,11 +154,11 @@ class Volume:
 
     def observe(self, times: Ints) -> list[Step]:
         """Take the times int64[n] of the model's next events, ascending."""
-        return self._take(self._bins.add(times))
+        return self.take(self._bins.add(times))
 
     def advance(self, watermark: int) -> list[Step]:
         """Learn that no event is older than `watermark`."""
-        return self._take(self._bins.advance(watermark))
+        return self.take(self._bins.advance(watermark))
 
     def pause(self, at: int) -> list[Step]:
         """Learn that the model is silent from `at` on: from there on nothing is counted."""
@@ -163,7 +166,8 @@ class Volume:
         self._bins.pause()
         return steps
 
-    def _take(self, counted: Counted) -> list[Step]:
+    def take(self, counted: Counted) -> list[Step]:
+        """Take the next bins that are complete."""
         steps: list[Step] = []
         if not len(counted):
             return steps

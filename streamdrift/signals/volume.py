@@ -9,9 +9,9 @@ from streamdrift.trees import array, flag, integer, optional_integer
 
 EVENT_RATE = Signal(-2, "event rate", None, SignalKind.EVENT_RATE, AlertKind.VOLUME)
 
-_LENGTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+LENGTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 """Seconds a bin may last: parts of half an hour, as calendar cells are."""
-_WANTED = 50
+WANTED = 50
 """Events that a bin holds on average, at the rate of the first ones, if the longest allows it."""
 _FIRST_EVENTS, _FIRST_TIME = 300, 10 * SECOND
 """After how many events, and how much event time, the length is decided."""
@@ -61,8 +61,8 @@ class Bins:
     again after a pause, is left out.
     """
 
-    def __init__(self) -> None:
-        self.length = 0
+    def __init__(self, length: int = 0) -> None:
+        self.length = length
         """Microseconds; 0 until it is decided."""
         self._events = 0
         """Those seen before the length was decided."""
@@ -109,8 +109,8 @@ class Bins:
 
     def _decide(self, elapsed: int) -> None:
         rate = (self._events - 1) / elapsed
-        fitting = (each for each in _LENGTHS if rate * each * SECOND >= _WANTED)
-        self.length = next(fitting, _LENGTHS[-1]) * SECOND
+        fitting = (each for each in LENGTHS if rate * each * SECOND >= WANTED)
+        self.length = next(fitting, LENGTHS[-1]) * SECOND
 
     def _count_all(self, numbers: Ints, sizes: Ints) -> Counted:
         """Count events: `numbers` int64[n] of bins, ascending, each with its `sizes`."""
