@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from streamdrift.columns import cut
+from streamdrift.errors import StateError
 from streamdrift.groups import divide
 from streamdrift.heads import Heads, Home
 from streamdrift.incidents.grouping import Incidents
@@ -23,6 +24,8 @@ from streamdrift.records import (
 )
 from streamdrift.traffic import Traffic
 
+FORMAT = 2
+"""Of the snapshot of a monitor: what is watched, and how, depends on all that is in it."""
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
 
@@ -241,6 +244,7 @@ class Monitor:
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""
         return {
+            "format": FORMAT,
             "versions": [self._versions[key].snapshot() for key in sorted(self._versions)],
             # In pairs: a tree's keys are its own, and a model may have any name.
             "traffic": [
@@ -254,7 +258,11 @@ class Monitor:
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
-        """Take over what `snapshot` returned; tell what other settings than then change."""
+        """Take over what `snapshot` returned; tell what other settings than then change.
+
+        Raises StateError where another release wrote it.
+        """
+        check_format(state)
         versions, incidents = state["versions"], state["incidents"]
         unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
         watched = state["watched"]
@@ -282,6 +290,17 @@ class Monitor:
             for model, _, _ in self._versions:
                 self._heads.meet(model)
         return notices
+
+
+def check_format(state: Mapping[str, object]) -> None:
+    """Raise StateError where the snapshot of a monitor is of another format than this one's."""
+    found = state.get("format", 1)
+    if found != FORMAT:
+        raise StateError(
+            f"what was stored of the models has format {found}, this version reads format {FORMAT}",
+            "run the version that wrote it; `streamdrift state reset`, or a start with "
+            "--reset-state, begins anew: references are learned again",
+        )
 
 
 def traffic_of(state: Mapping[str, object]) -> Sequence[tuple[str, State]]:

@@ -7,6 +7,7 @@ from operator import attrgetter
 import numpy as np
 
 from streamdrift.detectors.learning import Reference
+from streamdrift.monitor import check_format
 from streamdrift.pipeline import oldest
 from streamdrift.records import Partition, State
 from streamdrift.references.findings import told
@@ -77,6 +78,8 @@ def overview(
     """
     first = oldest(states)
     monitors = [tree(state, "monitor") for state in states.values()]
+    for monitor in monitors:
+        check_format(monitor)
     incidents = [tree(monitor, "incidents") for monitor in monitors]
     versions = [
         (integer(each, "group"), _version(each))

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TypeVar, cast
 
 from streamdrift.errors import StateError
-from streamdrift.monitor import traffic_of
+from streamdrift.monitor import FORMAT, check_format, traffic_of
 from streamdrift.ordering.lane import Frontier
 from streamdrift.records import State, StateValue
 from streamdrift.shards import shard_of
@@ -88,6 +88,8 @@ def _divided(
     monitors: Sequence[State], shards: int, group_of: Callable[[State], int]
 ) -> Iterable[State]:
     """Yield the tree of each shard's monitor, everything in the order a monitor has it."""
+    for monitor in monitors:
+        check_format(monitor)
     versions = [each for monitor in monitors for each in trees(monitor, "versions")]
     versions.sort(key=lambda each: (*_name(each), integer(each, "group")))
     parts: list[list[State]] = [[] for _ in range(shards)]
@@ -99,12 +101,13 @@ def _divided(
     for model, events in _pairs(monitors, "dropped"):
         dropped[str(model)] += cast(int, events)
     drops = _by_shard(sorted(dropped.items()), lambda pair: pair[0], shards)
-    spans = _pairs([{"watched": [], **monitor} for monitor in monitors], "watched")
+    spans = _pairs(monitors, "watched")
     watched = _by_shard(spans, lambda span: str(span[0]), shards)
     incidents = _divided_incidents([tree(monitor, "incidents") for monitor in monitors], shards)
     unwatched = sum(integer(monitor, "unwatched") for monitor in monitors)
     for shard in range(shards):
         yield {
+            "format": FORMAT,
             "versions": parts[shard],
             "traffic": [list(pair) for pair in traffics[shard]],
             "incidents": incidents[shard],
@@ -127,7 +130,7 @@ def _divided_incidents(incidents: Sequence[State], shards: int) -> list[State]:
     opened = [incident for each in incidents for incident in trees(each, "incidents")]
     opened.sort(key=lambda incident: (*_name(incident), flag(incident, "of_model")))
     told = sorted((one for each in incidents for one in trees(each, "told")), key=_model)
-    evidence = [one for each in incidents for one in trees({"evidence": [], **each}, "evidence")]
+    evidence = [one for each in incidents for one in trees(each, "evidence")]
     evidence.sort(key=lambda one: (*_name(one), flag(one, "of_model")))
     parts = [_by_shard(items, _model, shards) for items in (waiting, opened, told, evidence)]
     names = ("waiting", "incidents", "told", "evidence")

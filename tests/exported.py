@@ -4,7 +4,8 @@ python -m tests.exported FILE
 
 writes what is kept as `tests/unit/fixtures/state-export-N.sds`, N being the file's format.
 Files of older formats are kept as they are: they must stay readable. (Format 1 was never
-released: it is refused.)
+released, nor was what a state held before references learned, `state-export-2-of-ranks.sds`: they
+are refused.)
 """
 
 import json

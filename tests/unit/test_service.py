@@ -505,12 +505,12 @@ def test_changed_settings_are_named() -> None:
 def test_what_changed_settings_of_a_model_do_is_logged_at_the_start() -> None:
     world = _World(_drifting())
     world.service(turns=5).run()
-    world.make_pipeline = lambda: _pipeline(signals={"x (spread)": ()}, ignore=("x",))
+    world.make_pipeline = lambda: _pipeline(signals={"x (missing)": ()}, ignore=("x",))
     with capture_logs() as logs:
         world.service(turns=10).run()
     told = {entry["event"]: entry for entry in logs}
     assert list(told)[:3] == ["state restored", "detectors changed", "settings wait"]
-    assert told["detectors changed"]["signals"] == ["x (spread)"]
+    assert told["detectors changed"]["signals"] == ["x (missing)"]
     assert told["settings wait"]["settings"] == {"ignore.x": "unset -> true"}
     with capture_logs() as logs:
         world.service(turns=5).run()

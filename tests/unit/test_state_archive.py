@@ -8,7 +8,9 @@ import pytest
 
 from streamdrift.assembly import make_pipeline
 from streamdrift.errors import InputError, StateError
+from streamdrift.overview import overview
 from streamdrift.records import Floor, Partition
+from streamdrift.resharding import reshard
 from streamdrift.state import Ownership, Published, Saved
 from streamdrift.state.archive import Archive, pack, put, take, unpack
 from streamdrift.state.journal import Journaled
@@ -17,7 +19,9 @@ from streamdrift.state.ownership import Claim
 from streamdrift.state.store import CHUNK_BYTES
 from tests import exported
 
-_FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("state-export-*.sds"))
+_FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("state-export-?.sds"))
+_OF_RANKS = _FIXTURES[0].parent / "state-export-2-of-ranks.sds"
+"""The state of before references learned: it was never released."""
 _SINCE = Journaled(
     (exported.FLOOR,), Published(frozenset({"a", "b"}), {(exported.FLOOR.partition, 0): 4})
 )
@@ -70,7 +74,7 @@ def test_the_first_format_which_was_never_released_is_refused() -> None:
 def test_a_file_of_every_format_is_still_read(file: Path) -> None:
     archive = unpack(file.read_bytes(), file.name)
     assert (archive.deployment, archive.sequence) == ("one", 1)
-    assert (archive.journal, archive.journal_end) == (1, 3)
+    assert (archive.journal, archive.journal_end) == (1, 4)
     assert archive.claim == Claim(0, "host/1")
     assert archive.since == _SINCE
     pipeline = make_pipeline(exported.settings())
@@ -197,6 +201,18 @@ def _die_after(log: MemoryLog, appends: int) -> None:
         append(topic, key, value, partition=partition)
 
     log.append = mortal  # type: ignore[method-assign]
+
+
+def test_a_state_of_before_references_learned_is_refused() -> None:
+    archive = unpack(_OF_RANKS.read_bytes(), _OF_RANKS.name)
+    states = exported.decoded(archive.snapshots)
+    words = "of the models has format 1, this version reads format 2"
+    with pytest.raises(StateError, match=words) as error:
+        make_pipeline(exported.settings()).restore(states)
+    assert "`streamdrift state reset`" in str(error.value.hint)
+    for use in (lambda: overview(states, Published()), lambda: reshard(states, 5)):
+        with pytest.raises(StateError, match=words):
+            use()
 
 
 def test_put_back_into_its_own_deployment_it_repeats_no_alert_published_since() -> None:

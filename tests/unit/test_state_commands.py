@@ -172,23 +172,20 @@ def test_what_a_file_holds_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     readings = pipeline.monitor.versions()[0].readings()
     assert fraud["signals"] == len({reading.signal for reading in readings})
     changed = {reading.signal.name for reading in readings if reading.changed}
-    assert fraud["held"] == sorted(changed) == ["x", "x (spread)"]
+    assert fraud["held"] == sorted(changed) == ["x"]
     assert (young["events"], young["complete"], young["held"]) == (150, False, [])
     (incident,) = shown["incidents"]
     assert (incident["model"], incident["kind"]) == ("fraud", "data_drift")
-    assert incident["signals"] == ["x", "x (spread)"]
-    assert (shown["alerts"], shown["published_since"]) == ({"fraud": 2}, 2)
+    assert incident["signals"] == ["x"]
+    assert (shown["alerts"], shown["published_since"]) == ({"fraud": 1}, 2)
 
 
 def test_the_tables_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     state.run_show(exported.settings(), _FILE, as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["predictions", "0", "1,500"] in lines
-    assert ["fraud", "2"] in lines
-    assert any(
-        line[:3] == ["fraud", "3", "1,350"] and line[-3:] == ["x,", "x", "(spread)"]
-        for line in lines
-    )
+    assert ["fraud", "1"] in lines
+    assert any(line[:3] == ["fraud", "3", "1,350"] and line[-1:] == ["x"] for line in lines)
     assert any(line[:3] == ["young", "3", "150"] and "collecting" in line for line in lines)
 
 
