@@ -1,6 +1,6 @@
 """What workers send each other, as bytes: columns stay columns.
 
-Format 1: one byte with the format's version, the length of the JSON (4 bytes, big-endian),
+Format 2: one byte with the format's version, the length of the JSON (4 bytes, big-endian),
 the JSON, the arrays' bytes, little-endian. In the JSON an array is `[dtype, place, length]`,
 and an array of whole numbers `[least, [dtype, place, length]]`, of which each is the distance
 from the least. What is the same for all events, or follows from the rest, is not written.
@@ -34,7 +34,7 @@ from streamdrift.records import (
 from streamdrift.state.codec import decode as decode_state
 from streamdrift.state.codec import encode as encode_state
 
-FORMAT = 1
+FORMAT = 2
 _HEAD = struct.Struct(">BI")
 _UNSIGNED = tuple(
     (kind, int(np.iinfo(kind).max)) for kind in (np.uint8, np.uint16, np.uint32, np.uint64)

@@ -98,9 +98,9 @@ def test_an_alarm_that_is_a_trifle_takes_a_candidate_back() -> None:
     watch = _candidate()
     watch._judge._minimum_effect = 1.0
     slight = np.random.default_rng(6).normal(0.6, 1, 400)
-    signs = watch.update(slight[np.newaxis], np.arange(400), np.array([300]))
-    assert _kinds(signs) == [StepKind.WITHDRAWN]
-    assert signs[0].column == 300
+    signs = _looked(watch, slight, every=1)
+    assert _kinds(signs) == [*[StepKind.CANDIDATE] * (len(signs) - 1), StepKind.WITHDRAWN]
+    assert 100 < signs[-1].column < 300
 
 
 def test_candidates_of_a_version_that_is_forgotten_are_withdrawn() -> None:

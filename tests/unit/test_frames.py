@@ -40,7 +40,7 @@ from streamdrift.records import (
 from tests.alerts import NOON, changed, left, make_change, make_signal
 from tests.batches import batch, column
 
-FIXTURE = Path(__file__).parent / "fixtures" / "frame-1.bin"
+FIXTURE = Path(__file__).parent / "fixtures" / "frame-2.bin"
 SMALLEST, GREATEST = -(2**63), 2**63 - 1
 NUMBERS = np.array(
     [0.0, -0.0, 1.5, np.inf, -np.inf, 5e-324, 1.7e308, np.nan], dtype=np.float64
@@ -260,7 +260,7 @@ def flipped(random: Random, data: bytes) -> bytes:
 
 
 def garbage(random: Random, data: bytes) -> bytes:
-    return b"\x01" * random.randrange(2) + random.randbytes(random.randrange(60))
+    return b"\x02" * random.randrange(2) + random.randbytes(random.randrange(60))
 
 
 def other_values(random: Random, data: bytes) -> bytes:
@@ -323,11 +323,11 @@ def test_every_cut_of_a_frame_is_refused() -> None:
     ("data", "message"),
     [
         (b"", "has 0 bytes"),
-        (b"\x01\0\0", "has 3 bytes"),
-        (b"\x02\0\0\0\0{}", "has format 2, this version reads 1"),
-        (b"\x01\0\0\0\x02{}", "cannot be read"),
-        (b"\x01\0\0\0\x012", "cannot be read"),
-        (b"\x01\xff\xff\xff\xff{}", "cannot be read"),
+        (b"\x02\0\0", "has 3 bytes"),
+        (b"\x01\0\0\0\0{}", "has format 1, this version reads 2"),
+        (b"\x02\0\0\0\x02{}", "cannot be read"),
+        (b"\x02\0\0\0\x012", "cannot be read"),
+        (b"\x02\xff\xff\xff\xff{}", "cannot be read"),
         (b'{"event_id": "e"}', "has format 123"),
     ],
 )
@@ -357,7 +357,7 @@ def fixture_frames() -> list[Frame]:
     ]
 
 
-def test_frames_of_format_1_can_be_read_for_ever() -> None:
+def test_frames_of_format_2_can_be_read_for_ever() -> None:
     data = FIXTURE.read_bytes()
     for wanted in fixture_frames():
         (size,) = struct.unpack_from(">I", data)

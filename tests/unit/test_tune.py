@@ -242,6 +242,6 @@ def test_a_reader_that_leaves_ends_it_quietly(history: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 141
     assert b"Error" not in err
