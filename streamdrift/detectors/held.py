@@ -64,10 +64,18 @@ class Held:
         self._products = np.tile(prior, (2, 1))
         self._counts = np.zeros((2, 0 if numbers else cells))
         self._figures = np.zeros(6)
+        # The table of numbers has it.
+        self._exponent = 1.0 if numbers else 2 ** (-power / 6)
         self._arrange()
-        lowest = _lowest(numbers)
         _begin(
-            self._table, self._shares, self._products, self._counts, self._figures, lowest, onset
+            self._table,
+            self._shares,
+            self._exponent,
+            self._products,
+            self._counts,
+            self._figures,
+            _lowest(numbers),
+            onset,
         )
 
     def _arrange(self) -> None:
@@ -87,6 +95,7 @@ class Held:
         return _run(
             self._table,
             self._shares,
+            self._exponent,
             _prior(self._numbers),
             self._products,
             self._counts,
@@ -152,6 +161,7 @@ def _factors(before: Floats, power: int) -> Floats:
 def _take(
     table: Floats,
     shares: Floats,
+    exponent: float,
     products: Floats,
     counts: Floats,
     figures: Floats,
@@ -163,7 +173,8 @@ def _take(
     total = 0.0
     for j in range(len(own)):
         if len(shares):
-            own[j] *= (_MASSES[j] + counts[which, cell] / shares[cell]) / (_MASSES[j] + seen)
+            ratio = (_MASSES[j] + counts[which, cell] / shares[cell]) / (_MASSES[j] + seen)
+            own[j] *= ratio if exponent == 1.0 else ratio**exponent
         else:
             own[j] *= table[cell, j]
         total += own[j]
@@ -184,6 +195,7 @@ def _count(shares: Floats, counts: Floats, figures: Floats, which: int, cell: in
 def _begin(
     table: Floats,
     shares: Floats,
+    exponent: float,
     products: Floats,
     counts: Floats,
     figures: Floats,
@@ -192,7 +204,7 @@ def _begin(
 ) -> None:
     """Take the cells of the values up to the alarm."""
     for cell in cells:
-        _take(table, shares, products, counts, figures, 0, cell)
+        _take(table, shares, exponent, products, counts, figures, 0, cell)
         _count(shares, counts, figures, 0, cell)
     figures[BEST] = figures[WHOLE]
     figures[FLOOR] = max(min(0.0, figures[WHOLE] - _LEAST_FALL), lowest)
@@ -202,6 +214,7 @@ def _begin(
 def _run(
     table: Floats,
     shares: Floats,
+    exponent: float,
     prior: Floats,
     products: Floats,
     counts: Floats,
@@ -220,8 +233,8 @@ def _run(
         cell = cells[row]
         if cell < 0:
             continue
-        _take(table, shares, products, counts, figures, 0, cell)
-        _take(table, shares, products, counts, figures, 1, cell)
+        _take(table, shares, exponent, products, counts, figures, 0, cell)
+        _take(table, shares, exponent, products, counts, figures, 1, cell)
         _count(shares, counts, figures, 1, cell)
         fallen = figures[WHOLE] <= max(figures[FLOOR], figures[BEST] - _FALL)
         gained = figures[STRETCH] - (figures[WHOLE] - figures[BEST])

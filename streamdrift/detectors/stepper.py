@@ -37,7 +37,10 @@ class Stepper(Protocol):
 
 
 def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
-    """Return the way for the only signal; None where its front needs times or has two stages."""
+    """Return the way for the only signal.
+
+    None where its front needs times or has two stages, and for chains.
+    """
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
     if isinstance(bank, ECategoryBank):
@@ -106,8 +109,8 @@ def _take_number(
 
 class _Rates:
     def __init__(self, bank: ERateBank, recent: Recent) -> None:
-        sums, ages, factors, counts, self._threshold = bank.arrays(0)
-        self._arrays = sums, ages, factors, counts, rates.WEIGHTS, recent.scores[0], recent.counts
+        *arrays, exponent, self._threshold = bank.arrays(0)
+        self._arrays = *arrays, exponent, rates.WEIGHTS, recent.scores[0], recent.counts
 
     def take(self, value: float) -> bool:
         return _take_rate(value, *self._arrays) >= self._threshold
@@ -120,6 +123,7 @@ def _take_rate(
     ages: Factors,
     factors: Factors,
     learned: Floats,
+    exponent: float,
     weights: Factors,
     recent: NDArray[np.uint16],
     counts: Ints,
@@ -128,7 +132,7 @@ def _take_rate(
     counts[0] += 1
     one = value > 0.0
     statistic = rates.advance(sums, ages, factors[1 if one else 0], weights)
-    rates.learn(learned, factors, one)
+    rates.learn(learned, factors, exponent, one)
     return statistic
 
 
