@@ -174,11 +174,12 @@ def variance_left(flags: Floats) -> float:
     if _explains(Chain(0, counts, 0), used):
         return 1.0
     left = used - used.mean()
-    return max(1.0, *(_excess(left, length) for length in _lengths_in(len(used))))
+    return max(1.0, *(_excess(left, length) for length in _lengths_in(len(used), 10)))
 
 
-def _lengths_in(size: int) -> list[int]:
-    return [length for length in _LENGTHS if 20 * length <= size]
+def _lengths_in(size: int, times: int) -> list[int]:
+    """Return the lengths that so many times are in a reference, at least."""
+    return [length for length in _LENGTHS if times * length <= size]
 
 
 def _explains(chain: Chain, used: Floats) -> bool:
@@ -197,5 +198,5 @@ def _explains(chain: Chain, used: Floats) -> bool:
     # prices do not follow random walks, Review of Financial Studies 1988.
     return all(
         _excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
-        for length in _lengths_in(size)
+        for length in _lengths_in(size, 20)
     )
