@@ -174,6 +174,18 @@ class EChainBank:
             for slot in told.tolist()
         ]
 
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, Floats, Ints, float]:
+        """Return a slot's state in the order `advance` takes it, and its threshold."""
+        return (
+            self._sums[slot],
+            self._ages[slot],
+            self._weights[slot],
+            self._factors[slot],
+            self._counts[slot],
+            self._positions[slot],
+            float(self._thresholds[slot]),
+        )
+
     def learned(self, slot: int) -> Floats:
         """Return how many 0s and 1s a slot has learned in all states, float64[2]."""
         found: Floats = self._counts[slot][:, [ZEROS, ONES]].sum(axis=0)

@@ -373,3 +373,17 @@ def test_a_series_is_the_same_value_by_value(memory: float | None) -> None:
     assert many.update_many(values).tolist() == found
     assert 1_000 < found[0] < 1_500
     assert (one.onset, one.effect) == (many.onset, many.effect)
+
+
+def test_single_values_leave_the_state_that_a_block_leaves() -> None:
+    values = np.concatenate(
+        [markov(0.2, 0.5, 1_000, 60), markov(0.6, 0.5, 500, 61), markov(0.2, 0.5, 2_500, 62)]
+    )
+    lengths = Lengths(np.full(1, 1e4), np.full(1, 1e4))
+    single, block = (Watch([(E,)], references()[:1], [0], lengths) for _ in range(2))
+    found = []
+    for column, value in enumerate(values.tolist()):
+        found += [sign._replace(column=column) for sign in single.step(value)]
+    assert found == update(block, values[np.newaxis])
+    assert [sign.kind for sign in found[:2]] == [StepKind.CHANGED, StepKind.RETURNED]
+    assert same(single.snapshot(), block.snapshot())
