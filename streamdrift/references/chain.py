@@ -164,17 +164,27 @@ def variance_left(flags: Floats) -> float:
     """Return the variance of sums over that of independent values, where no chain explains it.
 
     `flags` as in `fit_chain`. The most of sums of several lengths; 1 where values look independent,
-    or too few are known of either kind.
+    before and after one step at the least, or too few are known of either kind.
     """
     used = flags[~np.isnan(flags)]
     ones = np.count_nonzero(used)
     if len(used) < _LEAST or min(ones, len(used) - ones) < _RARER:
         return 1.0
-    counts = np.array([[len(used) - ones, ones]], dtype=np.float64)
-    if _explains(Chain(0, counts, 0), used):
+    if _look_independent(_left(used, np.full(len(used), ones / len(used)))):
         return 1.0
-    left = used - used.mean()
+    # A change in the reference is no memory: a discount for it would hide those that come.
+    left = _left(used, _stepped(used))
+    if _look_independent(left):
+        return 1.0
     return max(1.0, *(_excess(left, length) for length in _lengths_in(len(used), 10)))
+
+
+def _stepped(used: Floats) -> Floats:
+    """Return the rates before and after the likeliest step, float64[n], by the place of each."""
+    sums = np.cumsum(used - used.mean())
+    place = int(np.argmax(np.abs(sums[:-1]))) + 1
+    rates = [(part.sum() + 0.5) / (len(part) + 1) for part in (used[:place], used[place:])]
+    return np.repeat(rates, [place, len(used) - place])
 
 
 def _lengths_in(size: int, times: int) -> list[int]:
@@ -186,10 +196,19 @@ def _explains(chain: Chain, used: Floats) -> bool:
     """Tell whether what a chain leaves of its reference looks independent."""
     states = np.empty(len(used), dtype=np.int64)
     follow_states(chain.order, 0, used, 0, len(used), states)
-    rates = chain.rates[states]
-    left = ((used - rates) / np.sqrt(rates * (1 - rates)))[ORDERS:]
+    return _look_independent(_left(used, chain.rates[states])[ORDERS:])
+
+
+def _left(used: Floats, rates: Floats) -> Floats:
+    """Return what the rates float64[n] do not explain, in standard deviations."""
+    left: Floats = (used - rates) / np.sqrt(rates * (1 - rates))
+    return left
+
+
+def _look_independent(left: Floats) -> bool:
+    """Tell whether standardised values neither correlate nor add up to more than they should."""
     size = len(left)
-    left -= left.mean()
+    left = left - left.mean()
     square = float((left**2).sum())
     correlations = [float((left[lag:] * left[:-lag]).sum()) / square for lag in range(1, _LAGS + 1)]
     if size * sum(each**2 for each in correlations) > _CORRELATED:

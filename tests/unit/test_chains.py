@@ -265,6 +265,16 @@ def test_too_little_is_known_for_a_discount(flags: Floats) -> None:
     assert variance_left(flags) == 1.0
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_step_in_a_reference_is_no_memory(share: float) -> None:
+    size = round(2_000 * share)
+    parts = markov(0.2, 0.0, size, 14), markov(0.6, 0.0, 2_000 - size, 15)
+    reference = learn(rate_sample(np.concatenate(parts)))
+    assert (reference.expected.power, reference.expected.chain) == (0, None)
+    both = np.concatenate([markov(0.2, 0.6, size, 16), markov(0.6, 0.6, 2_000 - size, 17)])
+    assert 6 <= learn(rate_sample(both)).expected.power <= 16
+
+
 @pytest.mark.parametrize("rate", [0.5, 0.2, 0.02, 0.0])
 def test_independent_rates_are_what_they_were(rate: float) -> None:
     flags = markov(rate, 0.0, 5_000, 13)
