@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from streamdrift.columns import cut
 from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.chains import EChainBank
@@ -18,11 +19,15 @@ from streamdrift.detectors.rates import ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.registry import make_bank
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.watch import Lengths, Watch
-from streamdrift.records import Floats, State, StepKind
+from streamdrift.incidents.steps import step_state
+from streamdrift.model import ModelVersion
+from streamdrift.model_settings import ModelSettings
+from streamdrift.records import Batch, Floats, State, StepKind
 from streamdrift.references.chain import Chain, fit_chain, variance_left
 from streamdrift.references.findings import Code
 from streamdrift.signals.measures import rate_sample
 from streamdrift.state import decode, encode
+from tests.batches import SECOND, START, batch, column, feature
 
 ROW, NOW = np.array([0]), np.array([0])
 E, ADWIN = EDetectorSettings(), AdwinSettings()
@@ -392,8 +397,55 @@ def test_single_values_leave_the_state_that_a_block_leaves() -> None:
     lengths = Lengths(np.full(1, 1e4), np.full(1, 1e4))
     single, block = (Watch([(E,)], references()[:1], [0], lengths) for _ in range(2))
     found = []
-    for column, value in enumerate(values.tolist()):
-        found += [sign._replace(column=column) for sign in single.step(value)]
+    for place, value in enumerate(values.tolist()):
+        found += [sign._replace(column=place) for sign in single.step(value)]
     assert found == update(block, values[np.newaxis])
     assert [sign.kind for sign in found[:2]] == [StepKind.CHANGED, StepKind.RETURNED]
     assert same(single.snapshot(), block.snapshot())
+
+
+MODEL = ModelSettings.model_validate(
+    {
+        "reference": {"events": 2_000},
+        "alert_budget": "40/hour",
+        "hold": {"accept_after": "300s", "accept_events": 400},
+    }
+)
+
+
+def events() -> Batch:
+    """A flag that remembers changes for good, and then remembers nothing; another goes on."""
+    flag = np.concatenate([markov(0.2, 0.5, 4_000, 70), markov(0.7, 0.0, 3_000, 71)])
+    columns = {"sticky": flag, "steady": markov(0.3, 0.6, 7_000, 72)}
+    cells = {feature(name): column((flags > 0).tolist()) for name, flags in columns.items()}
+    return batch(cells, times=(START + SECOND // 10 * np.arange(7_000) * 3).tolist())
+
+
+def watched(cuts: list[int], restores: bool) -> tuple[list[bytes], list[StepKind], ModelVersion]:
+    version, steps = ModelVersion("fraud", "3", MODEL), []
+    for start, stop in itertools.pairwise([0, *cuts, 7_000]):
+        part = cut(events(), start, stop)
+        steps += version.observe(part).steps
+        steps += version.advance(int(part.time[-1]) + 1)
+        if restores:
+            state = decode(encode(version.snapshot()))
+            version = ModelVersion("fraud", "3", MODEL)
+            assert version.restore(state) == []
+    told = [step.kind for step in steps if step.signal.name == "sticky"]
+    return [encode(step_state(step)) for step in steps], told, version
+
+
+def test_a_version_goes_on_however_its_events_are_cut() -> None:
+    steps, told, whole = watched([], False)
+    state = whole.snapshot()
+    remember = [signal.name for signal, found in whole.findings if found[0].code is Code.MEMORY]
+    assert remember == ["steady"]
+    assert [kind for kind in told if kind in (StepKind.CHANGED, StepKind.ACCEPTED)][:2] == [
+        StepKind.CHANGED,
+        StepKind.ACCEPTED,
+    ]
+    for seed in range(3):
+        cuts = np.random.default_rng(seed).choice(7_000, 30, replace=False)
+        parts, _, end = watched(np.sort(cuts[cuts > 0]).tolist(), True)
+        assert sorted(parts) == sorted(steps)
+        assert same(end.snapshot(), state)
