@@ -12,7 +12,7 @@ Where values of a level or a rate remember, the evidence is taken to the power t
 it. Rates of .2 with a correlation of .5 and .8 between neighbours that rise by half or double for
 20,000 values: 0 of 60 runs each were taken for over (without the power 19 to 60), behind references
 of 10,000; the return is then seen after 2,000 and 540 values in the median, and 6,100 and 1,600.
-Of bursts of 200 values that something hidden switches, 10 and 14 of 60 were taken for over.
+Of bursts of 200 values that something hidden switches, 13 and 20 of 60 were taken for over.
 
 Each ratio is a martingale under the reference, and one over it under the alternative: that evidence
 falls by d while its alternative is true has chance e^-d (Ville 1939), at each of its highs.
