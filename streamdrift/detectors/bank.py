@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from streamdrift.records import Floats, Ints, State, Stream
+from streamdrift.references.chain import Chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,9 @@ class Expected:
     see. `counts` float64: of a rate, how often 0 and 1 were seen; of a category, how often
     each known level. `power`: the e-detector's factors are taken to the power
     2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
-    does not explain. `closed`: no level of a category is ever new.
+    does not explain. `closed`: no level of a category is ever new. `chain` explains the values of
+    a rate that remembers; `power` is then as far as its sums are less certain for it, and the
+    factors are those of the chain.
     """
 
     stream: Stream
@@ -27,6 +30,7 @@ class Expected:
     power: int = 0
     dependent: bool = False
     closed: bool = False
+    chain: Chain | None = None
 
     @classmethod
     def of_rate(cls, zeros: float, ones: float) -> Self:

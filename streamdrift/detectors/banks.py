@@ -1,30 +1,37 @@
 """Which signals each bank watches, and how banks are told apart in a snapshot."""
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from streamdrift.detectors.bank import Bank
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
-from streamdrift.detectors.learning import Reference
+from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.registry import DetectorSettings, takes
 from streamdrift.records import Bools, Ints, State, Stream
+
+LEARNING = (ERateBank, EChainBank, ECategoryBank)
+"""Banks that learn what is normal from the values they see."""
 
 
 class Watcher:
     """A bank and the signals in its slots, int64[k], ascending.
 
-    An e-detector is another one for each kind of stream, so its name has that, too.
+    An e-detector is another one for each kind of stream, and for rates with a chain, so its name
+    has that, too; `expected` is that of any of the signals.
     """
 
     def __init__(
-        self, settings: DetectorSettings, bank: Bank, signals: Ints, stream: Stream
+        self, settings: DetectorSettings, bank: Bank, signals: Ints, expected: Expected
     ) -> None:
         told = settings.model_dump(mode="json")
         if settings.kind == "e_detector":
-            told["stream"] = stream.value
+            told["stream"] = expected.stream.value
+            if expected.chain is not None:
+                told["chain"] = True
         self.name = json.dumps(told, sort_keys=True)
         """All parameters, also those that have their defaults: a default that another release
         changes is a change."""
@@ -38,7 +45,7 @@ class Watcher:
 
 
 def groups(
-    detectors: Sequence[Sequence[DetectorSettings]], references: Sequence[Reference]
+    detectors: Sequence[Sequence[DetectorSettings]], expected: Sequence[Expected]
 ) -> list[tuple[DetectorSettings, Ints]]:
     """Return each bank's settings and signals: those it is made for."""
     kinds: list[DetectorSettings] = []
@@ -49,15 +56,15 @@ def groups(
         mine = [
             signal
             for signal, chosen in enumerate(detectors)
-            if settings in chosen and takes(settings, references[signal].expected.stream)
+            if settings in chosen and takes(settings, expected[signal].stream)
         ]
-        streams: list[Stream | None] = [None]
+        alike = [mine]
         if settings.kind == "e_detector":
-            streams = list(Stream)
-        for stream in streams:
-            signals = [s for s in mine if stream in (None, references[s].expected.stream)]
-            if signals:
-                found.append((settings, np.array(signals, dtype=np.int64)))
+            alike = [
+                [s for s in mine if (expected[s].stream, expected[s].chain is not None) == each]
+                for each in itertools.product(Stream, (False, True))
+            ]
+        found += [(settings, np.array(each, dtype=np.int64)) for each in alike if each]
     return found
 
 
@@ -69,7 +76,7 @@ def learning_besides(banks: Sequence[Watcher], count: int) -> list[int]:
     return [
         place
         for place, entry in enumerate(banks)
-        if isinstance(entry.bank, ERateBank | ECategoryBank) and (watched[entry.signals] > 1).any()
+        if isinstance(entry.bank, LEARNING) and (watched[entry.signals] > 1).any()
     ]
 
 

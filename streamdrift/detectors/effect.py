@@ -52,7 +52,7 @@ def effect_of(expected: Expected, scores: Floats, span: Span) -> Effect:
     if not len(scores):
         return Effect(_NONE, _SAME, _NONE)
     if expected.stream is Stream.RATE:
-        return _of_rate(expected, scores[-span.likeliest :])
+        return _of_rate(expected, scores[-span.likeliest :], 2 ** (expected.power / 12))
     least = min(max(span.least, _LEAST), len(scores))
     most = min(max(span.most, least), len(scores))
     if expected.stream is Stream.CATEGORY:
@@ -98,12 +98,13 @@ def _between_normals(mean: float, deviation: float) -> float:
     return abs(inside - (other.cdf(ends[1]) - other.cdf(ends[0])))
 
 
-def _of_rate(expected: Expected, values: Floats) -> Effect:
+def _of_rate(expected: Expected, values: Floats, widening: float) -> Effect:
     """Compare rates: the interval is Wilson's (1927), in standard deviations of the reference."""
     size, rate = len(values), float(values.mean())
-    middle = (rate + _RATE**2 / (2 * size)) / (1 + _RATE**2 / size)
-    error = math.sqrt(rate * (1 - rate) / size + _RATE**2 / (4 * size**2))
-    reach = _RATE * error / (1 + _RATE**2 / size)
+    errors = _RATE * widening
+    middle = (rate + errors**2 / (2 * size)) / (1 + errors**2 / size)
+    error = math.sqrt(rate * (1 - rate) / size + errors**2 / (4 * size**2))
+    reach = errors * error / (1 + errors**2 / size)
     low, high = min(rate, middle - reach), max(rate, middle + reach)
     shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
     below, above = sorted((abs(low - expected.mean), abs(high - expected.mean)))

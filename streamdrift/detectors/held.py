@@ -8,6 +8,12 @@ believed when it has fallen far enough, and the values since it was greatest fit
 better than all alternatives together. If they do not, or are explained much better by themselves
 than by what the signal had become, the change has become another one.
 
+Where values of a level or a rate remember, the evidence is taken to the power that makes up for
+it. Rates of .2 with a correlation of .5 and .8 between neighbours that rise by half or double for
+20,000 values: 0 of 60 runs each were taken for over (without the power 19 to 60), behind references
+of 10,000; the return is then seen after 2,000 and 540 values in the median, and 6,100 and 1,600.
+Of bursts of 200 values that something hidden switches, 13 and 20 of 60 were taken for over.
+
 Each ratio is a martingale under the reference, and one over it under the alternative: that evidence
 falls by d while its alternative is true has chance e^-d (Ville 1939), at each of its highs.
 
@@ -64,10 +70,18 @@ class Held:
         self._products = np.tile(prior, (2, 1))
         self._counts = np.zeros((2, 0 if numbers else cells))
         self._figures = np.zeros(6)
+        # The table of numbers has it.
+        self._exponent = 1.0 if numbers else 2 ** (-power / 6)
         self._arrange()
-        lowest = _lowest(numbers)
         _begin(
-            self._table, self._shares, self._products, self._counts, self._figures, lowest, onset
+            self._table,
+            self._shares,
+            self._exponent,
+            self._products,
+            self._counts,
+            self._figures,
+            _lowest(numbers),
+            onset,
         )
 
     def _arrange(self) -> None:
@@ -87,6 +101,7 @@ class Held:
         return _run(
             self._table,
             self._shares,
+            self._exponent,
             _prior(self._numbers),
             self._products,
             self._counts,
@@ -152,6 +167,7 @@ def _factors(before: Floats, power: int) -> Floats:
 def _take(
     table: Floats,
     shares: Floats,
+    exponent: float,
     products: Floats,
     counts: Floats,
     figures: Floats,
@@ -163,7 +179,8 @@ def _take(
     total = 0.0
     for j in range(len(own)):
         if len(shares):
-            own[j] *= (_MASSES[j] + counts[which, cell] / shares[cell]) / (_MASSES[j] + seen)
+            ratio = (_MASSES[j] + counts[which, cell] / shares[cell]) / (_MASSES[j] + seen)
+            own[j] *= ratio if exponent == 1.0 else ratio**exponent
         else:
             own[j] *= table[cell, j]
         total += own[j]
@@ -184,6 +201,7 @@ def _count(shares: Floats, counts: Floats, figures: Floats, which: int, cell: in
 def _begin(
     table: Floats,
     shares: Floats,
+    exponent: float,
     products: Floats,
     counts: Floats,
     figures: Floats,
@@ -192,7 +210,7 @@ def _begin(
 ) -> None:
     """Take the cells of the values up to the alarm."""
     for cell in cells:
-        _take(table, shares, products, counts, figures, 0, cell)
+        _take(table, shares, exponent, products, counts, figures, 0, cell)
         _count(shares, counts, figures, 0, cell)
     figures[BEST] = figures[WHOLE]
     figures[FLOOR] = max(min(0.0, figures[WHOLE] - _LEAST_FALL), lowest)
@@ -202,6 +220,7 @@ def _begin(
 def _run(
     table: Floats,
     shares: Floats,
+    exponent: float,
     prior: Floats,
     products: Floats,
     counts: Floats,
@@ -220,8 +239,8 @@ def _run(
         cell = cells[row]
         if cell < 0:
             continue
-        _take(table, shares, products, counts, figures, 0, cell)
-        _take(table, shares, products, counts, figures, 1, cell)
+        _take(table, shares, exponent, products, counts, figures, 0, cell)
+        _take(table, shares, exponent, products, counts, figures, 1, cell)
         _count(shares, counts, figures, 1, cell)
         fallen = figures[WHOLE] <= max(figures[FLOOR], figures[BEST] - _FALL)
         gained = figures[STRETCH] - (figures[WHOLE] - figures[BEST])

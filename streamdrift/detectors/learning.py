@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.mixture import POWERS
 from streamdrift.records import Floats, Ints, Sample, State, Stream
+from streamdrift.references.chain import Chain, fit_chain, variance_left
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
 from streamdrift.references.slow import Given
@@ -21,6 +23,8 @@ from streamdrift.trees import array, flag, integer, text, trees, values
 _TENTHS_FOUND = 3
 """Tenths of all values in a block of counting where something explains the values: what is left
 follows itself for a while."""
+_GAIN = 2 * math.log(1e5)
+"""How much a change of 1 standard deviation needs, in its square, to be seen among 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Reference:
             "power": expected.power,
             "dependent": expected.dependent,
             "closed": expected.closed,
+            "chain": None if expected.chain is None else expected.chain.snapshot(),
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
             "findings": [
@@ -73,6 +78,7 @@ class Reference:
     def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
         mean, scale = array(state, "figures").astype(np.float64).tolist()
+        chain = state.get("chain")  # a snapshot of before there were any has none
         expected = Expected(
             Stream(text(state, "stream")),
             mean,
@@ -81,6 +87,7 @@ class Reference:
             integer(state, "power"),
             flag(state, "dependent"),
             flag(state, "closed"),
+            Chain.restore(chain) if isinstance(chain, Mapping) else None,
         )
         counts, front = state["counts"], state["front"]
         return cls(
@@ -117,8 +124,7 @@ def learn(
     looked for, in `zone`; `given` is what is known of it beside.
     """
     if sample.stream is Stream.RATE:
-        zeros, ones = sample.values.tolist()
-        return Reference(Expected.of_rate(zeros, ones))
+        return _of_rate(sample)
     if sample.stream is Stream.CATEGORY:
         return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
     fitted = fit(sample.values, times, zone, seed, given=given)
@@ -128,3 +134,27 @@ def learn(
     findings = (*fitted.findings, *armed.findings)
     quantiles = quantiles_of(sample.values)
     return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)
+
+
+def _of_rate(sample: Sample) -> Reference:
+    """Return what a rate is held against: with its chain, or a discount, where it remembers."""
+    expected = Expected.of_rate(*sample.values.tolist())
+    if sample.flags is None:
+        return Reference(expected)
+    chain = fit_chain(sample.flags)
+    if chain is not None:
+        ratio = chain.variance_ratio
+        needed = _GAIN * ratio
+        # That of the last value alone whose sums vary as much.
+        memory = Finding(Code.MEMORY, {"sum": (ratio - 1) / (ratio + 1), "needed": needed})
+        return Reference(replace(expected, chain=chain, power=_power(ratio)), findings=(memory,))
+    power = _power(variance_left(sample.flags))
+    if not power:
+        return Reference(expected)
+    discounted = Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)})
+    return Reference(replace(expected, power=power), findings=(discounted,))
+
+
+def _power(ratio: float) -> int:
+    """Return the power of evidence whose sums vary `ratio` times as much as they should."""
+    return min(max(round(6 * math.log2(ratio)), 0), POWERS - 1)

@@ -2,7 +2,8 @@
 
 As `e_detector`, with the rate before a change learned from the stream: at once while few values are
 known, as the error of a rate that stays is taken for a change; from LATE values on in blocks, one
-block late, so that a change does not teach itself.
+block late, so that a change does not teach itself. Where values remember in a way that nothing
+explains, the factors are taken to a power below 1, which keeps their means at most 1.
 """
 
 from collections.abc import Sequence
@@ -34,8 +35,8 @@ block before."""
 
 
 @kernel
-def factors_of(counts: Floats, factors: Factors) -> None:
-    """Write the factors float32[2, 12] of a 0 and of a 1 under the learned rate."""
+def factors_of(counts: Floats, factors: Factors, exponent: float) -> None:
+    """Write the factors float32[2, 12] of a 0 and of a 1 under the learned rate, to a power."""
     size = counts[ZEROS] + counts[ONES]
     rate = (counts[ONES] + 1.0) / (size + 2.0)
     error = _MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
@@ -44,14 +45,17 @@ def factors_of(counts: Floats, factors: Factors) -> None:
         forgiven = 1.0 + error * abs(ODDS[j] - 1.0) * rarer
         factors[0, j] = rarer / forgiven
         factors[1, j] = ODDS[j] * rarer / forgiven
+        if exponent < 1.0:
+            factors[0, j] = (rarer / forgiven) ** exponent
+            factors[1, j] = (ODDS[j] * rarer / forgiven) ** exponent
 
 
 @inlined
-def learn(counts: Floats, factors: Factors, one: bool) -> None:
+def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> None:
     """Count one value, or note it; at the end of a block count the block before."""
     if counts[ZEROS] + counts[ONES] < LATE:
         counts[ONES if one else ZEROS] += 1.0
-        factors_of(counts, factors)
+        factors_of(counts, factors, exponent)
         return
     counts[FILLED] += 1.0
     counts[FILLED_ONES] += 1.0 if one else 0.0
@@ -61,7 +65,7 @@ def learn(counts: Floats, factors: Factors, one: bool) -> None:
     counts[ZEROS] += counts[FULL] - counts[FULL_ONES]
     counts[FULL], counts[FULL_ONES] = counts[FILLED], counts[FILLED_ONES]
     counts[FILLED], counts[FILLED_ONES] = 0.0, 0.0
-    factors_of(counts, factors)
+    factors_of(counts, factors, exponent)
 
 
 @inlined
@@ -80,6 +84,7 @@ def _update(
     ages: Factors,
     factors: Factors,
     counts: Floats,
+    exponents: Floats,
     thresholds: Floats,
     patience: Floats,
     candidates: Bools,
@@ -111,7 +116,7 @@ def _update(
                 continue
             one = row[event] > 0.0
             statistic = advance(own, age, factor[1 if one else 0], weights)
-            learn(count, factor, one)
+            learn(count, factor, exponents[slot], one)
             if statistic >= thresholds[slot]:
                 alarms[slot] = event
                 break
@@ -129,6 +134,7 @@ class ERateBank:
         self._ages: Factors = np.zeros((slots, len(ODDS)), dtype=np.float32)
         self._factors: Factors = np.zeros((slots, 2, len(ODDS)), dtype=np.float32)
         self._counts = np.zeros((slots, 6))
+        self._exponents = np.ones(slots)
         self._thresholds = np.zeros(slots)
         self._run_lengths = np.zeros(slots)
         self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
@@ -145,6 +151,7 @@ class ERateBank:
             self._ages,
             self._factors,
             self._counts,
+            self._exponents,
             self._thresholds,
             self.patience,
             self.candidates,
@@ -167,10 +174,11 @@ class ERateBank:
         """Return what a look now sees; see `EBank`."""
         return look_now(self._sums, self._ages, self.patience, self.candidates)
 
-    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Floats, float]:
-        """Return a slot's sums, ages, factors and counts, and its threshold."""
-        figures = self._factors[slot], self._counts[slot], float(self._thresholds[slot])
-        return self._sums[slot], self._ages[slot], *figures
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Floats, float, float]:
+        """Return a slot's sums, ages, factors and counts, their exponent, and its threshold."""
+        figures = float(self._exponents[slot]), float(self._thresholds[slot])
+        arrays = self._sums[slot], self._ages[slot], self._factors[slot], self._counts[slot]
+        return *arrays, *figures
 
     def learned(self, slot: int) -> Floats:
         """Return how many 0s and 1s a slot has learned, float64[2]."""
@@ -195,10 +203,11 @@ class ERateBank:
         """Start the slot's sums anew, and drop what is not learned yet; see `Bank`."""
         if expected is not None:
             self._counts[slot, : ONES + 1] = expected.counts
+            self._exponents[slot] = 2 ** (-expected.power / 6)
         if run_length is not None:
             self._run_lengths[slot] = run_length
         self._counts[slot, FILLED:] = 0
-        factors_of(self._counts[slot], self._factors[slot])
+        factors_of(self._counts[slot], self._factors[slot], self._exponents[slot])
         start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
         self._thresholds[slot] = self._run_lengths[slot] + start
         self._sums[slot] = np.float32(start) * WEIGHTS
@@ -230,4 +239,4 @@ class ERateBank:
         self._counts[slots] = array(state, "counts")[theirs]
         self.candidates[slots] = array(state, "candidates")[theirs]
         for slot in slots.tolist():
-            factors_of(self._counts[slot], self._factors[slot])
+            factors_of(self._counts[slot], self._factors[slot], self._exponents[slot])

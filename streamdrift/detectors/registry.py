@@ -8,6 +8,7 @@ from pydantic import Field
 from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
+from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.ddm import DdmBank, DdmSettings
 from streamdrift.detectors.e_detector import EDetectorBank, EDetectorSettings
 from streamdrift.detectors.eddm import EddmBank, EddmSettings
@@ -65,7 +66,7 @@ E_BANKS: Mapping[Stream, Callable[[Sequence[Expected], Floats], EBank]] = {
     Stream.RATE: ERateBank,
     Stream.CATEGORY: ECategoryBank,
 }
-"""The e-detector is another one for each kind of stream."""
+"""The e-detector is another one for each kind of stream, and for rates with a chain."""
 
 
 def make_bank(
@@ -75,8 +76,10 @@ def make_bank(
 
     `expected` says what each slot's signal looks like under its reference, `run_lengths`
     float64[k] after how many values a false alarm is allowed on average. The slots of an
-    e-detector's bank are of one kind of stream.
+    e-detector's bank are of one kind of stream, and all or none of them have a chain.
     """
     if settings.kind == "e_detector":
+        if expected[0].chain is not None:
+            return EChainBank(expected, run_lengths)
         return E_BANKS[expected[0].stream](expected, run_lengths)
     return BANKS[settings.kind](settings, expected, run_lengths)

@@ -176,8 +176,9 @@ class Series:
         if self._stream is Stream.NUMERIC:
             return learn(Sample(self._stream, numbers), seed=self._seed)
         if self._stream is Stream.RATE:
-            ones = float(np.count_nonzero(numbers))
-            return learn(Sample(self._stream, np.array([len(numbers) - ones, ones])))
+            flags = (numbers != 0).astype(np.float64)
+            counts = np.array([len(flags) - flags.sum(), flags.sum()])
+            return learn(Sample(self._stream, counts, flags=flags))
         counts = np.bincount(numbers.astype(np.int64), minlength=len(self._codes))
         order = np.argsort(-counts, kind="stable")
         known = int(np.count_nonzero(counts))

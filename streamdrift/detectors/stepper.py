@@ -13,9 +13,11 @@ from streamdrift.detectors import rates
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.categories import advance as advance_levels
 from streamdrift.detectors.categories import cell_of as cell_of_level
+from streamdrift.detectors.chains import EChainBank
+from streamdrift.detectors.chains import advance as advance_chain
 from streamdrift.detectors.e_detector import EDetectorBank, advance
 from streamdrift.detectors.looks import EBank
-from streamdrift.detectors.mixture import Factors
+from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import FINE, ROOM, Recent
 from streamdrift.detectors.scoring import Scoring
@@ -40,6 +42,8 @@ def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
     """Return the way for the only signal; None where its front needs times or has two stages."""
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
+    if isinstance(bank, EChainBank):
+        return _Chain(bank, recent)
     if isinstance(bank, ECategoryBank):
         return _Levels(bank, scoring, recent)
     front = scoring.front(0)
@@ -106,8 +110,8 @@ def _take_number(
 
 class _Rates:
     def __init__(self, bank: ERateBank, recent: Recent) -> None:
-        sums, ages, factors, counts, self._threshold = bank.arrays(0)
-        self._arrays = sums, ages, factors, counts, rates.WEIGHTS, recent.scores[0], recent.counts
+        *arrays, exponent, self._threshold = bank.arrays(0)
+        self._arrays = *arrays, exponent, rates.WEIGHTS, recent.scores[0], recent.counts
 
     def take(self, value: float) -> bool:
         return _take_rate(value, *self._arrays) >= self._threshold
@@ -120,6 +124,7 @@ def _take_rate(
     ages: Factors,
     factors: Factors,
     learned: Floats,
+    exponent: float,
     weights: Factors,
     recent: NDArray[np.uint16],
     counts: Ints,
@@ -128,8 +133,35 @@ def _take_rate(
     counts[0] += 1
     one = value > 0.0
     statistic = rates.advance(sums, ages, factors[1 if one else 0], weights)
-    rates.learn(learned, factors, one)
+    rates.learn(learned, factors, exponent, one)
     return statistic
+
+
+class _Chain:
+    def __init__(self, bank: EChainBank, recent: Recent) -> None:
+        *arrays, self._threshold = bank.arrays(0)
+        self._arrays = *arrays, recent.scores[0], recent.counts
+
+    def take(self, value: float) -> bool:
+        return _take_of_chain(value, *self._arrays) >= self._threshold
+
+
+@kernel
+def _take_of_chain(
+    value: float,
+    sums: Factors,
+    ages: Factors,
+    weights: Factors,
+    factors: Factors,
+    learned: Floats,
+    position: Ints,
+    recent: NDArray[np.uint16],
+    counts: Ints,
+) -> float:
+    recent[counts[0] % ROOM] = np.uint16(value * FINE + 0.5)
+    counts[0] += 1
+    advance_chain(sums, ages, weights, factors, learned, position, value > 0.0)
+    return total(sums)
 
 
 class _Levels:

@@ -11,15 +11,23 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.detectors.bank import Bank, Expected
-from streamdrift.detectors.banks import Watcher, by_signal, groups, learning_besides, take_over
+from streamdrift.detectors.banks import (
+    LEARNING,
+    Watcher,
+    by_signal,
+    groups,
+    learning_besides,
+    take_over,
+)
 from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.categories import ECategoryBank, cells_of
+from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.e_detector import evidence_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
-from streamdrift.detectors.rates import LATE, ERateBank
+from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
@@ -61,11 +69,13 @@ class Watch:
         minimum_effect: float = MINIMUM_EFFECT,
     ) -> None:
         count = len(references)
+        self._detectors = detectors
         self._expected = [reference.expected for reference in references]
         self._lengths = lengths
         self._scoring = Scoring(references, seeds)
         self._banks = [
-            self._watcher(settings, signals) for settings, signals in groups(detectors, references)
+            self._watcher(settings, signals)
+            for settings, signals in groups(detectors, self._expected)
         ]
         self._mixed = learning_besides(self._banks, count)
         self.held: Bools = np.zeros(count, dtype=np.bool_)
@@ -90,7 +100,7 @@ class Watch:
             bank.patience = self._lengths.patience[signals]
             for slot in range(len(signals)):
                 bank.reset(slot)
-        return Watcher(settings, bank, signals, expected[0].stream)
+        return Watcher(settings, bank, signals, expected[0])
 
     def _make_stepper(self) -> Stepper | None:
         """Return what takes single values of the only signal, if there is such a way."""
@@ -296,7 +306,7 @@ class Watch:
             return self._scoring.in_cells(signal)
         for entry in self._banks:
             slot = entry.slot_of(signal)
-            if slot is not None and isinstance(entry.bank, ERateBank | ECategoryBank):
+            if slot is not None and isinstance(entry.bank, LEARNING):
                 if length > len(since) and entry.bank.learned(slot).sum() < LATE:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
@@ -340,10 +350,15 @@ class Watch:
     def _release(self, signal: int) -> None:
         self.held[signal] = False
         del self._holds[signal]
+        for entry in self._banks:
+            slot = entry.slot_of(signal)
+            if slot is not None and isinstance(entry.bank, EChainBank):
+                entry.bank.lose(slot)  # it saw nothing while the signal was held
         self._reset(signal)
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
+        chained = (self._expected[signal].chain is None) != (reference.expected.chain is None)
         self._expected[signal] = reference.expected
         self._judge.within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
@@ -351,7 +366,27 @@ class Watch:
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
+        if chained:
+            self._regroup(signal)
         self._reset(signal, reference.expected, alone)
+
+    def _regroup(self, moved: int) -> None:
+        """Let a signal that has a chain now, or none any more, have the bank that is made for it.
+
+        All others go on.
+        """
+        kept = np.arange(len(self.held)) != moved
+        old = {entry.name: entry for entry in self._banks}
+        self._banks = []
+        for settings, signals in groups(self._detectors, self._expected):
+            entry = self._watcher(settings, signals)
+            before = old.get(entry.name)
+            if before is not None and np.array_equal(before.signals, signals):
+                entry = before
+            elif before is not None:
+                take_over(entry, before.bank.snapshot(), before.signals, kept)
+            self._banks.append(entry)
+        self._mixed = learning_besides(self._banks, len(self.held))
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""

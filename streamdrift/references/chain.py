@@ -28,6 +28,9 @@ in a thousand exceeds (Box and Pierce, Journal of the American Statistical Assoc
 _LENGTHS = (32, 128, 512)
 _CLEAR = 3.5
 """Standard deviations by which the variance of sums may exceed that of independent values."""
+_RARER = 100
+"""0s and 1s, whichever are fewer, from which on their dependence is judged: of fewer, two that
+happen to be neighbours look like it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,27 @@ class Chain:
         """The chance of a 1 after each state, float64[2^order]."""
         found: Floats = (self.counts[:, 1] + 0.5) / (self.counts.sum(axis=1) + 1.0)
         return found
+
+    @property
+    def variance_ratio(self) -> float:
+        """The variance of long sums over that of independent values of the same rate.
+
+        Of order 1 it is (1 + r) / (1 - r) with the correlation r of neighbours.
+        """
+        rates, size = self.rates, len(self.counts)
+        states = np.arange(size)
+        moves = np.zeros((size, size))
+        moves[states, (states << 1) & (size - 1)] += 1 - rates
+        moves[states, ((states << 1) | 1) & (size - 1)] += rates
+        balance = moves.T - np.eye(size)
+        balance[-1] = 1.0
+        shares = np.linalg.solve(balance, np.eye(size)[-1])
+        ones = (states & 1).astype(np.float64)
+        mean = float((shares * ones).sum())
+        # What a state lets expect of all values from its own on, over their mean.
+        ahead = np.linalg.solve(np.eye(size) - moves + shares, ones - mean)
+        variance = mean * (1 - mean)
+        return float(2 * (shares * (ones - mean) * ahead).sum() - variance) / variance
 
     def snapshot(self) -> State:
         """Return everything as a tree."""
@@ -136,14 +160,55 @@ def fit_chain(flags: Floats) -> Chain | None:
     return chosen
 
 
+def variance_left(flags: Floats) -> float:
+    """Return the variance of sums over that of independent values, where no chain explains it.
+
+    `flags` as in `fit_chain`. The most of sums of several lengths; 1 where values look independent,
+    before and after one step at the least, or too few are known of either kind.
+    """
+    used = flags[~np.isnan(flags)]
+    ones = np.count_nonzero(used)
+    if len(used) < _LEAST or min(ones, len(used) - ones) < _RARER:
+        return 1.0
+    if _look_independent(_left(used, np.full(len(used), ones / len(used)))):
+        return 1.0
+    # A change in the reference is no memory: a discount for it would hide those that come.
+    left = _left(used, _stepped(used))
+    if _look_independent(left):
+        return 1.0
+    return max(1.0, *(_excess(left, length) for length in _lengths_in(len(used), 10)))
+
+
+def _stepped(used: Floats) -> Floats:
+    """Return the rates before and after the likeliest step, float64[n], by the place of each."""
+    sums = np.cumsum(used - used.mean())
+    place = int(np.argmax(np.abs(sums[:-1]))) + 1
+    rates = [(part.sum() + 0.5) / (len(part) + 1) for part in (used[:place], used[place:])]
+    return np.repeat(rates, [place, len(used) - place])
+
+
+def _lengths_in(size: int, times: int) -> list[int]:
+    """Return the lengths that so many times are in a reference, at least."""
+    return [length for length in _LENGTHS if times * length <= size]
+
+
 def _explains(chain: Chain, used: Floats) -> bool:
     """Tell whether what a chain leaves of its reference looks independent."""
     states = np.empty(len(used), dtype=np.int64)
     follow_states(chain.order, 0, used, 0, len(used), states)
-    rates = chain.rates[states]
-    left = ((used - rates) / np.sqrt(rates * (1 - rates)))[ORDERS:]
+    return _look_independent(_left(used, chain.rates[states])[ORDERS:])
+
+
+def _left(used: Floats, rates: Floats) -> Floats:
+    """Return what the rates float64[n] do not explain, in standard deviations."""
+    left: Floats = (used - rates) / np.sqrt(rates * (1 - rates))
+    return left
+
+
+def _look_independent(left: Floats) -> bool:
+    """Tell whether standardised values neither correlate nor add up to more than they should."""
     size = len(left)
-    left -= left.mean()
+    left = left - left.mean()
     square = float((left**2).sum())
     correlations = [float((left[lag:] * left[:-lag]).sum()) / square for lag in range(1, _LAGS + 1)]
     if size * sum(each**2 for each in correlations) > _CORRELATED:
@@ -152,6 +217,5 @@ def _explains(chain: Chain, used: Floats) -> bool:
     # prices do not follow random walks, Review of Financial Studies 1988.
     return all(
         _excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
-        for length in _LENGTHS
-        if 20 * length <= size
+        for length in _lengths_in(size, 20)
     )

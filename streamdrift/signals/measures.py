@@ -70,9 +70,10 @@ class Measure(Protocol):
 
 
 def rate_sample(flags: Floats) -> Sample:
-    """Return how often 0 and 1 are among float64[n], NaN left out."""
+    """Return how often 0 and 1 are among float64[n], NaN left out, and in what order."""
     ones = float(np.count_nonzero(flags == 1))
-    return Sample(Stream.RATE, np.array([np.count_nonzero(~np.isnan(flags)) - ones, ones]))
+    counts = np.array([np.count_nonzero(~np.isnan(flags)) - ones, ones])
+    return Sample(Stream.RATE, counts, flags=flags)
 
 
 class _Recent:

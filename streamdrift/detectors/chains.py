@@ -1,0 +1,279 @@
+"""The e-detector of 0/1 streams that remember: a Markov chain, each of its states a rate.
+
+As `rates`, with a rate learned for each state. Given the state a value is independent of those
+before, so the factors of the state's own rate stay e-values, whatever the memory is. Half of the
+weight is on odds that change in all states alike, the rest on those of each state alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamdrift.detectors import rates
+from streamdrift.detectors.bank import Evidence, Expected
+from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, mean_age
+from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.rates import FILLED, FULL, ODDS, ONES, ZEROS, factors_of
+from streamdrift.kernels import inlined, kernel
+from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.references.chain import follow_states
+from streamdrift.trees import array, values
+
+_BETS = len(ODDS)
+_COMMON_WEIGHT = 0.5
+STATE, KNOWN = range(2)
+"""Places in a slot's position: the last values, the latest lowest, and how many are known."""
+
+
+def _weights(states: int) -> Factors:
+    """Return what each sum of a chain counts, float32[12 + 12 * states]; together 1."""
+    own = np.tile(rates.WEIGHTS * np.float32((1 - _COMMON_WEIGHT) / states), states)
+    found: Factors = np.concatenate([rates.WEIGHTS * np.float32(_COMMON_WEIGHT), own])
+    return found
+
+
+@inlined
+def advance(
+    sums: Factors,
+    ages: Factors,
+    weights: Factors,
+    factors: Factors,
+    counts: Floats,
+    position: Ints,
+    one: bool,
+) -> bool:
+    """Take one value into a slot's sums and ages, learn it and move on; tell whether it counted.
+
+    `factors` float32[states, 2, 12], `counts` float64[states, 6] as those of `rates`. A value
+    whose state is not known moves the state on, and is no evidence.
+    """
+    state, most = position[STATE], len(counts) - 1
+    position[STATE] = ((state << 1) | (1 if one else 0)) & most
+    if (1 << position[KNOWN]) <= most:
+        position[KNOWN] += 1
+        return False
+    factor = factors[state, 1 if one else 0]
+    for j in range(len(factor)):
+        begun = sums[j] + weights[j]
+        sums[j] = begun * factor[j]
+        ages[j] = (ages[j] + begun) * factor[j]
+    # Of another state alone a value says nothing: a factor of 1.
+    first = (state + 1) * len(factor)
+    for j in range(len(factor), len(sums)):
+        begun, age = sums[j] + weights[j], ages[j]
+        own = factor[j - first] if first <= j < first + len(factor) else np.float32(1)
+        sums[j] = begun * own
+        ages[j] = (age + begun) * own
+    rates.learn(counts[state], factors[state], 1.0, one)
+    return True
+
+
+@kernel
+def _run(
+    sums: Factors,
+    ages: Factors,
+    weights: Factors,
+    factors: Factors,
+    counts: Floats,
+    position: Ints,
+    limit: float,
+    enough: float,
+    candidate: Bools,
+    values: Floats,
+    start: int,
+    looks: Ints,
+    seen: Floats,
+    told: Bools,
+) -> int:
+    """Let a slot consume its row from `start` up to its first alarm; return where that was.
+
+    `candidate` and `told` bool[1] are the slot's; see `e_detector`.
+    """
+    look = np.searchsorted(looks, start)
+    statistic = total(sums)
+    for event in range(start, len(values)):
+        if look < len(looks) and looks[look] == event:
+            if statistic >= enough or candidate[0]:
+                told[0] = True
+                seen[look, 0] = statistic
+                seen[look, 1] = mean_age(sums, ages)
+                candidate[0] = statistic >= WITHDRAW * enough
+            look += 1
+        if np.isnan(values[event]):
+            continue
+        one = values[event] > 0.0
+        if not advance(sums, ages, weights, factors, counts, position, one):
+            continue
+        statistic = total(sums)
+        if statistic >= limit:
+            return event
+    return len(values)
+
+
+class EChainBank:
+    """The e-detector over rates with chains; see `EBank`. 0.5 kB a slot and 300 bytes a state.
+
+    A slot knows its state from as many values on as make one: none after a new reference, or
+    after `lose`.
+    """
+
+    name = NAME
+
+    def __init__(self, expected: Sequence[Expected], run_lengths: Floats) -> None:
+        slots = len(expected)
+        self.patience = np.full(slots, np.inf)
+        self._sums: list[Factors] = [np.zeros(0, dtype=np.float32)] * slots
+        self._ages: list[Factors] = list(self._sums)
+        self._weights: list[Factors] = list(self._sums)
+        self._factors: list[Factors] = [np.zeros((0, 2, _BETS), dtype=np.float32)] * slots
+        self._counts: list[Floats] = [np.zeros((0, 6))] * slots
+        self._positions = np.zeros((slots, 2), dtype=np.int64)
+        self._thresholds = np.zeros(slots)
+        self._run_lengths = np.zeros(slots)
+        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
+        self._looks = Looks(NO_LOOKS, slots)
+        for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
+            self.reset(slot, each, float(run_length))
+
+    def update(self, values: Floats, rows: Ints, start: Ints, looks: Ints = NO_LOOKS) -> Ints:
+        """Let each slot consume its values up to its first alarm; see `EBank`."""
+        values = np.ascontiguousarray(values)  # another layout would be compiled for anew
+        alarms = np.empty(len(rows), dtype=np.int64)
+        self._looks = Looks(looks, len(rows))
+        for slot in range(len(rows)):
+            alarms[slot] = _run(
+                self._sums[slot],
+                self._ages[slot],
+                self._weights[slot],
+                self._factors[slot],
+                self._counts[slot],
+                self._positions[slot],
+                self._thresholds[slot],
+                self.patience[slot],
+                self.candidates[slot : slot + 1],
+                values[rows[slot]],
+                start[slot],
+                looks,
+                self._looks.seen[slot],
+                self._looks.told[slot : slot + 1],
+            )
+        return alarms
+
+    def looked(self) -> list[Look]:
+        """Return what the last `update` saw at its looks; see `EBank`."""
+        return self._looks.all()
+
+    def look(self) -> list[Look]:
+        """Return what a look now sees; see `EBank`."""
+        statistics, _ = self.readings()
+        told = np.flatnonzero((statistics >= self.patience) | self.candidates)
+        self.candidates[told] = statistics[told] >= WITHDRAW * self.patience[told]
+        return [
+            Look(slot, 0, float(statistics[slot]), mean_age(self._sums[slot], self._ages[slot]))
+            for slot in told.tolist()
+        ]
+
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, Floats, Ints, float]:
+        """Return a slot's state in the order `advance` takes it, and its threshold."""
+        return (
+            self._sums[slot],
+            self._ages[slot],
+            self._weights[slot],
+            self._factors[slot],
+            self._counts[slot],
+            self._positions[slot],
+            float(self._thresholds[slot]),
+        )
+
+    def learned(self, slot: int) -> Floats:
+        """Return how many 0s and 1s a slot has learned in all states, float64[2]."""
+        found: Floats = self._counts[slot][:, [ZEROS, ONES]].sum(axis=0)
+        return found
+
+    def take_back(self, slot: int, values: Floats) -> None:
+        """Let the last values of a slot, float64[n], not be learned; see `learned`.
+
+        The first few stay, those whose states are not known from the values alone.
+        """
+        counts = self._counts[slot]
+        order = len(counts).bit_length() - 1
+        flags, states = (values > 0).astype(np.float64), np.empty(len(values), dtype=np.int64)
+        follow_states(order, 0, flags, 0, len(flags), states)
+        for state in range(len(counts)):
+            own = flags[order:][states[order:] == state]
+            pending = int(counts[state, FILLED] + counts[state, FULL])
+            counted = own[: max(len(own) - pending, 0)]
+            ones = np.count_nonzero(counted)
+            counts[state, [ZEROS, ONES]] -= len(counted) - ones, ones
+
+    def lose(self, slot: int) -> None:
+        """Let the slot's state be unknown: it does not see what comes next."""
+        self._positions[slot] = 0
+
+    def evidence(self, slot: int) -> Evidence:
+        """Return why the slot raised its last alarm, or is about to; see `Bank`."""
+        sums, threshold = self._sums[slot], float(self._thresholds[slot])
+        age = float(mean_age(sums, self._ages[slot]))
+        return evidence_of(float(total(sums)), threshold, age, Stream.RATE)
+
+    def reset(
+        self, slot: int, expected: Expected | None = None, run_length: float | None = None
+    ) -> None:
+        """Start the slot's sums anew, and drop what is not learned yet; see `Bank`.
+
+        Under the same reference the state stays.
+        """
+        if expected is not None:
+            assert expected.chain is not None
+            counts = expected.chain.counts
+            self._counts[slot] = np.zeros((len(counts), 6))
+            self._counts[slot][:, : ONES + 1] = counts
+            self.lose(slot)
+        if run_length is not None:
+            self._run_lengths[slot] = run_length
+        self._counts[slot][:, FILLED:] = 0
+        self._arrange(slot)
+        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
+        self._thresholds[slot] = self._run_lengths[slot] + start
+        self._sums[slot] = np.float32(start) * self._weights[slot]
+        self._ages[slot] = np.zeros_like(self._sums[slot])
+        self.candidates[slot] = False
+
+    def _arrange(self, slot: int) -> None:
+        """Make what follows from a slot's counts."""
+        counts = self._counts[slot]
+        self._weights[slot] = _weights(len(counts))
+        self._factors[slot] = np.zeros((len(counts), 2, _BETS), dtype=np.float32)
+        for own, factors in zip(counts, self._factors[slot], strict=True):
+            factors_of(own, factors, 1.0)
+
+    def readings(self) -> tuple[Floats, Floats]:
+        """Return each slot's sum and threshold; see `Bank`."""
+        return np.array([total(sums) for sums in self._sums]), self._thresholds.copy()
+
+    def snapshot(self) -> State:
+        """Return the sums and ages, what is learned, the states, and who is a candidate."""
+        return {
+            "sums": [each.copy() for each in self._sums],
+            "ages": [each.copy() for each in self._ages],
+            "counts": [each.copy() for each in self._counts],
+            "positions": self._positions.copy(),
+            "candidates": self.candidates.copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over a snapshot of a bank with the same number of slots."""
+        everything = np.arange(len(self._sums))
+        self.adopt(everything, state, everything)
+
+    def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
+        """Take over the sums of some slots; see `Bank`."""
+        sums, ages, counts = (values(state, name) for name in ("sums", "ages", "counts"))
+        for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
+            self._sums[slot] = np.array(sums[its], dtype=np.float32)
+            self._ages[slot] = np.array(ages[its], dtype=np.float32)
+            self._counts[slot] = np.array(counts[its], dtype=np.float64)
+            self._arrange(slot)
+        self._positions[slots] = array(state, "positions")[theirs]
+        self.candidates[slots] = array(state, "candidates")[theirs]
