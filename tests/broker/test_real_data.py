@@ -1,7 +1,7 @@
 """Recorded streams through brokers and the running service give the stored alerts."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from streamdrift.commands.replay import ReplayOptions, run_replay
+from streamdrift.config.settings import Settings
 from streamdrift.kafka import KafkaSettings, make_producer
 from tests.deployment import deployment, read_alerts, running, serve, wait_until
 from tests.golden.prediction_events import (
@@ -44,6 +45,18 @@ def _produce_unequally(connection: KafkaSettings, topic: str, events: Sequence[b
     producer.close(timeout=5)
 
 
+def _watched(
+    connection: KafkaSettings,
+    name: str,
+    recording: Recording,
+    options: Mapping[str, object] | None = None,
+) -> Settings:
+    """Return settings by which a recording is watched as it is where its alerts are stored."""
+    model = recording.settings().model_dump(mode="json", exclude_unset=True)
+    models = {"models": {"*": model}}
+    return deployment(connection, name, recording.reference, models | dict(options or {}))
+
+
 each_recording = pytest.mark.parametrize(
     "recording", RECORDINGS, ids=lambda recording: recording.name
 )
@@ -63,7 +76,7 @@ def test_run_and_replay_give_the_stored_alerts(
     recording: Recording,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    settings = deployment(connection, name, recording.reference)
+    settings = _watched(connection, name, recording)
     topic = make_topic(connection, f"{name}-predictions", partitions)
     events = list(recording.events())
     _produce(connection, topic, events, partitions)
@@ -80,7 +93,7 @@ def test_run_and_replay_give_the_stored_alerts(
 def test_run_stopped_and_restarted_publishes_the_stored_alerts(
     connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
-    settings = deployment(connection, name, _INSECTS.reference)
+    settings = _watched(connection, name, _INSECTS)
     topic = make_topic(connection, f"{name}-predictions", 1)
     events = list(_INSECTS.events())
     middle = 2 * len(events) // 3
@@ -105,7 +118,7 @@ def test_run_killed_and_restarted_publishes_the_stored_alerts(
     small = 100_000
     source = {"predictions": [topic], "fetch_max_bytes": small, "partition_fetch_max_bytes": small}
     slowly = {"source": source, "commit_interval": "10ms"}
-    settings = deployment(kafka_connection, name, recording.reference, slowly)
+    settings = _watched(kafka_connection, name, recording, slowly)
     events = list(recording.events())
     expected = read_expected(recording)
     # What is left for the second life holds alerts in any case, however late the kill is.
@@ -117,7 +130,7 @@ def test_run_killed_and_restarted_publishes_the_stored_alerts(
         assert process.wait() == -signal.SIGKILL
     assert 0 < len(read_alerts(settings)) < len(expected)
     _produce(kafka_connection, topic, events[rest:], 2)
-    with running(deployment(kafka_connection, name, recording.reference), tmp_path) as process:
+    with running(_watched(kafka_connection, name, recording), tmp_path) as process:
         wait_until(lambda: len(read_alerts(settings)) >= len(expected))
         process.terminate()
         assert process.wait(timeout=30) == 0
@@ -128,7 +141,7 @@ def test_run_killed_and_restarted_publishes_the_stored_alerts(
 def test_backlog_of_unequal_partitions_raises_what_the_stream_does(
     connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
-    settings = deployment(connection, name, _INSECTS.reference)
+    settings = _watched(connection, name, _INSECTS)
     topic = make_topic(connection, f"{name}-predictions", 3)
     events = list(_INSECTS.events())
     _produce_unequally(connection, topic, events)
