@@ -161,7 +161,7 @@ def test_backlog_of_unequal_partitions_raises_nothing(
             {
                 "model": "steady",
                 "timestamp": 1_767_225_600 + number * 0.1,
-                "features": {"x": value, "hour": number % 24},
+                "features": {"x": value, "hour": int(random.integers(24))},
             }
         )
         for number, value in enumerate(random.normal(size=20_000).tolist())
