@@ -152,10 +152,8 @@ def _version(state: State) -> VersionOverview:
         names = _names(trees(watching, "columns"))
         flags = array(tree(watching, "watch"), "held").astype(np.bool_)
         held = tuple(names[place] for place in np.flatnonzero(flags).tolist())
-        # States of before references learnt hold none.
-        references = trees(watching, "references") if "references" in watching else []
-        own = (Reference.restore(each).findings for each in references)
-        findings = tuple(told(zip(names, own, strict=False)))
+        own = (Reference.restore(each).findings for each in trees(watching, "references"))
+        findings = tuple(told(zip(names, own, strict=True)))
     return VersionOverview(
         model,
         version,

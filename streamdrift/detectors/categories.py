@@ -21,8 +21,8 @@ from streamdrift.trees import array, values
 MAX_CELLS = 256
 """Levels told apart, the last for those never seen; of more, the rarer ones count as one."""
 _MEMORIES: Floats = 1.0 / np.array([60.0, 250.0, 1_000.0, 4_000.0])
-_TRUST = 0.7
-"""What a bettor stakes on its memory; the rest stays aside."""
+_TRUST, _ASIDE = 0.7, 0.3
+"""What a bettor stakes on its memory, and what stays aside."""
 _SINGLES = 12
 """Commonest levels that are bet on alone."""
 _LOG_ODDS = np.array([0.35, 0.8, 1.6])
@@ -90,7 +90,7 @@ def advance(
     """Take one value into a slot's sums, its memories and its counts; return the total."""
     share = counts[cell] / figures[SIZE]
     for j in range(len(scales)):
-        factor = 0.7 * scales[j] * memories[j, cell] / share + 0.3
+        factor = _TRUST * scales[j] * memories[j, cell] / share + _ASIDE
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor

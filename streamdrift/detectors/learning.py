@@ -78,7 +78,7 @@ class Reference:
     def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
         mean, scale = array(state, "figures").astype(np.float64).tolist()
-        chain = state.get("chain")  # a snapshot of before there were any has none
+        counts, front, chain = state["counts"], state["front"], state["chain"]
         expected = Expected(
             Stream(text(state, "stream")),
             mean,
@@ -89,7 +89,6 @@ class Reference:
             flag(state, "closed"),
             Chain.restore(chain) if isinstance(chain, Mapping) else None,
         )
-        counts, front = state["counts"], state["front"]
         return cls(
             expected,
             Counts.restore(counts) if isinstance(counts, Mapping) else None,
@@ -127,7 +126,7 @@ def learn(
         return _of_rate(sample)
     if sample.stream is Stream.CATEGORY:
         return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
-    fitted = fit(sample.values, times, zone, seed, given=given)
+    fitted = fit(sample.values, times, zone, given=given)
     left = fitted.residuals[~np.isnan(fitted.residuals)]
     armed = arm(fitted.residuals, fitted, seed)
     expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.found)

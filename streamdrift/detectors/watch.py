@@ -87,8 +87,8 @@ class Watch:
         for entry in self._banks:
             if isinstance(entry.bank, EBank):
                 self._summed[entry.signals] = True
-        streams = np.array([each.stream is Stream.CATEGORY for each in self._expected])
-        self._recent = Recent(streams.astype(np.bool_))
+        levels = [each.stream is Stream.CATEGORY for each in self._expected]
+        self._recent = Recent(np.array(levels, dtype=np.bool_))
         within = np.array([reference.within for reference in references])
         self._judge = Judge(self._expected, self._recent, minimum_effect, within)
         self._stepper = self._make_stepper()

@@ -131,7 +131,6 @@ def fit(
     values: Floats,
     times: Ints | None = None,
     zone: ZoneInfo | None = None,
-    seed: int = 0,
     history: tuple[Floats, Ints] | None = None,
     given: Given | None = None,
 ) -> Fitted:
@@ -141,15 +140,14 @@ def fit(
     int64[n] in microseconds UTC, not falling, let the calendar be looked for, in `zone` (UTC
     without one). Where the reference is longer than what can be kept, `values` are its last
     stretch and `history` float64[m] and int64[m] a thinner sample of all of it: scores and
-    calendar come from there. With `given`, a stage of `slow` comes first. Nothing here is random:
-    `seed` is there for callers' sake.
+    calendar come from there. With `given`, a stage of `slow` comes first. Nothing here is random.
     """
     if len(values) > MOST:
         cut = len(values) - MOST
         if times is not None:
             history = history or (values, times)
             times = times[cut:]
-        fitted = fit(values[cut:], times, zone, seed, history, given)
+        fitted = fit(values[cut:], times, zone, history, given)
         return replace(fitted, start=fitted.start + cut)
     finite = np.flatnonzero(np.isfinite(values))
     used = values[finite]

@@ -272,16 +272,6 @@ class Urns:
         cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
         return cells
 
-    def counts(self, slot: int) -> Counts:
-        """Return what a slot has counted."""
-        size = int(np.isfinite(self.borders[slot]).sum())
-        cumulative = self.cumulative[slot]
-        centre, unit = self.scales[slot]
-        return Counts(
-            self.borders[slot, :size].astype(np.float64) / unit + centre,
-            np.append(cumulative[: size + 1], cumulative[-1]),
-        )
-
     def rank(self, slots: Ints, rows: Ints, start: Ints, values: Floats) -> None:
         """Put the ranks of values[rows[i], start[i]:] of slots[i] in their places.
 

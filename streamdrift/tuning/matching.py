@@ -55,25 +55,13 @@ def changes_told(incident: Incident) -> tuple[Told, ...]:
     return tuple(changes)
 
 
-def same_change(one: Told, other: Told) -> bool:
-    """Tell whether two budgets told the same change. Symmetric.
-
-    That is where they are of the same model version and have a signal in common whose times
-    overlap: from the earliest of its onset to when it was noticed, and as long again, as an
-    onset is estimated the worse the longer a change took to be noticed.
-    """
-    if _subject(one) != _subject(other):
-        return False
-    found: dict[str, list[Member]] = {}
-    for member in one.members:
-        found.setdefault(member.signal, []).append(member)
-    return any(
-        _overlap(mine, member) for member in other.members for mine in found.get(member.signal, ())
-    )
-
-
 class Changes:
-    """The changes that a budget told of a model, to be searched."""
+    """The changes that a budget told of a model, to be searched.
+
+    Two budgets told the same change where both are of the same model version and have a signal
+    in common whose times overlap: from the earliest of its onset to when it was noticed, and as
+    long again, as an onset is estimated the worse the longer a change took to be noticed.
+    """
 
     def __init__(self, incidents: Iterable[Incident]) -> None:
         self.all = tuple(change for incident in incidents for change in changes_told(incident))
@@ -107,10 +95,6 @@ class Changes:
 
 def _subject(told: Told) -> _Subject:
     return told.incident.model, told.incident.version, told.incident.silence
-
-
-def _overlap(one: Member, other: Member) -> bool:
-    return one.earliest <= _end(other) and other.earliest <= _end(one)
 
 
 def _end(member: Member) -> int:

@@ -231,12 +231,6 @@ def test_rates_that_remember_are_learned_as_such_and_people_are_told() -> None:
     assert again.expected.chain.counts.tolist() == chain.counts.tolist()
 
 
-def test_a_snapshot_of_before_there_were_chains_has_none() -> None:
-    state = dict(learn(rate_sample(markov(0.2, 0, 3_000, 10))).snapshot())
-    del state["chain"]
-    assert Reference.restore(state).expected.chain is None
-
-
 def test_what_no_chain_explains_is_discounted() -> None:
     reference = learn(rate_sample(bursts(10_000, 11)))
     assert reference.expected.chain is None

@@ -227,7 +227,7 @@ def test_the_calendar_can_come_from_a_longer_history() -> None:
     values = noise(size=len(times)) + office(times)
     history = (values[::6], times[::6])
     stretch = slice(-5_000, None)
-    fitted = fit(values[stretch], times[stretch], None, 0, history)
+    fitted = fit(values[stretch], times[stretch], None, history)
     assert Code.CALENDAR in codes(fitted)
     assert fitted.front is not None
     next_times = times + 14 * DAY

@@ -41,7 +41,7 @@ from streamdrift.tuning.lines import (
     time_axis,
     timeline,
 )
-from streamdrift.tuning.matching import Changes, Told, changes_told, same_change
+from streamdrift.tuning.matching import Changes, Told, changes_told
 from streamdrift.tuning.picture import print_results
 from streamdrift.tuning.results import ModelResult, allowed, make_result
 from streamdrift.tuning.runs import (
@@ -186,6 +186,20 @@ def test_an_incident_tells_changes_one_after_the_other() -> None:
 
 def told(*members: tuple[str, float, float], **options: object) -> Told:
     return changes_told(incident(*members, **options))[0]  # type: ignore[arg-type]
+
+
+def same_change(one: Told, other: Told) -> bool:
+    """Tell by definition what `Changes` finds by search."""
+    subjects = [
+        (each.incident.model, each.incident.version, each.incident.silence) for each in (one, other)
+    ]
+    return subjects[0] == subjects[1] and any(
+        mine.signal == theirs.signal
+        and mine.earliest <= 2 * theirs.changed_at - theirs.earliest
+        and theirs.earliest <= 2 * mine.changed_at - mine.earliest
+        for mine in one.members
+        for theirs in other.members
+    )
 
 
 @pytest.mark.parametrize(
