@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
-from streamdrift.detectors.mixture import Factors, total, totals
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
+from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array, values
@@ -164,19 +164,13 @@ class ECategoryBank:
 
     def __init__(self, expected: Sequence[Expected], run_lengths: Floats) -> None:
         slots = len(expected)
-        self.patience = np.full(slots, np.inf)
-        self._sums: Factors = np.zeros((slots, _BETS), dtype=np.float32)
-        self._ages: Factors = np.zeros((slots, _BETS), dtype=np.float32)
+        self.sums = Sums(slots, _BETS, Stream.CATEGORY)
         self._weights: Factors = np.zeros((slots, _BETS), dtype=np.float32)
         self._known = np.zeros(slots, dtype=np.int64)
         self._counts: list[Floats] = [np.zeros(0) for _ in range(slots)]
         self._memories: list[Floats] = [np.zeros((_FIRST, 0)) for _ in range(slots)]
         self._scales = np.ones((slots, _FIRST))
         self._figures = np.zeros((slots, 4))
-        self._thresholds = np.zeros(slots)
-        self._run_lengths = np.zeros(slots)
-        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
-        self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
@@ -184,50 +178,42 @@ class ECategoryBank:
         """Let each slot consume its levels up to its first alarm; see `EBank`."""
         values = np.ascontiguousarray(values)  # another layout would be compiled for anew
         alarms = np.empty(len(rows), dtype=np.int64)
-        self._looks = Looks(looks, len(rows))
+        seen = self.sums.look_at(looks)
         for slot in range(len(rows)):
             alarms[slot] = _run(
-                self._sums[slot],
-                self._ages[slot],
+                self.sums.sums[slot],
+                self.sums.ages[slot],
                 self._weights[slot],
                 self._known[slot],
                 self._counts[slot],
                 self._memories[slot],
                 self._scales[slot],
                 self._figures[slot],
-                self._thresholds[slot],
-                self.patience[slot],
-                self.candidates[slot : slot + 1],
+                self.sums.thresholds[slot],
+                self.sums.patience[slot],
+                self.sums.candidates[slot : slot + 1],
                 values[rows[slot]],
                 start[slot],
                 looks,
-                self._looks.seen[slot],
-                self._looks.told[slot : slot + 1],
+                seen.seen[slot],
+                seen.told[slot : slot + 1],
             )
         return alarms
-
-    def looked(self) -> list[Look]:
-        """Return what the last `update` saw at its looks; see `EBank`."""
-        return self._looks.all()
-
-    def look(self) -> list[Look]:
-        """Return what a look now sees; see `EBank`."""
-        return look_now(self._sums, self._ages, self.patience, self.candidates)
 
     def arrays(
         self, slot: int
     ) -> tuple[Factors, Factors, Factors, Floats, Floats, Floats, Floats, int, float]:
         """Return a slot's state in the order `advance` takes it, known levels, threshold."""
         return (
-            self._sums[slot],
-            self._ages[slot],
+            self.sums.sums[slot],
+            self.sums.ages[slot],
             self._weights[slot],
             self._counts[slot],
             self._memories[slot],
             self._scales[slot],
             self._figures[slot],
             int(self._known[slot]),
-            float(self._thresholds[slot]),
+            float(self.sums.thresholds[slot]),
         )
 
     def learned(self, slot: int) -> Floats:
@@ -245,9 +231,7 @@ class ECategoryBank:
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
-        sums, threshold = self._sums[slot], float(self._thresholds[slot])
-        age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age, Stream.CATEGORY)
+        return self.sums.evidence(slot)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
@@ -257,16 +241,10 @@ class ECategoryBank:
             self._known[slot] = len(expected.counts)
             self._counts[slot] = cells_of(expected.counts, expected.closed)
             self._group(slot)
-        if run_length is not None:
-            self._run_lengths[slot] = run_length
         counts = self._counts[slot]
         self._memories[slot] = np.tile(counts / counts.sum(), (_FIRST, 1))
         self._scales[slot] = 1.0
-        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
-        self._thresholds[slot] = self._run_lengths[slot] + start
-        self._sums[slot] = np.float32(start) * self._weights[slot]
-        self._ages[slot] = 0
-        self.candidates[slot] = False
+        self.sums.begin(slot, self._weights[slot], run_length)
 
     def _group(self, slot: int) -> None:
         """Decide by the reference which levels are bet on, and what each bet weighs."""
@@ -283,24 +261,22 @@ class ECategoryBank:
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
-        return totals(self._sums), self._thresholds.copy()
+        return self.sums.readings()
 
     def snapshot(self) -> State:
         """Return the sums and ages, what is counted and remembered, and who is a candidate."""
         return {
-            "sums": self._sums.copy(),
-            "ages": self._ages.copy(),
+            **self.sums.snapshot(),
             "known": self._known.copy(),
             "figures": self._figures.copy(),
             "scales": self._scales.copy(),
             "counts": [each.copy() for each in self._counts],
             "memories": [each.copy() for each in self._memories],
-            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same number of slots."""
-        everything = np.arange(len(self._sums))
+        everything = np.arange(len(self.sums.sums))
         self.adopt(everything, state, everything)
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
@@ -310,9 +286,7 @@ class ECategoryBank:
             self._counts[slot] = np.array(counts[its])
             self._group(slot)
             self._memories[slot] = np.array(memories[its])
-        self._sums[slots] = array(state, "sums")[theirs]
-        self._ages[slots] = array(state, "ages")[theirs]
+        self.sums.adopt(slots, state, theirs)
         self._known[slots] = array(state, "known")[theirs]
         self._figures[slots] = array(state, "figures")[theirs]
         self._scales[slots] = array(state, "scales")[theirs]
-        self.candidates[slots] = array(state, "candidates")[theirs]

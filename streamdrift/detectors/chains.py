@@ -11,16 +11,17 @@ import numpy as np
 
 from streamdrift.detectors import rates
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import FILLED, FULL, ODDS, ONES, ZEROS, factors_of
+from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
-from streamdrift.references.chain import follow_states
+from streamdrift.references.chain import ORDERS, follow_states
 from streamdrift.trees import array, values
 
 _BETS = len(ODDS)
+_MOST_BETS = _BETS * (1 + (1 << ORDERS))
 _COMMON_WEIGHT = 0.5
 STATE, KNOWN = range(2)
 """Places in a slot's position: the last values, the latest lowest, and how many are known."""
@@ -122,17 +123,11 @@ class EChainBank:
 
     def __init__(self, expected: Sequence[Expected], run_lengths: Floats) -> None:
         slots = len(expected)
-        self.patience = np.full(slots, np.inf)
-        self._sums: list[Factors] = [np.zeros(0, dtype=np.float32)] * slots
-        self._ages: list[Factors] = list(self._sums)
-        self._weights: list[Factors] = list(self._sums)
+        self.sums = Sums(slots, _MOST_BETS, Stream.RATE)
+        self._weights: list[Factors] = [np.zeros(0, dtype=np.float32)] * slots
         self._factors: list[Factors] = [np.zeros((0, 2, _BETS), dtype=np.float32)] * slots
         self._counts: list[Floats] = [np.zeros((0, 6))] * slots
         self._positions = np.zeros((slots, 2), dtype=np.int64)
-        self._thresholds = np.zeros(slots)
-        self._run_lengths = np.zeros(slots)
-        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
-        self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
@@ -140,50 +135,39 @@ class EChainBank:
         """Let each slot consume its values up to its first alarm; see `EBank`."""
         values = np.ascontiguousarray(values)  # another layout would be compiled for anew
         alarms = np.empty(len(rows), dtype=np.int64)
-        self._looks = Looks(looks, len(rows))
+        seen = self.sums.look_at(looks)
         for slot in range(len(rows)):
             alarms[slot] = _run(
-                self._sums[slot],
-                self._ages[slot],
+                *self._bets(slot),
                 self._weights[slot],
                 self._factors[slot],
                 self._counts[slot],
                 self._positions[slot],
-                self._thresholds[slot],
-                self.patience[slot],
-                self.candidates[slot : slot + 1],
+                self.sums.thresholds[slot],
+                self.sums.patience[slot],
+                self.sums.candidates[slot : slot + 1],
                 values[rows[slot]],
                 start[slot],
                 looks,
-                self._looks.seen[slot],
-                self._looks.told[slot : slot + 1],
+                seen.seen[slot],
+                seen.told[slot : slot + 1],
             )
         return alarms
 
-    def looked(self) -> list[Look]:
-        """Return what the last `update` saw at its looks; see `EBank`."""
-        return self._looks.all()
-
-    def look(self) -> list[Look]:
-        """Return what a look now sees; see `EBank`."""
-        statistics, _ = self.readings()
-        told = np.flatnonzero((statistics >= self.patience) | self.candidates)
-        self.candidates[told] = statistics[told] >= WITHDRAW * self.patience[told]
-        return [
-            Look(slot, 0, float(statistics[slot]), mean_age(self._sums[slot], self._ages[slot]))
-            for slot in told.tolist()
-        ]
+    def _bets(self, slot: int) -> tuple[Factors, Factors]:
+        """Return the sums and ages of the bets that the slot's states have."""
+        bets = len(self._weights[slot])
+        return self.sums.sums[slot, :bets], self.sums.ages[slot, :bets]
 
     def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, Floats, Ints, float]:
         """Return a slot's state in the order `advance` takes it, and its threshold."""
         return (
-            self._sums[slot],
-            self._ages[slot],
+            *self._bets(slot),
             self._weights[slot],
             self._factors[slot],
             self._counts[slot],
             self._positions[slot],
-            float(self._thresholds[slot]),
+            float(self.sums.thresholds[slot]),
         )
 
     def learned(self, slot: int) -> Floats:
@@ -213,9 +197,7 @@ class EChainBank:
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
-        sums, threshold = self._sums[slot], float(self._thresholds[slot])
-        age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age, Stream.RATE)
+        return self.sums.evidence(slot)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
@@ -230,15 +212,9 @@ class EChainBank:
             self._counts[slot] = np.zeros((len(counts), 6))
             self._counts[slot][:, : ONES + 1] = counts
             self.lose(slot)
-        if run_length is not None:
-            self._run_lengths[slot] = run_length
         self._counts[slot][:, FILLED:] = 0
         self._arrange(slot)
-        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
-        self._thresholds[slot] = self._run_lengths[slot] + start
-        self._sums[slot] = np.float32(start) * self._weights[slot]
-        self._ages[slot] = np.zeros_like(self._sums[slot])
-        self.candidates[slot] = False
+        self.sums.begin(slot, self._weights[slot], run_length)
 
     def _arrange(self, slot: int) -> None:
         """Make what follows from a slot's counts."""
@@ -250,30 +226,26 @@ class EChainBank:
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
-        return np.array([total(sums) for sums in self._sums]), self._thresholds.copy()
+        return self.sums.readings()
 
     def snapshot(self) -> State:
         """Return the sums and ages, what is learned, the states, and who is a candidate."""
         return {
-            "sums": [each.copy() for each in self._sums],
-            "ages": [each.copy() for each in self._ages],
+            **self.sums.snapshot(),
             "counts": [each.copy() for each in self._counts],
             "positions": self._positions.copy(),
-            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same number of slots."""
-        everything = np.arange(len(self._sums))
+        everything = np.arange(len(self._counts))
         self.adopt(everything, state, everything)
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        sums, ages, counts = (values(state, name) for name in ("sums", "ages", "counts"))
+        counts = values(state, "counts")
         for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
-            self._sums[slot] = np.array(sums[its], dtype=np.float32)
-            self._ages[slot] = np.array(ages[its], dtype=np.float32)
             self._counts[slot] = np.array(counts[its], dtype=np.float64)
             self._arrange(slot)
+        self.sums.adopt(slots, state, theirs)
         self._positions[slots] = array(state, "positions")[theirs]
-        self.candidates[slots] = array(state, "candidates")[theirs]

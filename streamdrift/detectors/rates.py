@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.e_detector import NAME, evidence_of, head_start
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look, Looks, look_now, mean_age
-from streamdrift.detectors.mixture import Factors, total, totals
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
+from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array
@@ -129,55 +129,41 @@ class ERateBank:
 
     def __init__(self, expected: Sequence[Expected], run_lengths: Floats) -> None:
         slots = len(expected)
-        self.patience = np.full(slots, np.inf)
-        self._sums: Factors = np.zeros((slots, len(ODDS)), dtype=np.float32)
-        self._ages: Factors = np.zeros((slots, len(ODDS)), dtype=np.float32)
+        self.sums = Sums(slots, len(ODDS), Stream.RATE)
         self._factors: Factors = np.zeros((slots, 2, len(ODDS)), dtype=np.float32)
         self._counts = np.zeros((slots, 6))
         self._exponents = np.ones(slots)
-        self._thresholds = np.zeros(slots)
-        self._run_lengths = np.zeros(slots)
-        self.candidates: Bools = np.zeros(slots, dtype=np.bool_)
-        self._looks = Looks(NO_LOOKS, slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
     def update(self, values: Floats, rows: Ints, start: Ints, looks: Ints = NO_LOOKS) -> Ints:
         """Let each slot consume its values up to its first alarm; see `EBank`."""
         alarms = np.empty(len(rows), dtype=np.int64)
-        self._looks = Looks(looks, len(rows))
+        seen = self.sums.look_at(looks)
         _update(
-            self._sums,
-            self._ages,
+            self.sums.sums,
+            self.sums.ages,
             self._factors,
             self._counts,
             self._exponents,
-            self._thresholds,
-            self.patience,
-            self.candidates,
+            self.sums.thresholds,
+            self.sums.patience,
+            self.sums.candidates,
             WEIGHTS,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
             start,
             looks,
-            self._looks.seen,
-            self._looks.told,
+            seen.seen,
+            seen.told,
             alarms,
         )
         return alarms
 
-    def looked(self) -> list[Look]:
-        """Return what the last `update` saw at its looks; see `EBank`."""
-        return self._looks.all()
-
-    def look(self) -> list[Look]:
-        """Return what a look now sees; see `EBank`."""
-        return look_now(self._sums, self._ages, self.patience, self.candidates)
-
     def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Floats, float, float]:
         """Return a slot's sums, ages, factors and counts, their exponent, and its threshold."""
-        figures = float(self._exponents[slot]), float(self._thresholds[slot])
-        arrays = self._sums[slot], self._ages[slot], self._factors[slot], self._counts[slot]
+        figures = float(self._exponents[slot]), float(self.sums.thresholds[slot])
+        arrays = self.sums.sums[slot], self.sums.ages[slot], self._factors[slot], self._counts[slot]
         return *arrays, *figures
 
     def learned(self, slot: int) -> Floats:
@@ -193,9 +179,7 @@ class ERateBank:
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
-        sums, threshold = self._sums[slot], float(self._thresholds[slot])
-        age = float(mean_age(sums, self._ages[slot]))
-        return evidence_of(float(total(sums)), threshold, age, Stream.RATE)
+        return self.sums.evidence(slot)
 
     def reset(
         self, slot: int, expected: Expected | None = None, run_length: float | None = None
@@ -204,39 +188,29 @@ class ERateBank:
         if expected is not None:
             self._counts[slot, : ONES + 1] = expected.counts
             self._exponents[slot] = 2 ** (-expected.power / 6)
-        if run_length is not None:
-            self._run_lengths[slot] = run_length
         self._counts[slot, FILLED:] = 0
         factors_of(self._counts[slot], self._factors[slot], self._exponents[slot])
-        start = head_start(float(self._run_lengths[slot]), float(self.patience[slot]))
-        self._thresholds[slot] = self._run_lengths[slot] + start
-        self._sums[slot] = np.float32(start) * WEIGHTS
-        self._ages[slot] = 0
-        self.candidates[slot] = False
+        self.sums.begin(slot, WEIGHTS, run_length)
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
-        return totals(self._sums), self._thresholds.copy()
+        return self.sums.readings()
 
     def snapshot(self) -> State:
         """Return the sums and ages, what is learned, and who is a candidate."""
         return {
-            "sums": self._sums.copy(),
-            "ages": self._ages.copy(),
+            **self.sums.snapshot(),
             "counts": self._counts.copy(),
-            "candidates": self.candidates.copy(),
         }
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same number of slots."""
-        everything = np.arange(len(self._sums))
+        everything = np.arange(len(self.sums.sums))
         self.adopt(everything, state, everything)
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        self._sums[slots] = array(state, "sums")[theirs]
-        self._ages[slots] = array(state, "ages")[theirs]
+        self.sums.adopt(slots, state, theirs)
         self._counts[slots] = array(state, "counts")[theirs]
-        self.candidates[slots] = array(state, "candidates")[theirs]
         for slot in slots.tolist():
             factors_of(self._counts[slot], self._factors[slot], self._exponents[slot])

@@ -15,10 +15,10 @@ from streamdrift.detectors.eddm import EddmBank, EddmSettings
 from streamdrift.detectors.focus import FocusBank, FocusSettings
 from streamdrift.detectors.hddm import HddmASettings, HddmBank, HddmWSettings
 from streamdrift.detectors.kswin import KswinBank, KswinSettings
-from streamdrift.detectors.looks import EBank
 from streamdrift.detectors.page_hinkley import PageHinkleyBank, PageHinkleySettings
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.river import RiverBank, RiverSettings
+from streamdrift.detectors.sums import EBank
 from streamdrift.records import Floats, Stream
 
 DetectorSettings = Annotated[

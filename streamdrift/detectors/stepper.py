@@ -16,11 +16,11 @@ from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chains import advance as advance_chain
 from streamdrift.detectors.e_detector import EDetectorBank, advance
-from streamdrift.detectors.looks import EBank
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import FINE, ROOM, Recent
 from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
 from streamdrift.records import Codes, Floats, Ints
 from streamdrift.references.front import Front

@@ -22,16 +22,16 @@ from streamdrift.detectors.banks import (
 from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.categories import ECategoryBank, cells_of
 from streamdrift.detectors.chains import EChainBank
-from streamdrift.detectors.e_detector import evidence_of
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, EBank, Look
+from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
 from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.stepper import Stepper, stepper_of
+from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
 from streamdrift.trees import array, integer, text, tree, trees
 
@@ -97,7 +97,7 @@ class Watch:
         expected = [self._expected[signal] for signal in signals]
         bank = make_bank(settings, expected, self._lengths.alone[signals])
         if isinstance(bank, EBank):
-            bank.patience = self._lengths.patience[signals]
+            bank.sums.patience = self._lengths.patience[signals]
             for slot in range(len(signals)):
                 bank.reset(slot)
         return Watcher(settings, bank, signals, expected[0])
@@ -137,7 +137,7 @@ class Watch:
         self._let_go(0, signs)
         for entry in self._banks:
             if isinstance(entry.bank, EBank):
-                self._candidates(entry, entry.bank.look(), block, signs)
+                self._candidates(entry, entry.bank.sums.look(), block, signs)
         return sorted(signs, key=lambda sign: sign.signal)
 
     def step(self, value: float) -> list[Sign]:
@@ -180,7 +180,7 @@ class Watch:
         for entry in self._banks:
             rows = self._update(entry, block, begin)
             if isinstance(entry.bank, EBank):
-                looked.append((entry, entry.bank.looked()))
+                looked.append((entry, entry.bank.sums.looked()))
             for slot in np.flatnonzero(rows < np.minimum(first[entry.signals], size)).tolist():
                 signal = int(entry.signals[slot])
                 first[signal] = rows[slot]
@@ -326,10 +326,10 @@ class Watch:
             if slot is None:
                 continue
             if isinstance(entry.bank, EBank):
-                entry.bank.patience[slot] = self._lengths.patience[signal]
+                entry.bank.sums.patience[slot] = self._lengths.patience[signal]
             entry.bank.reset(slot, expected, run_length)
             if isinstance(entry.bank, EBank):
-                entry.bank.candidates[slot] = self._candidate[signal]
+                entry.bank.sums.candidates[slot] = self._candidate[signal]
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: Block, signs: list[Sign]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.categories import MAX_CELLS, ECategoryBank, cell_of, cells_of
-from streamdrift.detectors.e_detector import head_start
+from streamdrift.detectors.sums import head_start
 from streamdrift.records import Floats, Stream
 
 ROW, NOW = np.array([0]), np.array([0])

@@ -11,13 +11,12 @@ from streamdrift.columns import cut
 from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.chains import EChainBank
-from streamdrift.detectors.e_detector import head_start
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.looks import EBank
 from streamdrift.detectors.rates import ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.registry import make_bank
 from streamdrift.detectors.single import EDetector
+from streamdrift.detectors.sums import EBank, head_start
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.incidents.steps import step_state
 from streamdrift.model import ModelVersion
@@ -183,13 +182,13 @@ def test_looks_between_and_within_updates_see_the_same() -> None:
     bank, parts = bank_of([[1_400, 160], [160, 240]]), bank_of([[1_400, 160], [160, 240]])
     found = []
     for each in (bank, parts):
-        each.patience[:] = 100.0
+        each.sums.patience[:] = 100.0
     bank.update(values, ROW, NOW, looks)
     for start, stop in itertools.pairwise([0, *looks.tolist(), 600]):
         parts.update(values[:, start:stop], ROW, NOW)
         if stop < 600:
-            found += [look._replace(row=stop) for look in parts.look()]
-    assert bank.looked() == found
+            found += [look._replace(row=stop) for look in parts.sums.look()]
+    assert bank.sums.looked() == found
     assert len(found) >= 2
     assert same(bank.snapshot(), parts.snapshot())
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from streamdrift.detectors.bank import Expected
-from streamdrift.detectors.e_detector import EDetectorBank, evidence_of, head_start
+from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW
 from streamdrift.detectors.mixture import BORDERS, FACTORS, POWERED, WEIGHTS, Factors
+from streamdrift.detectors.sums import evidence_of, head_start
 from streamdrift.records import Floats, Ints, Stream
 
 NUMBERS = Expected(Stream.NUMERIC)
@@ -70,7 +71,7 @@ def test_the_head_start_is_small_beside_the_threshold_and_the_patience() -> None
     assert head_start(1e9, 500.0) == 5
     bank = bank_of(1, 1e4)
     assert bank.readings()[0][0] == pytest.approx(10, rel=1e-6)
-    bank.patience[:] = 100
+    bank.sums.patience[:] = 100
     bank.reset(0)
     assert bank.readings()[0][0] == pytest.approx(1, rel=1e-6)
     assert bank.readings()[1][0] == 1e4 + 1
@@ -130,23 +131,23 @@ def test_looks_tell_of_sums_above_the_patience_until_they_are_far_below() -> Non
     assert 3 < len(expected) < len(looks) - 8
     assert expected[-1][1] < WITHDRAW * enough
     bank = bank_of(1, 1e12)
-    bank.patience[:] = 1e-9
+    bank.sums.patience[:] = 1e-9
     bank.reset(0)
-    bank.patience[:] = enough
+    bank.sums.patience[:] = enough
     bank.update(ranks[np.newaxis], ROW, NOW, looks)
-    found = [(look.row, look.statistic, look.age) for look in bank.looked()]
+    found = [(look.row, look.statistic, look.age) for look in bank.sums.looked()]
     assert [row for row, _, _ in found] == [row for row, _, _ in expected]
     np.testing.assert_allclose(found, expected, rtol=1e-3)
-    assert bank.look() == []
+    assert bank.sums.look() == []
 
 
 def test_a_look_after_the_values_is_as_one_before_the_next() -> None:
     ranks = np.full((1, 30), 0.9)
     within, after = bank_of(1, 1e12), bank_of(1, 1e12)
-    within.patience[:] = after.patience[:] = 5.0
+    within.sums.patience[:] = after.sums.patience[:] = 5.0
     within.update(np.append(ranks, [[0.5]], axis=1), ROW, NOW, np.array([30]))
     after.update(ranks, ROW, NOW)
-    (inside,), (later,) = within.looked(), after.look()
+    (inside,), (later,) = within.sums.looked(), after.sums.look()
     assert inside._replace(row=0) == later
     after.update(np.full((1, 1), 0.5), ROW, NOW)
     np.testing.assert_equal(within.snapshot(), after.snapshot())
@@ -154,14 +155,14 @@ def test_a_look_after_the_values_is_as_one_before_the_next() -> None:
 
 def test_nothing_is_told_of_signals_without_patience() -> None:
     bank = bank_of(2, 1e12)
-    bank.patience[0] = 5.0
+    bank.sums.patience[0] = 5.0
     bank.update(np.full((1, 30), 0.9), np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64))
-    assert [look.slot for look in bank.look()] == [0]
+    assert [look.slot for look in bank.sums.look()] == [0]
     assert bank.update(np.full((1, 1), 0.9), ROW.repeat(2), NOW.repeat(2), NO_LOOKS).tolist() == [
         1,
         1,
     ]
-    assert bank.looked() == []
+    assert bank.sums.looked() == []
 
 
 def test_what_is_dependent_weighs_slight_shifts_more() -> None:

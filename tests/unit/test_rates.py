@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamdrift.detectors.bank import Expected
-from streamdrift.detectors.e_detector import head_start
 from streamdrift.detectors.rates import LATE, ODDS, WEIGHTS, ERateBank
+from streamdrift.detectors.sums import head_start
 from streamdrift.records import Floats
 
 ROW, NOW = np.array([0]), np.array([0])
