@@ -6,7 +6,8 @@ that moves many levels a little is seen without naming it; others bet that one o
 levels, the commoner half of all values, or levels that were never seen, become commoner or rarer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,10 @@ from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.records import Bools, Bytes, Floats, Ints, State, Stream
+from streamdrift.references.shares import Cells, cells_of
 from streamdrift.trees import array, values
 
-MAX_CELLS = 256
-"""Levels told apart, the last for those never seen; of more, the rarer ones count as one."""
 _MEMORIES: Floats = 1.0 / np.array([60.0, 250.0, 1_000.0, 4_000.0])
 _TRUST, _ASIDE = 0.7, 0.3
 """What a bettor stakes on its memory, and what stays aside."""
@@ -34,20 +34,11 @@ _BETS = _NEW + len(_NEW_ODDS)
 _ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.44, 0.06
 _SMALL = 1e-100
 
-SIZE, SINGLES, HALF, HALF_COUNT = range(4)
+SIZE, SINGLES, HALF, WHOLE, PART = range(5)
 """Places in a slot's figures: values counted; levels bet on alone; levels of the commoner half,
-and how often they were seen."""
-
-
-def cells_of(counts: Floats, closed: bool = False) -> Floats:
-    """Return counts of MAX_CELLS cells at most, from those of the levels, commonest first.
-
-    The last cell is for levels that were never seen: it counts as much as those seen once
-    (Good 1953), at least one; as one where `closed` says that there are none.
-    """
-    kept, rest = counts[: MAX_CELLS - 2], counts[MAX_CELLS - 2 :]
-    new = 1.0 if closed else max(1.0, float((counts == 1).sum()))
-    return np.concatenate([kept, [rest.sum()] if len(rest) else [], [new]])
+how often those of its groups but the last were seen, and what its levels in the last weigh."""
+SEEN, WEIGHT = range(2)
+"""Rows of a slot's groups: how often their levels were seen, and what all of these weigh."""
 
 
 @inlined
@@ -59,6 +50,14 @@ def cell_of(place: float, cells: int, known: int) -> int:
 
 
 @inlined
+def _share(counts: Floats, groups: Bytes, totals: Floats, figures: Floats, cell: int) -> float:
+    """Return how likely a cell is: its group among all, and it among its group."""
+    group = groups[cell]
+    share: float = totals[SEEN, group] / figures[SIZE] * counts[cell] / totals[WEIGHT, group]
+    return share
+
+
+@inlined
 def _bet(
     sums: Factors,
     ages: Factors,
@@ -67,10 +66,13 @@ def _bet(
     odds: Floats,
     inside: bool,
     share: float,
+    fresh: float,
 ) -> None:
     """Take one value into the sums from `place` on: those of one group of levels."""
     for each in range(len(odds)):
         factor = (odds[each] if inside else 1.0) / (1.0 + share * (odds[each] - 1.0))
+        if fresh < 1.0:
+            factor = 1.0 + fresh * (factor - 1.0)
         begun = sums[place + each] + weights[place + each]
         sums[place + each] = begun * factor
         ages[place + each] = (ages[place + each] + begun) * factor
@@ -82,37 +84,60 @@ def advance(
     ages: Factors,
     weights: Factors,
     counts: Floats,
+    groups: Bytes,
+    totals: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
     cell: int,
+    fresh: float,
 ) -> float:
-    """Take one value into a slot's sums, its memories and its counts; return the total."""
-    share = counts[cell] / figures[SIZE]
+    """Take one value into a slot's sums, its memories and its counts; return the total.
+
+    `fresh` is the chance that the value does not follow from those before it.
+    """
+    share = _share(counts, groups, totals, figures, cell)
     for j in range(len(scales)):
         factor = _TRUST * scales[j] * memories[j, cell] / share + _ASIDE
+        if fresh < 1.0:
+            factor = 1.0 + fresh * (factor - 1.0)
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor
-        rate = _MEMORIES[j]
+        rate = _MEMORIES[j] * fresh
         scales[j] *= 1.0 - rate
         memories[j, cell] += rate / scales[j]
         if scales[j] < _SMALL:
             memories[j] *= scales[j]
             scales[j] = 1.0
     place = len(scales)
-    singles = int(figures[SINGLES])
-    for group in range(singles + 1):
-        inside = cell < figures[HALF] if group == singles else cell == group
-        count = figures[HALF_COUNT] if group == singles else counts[group]
-        _bet(sums, ages, weights, place, _ODDS, inside, count / figures[SIZE])
+    singles, half = int(figures[SINGLES]), int(figures[HALF])
+    for single in range(singles):
+        share = _share(counts, groups, totals, figures, single)
+        _bet(sums, ages, weights, place, _ODDS, cell == single, share, fresh)
         place += len(_ODDS)
+    last = groups[half - 1]
+    seen = figures[WHOLE] + totals[SEEN, last] * figures[PART] / totals[WEIGHT, last]
+    _bet(sums, ages, weights, place, _ODDS, cell < half, seen / figures[SIZE], fresh)
     new = len(counts) - 1
-    _bet(sums, ages, weights, _NEW, _NEW_ODDS, cell == new, counts[new] / figures[SIZE])
-    counts[cell] += 1.0
-    figures[SIZE] += 1.0
-    figures[HALF_COUNT] += 1.0 if cell < figures[HALF] else 0.0
+    share = _share(counts, groups, totals, figures, new)
+    _bet(sums, ages, weights, _NEW, _NEW_ODDS, cell == new, share, fresh)
+    _count(counts, groups, totals, figures, cell, fresh)
     return total(sums)
+
+
+@inlined
+def _count(
+    counts: Floats, groups: Bytes, totals: Floats, figures: Floats, cell: int, times: float
+) -> None:
+    """Count a level so many times."""
+    group, half = groups[cell], int(figures[HALF])
+    counts[cell] += times
+    totals[SEEN, group] += times
+    totals[WEIGHT, group] += times
+    figures[SIZE] += times
+    figures[WHOLE] += times if group < groups[half - 1] else 0.0
+    figures[PART] += times if cell < half and group == groups[half - 1] else 0.0
 
 
 @kernel
@@ -122,6 +147,8 @@ def _run(
     weights: Factors,
     known: int,
     counts: Floats,
+    groups: Bytes,
+    totals: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
@@ -151,14 +178,16 @@ def _run(
         if np.isnan(values[event]):
             continue
         cell = cell_of(values[event], len(counts), known)
-        statistic = advance(sums, ages, weights, counts, memories, scales, figures, cell)
+        statistic = advance(
+            sums, ages, weights, counts, groups, totals, memories, scales, figures, cell, 1.0
+        )
         if statistic >= limit:
             return event
     return len(values)
 
 
 class ECategoryBank:
-    """The e-detector over many categories; see `EBank`. 0.8 kB a slot and 40 bytes a level."""
+    """The e-detector over many categories; see `EBank`. 0.9 kB a slot and 60 bytes a level."""
 
     name = NAME
 
@@ -168,9 +197,11 @@ class ECategoryBank:
         self._weights: Factors = np.zeros((slots, _BETS), dtype=np.float32)
         self._known = np.zeros(slots, dtype=np.int64)
         self._counts: list[Floats] = [np.zeros(0) for _ in range(slots)]
+        self._groups: list[Bytes] = [np.zeros(0, dtype=np.uint8) for _ in range(slots)]
+        self._totals: list[Floats] = [np.zeros((2, 0)) for _ in range(slots)]
         self._memories: list[Floats] = [np.zeros((_FIRST, 0)) for _ in range(slots)]
         self._scales = np.ones((slots, _FIRST))
-        self._figures = np.zeros((slots, 4))
+        self._figures = np.zeros((slots, 5))
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
@@ -186,6 +217,8 @@ class ECategoryBank:
                 self._weights[slot],
                 self._known[slot],
                 self._counts[slot],
+                self._groups[slot],
+                self._totals[slot],
                 self._memories[slot],
                 self._scales[slot],
                 self._figures[slot],
@@ -202,13 +235,17 @@ class ECategoryBank:
 
     def arrays(
         self, slot: int
-    ) -> tuple[Factors, Factors, Factors, Floats, Floats, Floats, Floats, int, float]:
+    ) -> tuple[
+        Factors, Factors, Factors, Floats, Bytes, Floats, Floats, Floats, Floats, int, float
+    ]:
         """Return a slot's state in the order `advance` takes it, known levels, threshold."""
         return (
             self.sums.sums[slot],
             self.sums.ages[slot],
             self._weights[slot],
             self._counts[slot],
+            self._groups[slot],
+            self._totals[slot],
             self._memories[slot],
             self._scales[slot],
             self._figures[slot],
@@ -218,16 +255,16 @@ class ECategoryBank:
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""
-        return self._counts[slot].copy()
+        groups, totals = self._groups[slot], self._totals[slot]
+        found: Floats = self._counts[slot] * (totals[SEEN] / totals[WEIGHT])[groups]
+        return found
 
     def take_back(self, slot: int, values: Floats) -> None:
         """Let the last levels of a slot, float64[n], not be counted; see `learned`."""
         counts, figures = self._counts[slot], self._figures[slot]
         for value in values.tolist():
             cell = cell_of(value, len(counts), self._known[slot])
-            counts[cell] -= 1.0
-            figures[HALF_COUNT] -= 1.0 if cell < figures[HALF] else 0.0
-        figures[SIZE] -= len(values)
+            _count(counts, self._groups[slot], self._totals[slot], figures, cell, -1.0)
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
@@ -239,23 +276,31 @@ class ECategoryBank:
         """Start the slot's sums anew; see `Bank`."""
         if expected is not None:
             self._known[slot] = len(expected.counts)
-            self._counts[slot] = cells_of(expected.counts, expected.closed)
-            self._group(slot)
-        counts = self._counts[slot]
-        self._memories[slot] = np.tile(counts / counts.sum(), (_FIRST, 1))
+            self._learn(slot, cells_of(expected.counts, expected.closed))
+        learned = self.learned(slot)
+        self._memories[slot] = np.tile(learned / learned.sum(), (_FIRST, 1))
         self._scales[slot] = 1.0
         self.sums.begin(slot, self._weights[slot], run_length)
 
-    def _group(self, slot: int) -> None:
-        """Decide by the reference which levels are bet on, and what each bet weighs."""
-        counts = self._counts[slot]
-        size, singles = counts.sum(), min(_SINGLES, len(counts) - 1)
-        half = min(int(np.searchsorted(np.cumsum(counts), size / 2)) + 1, len(counts) - 1)
-        self._figures[slot] = size, singles, half, counts[:half].sum()
+    def _learn(self, slot: int, cells: Cells) -> None:
+        """Count what the reference lets expect, and decide which levels are bet on."""
+        expected, groups = cells.counts, cells.groups
+        counts = expected * cells.strengths[groups]
+        totals: Floats = np.stack([np.bincount(groups, expected), np.bincount(groups, counts)])
+        self._counts[slot], self._groups[slot], self._totals[slot] = counts, groups, totals
+        size, singles = expected.sum(), min(_SINGLES, len(expected) - 1)
+        half = min(int(np.searchsorted(np.cumsum(expected), size / 2)) + 1, len(expected) - 1)
+        part = groups[:half] == groups[half - 1]
+        whole = expected[:half][~part].sum()
+        self._figures[slot] = size, singles, half, whole, counts[:half][part].sum()
+        self._weigh(slot)
+
+    def _weigh(self, slot: int) -> None:
+        """Decide what each bet weighs."""
         weights = self._weights[slot]
         weights[:] = 0
         weights[:_FIRST] = _ADAPTIVE_WEIGHT / _FIRST
-        bets = (singles + 1) * len(_ODDS)
+        bets = (int(self._figures[slot, SINGLES]) + 1) * len(_ODDS)
         weights[_FIRST : _FIRST + bets] = _SINGLE_WEIGHT / bets
         weights[_NEW:] = _NEW_WEIGHT / len(_NEW_ODDS)
 
@@ -270,8 +315,7 @@ class ECategoryBank:
             "known": self._known.copy(),
             "figures": self._figures.copy(),
             "scales": self._scales.copy(),
-            "counts": [each.copy() for each in self._counts],
-            "memories": [each.copy() for each in self._memories],
+            **{name: [each.copy() for each in own] for name, own in self._lists().items()},
         }
 
     def restore(self, state: State) -> None:
@@ -281,12 +325,22 @@ class ECategoryBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        counts, memories = values(state, "counts"), values(state, "memories")
-        for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
-            self._counts[slot] = np.array(counts[its])
-            self._group(slot)
-            self._memories[slot] = np.array(memories[its])
-        self.sums.adopt(slots, state, theirs)
         self._known[slots] = array(state, "known")[theirs]
         self._figures[slots] = array(state, "figures")[theirs]
         self._scales[slots] = array(state, "scales")[theirs]
+        for name, own in self._lists().items():
+            stored = values(state, name)
+            for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
+                own[slot] = np.array(stored[its])
+        for slot in slots.tolist():
+            self._weigh(slot)
+        self.sums.adopt(slots, state, theirs)
+
+    def _lists(self) -> Mapping[str, list[Any]]:
+        """Return what has another size in each slot."""
+        return {
+            "counts": self._counts,
+            "groups": self._groups,
+            "totals": self._totals,
+            "memories": self._memories,
+        }

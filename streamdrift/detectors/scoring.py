@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.detectors.categories import cell_of as cell_of_level
-from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
+from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
@@ -56,7 +56,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         if stream is Stream.CATEGORY:
-            cells = cells_of(reference.expected.counts, reference.expected.closed)
+            cells = cells_of(reference.expected.counts, reference.expected.closed).counts
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
             self._known[signal] = len(reference.expected.counts)
         if stream is not Stream.NUMERIC:

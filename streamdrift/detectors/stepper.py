@@ -22,7 +22,7 @@ from streamdrift.detectors.recent import FINE, ROOM, Recent
 from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
-from streamdrift.records import Codes, Floats, Ints
+from streamdrift.records import Bytes, Codes, Floats, Ints
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
 from streamdrift.references.urn import Singles, Urns, rank_row
@@ -186,6 +186,8 @@ def _take_level(
     ages: Factors,
     weights: Factors,
     learned: Floats,
+    groups: Bytes,
+    totals: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
@@ -199,4 +201,6 @@ def _take_level(
     # Its rank, for which there is a coin, is for detectors of numbers.
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
-    return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)
+    return advance_levels(
+        sums, ages, weights, learned, groups, totals, memories, scales, figures, cell, 1.0
+    )

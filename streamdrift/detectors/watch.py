@@ -20,7 +20,7 @@ from streamdrift.detectors.banks import (
     take_over,
 )
 from streamdrift.detectors.block import Block, new_block
-from streamdrift.detectors.categories import ECategoryBank, cells_of
+from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
@@ -33,6 +33,7 @@ from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.shares import cells_of
 from streamdrift.trees import array, integer, text, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
@@ -315,7 +316,7 @@ class Watch:
                 return entry.bank.learned(slot)
         if expected.stream is Stream.RATE:
             return expected.counts
-        return cells_of(expected.counts, expected.closed)
+        return cells_of(expected.counts, expected.closed).counts
 
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None
