@@ -153,6 +153,26 @@ def bursts(random: np.random.Generator, size: int) -> Floats:
     )
 
 
+def staying(shares: Floats, stay: float) -> Draw:
+    """Return levels with these shares that repeat the last one with a chance."""
+    independent = streams.levels(shares)
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        fresh = random.random(size) >= stay
+        fresh[0] = True
+        last = np.maximum.accumulate(np.where(fresh, np.arange(size), 0))
+        return independent(random, size)[last]
+
+    return draw
+
+
+def levels_in_bursts(random: np.random.Generator, size: int) -> Floats:
+    """Draw five levels, of which the first is more common in bursts of some 50 values."""
+    burst = _bursting(random.random(size), 0.02, 0.98) > 0.5
+    levels = streams.levels(np.full(5, 0.2))(random, size)
+    return np.where(burst & (random.random(size) < 0.6), 0.0, levels)
+
+
 @kernel
 def _bursting(draws: Floats, begin: float, stay: float) -> Floats:
     states = np.empty_like(draws)
@@ -176,6 +196,10 @@ ASKED: Mapping[str, Stream] = {
         Stream("GARCH", garch(0.1, 0.85)),
         Stream("bursts", bursts),
         Stream("moving average 10", moving_average(10)),
+        Stream("5 levels, staying .5", staying(streams.FIVE, 0.5), "category"),
+        Stream("5 levels, staying .8", staying(streams.FIVE, 0.8), "category"),
+        Stream("50 levels, staying .5", staying(streams.FIFTY, 0.5), "category"),
+        Stream("5 levels, one in bursts", levels_in_bursts, "category"),
     )
 }
 """Those whose false alarms are bounded."""

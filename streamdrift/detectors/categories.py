@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
@@ -17,8 +18,9 @@ from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Bytes, Floats, Ints, State, Stream
+from streamdrift.references.recall import NO_RECALL, PLACE, USUAL, Moving, freshness, move_on
 from streamdrift.references.shares import Cells, cells_of
-from streamdrift.trees import array, values
+from streamdrift.trees import array, trees, values
 
 _MEMORIES: Floats = 1.0 / np.array([60.0, 250.0, 1_000.0, 4_000.0])
 _TRUST, _ASIDE = 0.7, 0.3
@@ -28,10 +30,16 @@ _SINGLES = 12
 _LOG_ODDS = np.array([0.35, 0.8, 1.6])
 _ODDS: Floats = np.exp(np.concatenate([_LOG_ODDS, -_LOG_ODDS]))
 _NEW_ODDS: Floats = np.exp(np.array([2.0, 4.0]))
+_FRESH_ODDS: Floats = np.exp(np.array([0.5, 1.3, 3.0, -0.7]))
+_RARER_FRESH = 3
 _FIRST, _NEW = len(_MEMORIES), len(_MEMORIES) + (_SINGLES + 1) * len(_ODDS)
-_BETS = _NEW + len(_NEW_ODDS)
-"""Adaptive bettors, then the odds of each single level and of the half, then those of new ones."""
+_FRESH = _NEW + len(_NEW_ODDS)
+_BETS = _FRESH + len(_FRESH_ODDS)
+"""Adaptive bettors, then the odds of each single level and of the half, then those of new ones, and
+those of values that do not follow from the ones before."""
 _ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.44, 0.06
+_FRESH_WEIGHT = 0.1
+"""Part of the weight that is on a change of the memory, where there is one."""
 _SMALL = 1e-100
 
 SIZE, SINGLES, HALF, WHOLE, PART = range(5)
@@ -67,12 +75,15 @@ def _bet(
     inside: bool,
     share: float,
     fresh: float,
+    exponent: float,
 ) -> None:
     """Take one value into the sums from `place` on: those of one group of levels."""
     for each in range(len(odds)):
         factor = (odds[each] if inside else 1.0) / (1.0 + share * (odds[each] - 1.0))
         if fresh < 1.0:
             factor = 1.0 + fresh * (factor - 1.0)
+        if exponent < 1.0:
+            factor **= exponent
         begun = sums[place + each] + weights[place + each]
         sums[place + each] = begun * factor
         ages[place + each] = (ages[place + each] + begun) * factor
@@ -89,18 +100,46 @@ def advance(
     memories: Floats,
     scales: Floats,
     figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
     cell: int,
-    fresh: float,
 ) -> float:
     """Take one value into a slot's sums, its memories and its counts; return the total.
 
-    `fresh` is the chance that the value does not follow from those before it.
+    `chances`, `averages`, `spans` (their scales), `moves`, `around` (the round) and `last` are
+    those of its memory, see `Moving`; without one there are none. All factors are taken to the
+    `exponent`.
     """
     share = _share(counts, groups, totals, figures, cell)
+    fresh = 1.0
+    if len(chances):
+        place = last[PLACE]
+        before = around[place] if len(around) else -1
+        fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share)
+        move_on(averages, spans, moves, last[0], cell)
+        last[0] = cell
+        if len(around):
+            around[place] = cell
+            last[PLACE] = (place + 1) % len(around)
+        for j in range(len(_FRESH_ODDS)):
+            more = _FRESH_ODDS[j] - 1.0
+            factor = (1.0 + fresh * more) / (1.0 + chances[0] * more)
+            if exponent < 1.0:
+                factor **= exponent
+            begun = sums[_FRESH + j] + weights[_FRESH + j]
+            sums[_FRESH + j] = begun * factor
+            ages[_FRESH + j] = (ages[_FRESH + j] + begun) * factor
     for j in range(len(scales)):
         factor = _TRUST * scales[j] * memories[j, cell] / share + _ASIDE
         if fresh < 1.0:
             factor = 1.0 + fresh * (factor - 1.0)
+        if exponent < 1.0:
+            factor **= exponent
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor
@@ -114,14 +153,14 @@ def advance(
     singles, half = int(figures[SINGLES]), int(figures[HALF])
     for single in range(singles):
         share = _share(counts, groups, totals, figures, single)
-        _bet(sums, ages, weights, place, _ODDS, cell == single, share, fresh)
+        _bet(sums, ages, weights, place, _ODDS, cell == single, share, fresh, exponent)
         place += len(_ODDS)
     last = groups[half - 1]
     seen = figures[WHOLE] + totals[SEEN, last] * figures[PART] / totals[WEIGHT, last]
-    _bet(sums, ages, weights, place, _ODDS, cell < half, seen / figures[SIZE], fresh)
+    _bet(sums, ages, weights, place, _ODDS, cell < half, seen / figures[SIZE], fresh, exponent)
     new = len(counts) - 1
     share = _share(counts, groups, totals, figures, new)
-    _bet(sums, ages, weights, _NEW, _NEW_ODDS, cell == new, share, fresh)
+    _bet(sums, ages, weights, _NEW, _NEW_ODDS, cell == new, share, fresh, exponent)
     _count(counts, groups, totals, figures, cell, fresh)
     return total(sums)
 
@@ -152,6 +191,13 @@ def _run(
     memories: Floats,
     scales: Floats,
     figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
     limit: float,
     enough: float,
     candidate: Bools,
@@ -179,7 +225,23 @@ def _run(
             continue
         cell = cell_of(values[event], len(counts), known)
         statistic = advance(
-            sums, ages, weights, counts, groups, totals, memories, scales, figures, cell, 1.0
+            sums,
+            ages,
+            weights,
+            counts,
+            groups,
+            totals,
+            memories,
+            scales,
+            figures,
+            chances,
+            averages,
+            spans,
+            moves,
+            around,
+            last,
+            exponent,
+            cell,
         )
         if statistic >= limit:
             return event
@@ -202,6 +264,8 @@ class ECategoryBank:
         self._memories: list[Floats] = [np.zeros((_FIRST, 0)) for _ in range(slots)]
         self._scales = np.ones((slots, _FIRST))
         self._figures = np.zeros((slots, 5))
+        self._recalls = [NO_RECALL] * slots
+        self._exponents = np.ones(slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
@@ -222,6 +286,8 @@ class ECategoryBank:
                 self._memories[slot],
                 self._scales[slot],
                 self._figures[slot],
+                *self._recalls[slot],
+                self._exponents[slot],
                 self.sums.thresholds[slot],
                 self.sums.patience[slot],
                 self.sums.candidates[slot : slot + 1],
@@ -233,13 +299,9 @@ class ECategoryBank:
             )
         return alarms
 
-    def arrays(
-        self, slot: int
-    ) -> tuple[
-        Factors, Factors, Factors, Floats, Bytes, Floats, Floats, Floats, Floats, int, float
-    ]:
-        """Return a slot's state in the order `advance` takes it, known levels, threshold."""
-        return (
+    def arrays(self, slot: int) -> tuple[tuple[NDArray[np.generic], ...], float, int, float]:
+        """Return a slot's state in the order `advance` takes it, exponent, levels, threshold."""
+        arrays = (
             self.sums.sums[slot],
             self.sums.ages[slot],
             self._weights[slot],
@@ -249,6 +311,11 @@ class ECategoryBank:
             self._memories[slot],
             self._scales[slot],
             self._figures[slot],
+            *self._recalls[slot],
+        )
+        return (
+            arrays,
+            float(self._exponents[slot]),
             int(self._known[slot]),
             float(self.sums.thresholds[slot]),
         )
@@ -276,7 +343,14 @@ class ECategoryBank:
         """Start the slot's sums anew; see `Bank`."""
         if expected is not None:
             self._known[slot] = len(expected.counts)
-            self._learn(slot, cells_of(expected.counts, expected.closed))
+            cells, recall = cells_of(expected.counts, expected.closed), expected.recall
+            self._recalls[slot] = NO_RECALL
+            self._exponents[slot] = 2 ** (-expected.power / 6)
+            if recall is not None:
+                cells = cells._replace(counts=recall.fresh)
+                self._recalls[slot] = recall.moving()
+                self._exponents[slot] = 1.0 / recall.left
+            self._learn(slot, cells)
         learned = self.learned(slot)
         self._memories[slot] = np.tile(learned / learned.sum(), (_FIRST, 1))
         self._scales[slot] = 1.0
@@ -302,7 +376,21 @@ class ECategoryBank:
         weights[:_FIRST] = _ADAPTIVE_WEIGHT / _FIRST
         bets = (int(self._figures[slot, SINGLES]) + 1) * len(_ODDS)
         weights[_FIRST : _FIRST + bets] = _SINGLE_WEIGHT / bets
-        weights[_NEW:] = _NEW_WEIGHT / len(_NEW_ODDS)
+        weights[_NEW:_FRESH] = _NEW_WEIGHT / len(_NEW_ODDS)
+        chances = self._recalls[slot].chances
+        if len(chances):
+            weights *= 1.0 - _FRESH_WEIGHT
+            weights[_FRESH:] = _FRESH_WEIGHT / len(_FRESH_ODDS)
+            if chances[USUAL] > 0:
+                # The longer it is known what usually follows, the less else does.
+                weights[_FRESH + _RARER_FRESH] = 0
+
+    def lose(self, slot: int) -> None:
+        """Let the last levels be unknown: the slot does not see what comes next."""
+        moving, learned = self._recalls[slot], self.learned(slot)
+        if len(moving.chances):
+            moving.averages[:], moving.scales[:] = learned / learned.sum(), 1.0
+            moving.round[:], moving.last[0] = -1, -1
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -315,6 +403,7 @@ class ECategoryBank:
             "known": self._known.copy(),
             "figures": self._figures.copy(),
             "scales": self._scales.copy(),
+            "recalls": [each.snapshot() for each in self._recalls],
             **{name: [each.copy() for each in own] for name, own in self._lists().items()},
         }
 
@@ -332,7 +421,9 @@ class ECategoryBank:
             stored = values(state, name)
             for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
                 own[slot] = np.array(stored[its])
-        for slot in slots.tolist():
+        recalls = trees(state, "recalls")
+        for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
+            self._recalls[slot] = Moving.restore(recalls[its])
             self._weigh(slot)
         self.sums.adopt(slots, state, theirs)
 

@@ -178,13 +178,14 @@ class Series:
         if self._stream is Stream.RATE:
             flags = (numbers != 0).astype(np.float64)
             counts = np.array([len(flags) - flags.sum(), flags.sum()])
-            return learn(Sample(self._stream, counts, flags=flags))
+            return learn(Sample(self._stream, counts, order=flags))
         counts = np.bincount(numbers.astype(np.int64), minlength=len(self._codes))
         order = np.argsort(-counts, kind="stable")
         known = int(np.count_nonzero(counts))
         self._places = np.full(len(self._codes), float(known))
         self._places[order[:known]] = np.arange(known)
-        return learn(Sample(self._stream, counts[order[:known]].astype(np.float64)))
+        places = self._places[numbers.astype(np.int64)]
+        return learn(Sample(self._stream, counts[order[:known]].astype(np.float64), order=places))
 
     def _there(self, values: Values) -> Ints:
         """Return the places of the values that are not skipped."""

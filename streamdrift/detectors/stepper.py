@@ -166,10 +166,11 @@ def _take_of_chain(
 
 class _Levels:
     def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
-        *arrays, self._known, self._threshold = bank.arrays(0)
+        arrays, exponent, known, self._threshold = bank.arrays(0)
         self._arrays = (
             *arrays,
-            self._known,
+            exponent,
+            known,
             scoring.ordinals,
             recent.scores[0],
             recent.counts,
@@ -191,6 +192,13 @@ def _take_level(
     memories: Floats,
     scales: Floats,
     figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
     known: int,
     ordinals: Ints,
     recent: NDArray[np.uint16],
@@ -202,5 +210,21 @@ def _take_level(
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
     return advance_levels(
-        sums, ages, weights, learned, groups, totals, memories, scales, figures, cell, 1.0
+        sums,
+        ages,
+        weights,
+        learned,
+        groups,
+        totals,
+        memories,
+        scales,
+        figures,
+        chances,
+        averages,
+        spans,
+        moves,
+        around,
+        last,
+        exponent,
+        cell,
     )

@@ -308,6 +308,10 @@ class Watch:
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, LEARNING):
+                if expected.recall is not None:
+                    # What counted of a value is not known any more.
+                    entry.bank.reset(slot, expected)
+                    break
                 if length > len(since) and entry.bank.learned(slot).sum() < LATE:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
@@ -353,7 +357,7 @@ class Watch:
         del self._holds[signal]
         for entry in self._banks:
             slot = entry.slot_of(signal)
-            if slot is not None and isinstance(entry.bank, EChainBank):
+            if slot is not None and isinstance(entry.bank, EChainBank | ECategoryBank):
                 entry.bank.lose(slot)  # it saw nothing while the signal was held
         self._reset(signal)
 

@@ -17,6 +17,7 @@ class Code(StrEnum):
     CYCLE = "cycle"
     CALENDAR = "calendar"
     MEMORY = "memory"
+    ORDER = "order"
     NO_LEVEL = "no_level"
     SPREAD_CYCLE = "spread_cycle"
     CLUSTERED_SPREAD = "clustered_spread"
@@ -121,6 +122,10 @@ _SENTENCES: Mapping[Code, str] = {
     Code.MEMORY: (
         "a value tells of the next (the weights of the past sum to {sum}): a lasting change of "
         "1 sd needs about {needed} values here"
+    ),
+    Code.ORDER: (
+        "its levels follow each other in an order, which tells {share} % of them: how common they "
+        "are is hardly watched, that they leave the order is"
     ),
     Code.NO_LEVEL: (
         "no stable level in the reference: it wanders or contains a change; only jumps out of the "

@@ -52,8 +52,11 @@ class Measure(Protocol):
         """Describe the last `back` values (RECENT at most) up to a column of the last `fill`."""
         ...
 
-    def accept(self, raw: Floats) -> None:
-        """Take values, as `raw` returned them, for normal from now on."""
+    def accept(self, raw: Floats) -> Floats:
+        """Take values, as `raw` returned them, for normal from now on; return them as they are now.
+
+        What stands for them may be another thing under another reference.
+        """
         ...
 
     def samples(self, raw: Floats) -> list[Sample]:
@@ -73,7 +76,7 @@ def rate_sample(flags: Floats) -> Sample:
     """Return how often 0 and 1 are among float64[n], NaN left out, and in what order."""
     ones = float(np.count_nonzero(flags == 1))
     counts = np.array([np.count_nonzero(~np.isnan(flags)) - ones, ones])
-    return Sample(Stream.RATE, counts, flags=flags)
+    return Sample(Stream.RATE, counts, order=flags)
 
 
 class _Recent:
@@ -141,8 +144,9 @@ class Numbers:
             return Summary(math.nan)
         return Summary(math.nan, quantiles=quantiles_of(values))
 
-    def accept(self, raw: Floats) -> None:
-        """Do nothing: numbers are what they are, whatever is normal."""
+    def accept(self, raw: Floats) -> Floats:
+        """Return the values: numbers are what they are, whatever is normal."""
+        return raw
 
     def samples(self, raw: Floats) -> list[Sample]:
         numbers = Sample(Stream.NUMERIC, raw)
@@ -291,19 +295,24 @@ class Categories:
             math.nan, shares={names[place]: float(counts[place]) / len(places) for place in shown}
         )
 
-    def accept(self, raw: Floats) -> None:
+    def accept(self, raw: Floats) -> Floats:
         codes = raw[~np.isnan(raw)].astype(np.int32)
-        if len(codes):
-            named = codes[codes < len(self._places)]
-            self._learn_levels(Levels.of(named, list(self._places), len(codes) - len(named)))
-            self._recent = _Recent()
+        if not len(codes):
+            return raw
+        names = list(self._places)
+        named = codes[codes < len(names)]
+        self._learn_levels(Levels.of(named, names, len(codes) - len(named)))
+        self._recent = _Recent()
+        known = len(self._levels.names)
+        places = np.array([self._places.get(name, known) for name in names], dtype=np.float64)
+        return np.append(places, known)[np.minimum(codes, len(names))]
 
     def samples(self, raw: Floats) -> list[Sample]:
         levels, unseen = self._levels, self._levels.unseen
         closed = levels.dropped > 0
         counts = np.append(levels.counts, unseen) if closed else levels.counts
         flags = np.array([max(levels.size - unseen, 0.0), unseen])
-        return [Sample(Stream.CATEGORY, counts, closed), Sample(Stream.RATE, flags)]
+        return [Sample(Stream.CATEGORY, counts, closed, raw), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))

@@ -208,7 +208,7 @@ def test_levels_beyond_the_reference_are_told_apart_once_it_is_accepted() -> Non
 @pytest.mark.parametrize("count", [1_000, 70_000])
 def test_very_many_levels(count: int) -> None:
     rng = np.random.default_rng(4)
-    reference = np.arange(count).repeat(2)
+    reference = rng.permutation(np.arange(count).repeat(2))
     detector = EDetector(1e5, reference.tolist(), "category")
     assert detector.update_many(rng.integers(0, count, 800).tolist()).tolist() == []
     assert len(detector.update_many(range(count, count + 60))) == 1

@@ -269,7 +269,7 @@ def _plain(state: object) -> list[Floats]:
     return [array for part in parts for array in _plain(part)]
 
 
-@pytest.mark.parametrize(("reference", "limit"), [(NUMERIC, 1_000), (RATE, 200), (CATEGORY, 1_100)])
+@pytest.mark.parametrize(("reference", "limit"), [(NUMERIC, 1_000), (RATE, 200), (CATEGORY, 1_200)])
 def test_state_of_a_signal_beside_its_last_scores(reference: Reference, limit: int) -> None:
     watch = watch_of((DEFAULT,) * 20, (reference,) * 20)
     state = dict(watch.snapshot())
