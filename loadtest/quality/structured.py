@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from loadtest.quality import streams
 from loadtest.quality.streams import Draw, Stream, normal
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Ints
 
 DAY = 144
 WEEK = 7 * DAY
@@ -153,6 +154,23 @@ def bursts(random: np.random.Generator, size: int) -> Floats:
     )
 
 
+def told(rule: Callable[[Ints], Ints]) -> Draw:
+    """Return values that follow from their number, counted from somewhere on."""
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        return rule(random.integers(0, 1_000_000) + np.arange(size)).astype(np.float64)
+
+    return draw
+
+
+def times_of_events(random: np.random.Generator, size: int) -> Floats:
+    return 1.7e9 + np.cumsum(random.exponential(1.0, size))
+
+
+def nearly_always(random: np.random.Generator, size: int) -> Floats:
+    return np.where(random.random(size) < 0.999, 0.0, random.standard_normal(size))
+
+
 def staying(shares: Floats, stay: float) -> Draw:
     """Return levels with these shares that repeat the last one with a chance."""
     independent = streams.levels(shares)
@@ -203,6 +221,28 @@ ASKED: Mapping[str, Stream] = {
     )
 }
 """Those whose false alarms are bounded."""
+
+EXACT: Mapping[str, Stream] = {
+    stream.name: stream
+    for stream in (
+        Stream("n % 24", told(lambda n: n % 24)),
+        Stream("n % 7", told(lambda n: n % 7)),
+        Stream("n % 2", told(lambda n: n % 2)),
+        Stream("n % 1,000", told(lambda n: n % 1_000)),
+        Stream("n % 12,345", told(lambda n: n % 12_345)),
+        Stream("n // 100 % 24", told(lambda n: n // 100 % 24)),
+        Stream("n", told(lambda n: n)),
+        Stream("n // 100", told(lambda n: n // 100)),
+        Stream("times of events", times_of_events),
+        Stream("one value", told(lambda n: 0 * n)),
+        Stream("one value in 999 of 1,000", nearly_always),
+        Stream("0/1, in turn", told(lambda n: n % 2), "rate"),
+        Stream("24 levels in turn", told(lambda n: n % 24), "category"),
+        Stream("1,000 levels in turn", told(lambda n: n % 1_000), "category"),
+        Stream("7 levels in turn, 100 times each", told(lambda n: n // 100 % 7), "category"),
+    )
+}
+"""Those that a rule tells, all or nearly all."""
 
 BESIDES: Mapping[str, Stream] = {
     stream.name: stream

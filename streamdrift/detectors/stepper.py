@@ -39,7 +39,7 @@ class Stepper(Protocol):
 
 
 def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
-    """Return the way for the only signal; None where its front needs times or has two stages."""
+    """Return the way for the only signal; None where its front has other stages, or needs times."""
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
     if isinstance(bank, EChainBank):
@@ -49,7 +49,7 @@ def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
     front = scoring.front(0)
     if not isinstance(bank, EDetectorBank):
         return None
-    if front is not None and (front.needs_times or front.slow[0]):
+    if front is not None and not front.plain:
         return None
     return _Numbers(bank, scoring.urns, front, recent)
 

@@ -14,6 +14,8 @@ class Code(StrEnum):
 
     SHORT = "short"
     CONSTANT = "constant"
+    PATTERN = "pattern"
+    RISES = "rises"
     CYCLE = "cycle"
     CALENDAR = "calendar"
     MEMORY = "memory"
@@ -114,6 +116,14 @@ _SENTENCES: Mapping[Code, str] = {
         "are known too roughly to assure the budget of a signal that has any"
     ),
     Code.CONSTANT: "the reference holds one value only: any other is a change",
+    Code.PATTERN: (
+        "the same {period} values come again and again: any other, or one out of its place, is a "
+        "change"
+    ),
+    Code.RISES: (
+        "it only rises, or falls, as a counter, an identifier or a time does: it has no stable "
+        "level, so the steps between its values are watched"
+    ),
     Code.CYCLE: "a cycle of {period} values, {amplitude} sd up and down, is taken off",
     Code.CALENDAR: (
         "it follows the hour of the day and the day of the week, learnt from {days} days: "

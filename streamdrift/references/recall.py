@@ -325,7 +325,7 @@ def _cells(order: Floats, levels: Floats, counts: Floats) -> Ints:
 
 def _moves(cells: Ints) -> bool:
     """Tell whether levels change often enough to tell staying from steps."""
-    return np.count_nonzero(np.diff(cells)) >= _CHANGES
+    return int(np.count_nonzero(np.diff(cells))) >= _CHANGES
 
 
 def _shares(cells: Ints, counts: Floats) -> Floats:
