@@ -17,7 +17,7 @@ from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
 from streamdrift.references.shares import cells_of
-from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
+from streamdrift.references.urn import CENTRE, NO_TIES, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
@@ -69,12 +69,18 @@ class Scoring:
             self._fronts[signal] = reference.front.copy()
 
     def score(
-        self, values: Floats, times: Ints, signals: Sequence[int], start: Ints, scores: Floats
+        self,
+        values: Floats,
+        times: Ints,
+        signals: Sequence[int],
+        start: Ints,
+        scores: Floats,
+        ties: Floats = NO_TIES,
     ) -> Copies:
         """Write the scores of `signals` from their columns start[signal] on; learn from them.
 
         `values` and `scores` are float64[count, n], equal where nothing is scored yet; `times`
-        int64[n].
+        int64[n]. `ties` are those of `Urns.rank`.
         """
         numeric = np.array(
             [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
@@ -92,7 +98,7 @@ class Scoring:
         for signal in fronts:
             row = scores[signal]
             self._follow(signal, values, times, int(start[signal]), size, True, row)
-        self.urns.rank(slots, numeric, start[numeric], scores)
+        self.urns.rank(slots, numeric, start[numeric], scores, ties)
         for signal in signals:
             if self._streams[signal] is Stream.CATEGORY:
                 self._score_levels(signal, values[signal], int(start[signal]), scores[signal])

@@ -15,7 +15,7 @@ from streamdrift.detectors.categories import advance as advance_levels
 from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chains import advance as advance_chain
-from streamdrift.detectors.e_detector import EDetectorBank, advance
+from streamdrift.detectors.e_detector import EDetectorBank, advance, advance_tied
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import FINE, ROOM, Recent
@@ -58,7 +58,7 @@ class _Numbers:
     def __init__(
         self, bank: EDetectorBank, urns: Urns, front: Front | None, recent: Recent
     ) -> None:
-        sums, ages, table, weights, self._threshold = bank.arrays(0)
+        sums, ages, table, masses, weights, self._threshold = bank.arrays(0)
         self._front = front
         self._value = np.empty(1)
         self._left = np.empty(1)
@@ -68,9 +68,11 @@ class _Numbers:
             urns.cumulative[0],
             urns.pending[0],
             urns.positions[0],
+            np.zeros((int(urns.tied[0]), 2)),
             sums,
             ages,
             table,
+            masses,
             weights,
             recent.scores[0],
             recent.counts,
@@ -93,18 +95,22 @@ def _take_number(
     cumulative: Codes,
     pending: NDArray[np.uint16],
     positions: Ints,
+    ties: Floats,
     sums: Factors,
     ages: Factors,
     table: Factors,
+    masses: Floats,
     weights: Factors,
     recent: NDArray[np.uint16],
     counts: Ints,
 ) -> float:
-    rank_row(borders, scale, cumulative, pending, positions, 0, 1, rank)
+    rank_row(borders, scale, cumulative, pending, positions, 0, 1, rank, ties)
     if np.isnan(rank[0]):
         return 0.0
     recent[counts[0] % ROOM] = np.uint16(rank[0] * FINE + 0.5)
     counts[0] += 1
+    if len(ties) and ties[0, 1] > 0.0:
+        return advance_tied(sums, ages, table, masses, ties[0, 0], ties[0, 1])
     return advance(sums, ages, table, weights, rank[0])
 
 

@@ -22,6 +22,7 @@ from streamdrift.detectors.banks import (
 from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
+from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
@@ -116,7 +117,7 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = new_block(values, times, looks)
+        block = new_block(values, times, looks, bool(self._scoring.urns.tied.any()))
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -173,7 +174,9 @@ class Watch:
         running = np.flatnonzero(begin < size).tolist()
         if not running:
             return
-        copies = self._scoring.score(block.values, block.times, running, begin, block.scores)
+        copies = self._scoring.score(
+            block.values, block.times, running, begin, block.scores, block.ties
+        )
         stored = {place: self._banks[place].bank.snapshot() for place in self._mixed}
         first = np.full(len(begin), size)
         raised: dict[int, Watcher] = {}
@@ -209,6 +212,8 @@ class Watch:
         """Let one bank run; the e-detector of categories sees the levels themselves."""
         bank, signals = entry.bank, entry.signals
         seen = block.values if isinstance(bank, ECategoryBank) else block.scores
+        if isinstance(bank, EDetectorBank):
+            return bank.update(seen, signals, begin[signals], block.looks, block.ties)
         if isinstance(bank, EBank):
             return bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.kernels import inlined, kernel, uniform_hash
-from streamdrift.records import Codes, Floats, Ints, State
+from streamdrift.records import Bools, Codes, Floats, Ints, State
 
 _PLACES = (
     4, 12, 31, 73, 154, 287, 478, 725, 1024, 1354, 1720, 2112, 2525, 2954, 3397, 3851, 4315, 4785,
@@ -40,9 +40,13 @@ _GREATEST = float(np.finfo(np.float32).max)
 Singles = NDArray[np.float32]
 CENTRE, UNIT = range(2)
 """Places in a slot's scale: the middle border, and one over the spread."""
-FILLED, ORDINAL, SEED, TENTHS = range(4)
+FILLED, ORDINAL, SEED, TENTHS, TIED = range(5)
 """Places in a slot's positions: values in the block being filled, values ranked so far, the seed
-of the coins, and how many tenths of all values a block has."""
+of the coins, how many tenths of all values a block has, and the cell of the one value that many
+of the reference are equal to, -1 where there is none."""
+_MANY_EQUAL = 0.4
+"""Share of a reference that is equal from which on ranks by coins would blur what values tell."""
+NO_TIES: Floats = np.empty((0, 0, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,14 @@ class Counts:
         cumulative[1:] += max(0, 1 - int(cumulative[1]))
         cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
         return cls(borders, cumulative)
+
+    @property
+    def tied(self) -> int:
+        """The cell of the one value that many are equal to; -1 where there is none."""
+        twice = self.borders[1:] == self.borders[:-1]
+        cells = np.where(twice, np.diff(self.cumulative)[1:-1], 0)
+        many = len(cells) > 0 and cells.max() >= _MANY_EQUAL * self.cumulative[-1]
+        return int(np.argmax(cells)) + 1 if many else -1
 
     def snapshot(self) -> State:
         """Return the arrays as they are."""
@@ -155,12 +167,16 @@ def rank_row(
     start: int,
     stop: int,
     values: Floats,
+    ties: Floats,
 ) -> None:
     """Put the ranks of values[start:stop] into their places; count each, or note it to be.
 
+    `ties` float64[n, 2], where there are any rows, take between which ranks the coin chose one, of
+    the value that many others are equal to; 0 and 0 for all others.
+
     One slot's arrays: borders float32[BORDERS] in units from the centre, scale float64[2],
     cumulative int32[BORDERS + 2], pending uint16[2, BORDERS + 1] (the block being filled, the
-    one before), positions int64[4].
+    one before), positions int64[5].
     """
     size, filled = cumulative[BORDERS + 1], positions[FILLED]
     ordinal, seed, tenths = positions[ORDINAL], positions[SEED], np.int64(positions[TENTHS])
@@ -171,6 +187,10 @@ def rank_row(
             continue
         cell = cell_of(borders, place_of(values[event], centre, unit))
         first, last = cumulative[cell], cumulative[cell + 1]
+        if len(ties):
+            tied = cell == positions[TIED]
+            ties[event, 0] = first / size if tied else 0.0
+            ties[event, 1] = last / size if tied else 0.0
         values[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
         ordinal += 1
         if size < LATE:
@@ -212,9 +232,11 @@ def _rank_all(
     start: Ints,
     stop: int,
     values: Floats,
+    ties: Floats,
 ) -> None:
     for each in range(len(slots)):
         slot = slots[each]
+        row = rows[each]
         rank_row(
             borders[slot],
             scales[slot],
@@ -223,12 +245,13 @@ def _rank_all(
             positions[slot],
             start[each],
             stop,
-            values[rows[each]],
+            values[row],
+            ties[row] if len(ties) else np.empty((0, 2)),
         )
 
 
 class Urns:
-    """The ranks of many signals; a signal's place is its slot. 600 bytes a slot.
+    """The ranks of many signals; a signal's place is its slot. 610 bytes a slot.
 
     Borders are kept as float32 in units of the reference's spread from its centre: half the
     memory, twice as fast to compare, and the same whatever unit a feature is in.
@@ -239,7 +262,7 @@ class Urns:
         self.scales: Floats = np.ones((slots, 2))
         self.cumulative: Codes = np.zeros((slots, BORDERS + 2), dtype=np.int32)
         self.pending: NDArray[np.uint16] = np.zeros((slots, 2, BORDERS + 1), dtype=np.uint16)
-        self.positions: Ints = np.zeros((slots, 4), dtype=np.int64)
+        self.positions: Ints = np.zeros((slots, 5), dtype=np.int64)
 
     def learn(self, slot: int, counts: Counts, seed: int, tenths: int = 1) -> None:
         """Give a slot a reference, the seed of its coins, and the length of its blocks."""
@@ -250,7 +273,12 @@ class Urns:
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)
-        self.positions[slot, SEED:] = seed, tenths
+        self.positions[slot, SEED:] = seed, tenths, counts.tied
+
+    @property
+    def tied(self) -> Bools:
+        """Which slots have a value that many are equal to."""
+        return self.positions[:, TIED] >= 0
 
     def forget(self, slot: int) -> None:
         """Drop what is not counted yet."""
@@ -272,10 +300,12 @@ class Urns:
         cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
         return cells
 
-    def rank(self, slots: Ints, rows: Ints, start: Ints, values: Floats) -> None:
+    def rank(
+        self, slots: Ints, rows: Ints, start: Ints, values: Floats, ties: Floats = NO_TIES
+    ) -> None:
         """Put the ranks of values[rows[i], start[i]:] of slots[i] in their places.
 
-        A NaN is no value, and stays.
+        A NaN is no value, and stays. `ties` float64[rows, n, 2] may be empty; see `rank_row`.
         """
         _rank_all(
             self.borders,
@@ -288,6 +318,7 @@ class Urns:
             start,
             values.shape[1],
             values,
+            ties,
         )
 
     def copy_of(self, slots: Ints) -> tuple[Codes, NDArray[np.uint16], Ints]:
