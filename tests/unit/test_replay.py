@@ -147,8 +147,8 @@ def test_the_summary_gives_no_rate_of_less_than_one_unit_of_the_budget() -> None
     tally, _, pipeline = replayed(groups(events(3_000, shift_at=1_500), 500))
     lines = summarize(tally, pipeline.monitor, settings().model, 1.0)
     assert (
-        "fraud: budget 2 a week; 0.0083 allowed in 41.7 min watched, 1 incident opened (1 still open)"
-        in lines
+        "fraud: budget 2 a week; 0.0083 allowed in 41.7 min watched, "
+        "1 incident opened (1 still open)" in lines
     )
 
 
