@@ -17,7 +17,7 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
+from streamdrift.references.urn import Singles, Urns, cells_between
 from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
@@ -256,9 +256,11 @@ def _rank_levels(
 def _cells_of_numbers(
     borders: Singles, scale: Floats, values: Floats, start: int, cells: Ints
 ) -> None:
+    found = np.empty(len(values) - start, dtype=np.int32)
+    cells_between(borders, scale, values, start, len(values), found)
     for column in range(start, len(values)):
         if not np.isnan(values[column]):
-            cells[column] = cell_of(borders, place_of(values[column], scale[CENTRE], scale[UNIT]))
+            cells[column] = found[column - start]
 
 
 @kernel

@@ -38,6 +38,7 @@ _GREATEST = float(np.finfo(np.float32).max)
 """Infinite values, and places, count as these."""
 
 Singles = NDArray[np.float32]
+Cells = NDArray[np.int32]
 CENTRE, UNIT = range(2)
 """Places in a slot's scale: the middle border, and one over the spread."""
 FILLED, ORDINAL, SEED, TENTHS = range(4)
@@ -110,6 +111,19 @@ def _scale(borders: Floats) -> tuple[float, float]:
     return centre, 1 / spread if usable else 1.0
 
 
+def _places_of_borders(borders: Floats, centre: float, unit: float) -> Singles:
+    """Return where borders stand, in units of spread from the centre.
+
+    The first of two equal ones, of a value that repeats, stands right below it: so the value lies
+    between them.
+    """
+    places = np.clip((borders - centre) * unit, -_GREATEST, _GREATEST).astype(np.float32)
+    twice = np.append(places[:-1] == places[1:], False)
+    twice[1:] &= places[1:] != places[:-1]
+    places[twice] = np.nextafter(places[twice], np.float32(-np.inf))
+    return places
+
+
 @inlined
 def place_of(value: float, centre: float, unit: float) -> np.float32:
     """Return where a value stands, in units of spread from the centre of its reference."""
@@ -117,18 +131,39 @@ def place_of(value: float, centre: float, unit: float) -> np.float32:
     return np.float32(min(max((finite - centre) * unit, -_GREATEST), _GREATEST))
 
 
+@kernel
+def cells_between(
+    borders: Singles, scale: Floats, values: Floats, start: int, stop: int, cells: Cells
+) -> None:
+    """Write the cells of values[start:stop] into cells[0:]; where there is no value, anything.
+
+    A cell is how many borders lie below a place. They are `borders` float32[BORDERS] as a slot
+    keeps them, and taken one by one for all values: that is made a vector loop, which a search
+    is not.
+    """
+    centre, unit = scale[CENTRE], scale[UNIT]
+    places = np.empty(stop - start, dtype=np.float32)
+    for event in range(start, stop):
+        places[event - start] = place_of(values[event], centre, unit)
+        cells[event - start] = 0
+    for first in range(0, BORDERS, 5):
+        one, two, three = borders[first], borders[first + 1], borders[first + 2]
+        four, five = borders[first + 3], borders[first + 4]
+        for each in range(len(places)):
+            place = places[each]
+            cells[each] += (
+                np.int32(one < place)
+                + np.int32(two < place)
+                + np.int32(three < place)
+                + np.int32(four < place)
+                + np.int32(five < place)
+            )
+
+
 @inlined
-def cell_of(borders: Singles, place: np.float32) -> int:
-    """Return the cell of a value, by its place among borders padded with infinity to BORDERS."""
-    # A vector loop over all of them is faster than a search, which branches.
-    below = np.int32(0)
-    for each in range(BORDERS):
-        below += np.int32(borders[each] < place)
-    cell = int(below)
-    if borders[min(cell, BORDERS - 1)] == place:
-        # The second of two equal borders: the place is a value that repeats.
-        cell += int(borders[min(cell + 1, BORDERS - 1)] == place)
-    return cell
+def _block_of(size: np.int64, tenths: np.int64) -> np.int64:
+    """Return how many values are noted until those before them are counted."""
+    return min(size * tenths // 10, np.int64(_LONGEST_BLOCK))
 
 
 @kernel
@@ -162,27 +197,32 @@ def rank_row(
     cumulative int32[BORDERS + 2], pending uint16[2, BORDERS + 1] (the block being filled, the
     one before), positions int64[4].
     """
-    size, filled = cumulative[BORDERS + 1], positions[FILLED]
-    ordinal, seed, tenths = positions[ORDINAL], positions[SEED], np.int64(positions[TENTHS])
+    size, filled = np.int64(cumulative[BORDERS + 1]), positions[FILLED]
+    ordinal, seed, tenths = positions[ORDINAL], positions[SEED], positions[TENTHS]
+    block = _block_of(size, tenths)
     filling = pending[0]
-    centre, unit = scale[CENTRE], scale[UNIT]
+    cells = np.empty(stop - start, dtype=np.int32)
+    cells_between(borders, scale, values, start, stop, cells)
     for event in range(start, stop):
         if np.isnan(values[event]):
             continue
-        cell = cell_of(borders, place_of(values[event], centre, unit))
-        first, last = cumulative[cell], cumulative[cell + 1]
+        # Unsigned: no index counts from the end.
+        cell = np.uint32(cells[event - start])
+        first, last = cumulative[cell], cumulative[cell + np.uint32(1)]
         values[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
         ordinal += 1
         if size < LATE:
             for place in range(BORDERS + 2):
                 cumulative[place] += np.int32(place > cell)
             size += 1
+            block = _block_of(size, tenths)
             continue
         filling[cell] += np.uint16(1)
         filled += 1
-        if filled >= min(size * tenths // 10, _LONGEST_BLOCK):
+        if filled >= block:
             _count_block(cumulative, pending)
-            size, filled = cumulative[BORDERS + 1], 0
+            size, filled = np.int64(cumulative[BORDERS + 1]), 0
+            block = _block_of(size, tenths)
     positions[FILLED], positions[ORDINAL] = filled, ordinal
 
 
@@ -246,7 +286,7 @@ class Urns:
         size = len(counts.borders)
         self.scales[slot] = centre, unit = _scale(counts.borders)
         self.borders[slot] = np.inf
-        self.borders[slot, :size] = np.clip((counts.borders - centre) * unit, -_GREATEST, _GREATEST)
+        self.borders[slot, :size] = _places_of_borders(counts.borders, centre, unit)
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)
