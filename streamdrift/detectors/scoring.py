@@ -17,11 +17,9 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
+from streamdrift.references.fronts import Fronts
 from streamdrift.references.urn import NOTHING, Cells, Urns, UrnState
-from streamdrift.trees import array, integer, tree, trees
-
-_NO_TIMES: Ints = np.empty(0, dtype=np.int64)
-
+from streamdrift.trees import array, tree
 
 _MOST = NOTHING - 1
 """The greatest place of a level that has a code of its own."""
@@ -33,10 +31,10 @@ class Copies(NamedTuple):
     block: Block
     start: Ints
     """From which column of it on each signal was scored."""
-    places: dict[int, int]
+    places: Ints
     """By signal, its place in `urns`."""
     urns: UrnState
-    fronts: dict[int, Floats]
+    fronts: Floats
     ordinals: Ints
 
 
@@ -45,12 +43,14 @@ class Scoring:
 
     def __init__(self, references: Sequence[Reference], seeds: Sequence[int]) -> None:
         self._streams = [reference.expected.stream for reference in references]
-        numeric = [s for s, stream in enumerate(self._streams) if stream is Stream.NUMERIC]
-        self._slot = np.full(len(references), -1, dtype=np.int64)
-        self._slot[numeric] = np.arange(len(numeric))
+        self._numeric, self._leveled = (
+            np.array([each is stream for each in self._streams], dtype=np.bool_)
+            for stream in (Stream.NUMERIC, Stream.CATEGORY)
+        )
+        self._slot = np.cumsum(self._numeric) - 1
         self._seeds = list(seeds)
-        self.urns = Urns(len(numeric))
-        self._fronts: dict[int, Front] = {}
+        self.urns = Urns(int(self._numeric.sum()))
+        self._fronts = Fronts(len(references))
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
@@ -71,38 +71,24 @@ class Scoring:
         assert reference.counts is not None
         slot, seed = int(self._slot[signal]), self._seeds[signal]
         self.urns.learn(slot, reference.counts, seed, reference.tenths)
-        self._fronts.pop(signal, None)
-        if reference.front is not None:
-            self._fronts[signal] = reference.front.copy()
+        self._fronts.put(signal, None if reference.front is None else reference.front.copy())
 
-    def score(self, block: Block, signals: Sequence[int], start: Ints) -> Copies:
+    def score(self, block: Block, signals: Ints, start: Ints) -> Copies:
         """Fill in the scores and codes of `signals` from their columns start[signal] on.
 
         Numbers are learned from. The scores are the values where nothing is scored yet.
         """
-        numeric = np.array(
-            [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
-        )
-        slots = self._slot[numeric]
-        fronts = {s: self._fronts[s].state.copy() for s in signals if s in self._fronts}
-        copies = Copies(
-            block,
-            start,
-            {signal: place for place, signal in enumerate(numeric.tolist())},
-            self.urns.copy_of(slots),
-            fronts,
-            self.ordinals.copy(),
-        )
-        size = block.values.shape[1]
+        numeric = signals[self._numeric[signals]]
+        slots, places = self._slot[numeric], np.full(len(self._streams), -1)
+        places[numeric] = np.arange(len(numeric))
+        urns, fronts = self.urns.copy_of(slots), self._fronts.states()
+        copies = Copies(block, start, places, urns, fronts, self.ordinals.copy())
+        fronted = signals[self._fronts.there[signals]]
         # A front leaves there what it does not explain.
-        for signal in fronts:
-            row = block.scores[signal]
-            self._follow(signal, block.values, block.times, int(start[signal]), size, True, row)
+        self._fronts.follow(fronted, block.values, block.times, start, block.scores)
         self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes)
-        others = np.array(
-            [s for s in signals if self._streams[s] is not Stream.NUMERIC], dtype=np.int64
-        )
-        levels = np.array([self._streams[s] is Stream.CATEGORY for s in others.tolist()], bool)
+        others = signals[~self._numeric[signals]]
+        levels = self._leveled[others]
         _fill_codes(block.values, others, start[others], levels, block.codes)
         for signal in others[levels].tolist():
             self._score_levels(
@@ -121,24 +107,11 @@ class Scoring:
             scores,
         )
 
-    def _follow(
-        self,
-        signal: int,
-        values: Floats,
-        times: Ints,
-        start: int,
-        stop: int,
-        learn: bool,
-        left: Floats,
-    ) -> None:
-        front = self._fronts[signal]
-        clock = times if front.needs_times else _NO_TIMES
-        front.take(values[signal], clock, start, stop, learn, left)
-
     def quicken(self, signal: int, age: float, within: float) -> None:
         """Let a signal's slow level follow quicker; see `Front`."""
-        if signal in self._fronts:
-            self._fronts[signal].quicken(age, within)
+        front = self._fronts.of(signal)
+        if front is not None:
+            front.quicken(age, within)
 
     def go_back(self, signal: int, copies: Copies, stop: int) -> None:
         """Be as if only the signal's columns up to `stop` had been scored since `copies`."""
@@ -150,10 +123,10 @@ class Scoring:
                 self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
             return
         self.urns.go_back(int(self._slot[signal]), _urn_at(signal, copies, stop))
-        if signal in copies.fronts:
-            self._fronts[signal].state[:] = copies.fronts[signal]
-            left = block.values[signal].copy()
-            self._follow(signal, block.values, block.times, start, stop, True, left)
+        if self._fronts.there[signal]:
+            front = self._fronts.go_back(signal, copies.fronts)
+            values = block.values[signal]
+            front.take(values, block.times, start, stop, True, np.empty(len(values)))
 
     def ranks(self, signal: int, codes: Cells) -> Floats:
         """Return the ranks that the last values of a numeric signal had, by their codes."""
@@ -161,7 +134,7 @@ class Scoring:
 
     def front(self, signal: int) -> Front | None:
         """Return what explains a signal's values, if anything does; it moves on with them."""
-        return self._fronts.get(signal)
+        return self._fronts.of(signal)
 
     def forget(self, signal: int, since: Cells) -> None:
         """Count as normal neither a numeric signal's values `since` its change, nor any not yet."""
@@ -176,9 +149,9 @@ class Scoring:
         """
         row, found = values[signal], np.full(values.shape[1], -1, dtype=np.int64)
         if self._streams[signal] is Stream.NUMERIC:
-            left = row.copy()
-            if signal in self._fronts:
-                self._follow(signal, values, times, start, len(row), False, left)
+            left, front = row.copy(), self._fronts.of(signal)
+            if front is not None:
+                front.take(row, times, start, len(row), False, left)
             codes = self.urns.cells_of(int(self._slot[signal]), left[start:])
             found[start:] = np.where(codes == NOTHING, -1, codes.astype(np.int64))
         elif self._streams[signal] is Stream.RATE:
@@ -200,15 +173,17 @@ class Scoring:
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
-        return self._fronts[signal].state.copy() if signal in self._fronts else None
+        front = self._fronts.of(signal)
+        return None if front is None else front.state.copy()
 
     def follow_to(
         self, signal: int, state: Floats | None, values: Floats, times: Ints, start: int, stop: int
     ) -> None:
         """Be as if only the held signal's columns start to stop had been seen since `state`."""
-        if state is not None:
-            self._fronts[signal].state[:] = state
-            self._follow(signal, values, times, start, stop, False, values[signal].copy())
+        front, row = self._fronts.of(signal), values[signal]
+        if front is not None and state is not None:
+            front.state[:] = state
+            front.take(row, times, start, stop, False, np.empty(len(row)))
 
     def in_cells(self, signal: int) -> Floats:
         """Return how often a numeric signal has shown each cell."""
@@ -220,20 +195,14 @@ class Scoring:
         """Return what moves on."""
         return {
             "urns": self.urns.snapshot(),
-            "fronts": [
-                {"signal": signal, "front": self._fronts[signal].snapshot()}
-                for signal in sorted(self._fronts)
-            ],
+            "fronts": self._fronts.snapshot(),
             "ordinals": self.ordinals.copy(),
         }
 
     def restore(self, state: State) -> None:
         """Take over the snapshot of as many signals with the same references."""
         self.urns.restore(tree(state, "urns"))
-        self._fronts = {
-            integer(each, "signal"): Front.restore(tree(each, "front"))
-            for each in trees(state, "fronts")
-        }
+        self._fronts.restore(tree(state, "fronts"))
         self.ordinals = array(state, "ordinals").astype(np.int64)
 
 

@@ -167,8 +167,8 @@ class Watch:
         """Run the watched signals on to their first alarm."""
         size = block.values.shape[1]
         begin = np.where(self.held, size, block.start)
-        running = np.flatnonzero(begin < size).tolist()
-        if not running:
+        running = np.flatnonzero(begin < size)
+        if not len(running):
             return
         copies = self._scoring.score(block, running, begin)
         stored = {place: self._banks[place].bank.snapshot() for place in self._mixed}

@@ -52,7 +52,7 @@ def block_of(values: Floats) -> Block:
 
 def scored(scoring: Scoring, values: Floats) -> tuple[Block, Copies]:
     block = block_of(values)
-    return block, scoring.score(block, range(4), np.zeros(4, dtype=np.int64))
+    return block, scoring.score(block, np.arange(4), np.zeros(4, dtype=np.int64))
 
 
 def score(scoring: Scoring, values: Floats) -> Floats:
