@@ -377,6 +377,16 @@ class Watch:
             self._regroup(signal)
         self._reset(signal, reference.expected, alone)
 
+    def allow(self, lengths: Lengths) -> None:
+        """Go on under other run lengths: thresholds change, what is summed up does not."""
+        self._lengths = lengths
+        before = self._banks
+        self._banks = [self._watcher(*each) for each in groups(self._detectors, self._expected)]
+        every = np.ones(len(self.held), dtype=np.bool_)
+        for entry, old in zip(self._banks, before, strict=True):
+            take_over(entry, old.bank.snapshot(), old.signals, every)
+        self._stepper = self._make_stepper()
+
     def _regroup(self, moved: int) -> None:
         """Let a signal that has a chain now, or none any more, have the bank that is made for it.
 

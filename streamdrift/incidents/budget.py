@@ -75,9 +75,14 @@ class Budget:
         return Budget(self.alarms * share, self.unit)
 
     @property
+    def span(self) -> int:
+        """Microseconds of event time that its unit lasts."""
+        return _UNITS[self.unit]
+
+    @property
     def period(self) -> float:
         """Event time, in microseconds, for which one false alarm is allowed."""
-        return _UNITS[self.unit] / self.alarms
+        return self.span / self.alarms
 
     @property
     def per_week(self) -> float:
@@ -86,7 +91,7 @@ class Budget:
 
     def in_unit(self, alarms: int, watched: int) -> float:
         """Return the rate of `alarms` in `watched` microseconds, per the budget's own unit."""
-        return alarms * _UNITS[self.unit] / watched
+        return alarms * self.span / watched
 
 
 def _validated(value: object) -> Budget:

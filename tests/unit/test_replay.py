@@ -121,9 +121,15 @@ def test_the_summary_holds_what_came_of_the_budget_against_it() -> None:
     tally, _, pipeline = replayed(groups(rows, 500), make_pipeline(chosen))
     lines = summarize(tally, pipeline.monitor, chosen.model, 1.0)
     assert (
-        "fraud: budget 0.5 a hour; 1 incident opened in 0.11 days watched: 0.37 a hour "
+        "fraud: budget 0.5 a hour; 1.3 allowed in 2.7 h watched, 1 incident opened: 0.37 a hour "
         "(and 1 by silence, which is no test)" in lines
     )
+
+
+def test_the_summary_gives_no_rate_of_less_than_one_unit_of_the_budget() -> None:
+    tally, _, pipeline = replayed(groups(events(3_000, shift_at=1_500), 500))
+    lines = summarize(tally, pipeline.monitor, settings().model, 1.0)
+    assert "fraud: budget 2 a week; 0.0083 allowed in 41.7 min watched, 1 incident opened" in lines
 
 
 def test_the_summary_gives_no_rate_where_no_time_has_passed() -> None:
