@@ -110,6 +110,14 @@ class Watch:
         bank = self._banks[0].bank
         return stepper_of(bank, self._scoring, self._recent) if isinstance(bank, EBank) else None
 
+    def __getstate__(self) -> dict[str, object]:
+        # The stepper looks at the arrays of the banks; a copy's has to look at the copy's.
+        return {**self.__dict__, "_stepper": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._stepper = self._make_stepper()
+
     def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
         """Consume a block float64[count, n] (NaN: no event of that signal).
 
