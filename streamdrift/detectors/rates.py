@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
-from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.looks import NO_LOOKS, see
+from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
@@ -32,8 +32,6 @@ _AT_ONCE = 8
 """Values taken together, where none of them can raise an alarm or be looked at."""
 _LANES = 16
 """Sums of a slot while it takes values, the last ones 0: what compilers take eight at a time."""
-_ROUNDED_UP = 1.00001
-"""More than the rounding of sums, and of products of a few factors, makes of them."""
 _WIDE_WEIGHTS: Factors = np.append(WEIGHTS, np.zeros(_LANES - len(WEIGHTS), dtype=np.float32))
 
 ZEROS, ONES, FILLED, FILLED_ONES, FULL, FULL_ONES = range(6)
@@ -143,7 +141,7 @@ def _growths(factors: Factors, single: Floats, together: Floats) -> None:
         most = 1.0
         for j in range(len(ODDS)):
             most = max(most, factors[kind, j])
-        single[kind] = most * _ROUNDED_UP
+        single[kind] = most * ROUNDED_UP
     for ones in range(_AT_ONCE + 1):
         together[ones] = single[0] ** (_AT_ONCE - ones) * single[1] ** ones
 
@@ -174,17 +172,12 @@ def _run(
     single, together = np.empty(2), np.empty(_AT_ONCE + 1)
     ones = np.zeros(_AT_ONCE, dtype=np.bool_)
     _growths(factors, single, together)
-    matters, most = min(limit, enough), total(sums) * _ROUNDED_UP
+    matters, most = min(limit, enough), total(sums) * ROUNDED_UP
     few = False
     while event < len(row):
         while look < len(looks) and looks[look] <= event:
-            if looks[look] == event and (candidate[0] or most >= enough):
-                statistic = total(sums)
-                if candidate[0] or statistic >= enough:
-                    told[0] = True
-                    seen[look, 0] = statistic
-                    seen[look, 1] = mean_age(sums, ages)
-                    candidate[0] = statistic >= WITHDRAW * enough
+            if looks[look] == event and (most >= enough or candidate[0]):
+                see(sums, ages, enough, candidate, seen[look], told)
             look += 1
         late = counts[ZEROS] + counts[ONES] >= LATE
         if late and counts[FILLED] + _AT_ONCE <= _BLOCK and not few and not candidate[0]:
@@ -208,7 +201,7 @@ def _run(
         statistic = advance(sums, ages, factors[1 if one else 0], _WIDE_WEIGHTS)
         if learn(counts, factors, exponent, one):
             _growths(factors, single, together)
-        most = statistic * _ROUNDED_UP
+        most = statistic * ROUNDED_UP
         if statistic >= limit:
             return event
         event += 1
