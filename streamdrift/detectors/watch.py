@@ -85,7 +85,7 @@ class Watch:
         self._summed: Bools = np.zeros(count, dtype=np.bool_)
         """Signals that have a detector with sums."""
         for entry in self._banks:
-            if isinstance(entry.bank, EBank):
+            if entry.e_bank is not None:
                 self._summed[entry.signals] = True
         levels = [each.stream is Stream.CATEGORY for each in self._expected]
         self._recent = Recent(np.array(levels, dtype=np.bool_))
@@ -106,8 +106,8 @@ class Watch:
         """Return what takes single values of the only signal, if there is such a way."""
         if len(self._expected) != 1 or len(self._banks) != 1:
             return None
-        bank = self._banks[0].bank
-        return stepper_of(bank, self._scoring, self._recent) if isinstance(bank, EBank) else None
+        bank = self._banks[0].e_bank
+        return None if bank is None else stepper_of(bank, self._scoring, self._recent)
 
     def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
         """Consume a block float64[count, n] (NaN: no event of that signal).
@@ -136,8 +136,8 @@ class Watch:
         block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
         self._let_go(0, signs)
         for entry in self._banks:
-            if isinstance(entry.bank, EBank):
-                self._candidates(entry, entry.bank.sums.look(), block, signs)
+            if entry.e_bank is not None:
+                self._candidates(entry, entry.e_bank.sums.look(), block, signs)
         return sorted(signs, key=lambda sign: sign.signal)
 
     def step(self, value: float) -> list[Sign]:
@@ -179,8 +179,8 @@ class Watch:
         looked: list[tuple[Watcher, list[Look]]] = []
         for entry in self._banks:
             rows = self._update(entry, block, begin)
-            if isinstance(entry.bank, EBank):
-                looked.append((entry, entry.bank.sums.looked()))
+            if entry.e_bank is not None:
+                looked.append((entry, entry.e_bank.sums.looked()))
             for slot in np.flatnonzero(rows < np.minimum(first[entry.signals], size)).tolist():
                 signal = int(entry.signals[slot])
                 first[signal] = rows[slot]
@@ -208,8 +208,8 @@ class Watch:
         """Let one bank run; the e-detector of categories sees the levels themselves."""
         bank, signals = entry.bank, entry.signals
         seen = block.values if isinstance(bank, ECategoryBank) else block.scores
-        if isinstance(bank, EBank):
-            return bank.update(seen, signals, begin[signals], block.looks)
+        if entry.e_bank is not None:
+            return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
 
     def _unlearn(
@@ -241,7 +241,7 @@ class Watch:
         if self._judge.dismisses(signal, evidence):
             return None
         share = 1.0
-        if isinstance(entry.bank, EBank):
+        if entry.e_bank is not None:
             share = max(share, evidence.statistic / evidence.threshold)
         return self._judge.sign(
             signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share
@@ -325,11 +325,11 @@ class Watch:
             slot = entry.slot_of(signal)
             if slot is None:
                 continue
-            if isinstance(entry.bank, EBank):
-                entry.bank.sums.patience[slot] = self._lengths.patience[signal]
+            if entry.e_bank is not None:
+                entry.e_bank.sums.patience[slot] = self._lengths.patience[signal]
             entry.bank.reset(slot, expected, run_length)
-            if isinstance(entry.bank, EBank):
-                entry.bank.sums.candidates[slot] = self._candidate[signal]
+            if entry.e_bank is not None:
+                entry.e_bank.sums.candidates[slot] = self._candidate[signal]
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: Block, signs: list[Sign]) -> None:
