@@ -39,6 +39,8 @@ class Watcher:
         self.bank = bank
         self.e_bank = bank if isinstance(bank, EBank) else None
         """The bank where it is one with sums: to tell by a protocol takes long."""
+        self.scored = self.e_bank is None or expected.stream is Stream.NUMERIC
+        """Whether it sees scores: e-detectors of rates and categories see the values."""
         self.signals = signals
         self._slots = {signal: slot for slot, signal in enumerate(signals.tolist())}
 

@@ -20,7 +20,7 @@ from streamdrift.detectors.banks import (
     take_over,
 )
 from streamdrift.detectors.block import Block, new_block
-from streamdrift.detectors.categories import ECategoryBank, cells_of
+from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
@@ -78,6 +78,7 @@ class Watch:
             for settings, signals in groups(detectors, self._expected)
         ]
         self._mixed = learning_besides(self._banks, count)
+        self._scored = self._find_scored()
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
         self._candidate: Bools = np.zeros(count, dtype=np.bool_)
@@ -87,7 +88,9 @@ class Watch:
         for entry in self._banks:
             if entry.e_bank is not None:
                 self._summed[entry.signals] = True
-        levels = [each.stream is Stream.CATEGORY for each in self._expected]
+        streams = [each.stream for each in self._expected]
+        self._numeric = np.array([each is Stream.NUMERIC for each in streams], dtype=np.bool_)
+        levels = [each is Stream.CATEGORY for each in streams]
         self._recent = Recent(np.array(levels, dtype=np.bool_))
         within = np.array([reference.within for reference in references])
         self._judge = Judge(self._expected, self._recent, minimum_effect, within)
@@ -102,6 +105,14 @@ class Watch:
                 bank.reset(slot)
         return Watcher(settings, bank, signals, expected[0])
 
+    def _find_scored(self) -> list[int]:
+        """Return the signals that have scores which are more than their values, ascending."""
+        seen = np.array([each.stream is Stream.NUMERIC for each in self._expected], dtype=np.bool_)
+        for entry in self._banks:
+            seen[entry.signals] |= entry.scored
+        found: list[int] = np.flatnonzero(seen).tolist()
+        return found
+
     def _make_stepper(self) -> Stepper | None:
         """Return what takes single values of the only signal, if there is such a way."""
         if len(self._expected) != 1 or len(self._banks) != 1:
@@ -115,7 +126,7 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = new_block(values, times, looks)
+        block = new_block(values, times, looks, self._scored)
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -124,10 +135,8 @@ class Watch:
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
-        for signal, expected in enumerate(self._expected):
-            if expected.stream is Stream.CATEGORY:
-                block.scores[signal] = block.values[signal]
-        self._recent.add(block.scores, block.fresh)
+        for numeric, recent in ((True, block.scores), (False, block.values)):
+            self._recent.add(recent, np.where(self._numeric == numeric, block.fresh, size))
         return sorted(signs, key=lambda sign: (sign.column, sign.signal))
 
     def look(self) -> list[Sign]:
@@ -205,9 +214,9 @@ class Watch:
             block.start[signal] = stop
 
     def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
-        """Let one bank run; the e-detector of categories sees the levels themselves."""
+        """Let one bank run."""
         bank, signals = entry.bank, entry.signals
-        seen = block.values if isinstance(bank, ECategoryBank) else block.scores
+        seen = block.scores if entry.scored else block.values
         if entry.e_bank is not None:
             return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
@@ -230,7 +239,7 @@ class Watch:
             entry.bank.adopt(np.array([slot]), state, np.array([slot]))
             start = np.full(len(entry.signals), stop)
             start[slot] = begin
-            seen = block.values if isinstance(entry.bank, ECategoryBank) else block.scores
+            seen = block.scores if entry.scored else block.values
             entry.bank.update(seen[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
@@ -387,6 +396,7 @@ class Watch:
                 take_over(entry, before.bank.snapshot(), before.signals, kept)
             self._banks.append(entry)
         self._mixed = learning_besides(self._banks, len(self.held))
+        self._scored = self._find_scored()
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
