@@ -399,7 +399,7 @@ class _Shown(Collector):
         )
         rate = GaugeMetricFamily(
             "streamdrift_realised_alerts_per_week",
-            "The same per week of event time since the model's first reference.",
+            "The same per week of event time since the model's first reference, a week at least.",
             labels=labels,
         )
         for each in self.realised[: self._max_series]:

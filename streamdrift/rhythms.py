@@ -146,10 +146,6 @@ class Rhythms:
             found, findings=(Finding(Code.FOLLOWED, figures), *found.findings), within=within
         )
 
-    def rate(self, signal: int) -> float:
-        """Return how many values a signal has had in a microsecond of its span."""
-        return self._learning[signal].rhythm.seen_rate
-
     def snapshot(self) -> State:
         """Return everything that is being learnt."""
         return {

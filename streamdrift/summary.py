@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from streamdrift.durations import DAY, format_duration
+from streamdrift import figures
+from streamdrift.durations import format_duration
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import RealisedRate
@@ -123,30 +124,20 @@ def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple
 
 
 def _budget(realised: RealisedRate) -> str:
-    """Say what came of a model's budget, in its own unit."""
+    """Say what came of a model's budget."""
     budget, opened = realised.budget, realised.opened
-    allowed = f"budget {budget.alarms:g} a {budget.unit}"
-    incidents = f"{opened:,} incident{'' if opened == 1 else 's'} opened"
+    incidents = f"{figures.counted(opened, 'incident')} opened"
+    came = f"{incidents}, no time watched yet"
     if realised.watched:
-        days = _figure(realised.watched / DAY)
-        rate = _figure(budget.in_unit(opened, realised.watched))
-        came = f"{incidents} in {days} days watched: {rate} a {budget.unit}"
-    else:
-        came = f"{incidents}, no time watched yet"
+        allowed = figures.count(realised.watched / budget.period)
+        came = f"{allowed} allowed in {figures.duration(realised.watched)} watched, {incidents}"
+    if realised.watched >= budget.span:
+        # Of less than one unit the rate would be an extrapolation, and read as an accusation.
+        rate = figures.count(budget.in_unit(opened, realised.watched))
+        came += f": {rate} a {budget.unit}"
     silences = realised.silences
     apart = f" (and {silences:,} by silence, which is no test)" if silences else ""
-    return f"{realised.model}: {allowed}; {came}{apart}"
-
-
-def _figure(value: float) -> str:
-    """Return a number that is not negative, without an exponent where it is not tiny.
-
-    >>> _figure(1234.5), _figure(12.36), _figure(1.7321), _figure(0.0123), _figure(0.0)
-    ('1,234', '12.4', '1.7', '0.012', '0')
-    """
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+    return f"{realised.model}: budget {budget.alarms:g} a {budget.unit}; {came}{apart}"
 
 
 def _forgotten(tally: Tally, monitor: Shards) -> list[str]:

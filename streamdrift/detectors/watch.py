@@ -120,6 +120,14 @@ class Watch:
         bank = self._banks[0].e_bank
         return None if bank is None else stepper_of(bank, self._scoring, self._recent)
 
+    def __getstate__(self) -> dict[str, object]:
+        # The stepper looks at the arrays of the banks; a copy's has to look at the copy's.
+        return {**self.__dict__, "_stepper": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._stepper = self._make_stepper()
+
     def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
         """Consume a block float64[count, n] (NaN: no event of that signal).
 
@@ -378,6 +386,16 @@ class Watch:
         if chained:
             self._regroup(signal)
         self._reset(signal, reference.expected, alone)
+
+    def allow(self, lengths: Lengths) -> None:
+        """Go on under other run lengths: thresholds change, what is summed up does not."""
+        self._lengths = lengths
+        before = self._banks
+        self._banks = [self._watcher(*each) for each in groups(self._detectors, self._expected)]
+        every = np.ones(len(self.held), dtype=np.bool_)
+        for entry, old in zip(self._banks, before, strict=True):
+            take_over(entry, old.bank.snapshot(), old.signals, every)
+        self._stepper = self._make_stepper()
 
     def _regroup(self, moved: int) -> None:
         """Let a signal that has a chain now, or none any more, have the bank that is made for it.

@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from streamdrift.durations import format_duration
-from streamdrift.records import Change, Effect, Onset, Signal, SignalKind, Step, StepKind, Summary
+from streamdrift.records import (
+    REST,
+    Change,
+    Effect,
+    Onset,
+    Signal,
+    SignalKind,
+    Step,
+    StepKind,
+    Summary,
+)
 from streamdrift.times import date_of
 
 _NAMED = 3
@@ -218,7 +228,9 @@ def _describe_events(before: float, after: float) -> str:
 
 
 def _describe_unseen(before: Summary, after: Summary) -> str:
-    rate = f"categories new to it {_percent(before.mean)} -> {_percent(after.mean)}"
+    # Where rare ones are not told apart, those to come are among them.
+    which = "rare or new to it" if REST in before.shares else "new to it"
+    rate = f"categories {which} {_percent(before.mean)} -> {_percent(after.mean)}"
     new = [name for name in after.shares if name not in before.shares][:_NAMED]
     return f"{rate} (such as {', '.join(map(_category, new))})" if new else rate
 

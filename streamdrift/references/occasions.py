@@ -125,11 +125,6 @@ class Occasions:
         """Since when which offset of the zone applies, float64[t, 2]."""
         return self._offsets
 
-    @property
-    def seen_rate(self) -> float:
-        """How many values there were in a microsecond of what was learnt from."""
-        return float(self._counts.sum()) / max(self.until - self.since, 1)
-
     def again(self) -> Self:
         """Return the same, with nothing learnt, over the next span of the same length."""
         later = 2 * self.until - self.since

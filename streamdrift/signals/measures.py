@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
 from streamdrift.records import (
+    REST,
     Codes,
     Column,
     Floats,
@@ -28,7 +29,6 @@ RECENT = 256
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
 _SHOWN_LEVELS = 5
-_OTHERS = "(other)"
 
 
 class Measure(Protocol):
@@ -279,18 +279,18 @@ class Categories:
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
         shares = {names[place]: self._levels.share(place) for place in shown if place < known}
         if self._levels.dropped:
-            shares[_OTHERS] = min(self._levels.unseen / self._levels.size, 1.0)
+            shares[REST] = min(self._levels.unseen / self._levels.size, 1.0)
         return Summary(math.nan, shares=shares)
 
     def after(self, column: int, back: int) -> Summary:
         places = self._recent.last(column, back).astype(np.int64)
         if not len(places):
             return Summary(math.nan)
-        names = [*self._places, _OTHERS]
+        names = [*self._places, REST]
         if self._levels.dropped:
             # Which of the others are new, nobody knows.
             known = len(self._levels.names)
-            places, names = np.minimum(places, known), [*names[:known], _OTHERS]
+            places, names = np.minimum(places, known), [*names[:known], REST]
         counts = np.bincount(places, minlength=len(names))
         top = sorted(np.flatnonzero(counts).tolist(), key=lambda place: (-counts[place], place))
         shown = dict.fromkeys([*top[:_SHOWN_LEVELS], *range(min(3, len(self._levels.names)))])
