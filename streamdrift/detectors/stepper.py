@@ -198,6 +198,9 @@ def _take_level(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen: Floats,
+    stakes: Floats,
     learned: Floats,
     memories: Floats,
     scales: Floats,
@@ -212,4 +215,7 @@ def _take_level(
     # Its rank, for which there is a coin, is for detectors of numbers.
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
-    return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)
+    advance_levels(
+        sums, ages, weights, groups, seen, stakes, learned, memories, scales, figures, cell
+    )
+    return total(sums)

@@ -84,15 +84,21 @@ class _Recent:
         self.block: Floats = np.empty(0)
 
     def begin(self, block: Floats) -> None:
-        values = self.block[~np.isnan(self.block)]
-        self.past = np.concatenate([self.past, values[-RECENT:]])[-RECENT:]
-        self.block = block
+        # Most often the last few hold enough, and the others need not be looked at.
+        values = _there(self.block[-RECENT:])
+        if len(values) < RECENT:
+            values = np.concatenate([self.past, _there(self.block)])[-RECENT:]
+        self.past, self.block = values, block
 
     def last(self, column: int, count: int) -> Floats:
-        values = self.block[: column + 1]
-        values = values[~np.isnan(values)]
+        values = _there(self.block[: column + 1])
         joined: Floats = np.concatenate([self.past, values])[-min(max(count, 1), RECENT) :]
         return joined
+
+
+def _there(values: Floats) -> Floats:
+    there: Floats = values[~np.isnan(values)]
+    return there
 
 
 class Numbers:
@@ -127,7 +133,8 @@ class Numbers:
             return _norms(column, np.zeros(0))
         if kind is SignalKind.DISTANCE:
             return _norms(column, self._centroid)
-        return np.where(column.kinds == self._expected, column.numbers, np.nan)
+        # As a plain number: a member of an enumeration is compared much slower.
+        return np.where(column.kinds == self._expected.value, column.numbers, np.nan)
 
     def raw(self) -> Floats:
         return self._recent.block
