@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
-from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.looks import NO_LOOKS, see
+from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Bytes, Floats, Ints, State, Stream
+from streamdrift.records import Bools, Bytes, Codes, Floats, Ints, State, Stream
 from streamdrift.references.recall import NO_RECALL, PLACE, USUAL, Moving, freshness, move_on
 from streamdrift.references.shares import Cells, cells_of
 from streamdrift.trees import array, trees, values
@@ -37,6 +37,13 @@ _FRESH = _NEW + len(_NEW_ODDS)
 _BETS = _FRESH + len(_FRESH_ODDS)
 """Adaptive bettors, then the odds of each single level and of the half, then those of new ones, and
 those of values that do not follow from the ones before."""
+_ODDS_OF_BETS: Floats = np.concatenate(
+    [np.ones(_FIRST), np.tile(_ODDS, _SINGLES + 1), _NEW_ODDS, _FRESH_ODDS]
+)
+_MOST, _MOST_NEW = float(_ODDS.max()), float(_NEW_ODDS.max())
+"""What a bet on levels makes of its sum at most, where the level is not, and is, a new one."""
+_NO_GROUP, _IN_HALF, _NOT_IN_HALF = -1, -2, -3
+"""In the place of a level: a bet on none; whether a value is in the commoner half."""
 _ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.44, 0.06
 _FRESH_WEIGHT = 0.1
 """Part of the weight that is on a change of the memory, where there is one."""
@@ -46,7 +53,7 @@ SIZE, SINGLES, HALF, WHOLE, PART = range(5)
 """Places in a slot's figures: values counted; levels bet on alone; levels of the commoner half,
 how often those of its groups but the last were seen, and what its levels in the last weigh."""
 SEEN, WEIGHT = range(2)
-"""Rows of a slot's groups: how often their levels were seen, and what all of these weigh."""
+"""Rows of a slot's groups of levels: how often they were seen, and what all of them weigh."""
 
 
 @inlined
@@ -57,36 +64,70 @@ def cell_of(place: float, cells: int, known: int) -> int:
     return min(int(place), cells - 2)
 
 
-@inlined
-def _share(counts: Floats, groups: Bytes, totals: Floats, figures: Floats, cell: int) -> float:
-    """Return how likely a cell is: its group among all, and it among its group."""
-    group = groups[cell]
-    share: float = totals[SEEN, group] / figures[SIZE] * counts[cell] / totals[WEIGHT, group]
-    return share
+@kernel
+def _rescale(memory: Floats, scale: float) -> None:
+    for cell in range(len(memory)):
+        memory[cell] *= scale
 
 
 @inlined
-def _bet(
-    sums: Factors,
-    ages: Factors,
-    weights: Factors,
-    place: int,
-    odds: Floats,
-    inside: bool,
-    share: float,
-    fresh: float,
-    exponent: float,
+def _remember(
+    memories: Floats, scales: Floats, cell: int, share: float, fresh: float, stakes: Floats
+) -> float:
+    """Write what each memory makes of a level, which is `share` of all, and let it remember that.
+
+    As far as it is `fresh`. Return the greatest.
+    """
+    greatest = 0.0
+    for j in range(len(scales)):
+        stakes[j] = _TRUST * np.divide(scales[j] * memories[j, cell], share) + _ASIDE
+        greatest = max(greatest, stakes[j])
+        rate = _MEMORIES[j] * fresh
+        scales[j] *= 1.0 - rate
+        memories[j, cell] += np.divide(rate, scales[j])
+        if scales[j] < _SMALL:
+            _rescale(memories[j], scales[j])
+            scales[j] = 1.0
+    return greatest
+
+
+@inlined
+def _count(
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, cell: int, times: float
 ) -> None:
-    """Take one value into the sums from `place` on: those of one group of levels."""
-    for each in range(len(odds)):
-        factor = (odds[each] if inside else 1.0) / (1.0 + share * (odds[each] - 1.0))
-        if fresh < 1.0:
-            factor = 1.0 + fresh * (factor - 1.0)
-        if exponent < 1.0:
-            factor **= exponent
-        begun = sums[place + each] + weights[place + each]
-        sums[place + each] = begun * factor
-        ages[place + each] = (ages[place + each] + begun) * factor
+    """Count a level so many times."""
+    group, half = kin[cell], int(figures[HALF])
+    counts[cell] += times
+    totals[SEEN, group] += times
+    totals[WEIGHT, group] += times
+    figures[SIZE] += times
+    figures[WHOLE] += times if group < kin[half - 1] else 0.0
+    figures[PART] += times if cell < half and group == kin[half - 1] else 0.0
+
+
+@inlined
+def _seen(counts: Floats, kin: Bytes, totals: Floats, cell: int) -> float:
+    """Return as how often seen a cell counts: its part of all that its group was."""
+    group = kin[cell]
+    seen: float = np.divide(totals[SEEN, group] * counts[cell], totals[WEIGHT, group])
+    return seen
+
+
+@inlined
+def _look_up(
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, group: int, seen: Floats
+) -> None:
+    """Let the bets know how many values were in what they are on: those on levels of a group."""
+    singles, half, odds = int(figures[SINGLES]), int(figures[HALF]), len(_ODDS)
+    for single in range(singles):
+        if kin[single] == group or group < 0:
+            own = _seen(counts, kin, totals, single)
+            for j in range(_FIRST + single * odds, _FIRST + (single + 1) * odds):
+                seen[j] = own
+    last = kin[half - 1]
+    part = np.divide(totals[SEEN, last] * figures[PART], totals[WEIGHT, last])
+    for j in range(_FIRST + singles * odds, _FIRST + (singles + 1) * odds):
+        seen[j] = figures[WHOLE] + part
 
 
 @inlined
@@ -94,8 +135,11 @@ def advance(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen: Floats,
+    stakes: Floats,
     counts: Floats,
-    groups: Bytes,
+    kin: Bytes,
     totals: Floats,
     memories: Floats,
     scales: Floats,
@@ -109,74 +153,69 @@ def advance(
     exponent: float,
     cell: int,
 ) -> float:
-    """Take one value into a slot's sums, its memories and its counts; return the total.
+    """Take one value into a slot's sums, its memories and its counts.
 
-    `chances`, `averages`, `spans` (their scales), `moves`, `around` (the round) and `last` are
-    those of its memory, see `Moving`; without one there are none. All factors are taken to the
-    `exponent`.
+    `kin` are the groups of cells, `totals` those of their counts. `chances`, `averages`, `spans`
+    (their scales), `moves`, `around` (the round) and `last` are those of its memory, see `Moving`;
+    without one there are none. All factors are taken to the `exponent`. Return by how much it
+    multiplied the sums at most.
     """
-    share = _share(counts, groups, totals, figures, cell)
+    # Divisions are numpy's: one that may raise an error is in no vector loop.
+    size, new, most = figures[SIZE], len(counts) - 1, _MOST
+    own = _seen(counts, kin, totals, cell)
     fresh = 1.0
     if len(chances):
-        place = last[PLACE]
+        place, most = last[PLACE], _MOST_NEW
         before = around[place] if len(around) else -1
+        share = np.divide(own, size)
         fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share)
         move_on(averages, spans, moves, last[0], cell)
         last[0] = cell
         if len(around):
             around[place] = cell
             last[PLACE] = (place + 1) % len(around)
-        for j in range(len(_FRESH_ODDS)):
-            more = _FRESH_ODDS[j] - 1.0
-            factor = (1.0 + fresh * more) / (1.0 + chances[0] * more)
+        for j in range(_FRESH, _BETS):
+            more = _ODDS_OF_BETS[j] - 1.0
+            factor = np.divide(1.0 + fresh * more, 1.0 + chances[0] * more)
             if exponent < 1.0:
-                factor **= exponent
-            begun = sums[_FRESH + j] + weights[_FRESH + j]
-            sums[_FRESH + j] = begun * factor
-            ages[_FRESH + j] = (ages[_FRESH + j] + begun) * factor
-    for j in range(len(scales)):
-        factor = _TRUST * scales[j] * memories[j, cell] / share + _ASIDE
-        if fresh < 1.0:
-            factor = 1.0 + fresh * (factor - 1.0)
+                factor = factor**exponent
+            begun = sums[j] + weights[j]
+            sums[j] = begun * factor
+            ages[j] = (ages[j] + begun) * factor
+    growth = max(
+        _MOST_NEW if cell == new else most,
+        _remember(memories, scales, cell, np.divide(own, size), fresh, stakes),
+    )
+    level = np.int32(cell)
+    half = np.int32(_IN_HALF if cell < figures[HALF] else _NOT_IN_HALF)
+    for j in range(_FIRST + (int(figures[SINGLES]) + 1) * len(_ODDS)):
+        inside = (groups[j] == level) | (groups[j] == half)
+        part = size + seen[j] * (_ODDS_OF_BETS[j] - 1.0)
+        factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
+        factor = 1.0 + fresh * (factor - 1.0)
         if exponent < 1.0:
-            factor **= exponent
+            factor = factor**exponent
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor
-        rate = _MEMORIES[j] * fresh
-        scales[j] *= 1.0 - rate
-        memories[j, cell] += rate / scales[j]
-        if scales[j] < _SMALL:
-            memories[j] *= scales[j]
-            scales[j] = 1.0
-    place = len(scales)
-    singles, half = int(figures[SINGLES]), int(figures[HALF])
-    for single in range(singles):
-        share = _share(counts, groups, totals, figures, single)
-        _bet(sums, ages, weights, place, _ODDS, cell == single, share, fresh, exponent)
-        place += len(_ODDS)
-    last = groups[half - 1]
-    seen = figures[WHOLE] + totals[SEEN, last] * figures[PART] / totals[WEIGHT, last]
-    _bet(sums, ages, weights, place, _ODDS, cell < half, seen / figures[SIZE], fresh, exponent)
-    new = len(counts) - 1
-    share = _share(counts, groups, totals, figures, new)
-    _bet(sums, ages, weights, _NEW, _NEW_ODDS, cell == new, share, fresh, exponent)
-    _count(counts, groups, totals, figures, cell, fresh)
-    return total(sums)
+    of_new = _seen(counts, kin, totals, new)
+    for j in range(_NEW, _FRESH):
+        part = size + of_new * (_ODDS_OF_BETS[j] - 1.0)
+        factor = np.divide((_ODDS_OF_BETS[j] if cell == new else 1.0) * size, part)
+        factor = 1.0 + fresh * (factor - 1.0)
+        if exponent < 1.0:
+            factor = factor**exponent
+        begun = sums[j] + weights[j]
+        sums[j] = begun * factor
+        ages[j] = (ages[j] + begun) * factor
+    _count(counts, kin, totals, figures, cell, fresh)
+    _look_up(counts, kin, totals, figures, kin[cell], seen)
+    return growth * ROUNDED_UP
 
 
-@inlined
-def _count(
-    counts: Floats, groups: Bytes, totals: Floats, figures: Floats, cell: int, times: float
-) -> None:
-    """Count a level so many times."""
-    group, half = groups[cell], int(figures[HALF])
-    counts[cell] += times
-    totals[SEEN, group] += times
-    totals[WEIGHT, group] += times
-    figures[SIZE] += times
-    figures[WHOLE] += times if group < groups[half - 1] else 0.0
-    figures[PART] += times if cell < half and group == groups[half - 1] else 0.0
+@kernel
+def _look_all_up(counts: Floats, kin: Bytes, totals: Floats, figures: Floats, seen: Floats) -> None:
+    _look_up(counts, kin, totals, figures, -1, seen)
 
 
 @kernel
@@ -184,9 +223,12 @@ def _run(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen_of: Floats,
+    stakes: Floats,
     known: int,
     counts: Floats,
-    groups: Bytes,
+    kin: Bytes,
     totals: Floats,
     memories: Floats,
     scales: Floats,
@@ -212,24 +254,24 @@ def _run(
     `candidate` and `told` bool[1] are the slot's; see `e_detector`.
     """
     look = np.searchsorted(looks, start)
-    statistic = total(sums)
+    matters, most = min(limit, enough), total(sums) * ROUNDED_UP
     for event in range(start, len(values)):
         if look < len(looks) and looks[look] == event:
-            if statistic >= enough or candidate[0]:
-                told[0] = True
-                seen[look, 0] = statistic
-                seen[look, 1] = mean_age(sums, ages)
-                candidate[0] = statistic >= WITHDRAW * enough
+            if most >= enough or candidate[0]:
+                see(sums, ages, enough, candidate, seen[look], told)
             look += 1
         if np.isnan(values[event]):
             continue
         cell = cell_of(values[event], len(counts), known)
-        statistic = advance(
+        most = (most + 1.0) * advance(
             sums,
             ages,
             weights,
-            counts,
             groups,
+            seen_of,
+            stakes,
+            counts,
+            kin,
             totals,
             memories,
             scales,
@@ -243,8 +285,11 @@ def _run(
             exponent,
             cell,
         )
-        if statistic >= limit:
-            return event
+        if most >= matters:
+            statistic = total(sums)
+            most = statistic * ROUNDED_UP
+            if statistic >= limit:
+                return event
     return len(values)
 
 
@@ -257,9 +302,15 @@ class ECategoryBank:
         slots = len(expected)
         self.sums = Sums(slots, _BETS, Stream.CATEGORY)
         self._weights: Factors = np.zeros((slots, _BETS), dtype=np.float32)
+        self._groups: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
+        self._seen = np.zeros((slots, _BETS))
+        """What each bet is on, but for those on new levels, and how many values were in that."""
+        self._stakes = np.ones((slots, _BETS))
+        """What a value makes of bets it is outside of: of the adaptive ones what they stake."""
         self._known = np.zeros(slots, dtype=np.int64)
         self._counts: list[Floats] = [np.zeros(0) for _ in range(slots)]
-        self._groups: list[Bytes] = [np.zeros(0, dtype=np.uint8) for _ in range(slots)]
+        self._kin: list[Bytes] = [np.zeros(0, dtype=np.uint8) for _ in range(slots)]
+        """The groups of cells that are alike: an urn of groups, and of cells in each."""
         self._totals: list[Floats] = [np.zeros((2, 0)) for _ in range(slots)]
         self._memories: list[Floats] = [np.zeros((_FIRST, 0)) for _ in range(slots)]
         self._scales = np.ones((slots, _FIRST))
@@ -279,9 +330,12 @@ class ECategoryBank:
                 self.sums.sums[slot],
                 self.sums.ages[slot],
                 self._weights[slot],
+                self._groups[slot],
+                self._seen[slot],
+                self._stakes[slot],
                 self._known[slot],
                 self._counts[slot],
-                self._groups[slot],
+                self._kin[slot],
                 self._totals[slot],
                 self._memories[slot],
                 self._scales[slot],
@@ -305,25 +359,24 @@ class ECategoryBank:
             self.sums.sums[slot],
             self.sums.ages[slot],
             self._weights[slot],
-            self._counts[slot],
             self._groups[slot],
+            self._seen[slot],
+            self._stakes[slot],
+            self._counts[slot],
+            self._kin[slot],
             self._totals[slot],
             self._memories[slot],
             self._scales[slot],
             self._figures[slot],
             *self._recalls[slot],
         )
-        return (
-            arrays,
-            float(self._exponents[slot]),
-            int(self._known[slot]),
-            float(self.sums.thresholds[slot]),
-        )
+        figures = int(self._known[slot]), float(self.sums.thresholds[slot])
+        return arrays, float(self._exponents[slot]), *figures
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""
-        groups, totals = self._groups[slot], self._totals[slot]
-        found: Floats = self._counts[slot] * (totals[SEEN] / totals[WEIGHT])[groups]
+        totals = self._totals[slot]
+        found: Floats = self._counts[slot] * (totals[SEEN] / totals[WEIGHT])[self._kin[slot]]
         return found
 
     def take_back(self, slot: int, values: Floats) -> None:
@@ -331,7 +384,15 @@ class ECategoryBank:
         counts, figures = self._counts[slot], self._figures[slot]
         for value in values.tolist():
             cell = cell_of(value, len(counts), self._known[slot])
-            _count(counts, self._groups[slot], self._totals[slot], figures, cell, -1.0)
+            _count(counts, self._kin[slot], self._totals[slot], figures, cell, -1.0)
+        self._look_up(slot)
+
+    def lose(self, slot: int) -> None:
+        """Let the last levels be unknown: the slot does not see what comes next."""
+        moving, learned = self._recalls[slot], self.learned(slot)
+        if len(moving.chances):
+            moving.averages[:], moving.scales[:] = learned / learned.sum(), 1.0
+            moving.round[:], moving.last[0] = -1, -1
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
@@ -358,23 +419,23 @@ class ECategoryBank:
 
     def _learn(self, slot: int, cells: Cells) -> None:
         """Count what the reference lets expect, and decide which levels are bet on."""
-        expected, groups = cells.counts, cells.groups
-        counts = expected * cells.strengths[groups]
-        totals: Floats = np.stack([np.bincount(groups, expected), np.bincount(groups, counts)])
-        self._counts[slot], self._groups[slot], self._totals[slot] = counts, groups, totals
+        expected, kin = cells.counts, cells.groups
+        counts = expected * cells.strengths[kin]
+        totals: Floats = np.stack([np.bincount(kin, expected), np.bincount(kin, counts)])
+        self._counts[slot], self._kin[slot], self._totals[slot] = counts, kin, totals
         size, singles = expected.sum(), min(_SINGLES, len(expected) - 1)
         half = min(int(np.searchsorted(np.cumsum(expected), size / 2)) + 1, len(expected) - 1)
-        part = groups[:half] == groups[half - 1]
+        part = kin[:half] == kin[half - 1]
         whole = expected[:half][~part].sum()
         self._figures[slot] = size, singles, half, whole, counts[:half][part].sum()
-        self._weigh(slot)
+        self._bet(slot)
 
-    def _weigh(self, slot: int) -> None:
-        """Decide what each bet weighs."""
-        weights = self._weights[slot]
+    def _bet(self, slot: int) -> None:
+        """Decide what each bet is on, and what it weighs."""
+        singles, weights = int(self._figures[slot, SINGLES]), self._weights[slot]
         weights[:] = 0
         weights[:_FIRST] = _ADAPTIVE_WEIGHT / _FIRST
-        bets = (int(self._figures[slot, SINGLES]) + 1) * len(_ODDS)
+        bets = (singles + 1) * len(_ODDS)
         weights[_FIRST : _FIRST + bets] = _SINGLE_WEIGHT / bets
         weights[_NEW:_FRESH] = _NEW_WEIGHT / len(_NEW_ODDS)
         chances = self._recalls[slot].chances
@@ -384,13 +445,15 @@ class ECategoryBank:
             if chances[USUAL] > 0:
                 # The longer it is known what usually follows, the less else does.
                 weights[_FRESH + _RARER_FRESH] = 0
+        groups = self._groups[slot]
+        groups[:] = _NO_GROUP
+        groups[_FIRST : _FIRST + bets] = np.repeat([*range(singles), _IN_HALF], len(_ODDS))
+        self._look_up(slot)
 
-    def lose(self, slot: int) -> None:
-        """Let the last levels be unknown: the slot does not see what comes next."""
-        moving, learned = self._recalls[slot], self.learned(slot)
-        if len(moving.chances):
-            moving.averages[:], moving.scales[:] = learned / learned.sum(), 1.0
-            moving.round[:], moving.last[0] = -1, -1
+    def _look_up(self, slot: int) -> None:
+        """Let the bets know how many values were in what they are on."""
+        counts, kin, totals = self._counts[slot], self._kin[slot], self._totals[slot]
+        _look_all_up(counts, kin, totals, self._figures[slot], self._seen[slot])
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -424,14 +487,14 @@ class ECategoryBank:
         recalls = trees(state, "recalls")
         for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
             self._recalls[slot] = Moving.restore(recalls[its])
-            self._weigh(slot)
+            self._bet(slot)
         self.sums.adopt(slots, state, theirs)
 
     def _lists(self) -> Mapping[str, list[Any]]:
         """Return what has another size in each slot."""
         return {
             "counts": self._counts,
-            "groups": self._groups,
+            "kin": self._kin,
             "totals": self._totals,
             "memories": self._memories,
         }
