@@ -5,27 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.records import Floats, Ints, Stream
+from streamdrift.records import Floats, Ints
+from streamdrift.references.urn import Cells
 
 
 class Block(NamedTuple):
     """What is being consumed: rows are signals, columns are events.
 
-    `scores` are filled in as signals run on, of those signals that have any but their values;
-    `start` int64[count] is how far each is, `fresh` from which column on its scores are since it
-    was armed.
+    `scores` and `codes` uint16 are filled in as signals run on, scores of those signals that have
+    any but their values; `start` int64[count] is how far each is, `fresh` from which column on its
+    codes are since it was armed.
     """
 
     values: Floats
     times: Ints
     looks: Ints
     scores: Floats
+    codes: Cells
     start: Ints
     fresh: Ints
-
-    def recent(self, stream: Stream) -> Floats:
-        """Return what is kept as recent of signals of this kind."""
-        return self.scores if stream is Stream.NUMERIC else self.values
 
 
 def new_block(values: Floats, times: Ints, looks: Ints, scored: Sequence[int] = ()) -> Block:
@@ -34,4 +32,5 @@ def new_block(values: Floats, times: Ints, looks: Ints, scored: Sequence[int] = 
     scores = np.empty(values.shape)
     for signal in scored:
         scores[signal] = values[signal]
-    return Block(values, times, looks, scores, begin[0], begin[1])
+    codes = np.empty(values.shape, dtype=np.uint16)
+    return Block(values, times, looks, scores, codes, begin[0], begin[1])

@@ -127,7 +127,7 @@ QUANTILES = (
 )
 SHARES = (
     Summary(0.5, shares={"DE": 0.6, "FR": 0.3, "IT": 0.1, "ES": 0.0}),
-    Summary(0.8, shares={"DE": 0.2, "FR": 0.31, "XX": 0.39, "IT": 0.09}),
+    Summary(0.8, shares={"DE": 0.2, "XX": 0.39, "FR": 0.31, "IT": 0.09}),
 )
 
 RARE = (Summary(0.6, shares={"DE": 0.4, REST: 0.6}), Summary(0.0, shares={"DE": 1.0, REST: 0.0}))
