@@ -6,6 +6,7 @@ or what it became is accepted as the new one. So one change makes one sign, howe
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +30,11 @@ from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
-from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.scoring import Copies, Scoring, ranks_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.urn import Cells
 from streamdrift.trees import array, integer, text, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
@@ -87,8 +89,7 @@ class Watch:
         for entry in self._banks:
             if isinstance(entry.bank, EBank):
                 self._summed[entry.signals] = True
-        levels = [each.stream is Stream.CATEGORY for each in self._expected]
-        self._recent = Recent(np.array(levels, dtype=np.bool_))
+        self._recent = Recent([each.stream for each in self._expected])
         within = np.array([reference.within for reference in references])
         self._judge = Judge(self._expected, self._recent, minimum_effect, within)
         self._stepper = self._make_stepper()
@@ -132,10 +133,7 @@ class Watch:
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
-        for signal, expected in enumerate(self._expected):
-            if expected.stream is Stream.CATEGORY:
-                block.scores[signal] = block.values[signal]
-        self._recent.add(block.scores, block.fresh)
+        self._recent.add(block.codes, block.fresh)
         return sorted(signs, key=lambda sign: (sign.column, sign.signal))
 
     def look(self) -> list[Sign]:
@@ -177,10 +175,10 @@ class Watch:
         """Run the watched signals on to their first alarm."""
         size = block.values.shape[1]
         begin = np.where(self.held, size, block.start)
-        running = np.flatnonzero(begin < size).tolist()
-        if not running:
+        running = np.flatnonzero(begin < size)
+        if not len(running):
             return
-        copies = self._scoring.score(block.values, block.times, running, begin, block.scores)
+        copies = self._scoring.score(block, running, begin)
         stored = {place: self._banks[place].bank.snapshot() for place in self._mixed}
         first = np.full(len(begin), size)
         raised: dict[int, Watcher] = {}
@@ -195,14 +193,12 @@ class Watch:
                 raised[signal] = entry
         for entry, looks in looked:
             before = [look for look in looks if look.row <= first[entry.signals[look.slot]]]
-            self._candidates(entry, before, block, signs)
+            self._candidates(entry, before, block, signs, copies)
         block.start[running] = size
         for signal in sorted(raised):
             stop = int(first[signal]) + 1
+            self._scoring.go_back(signal, copies, stop)
             sign = self._sign(signal, raised[signal], block, stop)
-            self._scoring.go_back(
-                signal, copies, block.values, block.times, int(begin[signal]), stop
-            )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
             block.scores[signal, stop:] = block.values[signal, stop:]
             self._quicken(signal, raised[signal])
@@ -251,14 +247,23 @@ class Watch:
         share = 1.0
         if isinstance(entry.bank, EBank):
             share = max(share, evidence.statistic / evidence.threshold)
+        ranks = partial(self._scoring.ranks, signal)
         return self._judge.sign(
-            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share
+            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, ranks
         )
 
     def _candidates(
-        self, entry: Watcher, looks: Sequence[Look], block: Block, signs: list[Sign]
+        self,
+        entry: Watcher,
+        looks: Sequence[Look],
+        block: Block,
+        signs: list[Sign],
+        copies: Copies | None = None,
     ) -> None:
-        """Say which looks found candidates, and which found that a signal is none any more."""
+        """Say which looks found candidates, and which found that a signal is none any more.
+
+        `copies` are of where the signals were before the block; None where they are at the looks.
+        """
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
@@ -274,10 +279,12 @@ class Watch:
                 continue
             self._candidate[signal] = True
             share = look.statistic / threshold
+            kind, name = StepKind.CANDIDATE, entry.bank.name
+            ranks = partial(self._scoring.ranks, signal)
+            if copies is not None:
+                ranks = partial(ranks_at, signal, copies, look.row)
             signs.append(
-                self._judge.sign(
-                    signal, StepKind.CANDIDATE, entry.bank.name, evidence, block, look.row, share
-                )
+                self._judge.sign(signal, kind, name, evidence, block, look.row, share, ranks)
             )
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
@@ -294,8 +301,8 @@ class Watch:
         assert sign.evidence is not None
         expected = self._expected[signal]
         length = sign.evidence.age
-        since = self._recent.last(signal, self._judge.fresh(signal, block, stop), length)
-        onset = self._scoring.cells_of_scores(signal, since)
+        since = self._judge.last(signal, block, stop, length)
+        onset = self._scoring.cells_of_codes(signal, since)
         self._scoring.forget(signal, since)
         before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
@@ -304,7 +311,7 @@ class Watch:
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
-    def _before(self, signal: int, since: Floats, length: int) -> Floats:
+    def _before(self, signal: int, since: Cells, length: int) -> Floats:
         """Return how often a signal has shown each cell of `Scoring.cells` before its change.
 
         What was learned of the `length` values since then is forgotten.
@@ -319,7 +326,7 @@ class Watch:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
                 else:
-                    entry.bank.take_back(slot, since)
+                    entry.bank.take_back(slot, since.astype(np.float64))
                 return entry.bank.learned(slot)
         if expected.stream is Stream.RATE:
             return expected.counts
