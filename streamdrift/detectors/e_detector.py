@@ -182,9 +182,7 @@ class EDetectorBank:
 
     def snapshot(self) -> State:
         """Return the sums and ages, and who is a candidate."""
-        return {
-            **self.sums.snapshot(),
-        }
+        return self.sums.snapshot()
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same number of slots."""

@@ -27,6 +27,7 @@ class Code(StrEnum):
     FOLLOWED = "followed"
     DISCOUNTED = "discounted"
     NOT_ASSURED = "not_assured"
+    EXTRAPOLATED = "extrapolated"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -155,5 +156,9 @@ _SENTENCES: Mapping[Code, str] = {
     Code.NOT_ASSURED: (
         "the budget is not assured: the reference itself still raised {alarms} alarms where about "
         "{expected} were expected"
+    ),
+    Code.EXTRAPOLATED: (
+        "a detector is asked for a run length of {run_length} values, longer than it was measured "
+        "at: its threshold is extrapolated, and false alarms may be more"
     ),
 }

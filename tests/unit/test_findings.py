@@ -18,6 +18,7 @@ _FIGURES = {
     "over": 600.0 * SECOND,
     "period": 8_640.0,
     "power": 0.7071,
+    "run_length": 1e9,
     "share": 0.9,
     "shown": 900.0 * SECOND,
     "size": 1.04,
