@@ -12,6 +12,7 @@ less rare begins before it is seen.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ from streamdrift.detectors.mixture import BORDERS, CELL_OF, GRID, POWERED, WEIGH
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, Stream
 
-_LATER, _EARLIER = 3.7, 7.0
+_LATER = 3.7
+_EARLIER: Mapping[Stream, float] = {Stream.NUMERIC: 5.0, Stream.RATE: 7.0, Stream.CATEGORY: 7.0}
 """By how much the logarithm of the likelihood falls from its greatest to the ends of an interval."""
 _SHOWN = 5.5
 """Where the greatest is lower than the sums' logarithm by this, the last values do not show why."""
@@ -70,7 +72,7 @@ def span_of(expected: Expected, scores: Floats, evidence: Evidence, there: int) 
     likeliest = int(np.argmax(found)) + 1
     best = float(found[likeliest - 1])
     later = int(np.flatnonzero(found >= best - _LATER)[0]) + 1
-    earlier = int(np.flatnonzero(found >= best - _EARLIER)[-1]) + 1
+    earlier = int(np.flatnonzero(found >= best - _EARLIER[expected.stream])[-1]) + 1
     if len(found) == there:
         return Span(later, likeliest, earlier)
     shown = best >= math.log(max(evidence.statistic, 1.0)) - _SHOWN
