@@ -6,16 +6,17 @@ from statistics import NormalDist
 import numpy as np
 
 from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.onset import Span
 from streamdrift.kernels import kernel
 from streamdrift.records import Effect, Estimate, Floats, Stream
 from streamdrift.references.urn import Tails
 
-_SHIFT, _SPREAD, _RATE, _VARIATION = 2.9, 2.5, 2.5, 1.45
+_SHIFT, _SPREAD, _RATE, _VARIATION = 2.9, 2.5, 2.8, 1.45
 """How many standard errors intervals reach, of a shift, a logarithm of a spread and a rate; and how
 far that of a variation does, over the root of the number of values. More than the 1.96 of values
 that nobody chose: those since an alarm are the ones that raised it, and where they begin is not
 known."""
-_LEAST = 3
+_LEAST = 5
 """Values inside the reference from which on it is told how far others are outside."""
 _PRIOR = 2.0
 """Values as which the reference's spread counts."""
@@ -35,13 +36,15 @@ _NONE = Estimate(0.0, 0.0, 0.0)
 _SAME = Estimate(1.0, 1.0, 1.0)
 
 
-def effect_of(expected: Expected, scores: Floats, tails: Tails | None = None) -> Effect:
+def effect_of(
+    expected: Expected, scores: Floats, span: Span, tails: Tails | None = None
+) -> Effect:
     """Return how far a signal is from its reference since its change.
 
-    `scores` float64[n] are those since: of a numeric signal its ranks, of a rate 0 and 1, of a
-    category the levels' places, as in `expected.counts`. Of ranks in `tails` it is only known that
-    they are there: where nearly all are, a shift or a spread is at least what is said, and its
-    interval has no end.
+    `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, of a
+    category the levels' places, as in `expected.counts`; `span` says how many are since. Of ranks in
+    `tails` it is only known that they are there: where nearly all are, a shift or a spread is at
+    least what is said, and its interval has no end.
 
     Intervals are to hold the truth with 95 %; they are wider where the evidence of the signal
     is discounted.
@@ -50,10 +53,12 @@ def effect_of(expected: Expected, scores: Floats, tails: Tails | None = None) ->
         return Effect(_NONE, _SAME, _NONE)
     widening = 2 ** (expected.power / 12)
     if expected.stream is Stream.RATE:
-        return _of_rate(expected, scores, widening)
+        return _of_rate(expected, scores, span, widening)
+    since = scores[-span.likeliest :]
     if expected.stream is Stream.CATEGORY:
-        return _of_category(expected.counts, scores)
-    return _of_ranks(scores, tails or Tails.none(len(scores)), widening)
+        return _of_category(expected.counts, since)
+    tails = Tails.none(len(since)) if tails is None else tails.last(len(since))
+    return _of_ranks(since, tails, widening)
 
 
 def _of_ranks(ranks: Floats, tails: Tails, widening: float) -> Effect:
@@ -152,31 +157,43 @@ def _between_normals(mean: float, deviation: float) -> float:
     return abs(inside - (other.cdf(ends[1]) - other.cdf(ends[0])))
 
 
-def _of_rate(expected: Expected, values: Floats, widening: float) -> Effect:
-    """Compare rates: the interval is Wilson's (1927), in standard deviations of the reference."""
-    size, rate = len(values), float(values.mean())
-    errors = _RATE * widening
+def _of_rate(expected: Expected, scores: Floats, span: Span, widening: float) -> Effect:
+    """Compare rates, in standard deviations of the reference.
+
+    The rate since the likeliest beginning is the one that differs most; that since the mean one is
+    closer to the truth where the change is slight. Intervals hold those of both.
+    """
+    spans = [scores[-count:] for count in (span.mean, span.likeliest)]
+    rate = float(spans[0].mean())
+    ends = [_wilson(float(each.mean()), len(each), _RATE * widening) for each in spans]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
+    # The reference's own rate is known as well as it is long.
+    before, known = float(expected.counts[1]), float(expected.counts.sum())
+    lowest, highest = _wilson(before / known, known, _RATE) if known else (0.0, 1.0)
+    least, most = max(0.0, low - highest, lowest - high), max(high - lowest, highest - low)
+    return Effect(shift, _SAME, Estimate(abs(rate - expected.mean), least, most))
+
+
+def _wilson(rate: float, size: float, errors: float) -> tuple[float, float]:
+    """Return the interval of a rate that reaches so many standard errors (Wilson 1927)."""
     middle = (rate + errors**2 / (2 * size)) / (1 + errors**2 / size)
     error = math.sqrt(rate * (1 - rate) / size + errors**2 / (4 * size**2))
     reach = errors * error / (1 + errors**2 / size)
-    low, high = min(rate, middle - reach), max(rate, middle + reach)
-    shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
-    below, above = sorted((abs(low - expected.mean), abs(high - expected.mean)))
-    crossing = low <= expected.mean <= high
-    variation = Estimate(abs(rate - expected.mean), 0.0 if crossing else below, above)
-    return Effect(shift, _SAME, variation)
+    return max(0.0, min(rate, middle - reach)), min(1.0, max(rate, middle + reach))
 
 
 def _of_category(counts: Floats, places: Floats) -> Effect:
     """Compare the shares of levels; those that were never seen count as one."""
     known, size = len(counts), len(places)
-    shares = np.append(counts, 0.0) / max(float(counts.sum()), 1.0)
-    # Levels too rare to compare are one.
-    order = np.argsort(-shares, kind="stable")
+    shares = counts / max(float(counts.sum()), 1.0)
+    there = np.bincount(np.minimum(places, known).astype(np.int64), minlength=known + 1)[:known]
+    # Levels too rare to compare are one: rare both before and since.
+    order = np.argsort(-(shares + there / size), kind="stable")
     kept = order[: max(1, min(known, size // _PER_BIN))]
     group = np.full(known + 1, len(kept))
-    group[kept] = np.arange(len(kept))
-    before = np.append(shares[kept], np.delete(shares, kept).sum())
+    group[kept], group[known] = np.arange(len(kept)), len(kept) + 1
+    before = np.concatenate([shares[kept], [np.delete(shares, kept).sum(), 0.0]])
     found = group[np.minimum(places.astype(np.int64), known)]
     after = np.bincount(found, minlength=len(before)) / size
     value = _variation(after, before, size, 1.0)

@@ -99,7 +99,6 @@ class Judge:
         evidence = replace(
             evidence, earliest=span.most - 1, latest=span.least - 1, began=span.likeliest - 1
         )
-        tails = None if tails is None else tails.last(span.likeliest)
-        effect = effect_of(expected, scores[-span.likeliest :], tails)
+        effect = effect_of(expected, scores, span, tails)
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, detector, evidence, effect, share)

@@ -44,11 +44,15 @@ _ALTERNATIVES: Floats = WEIGHTS.astype(np.float64)
 
 
 class Span(NamedTuple):
-    """How many of a signal's last values are since a change: at least, most likely, at most."""
+    """How many of a signal's last values are since a change: at least, likeliest, at most.
+
+    `mean` is the number on average, if the change could have begun with any value equally.
+    """
 
     least: int
     likeliest: int
     most: int
+    mean: int
 
 
 def span_of(expected: Expected, scores: Floats, evidence: Evidence, there: int) -> Span:
@@ -58,27 +62,31 @@ def span_of(expected: Expected, scores: Floats, evidence: Evidence, there: int) 
     without sums states stays. That of a detector with sums follows from the last values; where they
     do not show the change, or it may have begun before them, from the age of the sums as well.
 
-    Measured at the alarms of 300 changes each, at a run length of 1e5, an interval holds the
-    beginning of ...
+    Measured at the alarms of 200 to 300 changes each, at a run length of 1e5: intervals hold the
+    beginnings of shifts and spreads in 96 to 100 %, of rates in 95 to 100 %, of categories in 95 to
+    100 %, but where 50 levels move by .1 in all, in 92 %.
     """
-    most, least = min(evidence.earliest + 1, there), min(evidence.latest + 1, there)
-    age = min(max(evidence.age, 1), there)
+    least, most = (min(each + 1, there) for each in (evidence.latest, evidence.earliest))
+    age = min(evidence.age, there)
     if not len(scores):
-        return Span(least, age, most)
+        return Span(least, age, most, age)
     found = gains(expected, scores)
     if evidence.pace is None:
-        inside = found[least - 1 : most]
-        return Span(least, least + int(np.argmax(inside)) if len(inside) else age, most)
+        inside = found[max(least, 1) - 1 : most]
+        likeliest = least + int(np.argmax(inside)) if len(inside) else age
+        return Span(least, likeliest, most, likeliest)
     likeliest = int(np.argmax(found)) + 1
     best = float(found[likeliest - 1])
     later = int(np.flatnonzero(found >= best - _LATER)[0]) + 1
     earlier = int(np.flatnonzero(found >= best - _EARLIER[expected.stream])[-1]) + 1
-    if len(found) == there:
-        return Span(later, likeliest, earlier)
     shown = best >= math.log(max(evidence.statistic, 1.0)) - _SHOWN
-    if shown and earlier < len(found):
-        return Span(later, likeliest, earlier)
-    return Span(later if shown else min(later, least), likeliest if shown else age, max(earlier, most))
+    if len(found) == there or (shown and earlier < len(found)):
+        weights = np.exp(found - best)
+        mean = round(float(np.dot(weights, np.arange(1, len(found) + 1)) / weights.sum()))
+        return Span(later, likeliest, earlier, mean)
+    if shown:
+        return Span(later, likeliest, max(earlier, most), age)
+    return Span(min(later, least), age, max(earlier, most), age)
 
 
 def gains(expected: Expected, scores: Floats) -> Floats:

@@ -141,11 +141,14 @@ def _form(effect: Effect) -> _Form:
 
 
 def _effect(effect: Effect) -> str:
-    form = _form(effect)
+    """Say the effect; one that leaves the reference behind is only known to be that large."""
+    form, shift, spread = _form(effect), effect.shift, effect.spread
     if form is _Form.LEVEL:
-        return f"effect {effect.shift.value:+.1f} sd"
+        unknown = not math.isfinite(shift.high if shift.value > 0 else shift.low)
+        return f"effect {shift.value:+.1f} sd" + (" or beyond" if unknown else "")
     if form is _Form.SPREAD:
-        return f"spread x{effect.spread.value:.2g}"
+        unknown = not math.isfinite(spread.high)
+        return f"spread x{spread.value:.2g}" + (" or more" if unknown else "")
     return f"total variation {_percent(effect.variation.value)}"
 
 
