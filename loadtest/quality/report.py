@@ -24,8 +24,8 @@ Measured by `python -m loadtest.quality`, which measures it anew anywhere; equal
 figures. streamdrift's detectors have one setting, the run length (values for one false alarm);
 river's (0.26) are measured at their defaults and, where it is said, at settings found to have the
 same run length. A verdict is *reached* if the figure as measured keeps the line, *missed* if it is
-beyond it by more than chance (95 %, one-sided), and *open* if it is beyond by less than that. Of false
-alarms it is *reached* only if the upper bound keeps the line.
+beyond it by more than chance (95 %, one-sided), and *open* if it is beyond by less than that. Of
+false alarms it is *reached* only if the upper bound keeps the line.
 """
 
 

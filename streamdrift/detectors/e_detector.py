@@ -53,7 +53,7 @@ def moved_on(
     return begun * factors, (ages + begun) * factors
 
 
-@kernel
+@inlined
 def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: float) -> float:
     """Take one rank into the sums and ages float32[32] of a slot; return the sums' total."""
     moved, older = moved_on(lanes.take(sums), lanes.take(ages), table, lanes.take(weights), u)

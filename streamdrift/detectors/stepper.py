@@ -28,7 +28,6 @@ from streamdrift.references.tracking import follow
 from streamdrift.references.urn import (
     CENTRE,
     UNIT,
-    Cells,
     Singles,
     Urns,
     cell_of,
@@ -79,7 +78,6 @@ class _Numbers:
             ages,
             table,
             weights,
-            np.empty(1, dtype=np.uint16),
             recent.codes(0),
             recent.counts,
         )
@@ -105,16 +103,15 @@ def _take_number(
     ages: Factors,
     table: Factors,
     weights: Factors,
-    cells: Cells,
     recent: Kept,
     counts: Ints,
 ) -> float:
     if np.isnan(rank[0]):
         return 0.0
-    cells[0] = cell_of(borders, place_of(rank[0], scale[CENTRE], scale[UNIT]))
-    rank_row(cumulative, pending, positions, cells, rank)
-    recent[counts[0] % len(recent)] = cells[0]
+    at = counts[0] % len(recent)
+    recent[at] = cell_of(borders, place_of(rank[0], scale[CENTRE], scale[UNIT]))
     counts[0] += 1
+    rank_row(cumulative, pending, positions, recent[at : at + 1], rank)
     return advance(sums, ages, table, weights, rank[0])
 
 
@@ -201,6 +198,9 @@ def _take_level(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen: Floats,
+    stakes: Floats,
     learned: Floats,
     memories: Floats,
     scales: Floats,
@@ -215,4 +215,7 @@ def _take_level(
     # Its rank, for which there is a coin, is for detectors of numbers.
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
-    return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)
+    advance_levels(
+        sums, ages, weights, groups, seen, stakes, learned, memories, scales, figures, cell
+    )
+    return total(sums)

@@ -21,7 +21,7 @@ from streamdrift.detectors.banks import (
     take_over,
 )
 from streamdrift.detectors.block import Block, new_block
-from streamdrift.detectors.categories import ECategoryBank, cells_of
+from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
@@ -80,6 +80,7 @@ class Watch:
             for settings, signals in groups(detectors, self._expected)
         ]
         self._mixed = learning_besides(self._banks, count)
+        self._scored = self._find_scored()
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
         self._candidate: Bools = np.zeros(count, dtype=np.bool_)
@@ -87,7 +88,7 @@ class Watch:
         self._summed: Bools = np.zeros(count, dtype=np.bool_)
         """Signals that have a detector with sums."""
         for entry in self._banks:
-            if isinstance(entry.bank, EBank):
+            if entry.e_bank is not None:
                 self._summed[entry.signals] = True
         self._recent = Recent([each.stream for each in self._expected])
         within = np.array([reference.within for reference in references])
@@ -103,12 +104,20 @@ class Watch:
                 bank.reset(slot)
         return Watcher(settings, bank, signals, expected[0])
 
+    def _find_scored(self) -> list[int]:
+        """Return the signals that have scores which are more than their values, ascending."""
+        seen = np.array([each.stream is Stream.NUMERIC for each in self._expected], dtype=np.bool_)
+        for entry in self._banks:
+            seen[entry.signals] |= entry.scored
+        found: list[int] = np.flatnonzero(seen).tolist()
+        return found
+
     def _make_stepper(self) -> Stepper | None:
         """Return what takes single values of the only signal, if there is such a way."""
         if len(self._expected) != 1 or len(self._banks) != 1:
             return None
-        bank = self._banks[0].bank
-        return stepper_of(bank, self._scoring, self._recent) if isinstance(bank, EBank) else None
+        bank = self._banks[0].e_bank
+        return None if bank is None else stepper_of(bank, self._scoring, self._recent)
 
     def __getstate__(self) -> dict[str, object]:
         # The stepper looks at the arrays of the banks; a copy's has to look at the copy's.
@@ -124,7 +133,7 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = new_block(values, times, looks)
+        block = new_block(values, times, looks, self._scored)
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -142,8 +151,8 @@ class Watch:
         block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
         self._let_go(0, signs)
         for entry in self._banks:
-            if isinstance(entry.bank, EBank):
-                self._candidates(entry, entry.bank.sums.look(), block, signs)
+            if entry.e_bank is not None:
+                self._candidates(entry, entry.e_bank.sums.look(), block, signs)
         return sorted(signs, key=lambda sign: sign.signal)
 
     def step(self, value: float) -> list[Sign]:
@@ -185,8 +194,8 @@ class Watch:
         looked: list[tuple[Watcher, list[Look]]] = []
         for entry in self._banks:
             rows = self._update(entry, block, begin)
-            if isinstance(entry.bank, EBank):
-                looked.append((entry, entry.bank.sums.looked()))
+            if entry.e_bank is not None:
+                looked.append((entry, entry.e_bank.sums.looked()))
             for slot in np.flatnonzero(rows < np.minimum(first[entry.signals], size)).tolist():
                 signal = int(entry.signals[slot])
                 first[signal] = rows[slot]
@@ -209,11 +218,11 @@ class Watch:
             block.start[signal] = stop
 
     def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
-        """Let one bank run; the e-detector of categories sees the levels themselves."""
+        """Let one bank run."""
         bank, signals = entry.bank, entry.signals
-        seen = block.values if isinstance(bank, ECategoryBank) else block.scores
-        if isinstance(bank, EBank):
-            return bank.update(seen, signals, begin[signals], block.looks)
+        seen = block.scores if entry.scored else block.values
+        if entry.e_bank is not None:
+            return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
 
     def _unlearn(
@@ -234,7 +243,7 @@ class Watch:
             entry.bank.adopt(np.array([slot]), state, np.array([slot]))
             start = np.full(len(entry.signals), stop)
             start[slot] = begin
-            seen = block.values if isinstance(entry.bank, ECategoryBank) else block.scores
+            seen = block.scores if entry.scored else block.values
             entry.bank.update(seen[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
@@ -245,7 +254,7 @@ class Watch:
         if self._judge.dismisses(signal, evidence):
             return None
         share = 1.0
-        if isinstance(entry.bank, EBank):
+        if entry.e_bank is not None:
             share = max(share, evidence.statistic / evidence.threshold)
         urn = partial(self._scoring.urn, signal)
         return self._judge.sign(
@@ -340,11 +349,11 @@ class Watch:
             slot = entry.slot_of(signal)
             if slot is None:
                 continue
-            if isinstance(entry.bank, EBank):
-                entry.bank.sums.patience[slot] = self._lengths.patience[signal]
+            if entry.e_bank is not None:
+                entry.e_bank.sums.patience[slot] = self._lengths.patience[signal]
             entry.bank.reset(slot, expected, run_length)
-            if isinstance(entry.bank, EBank):
-                entry.bank.sums.candidates[slot] = self._candidate[signal]
+            if entry.e_bank is not None:
+                entry.e_bank.sums.candidates[slot] = self._candidate[signal]
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: Block, signs: list[Sign]) -> None:
@@ -412,6 +421,7 @@ class Watch:
                 take_over(entry, before.bank.snapshot(), before.signals, kept)
             self._banks.append(entry)
         self._mixed = learning_besides(self._banks, len(self.held))
+        self._scored = self._find_scored()
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""

@@ -51,6 +51,10 @@ class Fronts:
         self._parameters, self._states = np.empty(0), np.empty(0)
         self._is_laid_out = True
 
+    def __getstate__(self) -> dict[str, object]:
+        # The fronts of a copy are parts of the arrays it lays out for itself.
+        return {**self.__dict__, "_is_laid_out": False}
+
     def put(self, signal: int, front: Front | None) -> None:
         """Give a signal a front that moves on by itself, or none."""
         self._fronts.pop(signal, None)

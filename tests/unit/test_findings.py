@@ -59,6 +59,6 @@ def test_kinds_are_gathered_with_the_signals_that_have_them() -> None:
 def test_lines_name_a_few_signals_and_count_the_others() -> None:
     same = [(name, (Finding(Code.CONSTANT),)) for name in "abcde"]
     words = in_words(Finding(Code.CONSTANT))
-    assert told(same) == [f"a, b, c and 2 more: a: {words}"]
+    assert told(same) == [f"a, b, c and 2 more: for example a: {words}"]
     assert told(same[:1]) == [f"a: {words}"]
     assert told([]) == []

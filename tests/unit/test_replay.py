@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,26 @@ def test_the_alert_of_a_category_with_rare_levels_can_be_written() -> None:
     assert 0 < city["after"]["shares"]["(other)"] < city["before"]["shares"]["(other)"]
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_alert_of_a_column_that_goes_missing_says_when_and_how_much(share: float) -> None:
+    draw, rows = random.Random(6), list(events(3_000))
+    for row in rows[2_000:]:
+        if draw.random() < share:
+            row["features"]["amount"] = None
+    results = [replayed(groups(rows, size))[1] for size in (97, 3_000)]
+    assert results[0] == results[1]
+    data = results[0][0].data
+    (missing,) = [each for each in data["signals"] if each["kind"] == "missing"]
+    begun = [datetime.fromisoformat(missing["onset"][end]) for end in ("earliest", "latest")]
+    assert begun[0].timestamp() <= START + 2_000 <= begun[1].timestamp()
+    # An onset is told as 64 events at the finest.
+    assert begun[1].timestamp() - begun[0].timestamp() < 200
+    assert missing["text"].startswith("missing 0 % -> ")
+    assert missing["effect"]["variation"]["low"] <= share <= missing["effect"]["variation"]["high"]
+    if share == 1:
+        assert missing["text"] == "missing 0 % -> 100 %"
+
+
 def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
     tally, _, pipeline = replayed(groups(events(2_000), 500))
     text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 2.0))
@@ -139,14 +160,17 @@ def test_the_summary_holds_what_came_of_the_budget_against_it() -> None:
     lines = summarize(tally, pipeline.monitor, chosen.model, 1.0)
     assert (
         "fraud: budget 0.5 a hour; 1.3 allowed in 2.7 h watched, 1 incident opened: 0.37 a hour "
-        "(and 1 by silence, which is no test)" in lines
+        "(1 still open, and 1 by silence, which is no test)" in lines
     )
 
 
 def test_the_summary_gives_no_rate_of_less_than_one_unit_of_the_budget() -> None:
     tally, _, pipeline = replayed(groups(events(3_000, shift_at=1_500), 500))
     lines = summarize(tally, pipeline.monitor, settings().model, 1.0)
-    assert "fraud: budget 2 a week; 0.0083 allowed in 41.7 min watched, 1 incident opened" in lines
+    assert (
+        "fraud: budget 2 a week; 0.0083 allowed in 41.7 min watched, "
+        "1 incident opened (1 still open)" in lines
+    )
 
 
 def test_the_summary_gives_no_rate_where_no_time_has_passed() -> None:
@@ -330,6 +354,18 @@ def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file: ReplayFile) -> N
     assert alerts[0]["subject"] == "fraud/3"
     assert "alerts: 1 opened" in err
     assert "events a day" not in err
+
+
+def test_alerts_are_sentences_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fraud.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in events(3_000, shift_at=1_500)))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    run_replay(ReplayOptions(str(path), None, None, None, False), settings())
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("2026-01-01 00:2")
+    assert " opened   critical amount of fraud/3 changed: " in first
 
 
 def test_a_table_needs_no_settings(replay_file: ReplayFile) -> None:

@@ -47,7 +47,9 @@ def values_of(size: int, seed: int, holes: float = 0.0) -> Floats:
 
 
 def block_of(values: Floats) -> Block:
-    return new_block(values, np.zeros(values.shape[1], dtype=np.int64), NO_LOOKS)
+    return new_block(
+        values, np.zeros(values.shape[1], dtype=np.int64), NO_LOOKS, range(len(values))
+    )
 
 
 def scored(scoring: Scoring, values: Floats) -> tuple[Block, Copies]:

@@ -15,6 +15,7 @@ from streamdrift.records import (
     AlertKind,
     ColumnKey,
     Effect,
+    Estimate,
     Group,
     Onset,
     Signal,
@@ -73,6 +74,22 @@ def test_the_opening_says_what_of_a_distribution_changed_most(effect: Effect, wo
 
 
 @pytest.mark.parametrize(
+    ("shift", "spread", "words"),
+    [
+        (Estimate(3.4, 1.7, math.inf), Estimate(1, 0, math.inf), "effect +3.4 sd or beyond"),
+        (Estimate(-3.4, -math.inf, -1.7), Estimate(1, 0, math.inf), "effect -3.4 sd or beyond"),
+        (Estimate(0, -math.inf, math.inf), Estimate(7, 1, math.inf), "spread x7 or more"),
+        (Estimate(3.4, -math.inf, 6), Estimate(1, 0, 2), "effect +3.4 sd"),
+    ],
+)
+def test_an_effect_that_leaves_the_reference_behind_is_at_least_that_large(
+    shift: Estimate, spread: Estimate, words: str
+) -> None:
+    step = changed(NOON, change=make_change(Effect(shift, spread, Estimate(0.9, 0, 1))))
+    assert opened_sentence([step]).endswith(f"({words})")
+
+
+@pytest.mark.parametrize(
     ("effect", "words"),
     [
         (make_effect(1.0), "its level is not what it was (effect +1.0 sd)"),
@@ -127,7 +144,7 @@ QUANTILES = (
 )
 SHARES = (
     Summary(0.5, shares={"DE": 0.6, "FR": 0.3, "IT": 0.1, "ES": 0.0}),
-    Summary(0.8, shares={"DE": 0.2, "FR": 0.31, "XX": 0.39, "IT": 0.09}),
+    Summary(0.8, shares={"DE": 0.2, "XX": 0.39, "FR": 0.31, "IT": 0.09}),
 )
 
 RARE = (Summary(0.6, shares={"DE": 0.4, REST: 0.6}), Summary(0.0, shares={"DE": 1.0, REST: 0.0}))
