@@ -18,6 +18,8 @@ that nobody chose: those since an alarm are the ones that raised it, and where t
 known."""
 _LEAST = 5
 """Values inside the reference from which on it is told how far others are outside."""
+_UNTOLD = 3.0
+"""How much less values tell of the spread than two each, by the part of them in the tails."""
 _PRIOR = 2.0
 """Values as which the reference's spread counts."""
 _MOST_BINS = 16
@@ -82,19 +84,21 @@ def _moments(ranks: Floats, tails: Tails, widening: float) -> tuple[Estimate, Es
     if not len(scores):
         return _all_in_tails(low, high, below, above, widening)
     mean, deviation = _fit(scores, low, high, below, above)
-    # The less certain the farther the middle lies from what is known, and the less is known.
-    outside = max(0.0, mean - high, low - mean) / deviation if below + above else 0.0
-    errors, all_errors = (widening / math.sqrt(size) for size in (len(scores), len(ranks)))
-    errors *= 1 + outside
+    # How far outside of what is known the middle lies, and what the errors are of those inside.
+    outside = max(0.0, mean - high, low - mean) if below + above else 0.0
+    errors = widening / math.sqrt(len(scores))
+    reach = _SHIFT * max(deviation, 0.05)
+    inward = reach * widening / math.sqrt(len(ranks)) + outside * min(1.0, _SHIFT * errors)
     # A few values do not tell how the tails go on.
     unknown = math.inf if len(scores) < _LEAST and below + above else 0.0
-    reach = _SHIFT * max(deviation, 0.05)
+    errors *= 1 + outside / deviation
+    outward = reach * errors + unknown
     shift = Estimate(
-        mean,
-        mean - (reach * errors + unknown if below else reach * all_errors),
-        mean + (reach * errors + unknown if above else reach * all_errors),
+        mean, mean - (outward if below else inward), mean + (outward if above else inward)
     )
-    factor = math.exp(_SPREAD * errors / math.sqrt(2))
+    # Of values in tails only their number tells of the spread.
+    told = max(1.0, 2 - _UNTOLD * (below + above) / len(ranks))
+    factor = math.exp(_SPREAD * errors / math.sqrt(told))
     return shift, Estimate(deviation, deviation / factor, deviation * factor + unknown)
 
 

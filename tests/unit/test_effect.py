@@ -11,6 +11,7 @@ from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.effect import _between_normals, effect_of
 from streamdrift.detectors.onset import Span, span_of
 from streamdrift.records import Effect, Estimate, Floats, Stream
+from streamdrift.references.urn import Tails
 
 NUMBERS = Expected(Stream.NUMERIC)
 ERF = np.vectorize(math.erf)
@@ -91,6 +92,72 @@ def test_what_an_alarm_says_holds_the_truth(shift: float, spread: float) -> None
     assert len(held) >= 98
     assert (np.mean(held, axis=0) >= 0.9).all()
     assert np.mean(begun) >= 0.95
+
+
+def ended(values: Floats, end: float) -> Effect:
+    """Return the effect where the reference ends `end` standard deviations from its middle."""
+    edge = NormalDist().cdf(end)
+    ranks = np.clip(ranks_of(values), 1 - edge, edge)
+    tails = Tails(values < -end, values > end, 1 - edge, edge)
+    return effect_of(NUMBERS, ranks, Span(*[len(values)] * 4), tails)
+
+
+@pytest.mark.parametrize(
+    ("shift", "spread", "size"),
+    [(2, 1, 30), (3, 1, 10), (3, 1, 100), (-5, 1, 200), (4, 0.5, 30), (0, 5, 30), (1, 8, 300)],
+)
+def test_what_lies_where_the_reference_ends_counts_as_beyond(
+    shift: float, spread: float, size: int
+) -> None:
+    held, values = [], []
+    for seed in range(100):
+        drawn = np.random.default_rng(seed).normal(shift, spread, size)
+        effect = ended(drawn, 3.4)
+        held.append([holds(effect.shift, shift), holds(effect.spread, spread)])
+        values.append([effect.shift.value, effect.spread.value])
+    assert (np.mean(held, axis=0) >= 0.95).all()
+    if size >= 100:
+        assert np.median(values, axis=0) == pytest.approx((shift, spread), rel=0.15)
+
+
+def test_what_lies_all_beyond_the_reference_is_at_least_that_far() -> None:
+    above, below = ended(np.full(9, 20.0), 3.4), ended(np.full(9, -20.0), 3.4)
+    assert above.shift.value == pytest.approx(3.4) == -below.shift.value
+    assert 2 < above.shift.low < 3.4
+    assert (above.shift.high, below.shift.low) == (math.inf, -math.inf)
+    assert above.shift.low == -below.shift.high
+    for effect in (above, below):
+        assert effect.spread == Estimate(1, 0, math.inf)
+        assert effect.variation.value > 0.9
+    both = ended(np.array([20.0, -20.0] * 5), 3.4)
+    assert both.shift == Estimate(0, -math.inf, math.inf)
+    assert both.spread.value > 3
+    assert both.spread.high == math.inf
+
+
+def test_the_reference_of_a_rate_is_known_as_well_as_it_is_long() -> None:
+    for size in (100, 10_000):
+        effect = of_all(Expected.of_rate(size, 0), np.ones(5))
+        assert effect.variation.high == 1
+        assert effect.variation.low < effect.variation.value < 1
+    few, many = (of_all(Expected.of_rate(8 * k, 2 * k), np.ones(50)).variation for k in (5, 500))
+    assert few.low < many.low < many.high < few.high
+
+
+def test_a_rate_is_that_of_the_mean_beginning_and_holds_that_of_the_likeliest() -> None:
+    expected = Expected.of_rate(900, 100)
+    scores = np.append(np.zeros(100), np.ones(10))
+    likeliest = effect_of(expected, scores, Span(9, 10, 40, 10)).shift
+    mean = effect_of(expected, scores, Span(9, 10, 40, 20)).shift
+    assert expected.mean + mean.value * expected.scale == pytest.approx(0.5)
+    assert mean.low < likeliest.low < mean.high == likeliest.high
+
+
+def test_one_level_among_many_is_compared_where_it_became_common() -> None:
+    shares = np.array([0.4, 0.3, 0.2, 0.1])
+    effect = of_all(Expected(Stream.CATEGORY, counts=1e4 * shares), np.full(12, 3.0))
+    assert holds(effect.variation, 0.9)
+    assert effect.variation.value > 0.8
 
 
 def test_no_change_is_no_effect_with_intervals_that_shrink() -> None:
