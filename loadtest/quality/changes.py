@@ -244,9 +244,7 @@ RATES: Sequence[Change] = tuple(
 LARGE: Sequence[Change] = (
     *(Change(f"mean +{shift:g} sd", NORMAL, shifted(shift), 1_000) for shift in (5.0, 10.0)),
     Change("sd x 5", NORMAL, scaled(5.0), 1_000),
-    Change(
-        "constant to another", Stream("constant", streams.constant(0.0)), shifted(7.0), 1_000
-    ),
+    Change("constant to another", Stream("constant", streams.constant(0.0)), shifted(7.0), 1_000),
 )
 """Changes of numbers that are seen in a few values."""
 

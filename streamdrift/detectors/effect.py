@@ -38,15 +38,13 @@ _NONE = Estimate(0.0, 0.0, 0.0)
 _SAME = Estimate(1.0, 1.0, 1.0)
 
 
-def effect_of(
-    expected: Expected, scores: Floats, span: Span, tails: Tails | None = None
-) -> Effect:
+def effect_of(expected: Expected, scores: Floats, span: Span, tails: Tails | None = None) -> Effect:
     """Return how far a signal is from its reference since its change.
 
     `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, of a
-    category the levels' places, as in `expected.counts`; `span` says how many are since. Of ranks in
-    `tails` it is only known that they are there: where nearly all are, a shift or a spread is at
-    least what is said, and its interval has no end.
+    category the levels' places, as in `expected.counts`; `span` says how many are since. Of ranks
+    in `tails` it is only known that they are there: where hardly any is not, a shift or a spread is
+    at least what is said, and its interval has no end.
 
     Intervals are to hold the truth with 95 %; they are wider where the evidence of the signal
     is discounted.
@@ -78,7 +76,9 @@ def _of_ranks(ranks: Floats, tails: Tails, widening: float) -> Effect:
 def _moments(ranks: Floats, tails: Tails, widening: float) -> tuple[Estimate, Estimate]:
     """Return the shift and the spread of ranks as normal scores."""
     inner = ~(tails.below | tails.above)
-    low, high = (_normal.inv_cdf(min(max(end, _EDGE), 1 - _EDGE)) for end in (tails.low, tails.high))
+    low, high = (
+        _normal.inv_cdf(min(max(end, _EDGE), 1 - _EDGE)) for end in (tails.low, tails.high)
+    )
     below, above = int(tails.below.sum()), int(tails.above.sum())
     scores = _SCORES[np.clip((ranks[inner] * _GRID).astype(np.int64), 0, _GRID - 1)]
     if not len(scores):
@@ -136,9 +136,7 @@ def _fit(scores: Floats, low: float, high: float, below: int, above: int) -> tup
                 chance = max(0.5 * math.erfc(place / math.sqrt(2)), _SMALL)
                 hazard = math.exp(-0.5 * place**2) / (math.sqrt(2 * math.pi) * chance)
                 sums += count * sign * (middle + deviation * hazard)
-                squares += count * (
-                    middle**2 + variance + deviation * hazard * (middle + border)
-                )
+                squares += count * (middle**2 + variance + deviation * hazard * (middle + border))
         former = mean
         mean = sums / size
         variance = (max(squares - size * mean**2, 0.0) + _PRIOR) / (size + _PRIOR)

@@ -23,10 +23,10 @@ from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, Stream
 
 _LATER = 3.7
-_EARLIER: Mapping[Stream, float] = {Stream.NUMERIC: 5.0, Stream.RATE: 7.0, Stream.CATEGORY: 7.0}
-"""By how much the logarithm of the likelihood falls from its greatest to the ends of an interval."""
+_EARLIER: Mapping[Stream, float] = {Stream.NUMERIC: 5.5, Stream.RATE: 7.0, Stream.CATEGORY: 7.0}
+"""By how much the likelihood's logarithm falls from its greatest to the ends of an interval."""
 _SHOWN = 5.5
-"""Where the greatest is lower than the sums' logarithm by this, the last values do not show why."""
+"""Where its greatest is below the sums' logarithm by more, the last values do not show the change."""
 _MASSES: Floats = np.array([1.0, 10.0, 100.0, 1_000.0])
 """Values as which the shares of the reference count in what they have become."""
 _MOST_LEVELS = 32
@@ -62,9 +62,9 @@ def span_of(expected: Expected, scores: Floats, evidence: Evidence, there: int) 
     without sums states stays. That of a detector with sums follows from the last values; where they
     do not show the change, or it may have begun before them, from the age of the sums as well.
 
-    Measured at the alarms of 200 to 300 changes each, at a run length of 1e5: intervals hold the
-    beginnings of shifts and spreads in 96 to 100 %, of rates in 95 to 100 %, of categories in 95 to
-    100 %, but where 50 levels move by .1 in all, in 92 %.
+    Measured at the alarms of 300 changes each, at a run length of 1e5, an interval holds the truth
+    in 97 to 100 % of jumps (a rate from 0 to 1, all levels new, +10 sd), in 95 to 99 % of changes
+    that take a few hundred values to be seen, or are discounted.
     """
     least, most = (min(each + 1, there) for each in (evidence.latest, evidence.earliest))
     age = min(evidence.age, there)
@@ -124,7 +124,9 @@ def _levels(expected: Expected, places: Floats) -> tuple[Floats, Ints]:
     new = 0.5 if expected.closed else max(0.5, float((expected.counts == 1).sum()))
     common = expected.counts[kept]
     rest = max(float(expected.counts.sum() - common.sum()), 0.5)
-    return np.concatenate([common, [rest, new]]), cell_of[np.minimum(places, known).astype(np.int64)]
+    return np.concatenate([common, [rest, new]]), cell_of[
+        np.minimum(places, known).astype(np.int64)
+    ]
 
 
 def _weights(cells: int, alternatives: Floats | None = None) -> Floats:
@@ -139,9 +141,7 @@ def _weights(cells: int, alternatives: Floats | None = None) -> Floats:
 
 
 @kernel
-def _after(
-    cells: Ints, shares: Floats, table: Floats, weights: Floats, exponent: float
-) -> Floats:
+def _after(cells: Ints, shares: Floats, table: Floats, weights: Floats, exponent: float) -> Floats:
     """Return the logarithm of the mixture's ratio to the reference over each number of last values.
 
     `table` float64[cells, a] are the ratios of alternatives.

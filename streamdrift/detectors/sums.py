@@ -14,9 +14,9 @@ from streamdrift.trees import array
 
 NAME = "e_detector"
 _REACH: Mapping[Stream, tuple[float, float]] = {
-    Stream.NUMERIC: (12.0, 8.5),
+    Stream.NUMERIC: (15.0, 8.5),
     Stream.RATE: (15.0, 8.0),
-    Stream.CATEGORY: (16.0, 9.0),
+    Stream.CATEGORY: (18.0, 9.0),
 }
 """How much earlier and later than the mean of the beginnings that explain the sum a change may
 have begun, in values that the sum takes to grow by a factor e. That is for slight changes, which

@@ -128,7 +128,7 @@ def test_the_alert_of_a_column_that_goes_missing_says_when_and_how_much(share: f
             row["features"]["amount"] = None
     results = [replayed(groups(rows, size))[1] for size in (97, 3_000)]
     assert results[0] == results[1]
-    data = results[0][0].data
+    data = json.loads(orjson.dumps(encode(results[0][0], "streamdrift")))["data"]
     (missing,) = [each for each in data["signals"] if each["kind"] == "missing"]
     begun = [datetime.fromisoformat(missing["onset"][end]) for end in ("earliest", "latest")]
     assert begun[0].timestamp() <= START + 2_000 <= begun[1].timestamp()

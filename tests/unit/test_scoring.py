@@ -142,7 +142,9 @@ def test_ranks_are_known_again_by_their_codes(signal: int) -> None:
     block, copies = scored(scoring, values_of(300, 9))
     codes, ranks = block.codes[signal], block.scores[signal]
     assert scoring.urn(signal).ranks_of_last(codes).tolist() == ranks.tolist()
-    assert urn_at(signal, copies, 120).ranks_of_last(codes[20:120]).tolist() == ranks[20:120].tolist()
+    assert (
+        urn_at(signal, copies, 120).ranks_of_last(codes[20:120]).tolist() == ranks[20:120].tolist()
+    )
     scoring.go_back(signal, copies, 120)
     assert scoring.urn(signal).ranks_of_last(codes[:120]).tolist() == ranks[:120].tolist()
 
