@@ -94,6 +94,10 @@ def bernoulli(share: float) -> Draw:
     return lambda random, size: (random.random(size) < share).astype(np.float64)
 
 
+def constant(value: float) -> Draw:
+    return lambda _, size: np.full(size, value)
+
+
 def levels(shares: Floats) -> Draw:
     """Return level codes 0, 1, ... with these shares."""
     edges = np.cumsum(shares)[:-1]

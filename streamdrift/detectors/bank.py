@@ -34,6 +34,12 @@ class Expected:
     chain: Chain | None = None
     recall: Recall | None = None
 
+    @property
+    def ones(self) -> float:
+        """Of a rate, the part of 1s in the reference: 0 where there was none, unlike `mean`."""
+        size = float(self.counts.sum())
+        return float(self.counts[1]) / size if self.stream is Stream.RATE and size else self.mean
+
     @classmethod
     def of_rate(cls, zeros: float, ones: float) -> Self:
         """Return what to expect of a rate that was seen so often as 0 and as 1.

@@ -31,7 +31,7 @@ from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
-from streamdrift.detectors.scoring import Copies, Scoring, ranks_at
+from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
@@ -260,9 +260,9 @@ class Watch:
         share = 1.0
         if entry.e_bank is not None:
             share = max(share, evidence.statistic / evidence.threshold)
-        ranks = partial(self._scoring.ranks, signal)
+        urn = partial(self._scoring.urn, signal)
         return self._judge.sign(
-            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, ranks
+            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, urn
         )
 
     def _candidates(
@@ -293,11 +293,11 @@ class Watch:
             self._candidate[signal] = True
             share = look.statistic / threshold
             kind, name = StepKind.CANDIDATE, entry.bank.name
-            ranks = partial(self._scoring.ranks, signal)
+            urn = partial(self._scoring.urn, signal)
             if copies is not None:
-                ranks = partial(ranks_at, signal, copies, look.row)
+                urn = partial(urn_at, signal, copies, look.row)
             signs.append(
-                self._judge.sign(signal, kind, name, evidence, block, look.row, share, ranks)
+                self._judge.sign(signal, kind, name, evidence, block, look.row, share, urn)
             )
 
     def _quicken(self, signal: int, entry: Watcher) -> None:

@@ -304,6 +304,27 @@ def _rank_all(
         rank_row(cumulative[slot], pending[slot], positions[slot], own, row, tied)
 
 
+class Tails(NamedTuple):
+    """Which of some ranks lie below and above all that is told apart, and where that begins, ends.
+
+    `below` and `above` bool[n]; `low` and `high` are ranks.
+    """
+
+    below: Bools
+    above: Bools
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def none(cls, size: int) -> Self:
+        """Return that all are known."""
+        return cls(*np.zeros((2, size), dtype=np.bool_))
+
+    def last(self, count: int) -> Self:
+        """Return them of the last `count` ranks, 1 at least."""
+        return self._replace(below=self.below[-count:], above=self.above[-count:])
+
+
 class UrnState(NamedTuple):
     """What moves on in one slot: its `cumulative`, `pending` and `positions`."""
 
@@ -327,6 +348,13 @@ class UrnState(NamedTuple):
         ranks = np.empty(len(cells))
         _ranks_of_last(*self, cells, ranks)
         return ranks
+
+    def tails(self, cells: Cells) -> Tails:
+        """Return which values lie outside of all borders, by their cells."""
+        size = self.cumulative[-1]
+        last = int(np.searchsorted(self.cumulative, size)) - 1
+        low, high = self.cumulative[1] / size, self.cumulative[last] / size
+        return Tails(cells == 0, cells >= last, float(low), float(high))
 
 
 class Urns:

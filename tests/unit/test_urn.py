@@ -303,6 +303,28 @@ def test_a_value_that_repeats_has_a_cell_of_its_own() -> None:
     assert urns.cells_of(0, values).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_what_lies_outside_of_all_borders_is_known_as_that() -> None:
+    reference = np.random.default_rng(1).normal(size=2_000)
+    urns = urn_of(reference)
+    ranks, cells = ranked(urns, np.array([-9.0, 0.0, reference.max(), 7.0, -0.5, 1e300]))
+    tails = urns.state(0).tails(cells)
+    assert tails.below.tolist() == [True, False, False, False, False, False]
+    assert tails.above.tolist() == [False, False, True, True, False, True]
+    assert 0 < tails.low < 0.003
+    assert 0.997 < tails.high < 1
+    assert ranks[0] < tails.low
+    assert (ranks[[2, 3, 5]] > tails.high - 1e-3).all()
+    assert tails.last(3).above.tolist() == [True, False, True]
+
+
+def test_all_that_a_constant_is_not_lies_outside() -> None:
+    urns = urn_of(np.full(500, 3.0))
+    _, cells = ranked(urns, np.array([3.0, 2.0, 4.0]))
+    tails = urns.state(0).tails(cells)
+    assert tails.below.tolist() == [False, True, False]
+    assert tails.above.tolist() == [False, False, True]
+
+
 def test_counts_are_restored_as_they_were() -> None:
     counts = Counts.of(np.round(np.random.default_rng(13).normal(size=800) * 4) / 4)
     again = Counts.restore(counts.snapshot())
