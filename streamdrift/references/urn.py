@@ -120,7 +120,8 @@ def _places_of_borders(borders: Floats, centre: float, unit: float) -> Singles:
     between them.
     """
     places = np.clip((borders - centre) * unit, -_GREATEST, _GREATEST).astype(np.float32)
-    twice = np.append(places[:-1] == places[1:], False)
+    twice = np.zeros(len(places), dtype=np.bool_)
+    twice[:-1] = places[:-1] == places[1:]
     twice[1:] &= places[1:] != places[:-1]
     places[twice] = np.nextafter(places[twice], np.float32(-np.inf))
     return places
