@@ -12,12 +12,12 @@ import numpy as np
 
 from streamdrift.detectors.block import Block
 from streamdrift.detectors.categories import cell_of as cell_of_level
-from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
 from streamdrift.references.fronts import Fronts
+from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import NOTHING, Cells, Urns, UrnState
 from streamdrift.trees import array, tree
 
@@ -63,7 +63,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         if stream is Stream.CATEGORY:
-            cells = cells_of(reference.expected.counts, reference.expected.closed)
+            cells = cells_of(reference.expected.counts, reference.expected.closed).counts
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
             self._known[signal] = len(reference.expected.counts)
         if stream is not Stream.NUMERIC:
@@ -86,7 +86,7 @@ class Scoring:
         fronted = signals[self._fronts.there[signals]]
         # A front leaves there what it does not explain.
         self._fronts.follow(fronted, block.values, block.times, start, block.scores)
-        self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes)
+        self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes, block.ties)
         others = signals[~self._numeric[signals]]
         levels = self._leveled[others]
         _fill_codes(block.values, others, start[others], levels, block.codes)

@@ -25,7 +25,7 @@ _LEAST = 500
 _LAGS, _CORRELATED = 20, 45.3
 """Lags whose correlations are looked at, and the sum of their squares, in variances, that one chain
 in a thousand exceeds (Box and Pierce, Journal of the American Statistical Association 1970)."""
-_LENGTHS = (32, 128, 512)
+LENGTHS = (32, 128, 512)
 _CLEAR = 3.5
 """Standard deviations by which the variance of sums may exceed that of independent values."""
 _RARER = 100
@@ -119,7 +119,7 @@ def _likelihood(states: Ints, flags: Floats, counts: Floats) -> float:
 
 
 @kernel
-def _excess(left: Floats, length: int) -> float:
+def excess(left: Floats, length: int) -> float:
     """Return the variance of sums of `length` neighbours over that of independent values."""
     size = len(left)
     running, squares, square = 0.0, 0.0, 0.0
@@ -176,7 +176,7 @@ def variance_left(flags: Floats) -> float:
     left = _left(used, _stepped(used))
     if _look_independent(left):
         return 1.0
-    return max(1.0, *(_excess(left, length) for length in _lengths_in(len(used), 10)))
+    return max(1.0, *(excess(left, length) for length in _lengths_in(len(used), 10)))
 
 
 def _stepped(used: Floats) -> Floats:
@@ -189,7 +189,7 @@ def _stepped(used: Floats) -> Floats:
 
 def _lengths_in(size: int, times: int) -> list[int]:
     """Return the lengths that so many times are in a reference, at least."""
-    return [length for length in _LENGTHS if times * length <= size]
+    return [length for length in LENGTHS if times * length <= size]
 
 
 def _explains(chain: Chain, used: Floats) -> bool:
@@ -216,6 +216,6 @@ def _look_independent(left: Floats) -> bool:
     # The variance of a ratio of variances of overlapping sums: Lo and MacKinlay, Stock market
     # prices do not follow random walks, Review of Financial Studies 1988.
     return all(
-        _excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
+        excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
         for length in _lengths_in(size, 20)
     )

@@ -347,4 +347,31 @@ def test_bytes_of_a_slot() -> None:
     urns = Urns(100)
     size = sum(array.nbytes for array in urns.snapshot().values() if isinstance(array, np.ndarray))
     assert size <= 100 * 380
-    assert size + urns.borders.nbytes + urns.scales.nbytes <= 100 * 600
+    assert size + urns.borders.nbytes + urns.scales.nbytes <= 100 * 610
+
+
+def test_ties_are_the_ranks_between_which_a_coin_chose() -> None:
+    values = np.where(np.random.default_rng(1).random(1_000) < 0.7, 2.0, 5.0)
+    urns = Urns(1)
+    urns.learn(0, Counts.of(values), 3)
+    assert urns.tied.tolist() == [True]
+    ranks, ties = np.array([[5.0, 2.0, 2.0, np.nan, 1.0]]), np.full((1, 5, 2), np.nan)
+    urns.rank(ONE, ONE, NOW, ranks, np.empty((1, 5), dtype=np.uint16), ties)
+    low, high = ties[0].T
+    share = np.count_nonzero(values == 2.0) / 1_001
+    assert high[1:3] - low[1:3] == pytest.approx(share, abs=2e-3)
+    assert (low[1:3] <= ranks[0, 1:3]).all()
+    assert (ranks[0, 1:3] < high[1:3]).all()
+    assert ties[0, [0, 4]].tolist() == [[0, 0], [0, 0]]
+    assert np.isnan(ties[0, 3]).all()
+
+
+def test_values_of_which_none_is_common_have_no_ties() -> None:
+    random = np.random.default_rng(2)
+    for values in (random.normal(size=500), random.integers(0, 3, 500).astype(np.float64)):
+        urns = Urns(1)
+        urns.learn(0, Counts.of(values), 3)
+        assert urns.tied.tolist() == [False]
+        ties, cells = np.full((1, 2, 2), np.nan), np.empty((1, 2), dtype=np.uint16)
+        urns.rank(ONE, ONE, NOW, np.array([[0.0, 1.0]]), cells, ties)
+        assert ties.tolist() == [[[0, 0], [0, 0]]]
