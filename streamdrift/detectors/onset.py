@@ -26,7 +26,7 @@ _LATER = 3.7
 _EARLIER: Mapping[Stream, float] = {Stream.NUMERIC: 5.5, Stream.RATE: 7.0, Stream.CATEGORY: 7.0}
 """By how much the likelihood's logarithm falls from its greatest to the ends of an interval."""
 _SHOWN = 5.5
-"""Where its greatest is below the logarithm of the sums by more, the change is older."""
+"""Where its greatest is below the sums' logarithm by more, the last values do not show why."""
 _MASSES: Floats = np.array([1.0, 10.0, 100.0, 1_000.0])
 """Values as which the shares of the reference count in what they have become."""
 _MOST_LEVELS = 32
