@@ -8,6 +8,7 @@ import numpy as np
 
 from streamdrift.records import Floats, Ints, State, Stream
 from streamdrift.references.chain import Chain
+from streamdrift.references.chances import Chances
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Expected:
     2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
     does not explain. `closed`: no level of a category is ever new. `chain` explains the values of
     a rate that remembers; `power` is then as far as its sums are less certain for it, and the
-    factors are those of the chain.
+    factors are those of the chain. `chances` say that each value of a rate has its own, which a
+    front lets expect.
     """
 
     stream: Stream
@@ -31,6 +33,14 @@ class Expected:
     dependent: bool = False
     closed: bool = False
     chain: Chain | None = None
+    chances: Chances | None = None
+
+    @property
+    def explained(self) -> str:
+        """What explains the values of a rate, if anything does: its e-detector is made for it."""
+        if self.chances is not None:
+            return "chances"
+        return "" if self.chain is None else "chain"
 
     @classmethod
     def of_rate(cls, zeros: float, ones: float) -> Self:

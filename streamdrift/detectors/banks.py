@@ -9,18 +9,19 @@ import numpy as np
 from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
+from streamdrift.detectors.chances import EChanceBank
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.registry import DetectorSettings, takes
 from streamdrift.records import Bools, Ints, State, Stream
 
-LEARNING = (ERateBank, EChainBank, ECategoryBank)
+LEARNING = (ERateBank, EChainBank, EChanceBank, ECategoryBank)
 """Banks that learn what is normal from the values they see."""
 
 
 class Watcher:
     """A bank and the signals in its slots, int64[k], ascending.
 
-    An e-detector is another one for each kind of stream, and for rates with a chain, so its name
+    An e-detector is another one for each kind of stream, and for what explains a rate, so its name
     has that, too; `expected` is that of any of the signals.
     """
 
@@ -30,8 +31,8 @@ class Watcher:
         told = settings.model_dump(mode="json")
         if settings.kind == "e_detector":
             told["stream"] = expected.stream.value
-            if expected.chain is not None:
-                told["chain"] = True
+            if expected.explained:
+                told[expected.explained] = True
         self.name = json.dumps(told, sort_keys=True)
         """All parameters, also those that have their defaults: a default that another release
         changes is a change."""
@@ -61,8 +62,8 @@ def groups(
         alike = [mine]
         if settings.kind == "e_detector":
             alike = [
-                [s for s in mine if (expected[s].stream, expected[s].chain is not None) == each]
-                for each in itertools.product(Stream, (False, True))
+                [s for s in mine if (expected[s].stream, expected[s].explained) == each]
+                for each in itertools.product(Stream, ("", "chain", "chances"))
             ]
         found += [(settings, np.array(each, dtype=np.int64)) for each in alike if each]
     return found

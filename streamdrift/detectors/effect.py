@@ -8,6 +8,7 @@ import numpy as np
 
 from streamdrift.detectors.bank import Expected
 from streamdrift.records import Effect, Estimate, Floats, Stream
+from streamdrift.references.chances import chances_of, flags_of
 
 _SHIFT, _SPREAD, _RATE, _VARIATION = 2.9, 2.5, 2.5, 1.45
 """How many standard errors intervals reach, of a shift, a logarithm of a spread and a rate; and how
@@ -40,9 +41,10 @@ class Span(NamedTuple):
 def effect_of(expected: Expected, scores: Floats, span: Span) -> Effect:
     """Return how far a signal is from its reference since its change.
 
-    `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, of a
-    category the levels' places, as in `expected.counts`. Of numbers and categories the values
-    since the change are those that make it the most likely one within the span.
+    `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, or the
+    middles where these have chances, of a category the levels' places, as in `expected.counts`. Of
+    numbers and categories the values since the change are those that make it the most likely one
+    within the span.
 
     Intervals are to hold the truth with 95 %; they are wider where the evidence of the signal
     is discounted. Measured at the alarms of 400 changes each, at a run length of 1e5: shifts of
@@ -52,7 +54,10 @@ def effect_of(expected: Expected, scores: Floats, span: Span) -> Effect:
     if not len(scores):
         return Effect(_NONE, _SAME, _NONE)
     if expected.stream is Stream.RATE:
-        return _of_rate(expected, scores[-span.likeliest :], 2 ** (expected.power / 12))
+        last, usual = scores[-span.likeliest :], expected.mean
+        if expected.chances is not None:
+            last, usual = flags_of(last), float(chances_of(last).mean())
+        return _of_rate(expected, last, usual, 2 ** (expected.power / 12))
     least = min(max(span.least, _LEAST), len(scores))
     most = min(max(span.most, least), len(scores))
     if expected.stream is Stream.CATEGORY:
@@ -98,7 +103,7 @@ def _between_normals(mean: float, deviation: float) -> float:
     return abs(inside - (other.cdf(ends[1]) - other.cdf(ends[0])))
 
 
-def _of_rate(expected: Expected, values: Floats, widening: float) -> Effect:
+def _of_rate(expected: Expected, values: Floats, usual: float, widening: float) -> Effect:
     """Compare rates: the interval is Wilson's (1927), in standard deviations of the reference."""
     size, rate = len(values), float(values.mean())
     errors = _RATE * widening
@@ -106,10 +111,10 @@ def _of_rate(expected: Expected, values: Floats, widening: float) -> Effect:
     error = math.sqrt(rate * (1 - rate) / size + errors**2 / (4 * size**2))
     reach = errors * error / (1 + errors**2 / size)
     low, high = min(rate, middle - reach), max(rate, middle + reach)
-    shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
-    below, above = sorted((abs(low - expected.mean), abs(high - expected.mean)))
-    crossing = low <= expected.mean <= high
-    variation = Estimate(abs(rate - expected.mean), 0.0 if crossing else below, above)
+    shift = Estimate(*((each - usual) / expected.scale for each in (rate, low, high)))
+    below, above = sorted((abs(low - usual), abs(high - usual)))
+    crossing = low <= usual <= high
+    variation = Estimate(abs(rate - usual), 0.0 if crossing else below, above)
     return Effect(shift, _SAME, variation)
 
 

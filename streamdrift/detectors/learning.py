@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
-from streamdrift.detectors.mixture import POWERS
+from streamdrift.detectors.learning_rates import learn_rate
 from streamdrift.records import Floats, Ints, Sample, State, Stream
-from streamdrift.references.chain import Chain, fit_chain, variance_left
+from streamdrift.references.chain import Chain
+from streamdrift.references.chances import Chances
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
 from streamdrift.references.slow import Given
@@ -23,18 +24,16 @@ from streamdrift.trees import array, flag, integer, text, trees, values
 _TENTHS_FOUND = 3
 """Tenths of all values in a block of counting where something explains the values: what is left
 follows itself for a while."""
-_GAIN = 2 * math.log(1e5)
-"""How much a change of 1 standard deviation needs, in its square, to be seen among 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What a signal is held against.
 
-    `counts` and `front` are of a numeric signal. The front moves on with the signal: whoever
-    watches by it takes a copy. `findings` are what people should know. A change must show itself
-    `within` so many values: what takes longer cannot be told from a rhythm that is not known.
-    `quantiles` are those of the values themselves, for people.
+    `counts` are of a numeric signal; a rate has a `front` where its values have chances. The front
+    moves on with the signal: whoever watches by it takes a copy. `findings` are what people should
+    know. A change must show itself `within` so many values: what takes longer cannot be told from a
+    rhythm that is not known. `quantiles` are those of the values themselves, for people.
     """
 
     expected: Expected
@@ -60,6 +59,7 @@ class Reference:
             "dependent": expected.dependent,
             "closed": expected.closed,
             "chain": None if expected.chain is None else expected.chain.snapshot(),
+            "chances": None if expected.chances is None else expected.chances.snapshot(),
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
             "findings": [
@@ -78,7 +78,8 @@ class Reference:
     def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
         mean, scale = array(state, "figures").astype(np.float64).tolist()
-        counts, front, chain = state["counts"], state["front"], state["chain"]
+        counts, front = state["counts"], state["front"]
+        chain, chances = state["chain"], state["chances"]
         expected = Expected(
             Stream(text(state, "stream")),
             mean,
@@ -88,6 +89,7 @@ class Reference:
             flag(state, "dependent"),
             flag(state, "closed"),
             Chain.restore(chain) if isinstance(chain, Mapping) else None,
+            Chances.restore(chances) if isinstance(chances, Mapping) else None,
         )
         return cls(
             expected,
@@ -119,11 +121,12 @@ def learn(
 ) -> Reference:
     """Return what a signal is held against, learned from what is normal.
 
-    `times` int64[n] in microseconds, of the values of a numeric signal, let the calendar be
-    looked for, in `zone`; `given` is what is known of it beside.
+    `times` int64[n] in microseconds, of the values of a numeric signal or a rate, let the calendar
+    be looked for, in `zone`; `given` is what is known of it beside.
     """
     if sample.stream is Stream.RATE:
-        return _of_rate(sample)
+        rate = learn_rate(sample, times, zone, given)
+        return Reference(rate.expected, front=rate.front, findings=rate.findings)
     if sample.stream is Stream.CATEGORY:
         return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
     fitted = fit(sample.values, times, zone, given=given)
@@ -133,27 +136,3 @@ def learn(
     findings = (*fitted.findings, *armed.findings)
     quantiles = quantiles_of(sample.values)
     return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)
-
-
-def _of_rate(sample: Sample) -> Reference:
-    """Return what a rate is held against: with its chain, or a discount, where it remembers."""
-    expected = Expected.of_rate(*sample.values.tolist())
-    if sample.flags is None:
-        return Reference(expected)
-    chain = fit_chain(sample.flags)
-    if chain is not None:
-        ratio = chain.variance_ratio
-        needed = _GAIN * ratio
-        # That of the last value alone whose sums vary as much.
-        memory = Finding(Code.MEMORY, {"sum": (ratio - 1) / (ratio + 1), "needed": needed})
-        return Reference(replace(expected, chain=chain, power=_power(ratio)), findings=(memory,))
-    power = _power(variance_left(sample.flags))
-    if not power:
-        return Reference(expected)
-    discounted = Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)})
-    return Reference(replace(expected, power=power), findings=(discounted,))
-
-
-def _power(ratio: float) -> int:
-    """Return the power of evidence whose sums vary `ratio` times as much as they should."""
-    return min(max(round(6 * math.log2(ratio)), 0), POWERS - 1)

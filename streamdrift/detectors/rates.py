@@ -23,9 +23,9 @@ _WEIGHTS = (0.2, 0.1, 0.07, 0.06, 0.04, 0.03)
 ODDS: Floats = np.exp(np.array([*_LOG_ODDS, *(-each for each in _LOG_ODDS)]))
 """Float64[12]: by how much the alternatives multiply the odds of a 1."""
 WEIGHTS: Factors = (np.array([*_WEIGHTS, *_WEIGHTS]) / (2 * sum(_WEIGHTS))).astype(np.float32)
-_MARGIN = 0.1
+MARGIN = 0.1
 """Part of the error of the learned rate, in standard errors, that the factors forgive."""
-_BLOCK = 1_000
+BLOCK = 1_000
 LATE = 10_000
 """Values from which on counting is delayed."""
 
@@ -39,7 +39,7 @@ def factors_of(counts: Floats, factors: Factors, exponent: float) -> None:
     """Write the factors float32[2, 12] of a 0 and of a 1 under the learned rate, to a power."""
     size = counts[ZEROS] + counts[ONES]
     rate = (counts[ONES] + 1.0) / (size + 2.0)
-    error = _MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
+    error = MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
     for j in range(len(ODDS)):
         rarer = 1.0 / (1.0 + rate * (ODDS[j] - 1.0))
         forgiven = 1.0 + error * abs(ODDS[j] - 1.0) * rarer
@@ -59,7 +59,7 @@ def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> None:
         return
     counts[FILLED] += 1.0
     counts[FILLED_ONES] += 1.0 if one else 0.0
-    if counts[FILLED] < _BLOCK:
+    if counts[FILLED] < BLOCK:
         return
     counts[ONES] += counts[FULL_ONES]
     counts[ZEROS] += counts[FULL] - counts[FULL_ONES]

@@ -1,7 +1,8 @@
 """From signals' values to the scores that detectors see.
 
 Of a numeric signal the front takes off what it explains, and the rest becomes a rank among all
-that was seen while nothing changed. A rate is its own score. A category's score is the level's
+that was seen while nothing changed. A rate is its own score; where its values have chances of their
+own, that is the middle that says both (`references.chances`). A category's score is the level's
 surprisal under the reference, ranked: common levels low, rare ones high, uniform on [0, 1].
 """
 
@@ -16,6 +17,7 @@ from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Codes, Floats, Ints, State, Stream
+from streamdrift.references.chances import fill_evened, fill_middles
 from streamdrift.references.front import Front
 from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
 from streamdrift.trees import array, integer, tree, trees
@@ -44,6 +46,7 @@ class Scoring:
         self._seeds = list(seeds)
         self.urns = Urns(len(numeric))
         self._fronts: dict[int, Front] = {}
+        self._means = np.array([reference.expected.mean for reference in references])
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
@@ -55,6 +58,10 @@ class Scoring:
     def learn(self, signal: int, reference: Reference) -> None:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
+        self._means[signal] = reference.expected.mean
+        self._fronts.pop(signal, None)
+        if reference.front is not None:
+            self._fronts[signal] = reference.front.copy()
         if stream is Stream.CATEGORY:
             cells = cells_of(reference.expected.counts, reference.expected.closed)
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
@@ -64,9 +71,6 @@ class Scoring:
         assert reference.counts is not None
         slot, seed = int(self._slot[signal]), self._seeds[signal]
         self.urns.learn(slot, reference.counts, seed, reference.tenths)
-        self._fronts.pop(signal, None)
-        if reference.front is not None:
-            self._fronts[signal] = reference.front.copy()
 
     def score(
         self, values: Floats, times: Ints, signals: Sequence[int], start: Ints, scores: Floats
@@ -94,9 +98,15 @@ class Scoring:
             self._follow(signal, values, times, int(start[signal]), size, True, row)
         self.urns.rank(slots, numeric, start[numeric], scores)
         for signal in signals:
+            if signal in fronts and self._streams[signal] is Stream.RATE:
+                self._to_middles(values[signal], int(start[signal]), size, scores[signal])
             if self._streams[signal] is Stream.CATEGORY:
                 self._score_levels(signal, values[signal], int(start[signal]), scores[signal])
         return copies
+
+    def _to_middles(self, flags: Floats, start: int, stop: int, left: Floats) -> None:
+        """Turn what chances leave of flags[start:stop] into middles, in place."""
+        fill_middles(flags, left, start, stop, left)
 
     def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
         self.ordinals[signal] = _rank_levels(
@@ -133,9 +143,11 @@ class Scoring:
     ) -> None:
         """Be as if only the signal's columns start to stop had been scored since `copies`."""
         self.ordinals[signal] = copies.ordinals[signal]
-        if self._streams[signal] is not Stream.NUMERIC:
-            if self._streams[signal] is Stream.CATEGORY:
-                self.ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
+        if self._streams[signal] is Stream.CATEGORY:
+            self.ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
+            return
+        if self._streams[signal] is Stream.RATE:
+            self.follow_to(signal, copies.fronts.get(signal), values, times, start, stop, True)
             return
         slot = self._slot[signal]
         self.urns.go_back(int(slot), copies.urns, copies.places[signal])
@@ -169,6 +181,12 @@ class Scoring:
                 self._follow(signal, values, times, start, len(row), False, left)
             slot = self._slot[signal]
             _cells_of_numbers(self.urns.borders[slot], self.urns.scales[slot], left, start, found)
+        elif signal in self._fronts:
+            ordinal, left = self._fronts[signal].seen, np.empty(len(row))
+            self._follow(signal, values, times, start, len(row), False, left)
+            self._to_middles(row, start, len(row), left)
+            mean, seed = float(self._means[signal]), self._seeds[signal]
+            fill_evened(left, mean, seed, ordinal, start, len(row), found)
         elif self._streams[signal] is Stream.RATE:
             there = start + np.flatnonzero(~np.isnan(row[start:]))
             found[there] = row[there] > 0
@@ -182,6 +200,13 @@ class Scoring:
 
         The scores of a category are the levels' places.
         """
+        if signal in self._fronts and self._streams[signal] is Stream.RATE:
+            found = np.empty(len(scores), dtype=np.int64)
+            mean, seed = float(self._means[signal]), self._seeds[signal]
+            # Of coins that no later value has.
+            ordinal = self._fronts[signal].seen - len(scores)
+            fill_evened(scores, mean, seed, ordinal, 0, len(scores), found)
+            return found
         if self._streams[signal] is Stream.RATE:
             return (scores > 0).astype(np.int64)
         if self._streams[signal] is Stream.CATEGORY:
@@ -196,12 +221,19 @@ class Scoring:
         return self._fronts[signal].state.copy() if signal in self._fronts else None
 
     def follow_to(
-        self, signal: int, state: Floats | None, values: Floats, times: Ints, start: int, stop: int
+        self,
+        signal: int,
+        state: Floats | None,
+        values: Floats,
+        times: Ints,
+        start: int,
+        stop: int,
+        learn: bool = False,
     ) -> None:
-        """Be as if only the held signal's columns start to stop had been seen since `state`."""
+        """Be as if only the signal's columns start to stop had been seen since `state`."""
         if state is not None:
             self._fronts[signal].state[:] = state
-            self._follow(signal, values, times, start, stop, False, values[signal].copy())
+            self._follow(signal, values, times, start, stop, learn, values[signal].copy())
 
     def in_cells(self, signal: int) -> Floats:
         """Return how often a numeric signal has shown each cell."""

@@ -7,12 +7,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.detectors.bank import Bank
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
+from streamdrift.detectors.learning_rates import wandering
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
+from streamdrift.references.slow import Given
 
 Kind = Literal["numeric", "rate", "category"]
 Value = float | Hashable
@@ -178,13 +180,19 @@ class Series:
         if self._stream is Stream.RATE:
             flags = (numbers != 0).astype(np.float64)
             counts = np.array([len(flags) - flags.sum(), flags.sum()])
-            return learn(Sample(self._stream, counts, flags=flags))
+            return learn(Sample(self._stream, counts, flags=flags), given=self._wandering(counts))
         counts = np.bincount(numbers.astype(np.int64), minlength=len(self._codes))
         order = np.argsort(-counts, kind="stable")
         known = int(np.count_nonzero(counts))
         self._places = np.full(len(self._codes), float(known))
         self._places[order[:known]] = np.arange(known)
         return learn(Sample(self._stream, counts[order[:known]].astype(np.float64)))
+
+    def _wandering(self, counts: Floats) -> Given | None:
+        """Return how a rate is followed whose level wandered: a short reference cannot tell."""
+        if self._watch is None or self._watch.expected(0).chances is None:
+            return None
+        return wandering(Expected.of_rate(*counts.tolist()).scale, float(counts.sum()))
 
     def _there(self, values: Values) -> Ints:
         """Return the places of the values that are not skipped."""

@@ -205,12 +205,27 @@ class Watch:
             block.start[signal] = stop
 
     def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
-        """Let one bank run; the e-detector of categories sees the levels themselves."""
-        bank, signals = entry.bank, entry.signals
-        seen = block.values if isinstance(bank, ECategoryBank) else block.scores
+        """Let one bank run."""
+        bank, signals, seen = entry.bank, entry.signals, self._seen(entry, block)
         if isinstance(bank, EBank):
             return bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
+
+    def _seen(self, entry: Watcher, block: Block) -> Floats:
+        """Return what a bank sees: the e-detector of categories the levels themselves.
+
+        Other detectors see 0s and 1s, as they know nothing of chances.
+        """
+        if isinstance(entry.bank, ECategoryBank):
+            return block.values
+        if isinstance(entry.bank, EBank):
+            return block.scores
+        moving = [each for each in entry.signals if self._expected[each].chances is not None]
+        if not moving:
+            return block.scores
+        seen = block.scores.copy()
+        seen[moving] = block.values[moving]
+        return seen
 
     def _unlearn(
         self,
@@ -230,8 +245,7 @@ class Watch:
             entry.bank.adopt(np.array([slot]), state, np.array([slot]))
             start = np.full(len(entry.signals), stop)
             start[slot] = begin
-            seen = block.values if isinstance(entry.bank, ECategoryBank) else block.scores
-            entry.bank.update(seen[:, :stop], entry.signals, start)
+            entry.bank.update(self._seen(entry, block)[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
         """Return what the alarm of a signal at column stop - 1 says; None if it is a trifle."""
@@ -358,7 +372,7 @@ class Watch:
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
-        chained = (self._expected[signal].chain is None) != (reference.expected.chain is None)
+        moved = self._expected[signal].explained != reference.expected.explained
         self._expected[signal] = reference.expected
         self._judge.within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
@@ -366,7 +380,7 @@ class Watch:
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
-        if chained:
+        if moved:
             self._regroup(signal)
         self._reset(signal, reference.expected, alone)
 
@@ -381,7 +395,7 @@ class Watch:
         self._stepper = self._make_stepper()
 
     def _regroup(self, moved: int) -> None:
-        """Let a signal that has a chain now, or none any more, have the bank that is made for it.
+        """Let a signal that something else explains now have the bank that is made for it.
 
         All others go on.
         """
