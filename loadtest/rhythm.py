@@ -5,9 +5,10 @@ python -m loadtest.rhythm --rate 100 --weeks 4 --seeds 3
 Events of one model with one number, through the pure core. Their rate has a daily cycle of
 +-50 % and is less on weekends; the number has a daily cycle of `--amplitude` standard deviations
 (half of its range), and its level on weekends differs by `--weekend`. With `--memory` its noise
-is an autoregression. With `--share` it is a boolean that is true so often, and the amplitude and the
-rest are its chance's. Prints the incidents of each week, and then, from copies of the state at
-the ends of the second and later weeks, how long a change of 1 sd (of .2 of the chance) takes to be told.
+is an autoregression. With `--share` it is a boolean that is true so often, and the amplitude and
+the rest are those of its chance. Prints the incidents of each week, and then, from copies of the
+state at the ends of the second and later weeks, how long a change of 1 sd (of a chance by .2) takes
+to be told.
 """
 
 import argparse

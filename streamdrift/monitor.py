@@ -221,7 +221,9 @@ class Monitor:
             count = self._incidents.counts(model)
             watched = span.until - span.since
             budget = self._settings_of(model).alert_budget
-            found.append(RealisedRate(model, budget, count.opened, count.silences, watched))
+            found.append(
+                RealisedRate(model, budget, count.opened, count.joined, count.silences, watched)
+            )
         return found
 
     def _observe_traffic(self, kept: Sequence[Batch], watermark: int) -> list[Step]:

@@ -14,6 +14,8 @@ class RealisedRate(NamedTuple):
     budget: Budget
     opened: int
     """Incidents that tests opened. Real changes are among them: what is false only people know."""
+    joined: int
+    """Changes that joined one later: no opening, but an alert."""
     silences: int
     """Incidents that silence opened, which is no test: they need no budget."""
     watched: int

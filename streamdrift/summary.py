@@ -30,11 +30,15 @@ def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: f
     lines += _forgotten(tally, monitor)
     if not lines:
         lines.append("no events: nothing was watched")
-    lines += [_budget(each) for each in standing(monitor.monitors).realised]
+    stands = standing(monitor.monitors)
+    open_now: Counter[str] = Counter()
+    for (model, _), count in stands.incidents.items():
+        open_now[model] += count
+    lines += [_budget(each, open_now[each.model]) for each in stands.realised]
     lines += _notices(tally)
     if tally.dropped_fields:
         lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
-    if dropped := sum(standing(monitor.monitors).dropped.values()):
+    if dropped := sum(stands.dropped.values()):
         lines.append(f"{dropped:,} repeated events were dropped (deduplicate)")
     rate = f" ({tally.events / seconds:,.0f} a second)" if seconds > 0 else ""
     lines.append(f"{tally.events:,} events in {seconds:.1f} s{rate}")
@@ -123,8 +127,8 @@ def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple
             yield key.name, "as neither number, text nor truth value"
 
 
-def _budget(realised: RealisedRate) -> str:
-    """Say what came of a model's budget."""
+def _budget(realised: RealisedRate, open_now: int) -> str:
+    """Say what came of a model's budget, of whose incidents so many are open."""
     budget, opened = realised.budget, realised.opened
     incidents = f"{figures.counted(opened, 'incident')} opened"
     came = f"{incidents}, no time watched yet"
@@ -135,8 +139,14 @@ def _budget(realised: RealisedRate) -> str:
         # Of less than one unit the rate would be an extrapolation, and read as an accusation.
         rate = figures.count(budget.in_unit(opened, realised.watched))
         came += f": {rate} a {budget.unit}"
-    silences = realised.silences
-    apart = f" (and {silences:,} by silence, which is no test)" if silences else ""
+    beside = []
+    if realised.joined:
+        beside.append(f"{figures.counted(realised.joined, 'further change')} joined")
+    if open_now:
+        beside.append(f"{open_now:,} still open")
+    if realised.silences:
+        beside.append(f"and {realised.silences:,} by silence, which is no test")
+    apart = f" ({', '.join(beside)})" if beside else ""
     return f"{realised.model}: budget {budget.alarms:g} a {budget.unit}; {came}{apart}"
 
 

@@ -35,7 +35,7 @@ from streamdrift.records import (
     Stream,
     Summary,
 )
-from streamdrift.references.findings import Finding
+from streamdrift.references.findings import Code, Finding
 from streamdrift.references.rhythm import (
     HALF_HOUR,
     LEVEL,
@@ -380,7 +380,11 @@ class Volume:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What people should know of the reference."""
-        return () if self._reference is None else self._reference.findings
+        if self._reference is None:
+            return ()
+        # How many bins a reference has, and no cycle can be longer than, is the same everywhere.
+        every = (Code.SHORT, Code.SLOW_CYCLES)
+        return tuple(each for each in self._reference.findings if each.code not in every)
 
     @property
     def length(self) -> int:

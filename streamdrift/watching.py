@@ -13,6 +13,7 @@ from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
+from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
@@ -34,7 +35,7 @@ from streamdrift.records import (
     StepKind,
     Summary,
 )
-from streamdrift.references.findings import Finding
+from streamdrift.references.findings import Code, Finding
 from streamdrift.references.occasions import Occasions
 from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
@@ -45,10 +46,6 @@ from streamdrift.signals.roles import Role
 
 BLOCK = 2_048
 """Events whose signals are computed at once: small enough for the processor's cache."""
-
-
-_LEAST_PATIENCE = 100.0
-"""Values for which a false alarm is allowed at the most often: what fewer show is no change."""
 
 
 class HoldSettings(BaseModel):
@@ -92,7 +89,6 @@ class WatchSettings:
         weights = [self.weight_of(signal) for signal in signals]
         parts = np.array(shares([*weights, *self.besides], self.groups)[: len(weights)])
         together = np.array([patience(self.budget, rate) for rate in rates.tolist()])
-        together = np.maximum(together, _LEAST_PATIENCE)
         return Lengths(together / parts, together)
 
 
@@ -407,9 +403,16 @@ class Watching:
 
     @property
     def findings(self) -> list[tuple[Signal, tuple[Finding, ...]]]:
-        """What people should know of the references of signals, where there is anything."""
-        pairs = zip(self.signals, self._references, strict=True)
-        return [(signal, each.findings) for signal, each in pairs if each.findings]
+        """What people should know of signals, where there is anything: most of it of references."""
+        found = []
+        lengths = self.run_lengths.tolist()
+        for signal, each, length in zip(self.signals, self._references, lengths, strict=True):
+            chosen = _detectors(self._settings, signal)
+            far = any(extrapolated(one, each.expected, length) for one in chosen)
+            own = (Finding(Code.EXTRAPOLATED, {"run_length": length}),) if far else ()
+            if each.findings or own:
+                found.append((signal, (*each.findings, *own)))
+        return found
 
     @property
     def reading_count(self) -> int:

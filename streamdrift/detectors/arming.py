@@ -45,6 +45,8 @@ _FREE = (15, 4, 1)
 """The same where nothing was found."""
 _STRICT = (5, 1, 0)
 """The same where size clusters, or the first replay was loud."""
+_EXPECTED = (10.0, 1.0, 0.1)
+"""Alarms to be expected of independent values at these thresholds, at most."""
 _CLUSTERS = 8.0
 _LOUD, _VERY_LOUD = 14, 20
 """Sums of alarms, weighted 1, 3 and 10, from which on a replay is loud."""
@@ -166,17 +168,26 @@ def arm(residuals: Floats, fitted: Fitted, seed: int = 0) -> Armed:
         if _within(counts, limits) or power == POWERS - 1:
             break
         power = min(power + _STEP, POWERS - 1)
-    return _armed(power, found and loudness >= _VERY_LOUD, counts, limits)
+    still = not _within(counts, limits)
+    loud = still or (found and loudness >= _VERY_LOUD)
+    return _armed(power, loud, counts if still else first)
 
 
-def _armed(power: int, loud: bool, counts: Ints, limits: tuple[int, ...]) -> Armed:
+def _armed(power: int, loud: bool, counts: Ints) -> Armed:
+    """Return what follows from a replay; `counts` are of the loudest."""
     findings = list[Finding]()
     if power > 0:
         findings.append(Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)}))
-    if loud or not _within(counts, limits):
-        figures = {"alarms": float(counts[0]), "expected": 10.0}
-        findings.append(Finding(Code.NOT_ASSURED, figures))
-    return Armed(power, loud or not _within(counts, limits), tuple(findings))
+    if loud:
+        findings.append(_not_assured(counts))
+    return Armed(power, loud, tuple(findings))
+
+
+def _not_assured(counts: Ints) -> Finding:
+    """Tell of the threshold at which there were most alarms for what was to be expected."""
+    place = int(np.argmax(counts / np.array(_EXPECTED)))
+    figures = {"alarms": float(counts[place]), "expected": _EXPECTED[place]}
+    return Finding(Code.NOT_ASSURED, figures)
 
 
 @kernel
@@ -224,14 +235,14 @@ def arm_flags(middles: Floats, doubt: float, power: int) -> Armed:
 
     `middles` float64[n] are those of the reference, none of them NaN; see `arm`.
     """
-    counts = replay_flags(middles, doubt, power)
-    loud = _loudness(counts) >= _VERY_LOUD and power > 0
+    first = counts = replay_flags(middles, doubt, power)
     for _ in range(_MOST_DISCOUNTS):
         if _within(counts, _FIRM) or power == POWERS - 1:
             break
         power = min(power + _STEP, POWERS - 1)
         counts = replay_flags(middles, doubt, power)
-    return _armed(power, loud, counts, _FIRM)
+    still = not _within(counts, _FIRM)
+    return _armed(power, still or _loudness(first) >= _VERY_LOUD, counts if still else first)
 
 
 def ranks_within(values: Floats, seed: int) -> Floats:

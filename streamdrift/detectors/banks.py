@@ -12,6 +12,7 @@ from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chances import EChanceBank
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.registry import DetectorSettings, takes
+from streamdrift.detectors.sums import EBank
 from streamdrift.records import Bools, Ints, State, Stream
 
 LEARNING = (ERateBank, EChainBank, EChanceBank, ECategoryBank)
@@ -37,6 +38,12 @@ class Watcher:
         """All parameters, also those that have their defaults: a default that another release
         changes is a change."""
         self.bank = bank
+        self.e_bank = bank if isinstance(bank, EBank) else None
+        """The bank where it is one with sums: to tell by a protocol takes long."""
+        self.scored = self.e_bank is None or expected.stream is Stream.NUMERIC
+        self.scored |= expected.chances is not None
+        """Whether it sees scores: e-detectors of rates and categories see the values, but for rates
+        whose values have chances."""
         self.signals = signals
         self._slots = {signal: slot for slot, signal in enumerate(signals.tolist())}
 

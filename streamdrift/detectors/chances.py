@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import BLOCK, LATE, MARGIN, ODDS, WEIGHTS, advance
 from streamdrift.detectors.sums import NAME, Sums
@@ -95,11 +95,8 @@ def _update(
         statistic = total(own)
         for event in range(start[slot], len(row)):
             if look < len(looks) and looks[look] == event:
-                if statistic >= patience[slot] or candidates[slot]:
-                    told[slot] = True
-                    seen[slot, look, 0] = statistic
-                    seen[slot, look, 1] = mean_age(own, age)
-                    candidates[slot] = statistic >= WITHDRAW * patience[slot]
+                one = slice(slot, slot + 1)
+                see(own, age, patience[slot], candidates[one], seen[slot, look], told[one])
                 look += 1
             if np.isnan(row[event]):
                 continue

@@ -10,28 +10,33 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from streamdrift.detectors.block import Block
 from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
-from streamdrift.kernels import kernel, uniform_hash
-from streamdrift.records import Codes, Floats, Ints, State, Stream
-from streamdrift.references.chances import fill_evened, fill_middles
+from streamdrift.kernels import inlined, kernel, uniform_hash
+from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.references.chances import code_of, fill_evened, fill_middles, middles_of
 from streamdrift.references.front import Front
-from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
-from streamdrift.trees import array, integer, tree, trees
+from streamdrift.references.fronts import Fronts
+from streamdrift.references.urn import NOTHING, Cells, Urns, UrnState
+from streamdrift.trees import array, tree
 
-_NO_TIMES: Ints = np.empty(0, dtype=np.int64)
+_MOST = NOTHING - 1
+"""The greatest place of a level that has a code of its own."""
 
 
 class Copies(NamedTuple):
     """Where signals were before they were scored: to go back to."""
 
-    places: dict[int, int]
+    block: Block
+    start: Ints
+    """From which column of it on each signal was scored."""
+    places: Ints
     """By signal, its place in `urns`."""
-    urns: tuple[Codes, NDArray[np.uint16], Ints]
-    fronts: dict[int, Floats]
+    urns: UrnState
+    fronts: Floats
     ordinals: Ints
 
 
@@ -40,13 +45,15 @@ class Scoring:
 
     def __init__(self, references: Sequence[Reference], seeds: Sequence[int]) -> None:
         self._streams = [reference.expected.stream for reference in references]
-        numeric = [s for s, stream in enumerate(self._streams) if stream is Stream.NUMERIC]
-        self._slot = np.full(len(references), -1, dtype=np.int64)
-        self._slot[numeric] = np.arange(len(numeric))
+        self._numeric, self._leveled = (
+            np.array([each is stream for each in self._streams], dtype=np.bool_)
+            for stream in (Stream.NUMERIC, Stream.CATEGORY)
+        )
+        self._slot = np.cumsum(self._numeric) - 1
         self._seeds = list(seeds)
-        self.urns = Urns(len(numeric))
-        self._fronts: dict[int, Front] = {}
-        self._means = np.array([reference.expected.mean for reference in references])
+        self.urns = Urns(int(self._numeric.sum()))
+        self._fronts = Fronts(len(references))
+        self._means = np.zeros(len(references))
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
@@ -59,9 +66,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         self._means[signal] = reference.expected.mean
-        self._fronts.pop(signal, None)
-        if reference.front is not None:
-            self._fronts[signal] = reference.front.copy()
+        self._fronts.put(signal, None if reference.front is None else reference.front.copy())
         if stream is Stream.CATEGORY:
             cells = cells_of(reference.expected.counts, reference.expected.closed)
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
@@ -72,41 +77,32 @@ class Scoring:
         slot, seed = int(self._slot[signal]), self._seeds[signal]
         self.urns.learn(slot, reference.counts, seed, reference.tenths)
 
-    def score(
-        self, values: Floats, times: Ints, signals: Sequence[int], start: Ints, scores: Floats
-    ) -> Copies:
-        """Write the scores of `signals` from their columns start[signal] on; learn from them.
+    def score(self, block: Block, signals: Ints, start: Ints) -> Copies:
+        """Fill in the scores and codes of `signals` from their columns start[signal] on.
 
-        `values` and `scores` are float64[count, n], equal where nothing is scored yet; `times`
-        int64[n].
+        Numbers are learned from. The scores are the values where nothing is scored yet.
         """
-        numeric = np.array(
-            [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
-        )
-        slots = self._slot[numeric]
-        fronts = {s: self._fronts[s].state.copy() for s in signals if s in self._fronts}
-        copies = Copies(
-            {signal: place for place, signal in enumerate(numeric.tolist())},
-            self.urns.copy_of(slots),
-            fronts,
-            self.ordinals.copy(),
-        )
-        size = values.shape[1]
-        # Scores are values until they are scored; a front leaves there what it does not explain.
-        for signal in fronts:
-            row = scores[signal]
-            self._follow(signal, values, times, int(start[signal]), size, True, row)
-        self.urns.rank(slots, numeric, start[numeric], scores)
-        for signal in signals:
-            if signal in fronts and self._streams[signal] is Stream.RATE:
-                self._to_middles(values[signal], int(start[signal]), size, scores[signal])
-            if self._streams[signal] is Stream.CATEGORY:
-                self._score_levels(signal, values[signal], int(start[signal]), scores[signal])
+        numeric = signals[self._numeric[signals]]
+        slots, places = self._slot[numeric], np.full(len(self._streams), -1)
+        places[numeric] = np.arange(len(numeric))
+        urns, fronts = self.urns.copy_of(slots), self._fronts.states()
+        copies = Copies(block, start, places, urns, fronts, self.ordinals.copy())
+        fronted = signals[self._fronts.there[signals]]
+        # A front leaves there what it does not explain.
+        self._fronts.follow(fronted, block.values, block.times, start, block.scores)
+        self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes)
+        others = signals[~self._numeric[signals]]
+        levels = self._leveled[others]
+        _fill_codes(block.values, others, start[others], levels, block.codes)
+        for signal in others[self._fronts.there[others]].tolist():
+            begin, row = int(start[signal]), block.scores[signal]
+            fill_middles(block.values[signal], row, begin, len(row), row)
+            _fill_codes_of_middles(row, begin, block.codes[signal])
+        for signal in others[levels].tolist():
+            self._score_levels(
+                signal, block.values[signal], int(start[signal]), block.scores[signal]
+            )
         return copies
-
-    def _to_middles(self, flags: Floats, start: int, stop: int, left: Floats) -> None:
-        """Turn what chances leave of flags[start:stop] into middles, in place."""
-        fill_middles(flags, left, start, stop, left)
 
     def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
         self.ordinals[signal] = _rank_levels(
@@ -119,54 +115,38 @@ class Scoring:
             scores,
         )
 
-    def _follow(
-        self,
-        signal: int,
-        values: Floats,
-        times: Ints,
-        start: int,
-        stop: int,
-        learn: bool,
-        left: Floats,
-    ) -> None:
-        front = self._fronts[signal]
-        clock = times if front.needs_times else _NO_TIMES
-        front.take(values[signal], clock, start, stop, learn, left)
-
     def quicken(self, signal: int, age: float, within: float) -> None:
         """Let a signal's slow level follow quicker; see `Front`."""
-        if signal in self._fronts:
-            self._fronts[signal].quicken(age, within)
+        front = self._fronts.of(signal)
+        if front is not None:
+            front.quicken(age, within)
 
-    def go_back(
-        self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
-    ) -> None:
-        """Be as if only the signal's columns start to stop had been scored since `copies`."""
+    def go_back(self, signal: int, copies: Copies, stop: int) -> None:
+        """Be as if only the signal's columns up to `stop` had been scored since `copies`."""
+        block, start = copies.block, int(copies.start[signal])
         self.ordinals[signal] = copies.ordinals[signal]
         if self._streams[signal] is Stream.CATEGORY:
-            self.ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
-            return
-        if self._streams[signal] is Stream.RATE:
-            self.follow_to(signal, copies.fronts.get(signal), values, times, start, stop, True)
-            return
-        slot = self._slot[signal]
-        self.urns.go_back(int(slot), copies.urns, copies.places[signal])
-        row = values[signal : signal + 1, :stop].copy()
-        if signal in copies.fronts:
-            self._fronts[signal].state[:] = copies.fronts[signal]
-            self._follow(signal, values, times, start, stop, True, row[0])
-        one, first = np.array([slot]), np.zeros(1, dtype=np.int64)
-        self.urns.rank(one, first, np.array([start]), row)
+            codes = block.codes[signal, start:stop]
+            self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
+        if self._numeric[signal]:
+            self.urns.go_back(int(self._slot[signal]), _urn_at(signal, copies, stop))
+        if self._fronts.there[signal]:
+            front = self._fronts.go_back(signal, copies.fronts)
+            values = block.values[signal]
+            front.take(values, block.times, start, stop, True, np.empty(len(values)))
+
+    def ranks(self, signal: int, codes: Cells) -> Floats:
+        """Return the ranks that the last values of a numeric signal had, by their codes."""
+        return self.urns.state(int(self._slot[signal])).ranks_of_last(codes)
 
     def front(self, signal: int) -> Front | None:
         """Return what explains a signal's values, if anything does; it moves on with them."""
-        return self._fronts.get(signal)
+        return self._fronts.of(signal)
 
-    def forget(self, signal: int, since: Floats) -> None:
-        """Count as normal neither a numeric signal's scores `since` its change, nor any not yet."""
+    def forget(self, signal: int, since: Cells) -> None:
+        """Count as normal neither a numeric signal's values `since` its change, nor any not yet."""
         if self._streams[signal] is Stream.NUMERIC:
             self.urns.take_back(int(self._slot[signal]), since)
-            self.urns.forget(int(self._slot[signal]))
 
     def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
         """Return the cells of a held signal's values, int64[n], -1 where there is none.
@@ -175,18 +155,16 @@ class Scoring:
         moves on: `follow_to` puts it where the signal is.
         """
         row, found = values[signal], np.full(values.shape[1], -1, dtype=np.int64)
+        left, front = row.copy(), self._fronts.of(signal)
+        coins = 0 if front is None else front.seen
+        if front is not None:
+            front.take(row, times, start, len(row), False, left)
         if self._streams[signal] is Stream.NUMERIC:
-            left = row.copy()
-            if signal in self._fronts:
-                self._follow(signal, values, times, start, len(row), False, left)
-            slot = self._slot[signal]
-            _cells_of_numbers(self.urns.borders[slot], self.urns.scales[slot], left, start, found)
-        elif signal in self._fronts:
-            ordinal, left = self._fronts[signal].seen, np.empty(len(row))
-            self._follow(signal, values, times, start, len(row), False, left)
-            self._to_middles(row, start, len(row), left)
-            mean, seed = float(self._means[signal]), self._seeds[signal]
-            fill_evened(left, mean, seed, ordinal, start, len(row), found)
+            codes = self.urns.cells_of(int(self._slot[signal]), left[start:])
+            found[start:] = np.where(codes == NOTHING, -1, codes.astype(np.int64))
+        elif front is not None:
+            fill_middles(row, left, start, len(row), left)
+            found[start:] = self._evened(signal, left[start:], coins)
         elif self._streams[signal] is Stream.RATE:
             there = start + np.flatnonzero(~np.isnan(row[start:]))
             found[there] = row[there] > 0
@@ -195,45 +173,39 @@ class Scoring:
             _cells_of_levels(row, cells, int(self._known[signal]), start, found)
         return found
 
-    def cells_of_scores(self, signal: int, scores: Floats) -> Ints:
-        """Return the cells of scores, int64[n]: of ranks those among what is counted now.
+    def cells_of_codes(self, signal: int, codes: Cells) -> Ints:
+        """Return the cells of values, int64[n], by their codes."""
+        front = self._fronts.of(signal)
+        if front is not None and self._streams[signal] is Stream.RATE:
+            # By coins that later values do not have.
+            return self._evened(signal, middles_of(codes), front.seen - len(codes))
+        if self._streams[signal] is not Stream.CATEGORY:
+            return codes.astype(np.int64)
+        found = np.empty(len(codes), dtype=np.int64)
+        cells = len(self._levels[signal]) - 1
+        _cells_of_levels(codes.astype(np.float64), cells, int(self._known[signal]), 0, found)
+        return found
 
-        The scores of a category are the levels' places.
-        """
-        if signal in self._fronts and self._streams[signal] is Stream.RATE:
-            found = np.empty(len(scores), dtype=np.int64)
-            mean, seed = float(self._means[signal]), self._seeds[signal]
-            # Of coins that no later value has.
-            ordinal = self._fronts[signal].seen - len(scores)
-            fill_evened(scores, mean, seed, ordinal, 0, len(scores), found)
-            return found
-        if self._streams[signal] is Stream.RATE:
-            return (scores > 0).astype(np.int64)
-        if self._streams[signal] is Stream.CATEGORY:
-            found = np.empty(len(scores), dtype=np.int64)
-            cells = len(self._levels[signal]) - 1
-            _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
-            return found
-        return self.urns.cells_of_ranks(int(self._slot[signal]), scores)
+    def _evened(self, signal: int, middles: Floats, coins: int) -> Ints:
+        """Return 0s and 1s of one chance for middles, -1 for none; `coins` were taken before."""
+        found = np.empty(len(middles), dtype=np.int64)
+        mean, seed = float(self._means[signal]), self._seeds[signal]
+        fill_evened(middles, mean, seed, coins, found)
+        return found
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
-        return self._fronts[signal].state.copy() if signal in self._fronts else None
+        front = self._fronts.of(signal)
+        return None if front is None else front.state.copy()
 
     def follow_to(
-        self,
-        signal: int,
-        state: Floats | None,
-        values: Floats,
-        times: Ints,
-        start: int,
-        stop: int,
-        learn: bool = False,
+        self, signal: int, state: Floats | None, values: Floats, times: Ints, start: int, stop: int
     ) -> None:
-        """Be as if only the signal's columns start to stop had been seen since `state`."""
-        if state is not None:
-            self._fronts[signal].state[:] = state
-            self._follow(signal, values, times, start, stop, learn, values[signal].copy())
+        """Be as if only the held signal's columns start to stop had been seen since `state`."""
+        front, row = self._fronts.of(signal), values[signal]
+        if front is not None and state is not None:
+            front.state[:] = state
+            front.take(row, times, start, stop, False, np.empty(len(row)))
 
     def in_cells(self, signal: int) -> Floats:
         """Return how often a numeric signal has shown each cell."""
@@ -242,24 +214,33 @@ class Scoring:
         return counts
 
     def snapshot(self) -> State:
-        """Return what moves on, and the references it began with."""
+        """Return what moves on."""
         return {
             "urns": self.urns.snapshot(),
-            "fronts": [
-                {"signal": signal, "front": self._fronts[signal].snapshot()}
-                for signal in sorted(self._fronts)
-            ],
+            "fronts": self._fronts.snapshot(),
             "ordinals": self.ordinals.copy(),
         }
 
     def restore(self, state: State) -> None:
         """Take over the snapshot of as many signals with the same references."""
         self.urns.restore(tree(state, "urns"))
-        self._fronts = {
-            integer(each, "signal"): Front.restore(tree(each, "front"))
-            for each in trees(state, "fronts")
-        }
+        self._fronts.restore(tree(state, "fronts"))
         self.ordinals = array(state, "ordinals").astype(np.int64)
+
+
+def ranks_at(signal: int, copies: Copies, stop: int, codes: Cells) -> Floats:
+    """Return the ranks that a numeric signal's last values before column `stop` had.
+
+    By their codes; all of the columns have been scored since `copies`.
+    """
+    return _urn_at(signal, copies, stop).ranks_of_last(codes)
+
+
+def _urn_at(signal: int, copies: Copies, stop: int) -> UrnState:
+    """Return a numeric signal's urn as it was before column `stop`."""
+    state = copies.urns.at(copies.places[signal])
+    state.move_on(copies.block.codes[signal, int(copies.start[signal]) : stop])
+    return state
 
 
 @kernel
@@ -284,13 +265,31 @@ def _rank_levels(
     return ordinal
 
 
+@inlined
+def code_of_level(place: float) -> int:
+    """Return what a level's place is kept as: itself, but for the greatest."""
+    return int(min(place, float(_MOST)))
+
+
 @kernel
-def _cells_of_numbers(
-    borders: Singles, scale: Floats, values: Floats, start: int, cells: Ints
-) -> None:
-    for column in range(start, len(values)):
-        if not np.isnan(values[column]):
-            cells[column] = cell_of(borders, place_of(values[column], scale[CENTRE], scale[UNIT]))
+def _fill_codes(values: Floats, rows: Ints, start: Ints, levels: Bools, codes: Cells) -> None:
+    """Write the codes of rates, and of categories where `levels` bool[k] says so."""
+    for each in range(len(rows)):
+        row, own = values[rows[each]], codes[rows[each]]
+        for column in range(start[each], len(row)):
+            value = row[column]
+            if np.isnan(value):
+                own[column] = NOTHING
+            elif levels[each]:
+                own[column] = code_of_level(value)
+            else:
+                own[column] = 1 if value > 0.0 else 0
+
+
+@kernel
+def _fill_codes_of_middles(middles: Floats, start: int, codes: Cells) -> None:
+    for column in range(start, len(middles)):
+        codes[column] = NOTHING if np.isnan(middles[column]) else code_of(middles[column])
 
 
 @kernel

@@ -4,7 +4,7 @@ It is what `Watch.update` does to a block of one value of one watched signal, wi
 preparations: fifty times as fast.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,24 @@ from streamdrift.detectors.chances import factors_of as factors_of_chance
 from streamdrift.detectors.chances import learn as learn_chance
 from streamdrift.detectors.e_detector import EDetectorBank, advance
 from streamdrift.detectors.mixture import Factors, total
-from streamdrift.detectors.rates import ODDS, ERateBank
-from streamdrift.detectors.recent import FINE, ROOM, Recent
-from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.recent import Kept, Recent
+from streamdrift.detectors.scoring import Scoring, code_of_level
 from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
 from streamdrift.records import Codes, Floats, Ints
-from streamdrift.references.chances import fill_middles
+from streamdrift.references.chances import code_of, fill_middles
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
-from streamdrift.references.urn import Singles, Urns, rank_row
+from streamdrift.references.urn import (
+    CENTRE,
+    UNIT,
+    Singles,
+    Urns,
+    cell_of,
+    place_of,
+    rank_row,
+)
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
 
@@ -48,11 +56,11 @@ def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
         return _Rates(bank, recent)
     if isinstance(bank, EChainBank):
         return _Chain(bank, recent)
+    if isinstance(bank, ECategoryBank):
+        return _Levels(bank, scoring, recent)
     front = scoring.front(0)
     if isinstance(bank, EChanceBank):
         return None if front is None or front.needs_times else _Chances(bank, front, recent)
-    if isinstance(bank, ECategoryBank):
-        return _Levels(bank, scoring, recent)
     if not isinstance(bank, EDetectorBank):
         return None
     if front is not None and (front.needs_times or front.slow[0]):
@@ -68,17 +76,15 @@ class _Numbers:
         self._front = front
         self._value = np.empty(1)
         self._left = np.empty(1)
-        self._arrays = (
+        self._arrays: tuple[Any, ...] = (
             urns.borders[0],
             urns.scales[0],
-            urns.cumulative[0],
-            urns.pending[0],
-            urns.positions[0],
+            *urns.state(0),
             sums,
             ages,
             table,
             weights,
-            recent.scores[0],
+            recent.codes(0),
             recent.counts,
         )
 
@@ -103,21 +109,28 @@ def _take_number(
     ages: Factors,
     table: Factors,
     weights: Factors,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    rank_row(borders, scale, cumulative, pending, positions, 0, 1, rank)
     if np.isnan(rank[0]):
         return 0.0
-    recent[counts[0] % ROOM] = np.uint16(rank[0] * FINE + 0.5)
+    at = counts[0] % len(recent)
+    recent[at] = cell_of(borders, place_of(rank[0], scale[CENTRE], scale[UNIT]))
     counts[0] += 1
+    rank_row(cumulative, pending, positions, recent[at : at + 1], rank)
     return advance(sums, ages, table, weights, rank[0])
 
 
 class _Rates:
     def __init__(self, bank: ERateBank, recent: Recent) -> None:
         *arrays, exponent, self._threshold = bank.arrays(0)
-        self._arrays = *arrays, exponent, rates.WEIGHTS, recent.scores[0], recent.counts
+        self._arrays: tuple[Any, ...] = (
+            *arrays,
+            exponent,
+            rates.WEIGHTS,
+            recent.codes(0),
+            recent.counts,
+        )
 
     def take(self, value: float) -> bool:
         return _take_rate(value, *self._arrays) >= self._threshold
@@ -132,12 +145,12 @@ def _take_rate(
     learned: Floats,
     exponent: float,
     weights: Factors,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(value * FINE + 0.5)
-    counts[0] += 1
     one = value > 0.0
+    recent[counts[0] % len(recent)] = 1 if one else 0
+    counts[0] += 1
     statistic = rates.advance(sums, ages, factors[1 if one else 0], weights)
     rates.learn(learned, factors, exponent, one)
     return statistic
@@ -146,7 +159,7 @@ def _take_rate(
 class _Chain:
     def __init__(self, bank: EChainBank, recent: Recent) -> None:
         *arrays, self._threshold = bank.arrays(0)
-        self._arrays = *arrays, recent.scores[0], recent.counts
+        self._arrays: tuple[Any, ...] = *arrays, recent.codes(0), recent.counts
 
     def take(self, value: float) -> bool:
         return _take_of_chain(value, *self._arrays) >= self._threshold
@@ -161,10 +174,10 @@ def _take_of_chain(
     factors: Factors,
     learned: Floats,
     position: Ints,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(value * FINE + 0.5)
+    recent[counts[0] % len(recent)] = 1 if value > 0.0 else 0
     counts[0] += 1
     advance_chain(sums, ages, weights, factors, learned, position, value > 0.0)
     return total(sums)
@@ -175,7 +188,13 @@ class _Chances:
         *arrays, self._threshold = bank.arrays(0)
         self._front = front
         self._value, self._left = np.empty(1), np.empty(1)
-        self._arrays = *arrays, ODDS, rates.WEIGHTS, recent.scores[0], recent.counts
+        self._arrays: tuple[Any, ...] = (
+            *arrays,
+            rates.ODDS,
+            rates.WEIGHTS,
+            recent.codes(0),
+            recent.counts,
+        )
 
     def take(self, value: float) -> bool:
         self._value[0] = value
@@ -193,12 +212,12 @@ def _take_of_chances(
     figures: Floats,
     odds: Floats,
     weights: Factors,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
     fill_middles(value, left, 0, 1, left)
     middle = left[0]
-    recent[counts[0] % ROOM] = np.uint16(middle * FINE + 0.5)
+    recent[counts[0] % len(recent)] = code_of(middle)
     counts[0] += 1
     factors = np.empty(len(odds), dtype=np.float32)
     factors_of_chance(middle, learned, figures, odds, factors)
@@ -210,11 +229,11 @@ def _take_of_chances(
 class _Levels:
     def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
         *arrays, self._known, self._threshold = bank.arrays(0)
-        self._arrays = (
+        self._arrays: tuple[Any, ...] = (
             *arrays,
             self._known,
             scoring.ordinals,
-            recent.scores[0],
+            recent.codes(0),
             recent.counts,
         )
 
@@ -228,18 +247,24 @@ def _take_level(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen: Floats,
+    stakes: Floats,
     learned: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
     known: int,
     ordinals: Ints,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(min(value + 0.5, FINE))
+    recent[counts[0] % len(recent)] = code_of_level(value)
     counts[0] += 1
     # Its rank, for which there is a coin, is for detectors of numbers.
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
-    return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)
+    advance_levels(
+        sums, ages, weights, groups, seen, stakes, learned, memories, scales, figures, cell
+    )
+    return total(sums)

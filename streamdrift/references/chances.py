@@ -7,8 +7,10 @@ of [0, 1] that is the value's, from 0 to 1 - p of a 0, from 1 - p to 1 of a 1.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Floats, Ints, State
@@ -16,6 +18,8 @@ from streamdrift.trees import number
 
 LEAST_CHANCE = 1e-6
 _HALF = 0.5
+_STEPS = 127
+"""Steps of the chances that codes tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,25 @@ def chance_of(middle: float) -> float:
     return 2.0 * (1.0 - middle) if middle > _HALF else 1.0 - 2.0 * middle
 
 
+@inlined
+def code_of(middle: float) -> int:
+    """Return the byte that a value is kept as: whether it is a 1, and its chance.
+
+    Chances are as far apart as makes the same of their standard deviations, a hundredth.
+    """
+    step = int(np.arcsin(np.sqrt(chance_of(middle))) * _STEPS / (0.5 * np.pi) + 0.5)
+    return step + 128 if is_one(middle) else step
+
+
+def middles_of(codes: NDArray[np.unsignedinteger[Any]]) -> Floats:
+    """Return the middles of values, by their codes."""
+    ones, steps = codes >= 128, codes % 128
+    chances = np.sin(steps * (0.5 * np.pi / _STEPS)) ** 2
+    chances = np.clip(chances, LEAST_CHANCE, 1.0 - LEAST_CHANCE)
+    found: Floats = np.where(ones, 1.0 - 0.5 * chances, 0.5 * (1.0 - chances))
+    return found
+
+
 def flags_of(middles: Floats) -> Floats:
     """Return the 0s and 1s of float64[n] middles."""
     return (middles > _HALF).astype(np.float64)
@@ -77,15 +100,13 @@ def fill_middles(flags: Floats, left: Floats, start: int, stop: int, out: Floats
 
 
 @kernel
-def fill_evened(
-    middles: Floats, mean: float, seed: int, ordinal: int, start: int, stop: int, out: Ints
-) -> None:
+def fill_evened(middles: Floats, mean: float, seed: int, ordinal: int, out: Ints) -> None:
     """Write 0s and 1s of one chance, `mean`, for values whose chances differ; -1 for none.
 
     A 1 that was likelier than that is one as often as it makes up for it, and so is a 0: by coins,
     of which `ordinal` were taken before.
     """
-    for i in range(start, stop):
+    for i in range(len(middles)):
         if math.isnan(middles[i]):
             out[i] = -1
             continue

@@ -197,7 +197,12 @@ def fit(
         left = kept if front is None else front.follow(kept)
         return Fitted(start, left, front, tuple(findings))
     findings.append(Finding(Code.SLOW_CYCLES, {"period": len(used) / 5}))
-    front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
+    if flags:
+        assert given is not None
+        # The slow level begins where theirs is, and scores do at 0.
+        front = _staged(replace(given, level=parts.level), replace(parts, level=0.0), used)
+    else:
+        front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
     residuals = front.follow(kept, None if times is None else times[start:])
     gain = parts.clustering_gain
     return Fitted(start, residuals, front, tuple(findings), gain, True, parts.weights)

@@ -31,6 +31,8 @@ _FIRST_VALUES = 20_000.0
 """Values over which a provisional level averages at least: fewer would hide small changes."""
 _TRIFLE = 0.015
 """Standard deviations by which a level may be off."""
+_TRIFLE_OF_ODDS = 0.05
+"""By what part the odds of a rate may be."""
 _WORSE = 1.1
 _SHORTEST = DAY // 96
 _PART = 0.05
@@ -69,15 +71,27 @@ def _gather(
 ) -> None:
     scores = np.empty(len(values))
     seen[0] += fill_scores(parameters, values, 0, len(values), seen[0], scores)
-    for i in range(len(values)):
-        day = days[i] - first
-        if math.isnan(scores[i]) or day < 0 or day >= len(counts):
-            continue
-        value = scores[i]
-        counts[day, places[i]] += 1.0
-        sums[day, places[i]] += value
-        squares[day, places[i]] += value * value
-        changed[day, places[i]] |= held[i] != 0.0
+    begin = 0
+    while begin < len(values):
+        day, place = days[begin], places[begin]
+        end = begin + 1
+        while end < len(values) and days[end] == day and places[end] == place:
+            end += 1
+        day -= first
+        if 0 <= day < len(counts):
+            # In variables of its own: most blocks lie in one quarter of an hour.
+            count, total, square = counts[day, place], sums[day, place], squares[day, place]
+            was = changed[day, place]
+            for i in range(begin, end):
+                value = scores[i]
+                if not math.isnan(value):
+                    count += 1.0
+                    total += value
+                    square += value * value
+                    was |= held[i] != 0.0
+            counts[day, place], sums[day, place], squares[day, place] = count, total, square
+            changed[day, place] = was
+        begin = end
 
 
 class Occasions:
@@ -152,8 +166,11 @@ class Occasions:
         squares = float(self._squares[used].sum()) - size * level**2
         sums = np.where(used, self._sums, 0.0) - level * counts
         calendar = self._calendar(counts, sums, squares)
-        unit = math.sqrt(max(level * (1 - level), 0.0)) if self.flags else 1.0
-        pace = self._pace(counts, sums, calendar, unit)
+        trifle = _TRIFLE_OF_ODDS * level * (1 - level) if self.flags else _TRIFLE
+        if self.flags and calendar is not None:
+            moves = math.sqrt(max(1.0 - calendar.left, 0.0) * squares / size)
+            calendar = calendar if moves > trifle else None
+        pace = self._pace(counts, sums, calendar, trifle)
         shortest = shortest_in(self._parameters)
         gain = 0.0 if pace is None else 1.0 / max(pace * self.rate, shortest)
         scale, lattice = scale_of(self._parameters), lattice_in(self._parameters)
@@ -196,13 +213,12 @@ class Occasions:
         return replace(found, slopes=slopes, figures={**found.figures, "days": covered})
 
     def _pace(
-        self, counts: Floats, sums: Floats, calendar: Calendar | None, unit: float
+        self, counts: Floats, sums: Floats, calendar: Calendar | None, trifle: float
     ) -> float | None:
         """Return over how many microseconds the level must be followed; None where it stays.
 
-        `unit` is the standard deviation of a score.
         The slowest average of past quarters of an hour that predicts the next about as well as
-        the best one does.
+        the best one does; it may be off by `trifle`.
         """
         left = self._left(counts, sums, calendar)
         used = counts > 0
@@ -211,7 +227,7 @@ class Occasions:
         best = [float((weights * means**2).sum() / weights.sum())]
         for pace in _PACES[::-1]:
             best.append(_predicted(means, weights, 1.0 / pace))
-        limit = _WORSE * min(best) + (_TRIFLE * unit) ** 2
+        limit = _WORSE * min(best) + trifle**2
         place = next(place for place, error in enumerate(best) if error <= limit)
         if place == 0:
             return None
