@@ -31,9 +31,9 @@ from streamdrift.references.slow import SHORTEST, Given
 
 _GAIN = 2 * math.log(1e5)
 """How much a change of 1 standard deviation needs, in its square, to be seen among 100,000."""
-_LEVEL, _SHORTEST_LEVEL = 100.0, 30.0
+_LEVEL, _SHORTEST_LEVEL = 100.0, 15.0
 """Values over which a slow level averages at first, and at least, times p (1 - p)."""
-_FOLLOWED = 1 / 16
+_FOLLOWED = 1 / 8
 """The part of the reference over which a level that wanders is followed."""
 _DOUBT = 0.25
 """Part of the error of a chance, in standard errors, that the factors forgive."""
@@ -142,7 +142,9 @@ def _of_chances(expected: Expected, flags: Floats, fitted: Fitted, given: Given 
     doubt = _DOUBT * math.sqrt(error)
     ratio = variance_left((middles > 0.5).astype(np.float64), chances)
     armed = arm_flags(middles, doubt, power_of(ratio))
-    found = replace(expected, chances=Chances(known * size, doubt), power=armed.power)
+    remembers = any(each.code in (Code.MEMORY, Code.NO_LEVEL) for each in fitted.findings)
+    learnt = Chances(known * size, doubt, remembers)
+    found = replace(expected, chances=learnt, power=armed.power)
     return Rate(found, fitted.front, (*fitted.findings, *armed.findings))
 
 

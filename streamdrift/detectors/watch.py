@@ -327,7 +327,8 @@ class Watch:
         before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
         self.held[signal], self._candidate[signal] = True, False
-        self._holds[signal] = Held(before, numbers, onset, expected.power)
+        evened = expected.chances is not None and expected.chances.remembers
+        self._holds[signal] = Held(before, numbers, onset, expected.power, evened)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 

@@ -29,8 +29,8 @@ in a thousand exceeds (Box and Pierce, Journal of the American Statistical Assoc
 _LENGTHS = (32, 128, 512)
 _CLEAR = 3.5
 """Standard deviations by which the variance of sums may exceed that of independent values."""
-_SLOW = 14.9
-"""What the slowest waves explain of one in 200 references that are independent."""
+_SLOW = 20.0
+"""What the slowest waves explain of one in 2,000 references that are independent."""
 _FEW = 30
 """0s and 1s, whichever are fewer, from which on their level is judged."""
 _RARER = 100

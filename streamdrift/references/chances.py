@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Floats, Ints, State
-from streamdrift.trees import number
+from streamdrift.trees import flag, number
 
 LEAST_CHANCE = 1e-6
 _HALF = 0.5
@@ -27,20 +27,22 @@ class Chances:
     """How well the chances of a rate's values are known.
 
     `known` is the sum of p (1 - p) over the reference's values, `doubt` by how much a chance that
-    the front lets expect may be off, beyond the level of all.
+    the front lets expect may be off, beyond the level of all. Where it `remembers`, chances follow
+    the values whatever these become.
     """
 
     known: float
     doubt: float
+    remembers: bool = False
 
     def snapshot(self) -> State:
-        """Return both figures."""
-        return {"known": self.known, "doubt": self.doubt}
+        """Return everything as a tree."""
+        return {"known": self.known, "doubt": self.doubt, "remembers": self.remembers}
 
     @classmethod
     def restore(cls, state: State) -> "Chances":
         """Return what `snapshot` was taken of."""
-        return cls(number(state, "known"), number(state, "doubt"))
+        return cls(number(state, "known"), number(state, "doubt"), flag(state, "remembers"))
 
 
 @inlined

@@ -99,10 +99,10 @@ def find_step(parts: Parts, used: Floats, flags: bool) -> Step | None:
         place, gain = _best_cut(rest, 0, len(rest))
     if flags and gain < in_waves(rest - rest.mean()):
         return None
-    return _step_at(rest, place, gain, _LEAST_OF_FLAGS if flags else _LEAST_SIZE)
+    return _step_at(rest, place, gain, flags)
 
 
-def _step_at(rest: Floats, place: int, gain: float, least: float) -> Step | None:
+def _step_at(rest: Floats, place: int, gain: float, flags: bool) -> Step | None:
     """Return the step at a place where it is clear, large, sudden and the only one."""
     before, after = float(rest[:place].mean()), float(rest[place:].mean())
     size = after - before
@@ -111,13 +111,15 @@ def _step_at(rest: Floats, place: int, gain: float, least: float) -> Step | None
     memory = fit_memory(sides)
     if memory.wanders or memory.total >= 1.0 or spread <= 0.0:
         return None
+    least = _LEAST_OF_FLAGS if flags else _LEAST_SIZE
     variance = memory.deviation**2 / (1.0 - memory.total) ** 2
     if gain / variance <= _CLEAR or abs(size) < least * spread:
         return None
-    if any(
-        _best_cut(rest, *side)[1] / variance >= _QUIET for side in ((0, place), (place, len(rest)))
-    ):
-        return None
+    for begin, end in ((0, place), (place, len(rest))):
+        # The deviation of 0s and 1s is another one where their level is.
+        own = float(rest[begin:end].var()) / spread**2 if flags else 1.0
+        if _best_cut(rest, begin, end)[1] / variance >= _QUIET * own:
+            return None
     near = math.ceil(100 * variance / size**2)
     left, right = rest[max(place - near, 0) : place], rest[place : place + near]
     if (right.mean() - left.mean()) / size <= _SUDDEN:
