@@ -12,6 +12,7 @@ from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import slow_level
 from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
+from streamdrift.references.exact import find_exact
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST
 from streamdrift.references.occasions import Occasions, first_gain, quarters, shown_within
@@ -43,6 +44,9 @@ def learn_first(
     finite = sample.values[np.isfinite(sample.values)]
     if len(finite) < LEAST or finite.min() == finite.max():
         return Learnt(learn(sample, times, zone, seed))
+    if find_exact(finite) is not None:
+        # What is told exactly has no rhythm beside.
+        return Learnt(learn(sample, times, zone, seed))
     lattice = lattice_of(finite)
     if lattice is None:
         found = learn(sample, times, zone, seed)
@@ -55,7 +59,7 @@ def _learn_first_rate(
     sample: Sample, times: Ints, zone: ZoneInfo, seed: int, span: int, rate: float
 ) -> Learnt:
     """Learn a rate's first reference; one that is always 0, or always 1, has no rhythm."""
-    if sample.flags is None or not sample.values.all():
+    if sample.order is None or not sample.values.all():
         return Learnt(learn(sample, times, zone, seed))
     given = slow_level(1 / first_gain(rate), Expected.of_rate(*sample.values.tolist()).scale, seed)
     found = learn(sample, times, zone, seed, given)
@@ -171,7 +175,7 @@ class Rhythms:
         known: Given | None = given
         if rhythm.flags:
             ones = given.size * given.level
-            sample = Sample(Stream.RATE, np.array([given.size - ones, ones]), flags=values)
+            sample = Sample(Stream.RATE, np.array([given.size - ones, ones]), order=values)
             # One that keeps its level, whatever the hour, is watched as if there were no time.
             known = None if given.gain == 0.0 and given.calendar is None else given
         found = learn(sample, latest.times(), self._zone, seed, known)

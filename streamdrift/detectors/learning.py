@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
-from streamdrift.detectors.learning_rates import learn_rate
+from streamdrift.detectors.learning_rates import NEEDED, learn_rate, power_of
 from streamdrift.records import Floats, Ints, Sample, State, Stream
+from streamdrift.references import recall as recalls
 from streamdrift.references.chain import Chain
 from streamdrift.references.chances import Chances
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
+from streamdrift.references.recall import Recall, fit_recall
 from streamdrift.references.slow import Given
 from streamdrift.references.urn import Counts
 from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, quantiles_of
@@ -60,6 +62,7 @@ class Reference:
             "closed": expected.closed,
             "chain": None if expected.chain is None else expected.chain.snapshot(),
             "chances": None if expected.chances is None else expected.chances.snapshot(),
+            "recall": None if expected.recall is None else expected.recall.snapshot(),
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
             "findings": [
@@ -78,7 +81,7 @@ class Reference:
     def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
         mean, scale = array(state, "figures").astype(np.float64).tolist()
-        counts, front = state["counts"], state["front"]
+        counts, front, recall = state["counts"], state["front"], state["recall"]
         chain, chances = state["chain"], state["chances"]
         expected = Expected(
             Stream(text(state, "stream")),
@@ -89,6 +92,7 @@ class Reference:
             flag(state, "dependent"),
             flag(state, "closed"),
             Chain.restore(chain) if isinstance(chain, Mapping) else None,
+            Recall.restore(recall) if isinstance(recall, Mapping) else None,
             Chances.restore(chances) if isinstance(chances, Mapping) else None,
         )
         return cls(
@@ -128,7 +132,7 @@ def learn(
         rate = learn_rate(sample, times, zone, given)
         return Reference(rate.expected, front=rate.front, findings=rate.findings)
     if sample.stream is Stream.CATEGORY:
-        return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
+        return _of_category(sample)
     fitted = fit(sample.values, times, zone, given=given)
     left = fitted.residuals[~np.isnan(fitted.residuals)]
     armed = arm(fitted.residuals, fitted, seed)
@@ -136,3 +140,29 @@ def learn(
     findings = (*fitted.findings, *armed.findings)
     quantiles = quantiles_of(sample.values)
     return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)
+
+
+def _of_category(sample: Sample) -> Reference:
+    """Return what a category is held against: with its memory, where it has one."""
+    expected = Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed)
+    if sample.order is None:
+        return Reference(expected)
+    recall = fit_recall(sample.order, sample.values, sample.closed)
+    if recall is None:
+        left = recalls.variance_left(sample.order, sample.values, sample.closed)
+        return _discounted(expected, power_of(left))
+    ratio = recall.variance_ratio
+    expected = replace(expected, recall=recall, power=power_of(ratio))
+    if recall.ordered:
+        found = Finding(Code.ORDER, {"share": 100 * recall.share})
+    else:
+        found = Finding(Code.MEMORY, {"sum": recall.share, "needed": NEEDED * ratio})
+    return Reference(expected, findings=(found,))
+
+
+def _discounted(expected: Expected, power: int) -> Reference:
+    """Return what is expected where evidence counts to a power."""
+    if not power:
+        return Reference(expected)
+    discounted = Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)})
+    return Reference(replace(expected, power=power), findings=(discounted,))

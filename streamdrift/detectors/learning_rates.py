@@ -29,7 +29,7 @@ from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Fitted, Front, fit
 from streamdrift.references.slow import SHORTEST, Given
 
-_GAIN = 2 * math.log(1e5)
+NEEDED = 2 * math.log(1e5)
 """How much a change of 1 standard deviation needs, in its square, to be seen among 100,000."""
 _LEVEL, _SHORTEST_LEVEL = 100.0, 15.0
 """Values over which a slow level averages at first, and at least, times p (1 - p)."""
@@ -55,7 +55,7 @@ def learn_rate(
     Where something is `given` the counts of the sample are of a longer time than its flags.
     """
     expected = Expected.of_rate(*sample.values.tolist())
-    flags = sample.flags
+    flags = sample.order
     if flags is None or not sample.values.all():
         return Rate(expected)
     if given is not None:
@@ -66,7 +66,7 @@ def learn_rate(
     if chain is not None and _explains(used[ORDERS:], _rates_of(chain, used)):
         ratio = chain.variance_ratio
         # That of the last value alone whose sums vary as much.
-        figures = {"sum": (ratio - 1) / (ratio + 1), "needed": _GAIN * ratio}
+        figures = {"sum": (ratio - 1) / (ratio + 1), "needed": NEEDED * ratio}
         found = replace(expected, chain=chain, power=power_of(ratio))
         return Rate(found, findings=(Finding(Code.MEMORY, figures),))
     even = np.full(len(used), expected.mean)
@@ -80,7 +80,7 @@ def learn_rate(
         ones = np.count_nonzero(rest == 1)
         counts = np.array([np.count_nonzero(rest == 0), ones], dtype=np.float64)
         later = None if times is None else times[fitted.start :]
-        kept = learn_rate(sample._replace(values=counts, flags=rest), later, zone, None)
+        kept = learn_rate(sample._replace(values=counts, order=rest), later, zone, None)
         return kept._replace(findings=(*steps, *kept.findings))
     if fitted.found:
         return _of_chances(expected, flags, fitted, None)

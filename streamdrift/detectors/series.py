@@ -200,7 +200,7 @@ class Series:
         if self._stream is Stream.NUMERIC:
             return learn(Sample(self._stream, numbers), seed=self._seed)
         counts = np.array([len(numbers) - numbers.sum(), numbers.sum()])
-        return learn(Sample(self._stream, counts, flags=numbers), given=self._wandering(counts))
+        return learn(Sample(self._stream, counts, order=numbers), given=self._wandering(counts))
 
     def _wandering(self, counts: Floats) -> Given | None:
         """Return how a rate is followed that had no one rate: a short reference cannot tell."""
@@ -219,7 +219,8 @@ class Series:
         kept, dropped, unseen = keep(masses)
         self._places = {name: float(place) for place, name in enumerate(ordered[:kept])}
         masses = np.append(masses[:kept], unseen) if dropped else masses
-        return learn(Sample(self._stream, masses, closed=dropped > 0))
+        places = np.array([self._places.get(name, float(kept)) for name in values])
+        return learn(Sample(self._stream, masses, dropped > 0, places))
 
 
 def _listed(values: list[Value] | Floats) -> list[Value]:

@@ -26,7 +26,7 @@ _LEAST = 500
 _LAGS, _CORRELATED = 20, 45.3
 """Lags whose correlations are looked at, and the sum of their squares, in variances, that one chain
 in a thousand exceeds (Box and Pierce, Journal of the American Statistical Association 1970)."""
-_LENGTHS = (32, 128, 512)
+LENGTHS = (32, 128, 512)
 _CLEAR = 3.5
 """Standard deviations by which the variance of sums may exceed that of independent values."""
 _SLOW = 20.0
@@ -124,7 +124,7 @@ def _likelihood(states: Ints, flags: Floats, counts: Floats) -> float:
 
 
 @kernel
-def _excess(left: Floats, length: int) -> float:
+def excess(left: Floats, length: int) -> float:
     """Return the variance of sums of `length` neighbours over that of independent values."""
     size = len(left)
     running, squares, square = 0.0, 0.0, 0.0
@@ -177,7 +177,7 @@ def variance_left(used: Floats, rates: Floats) -> float:
     left = _left(used, rates)
     if _look_independent(left):
         return 1.0
-    return max(1.0, *(_excess(left, length) for length in _lengths_in(len(used), 10)))
+    return max(1.0, *(excess(left, length) for length in _lengths_in(len(used), 10)))
 
 
 def varies_slowly(used: Floats, rates: Floats) -> bool:
@@ -190,7 +190,7 @@ def varies_slowly(used: Floats, rates: Floats) -> bool:
 
 def _lengths_in(size: int, times: int) -> list[int]:
     """Return the lengths that so many times are in a reference, at least."""
-    return [length for length in _LENGTHS if times * length <= size]
+    return [length for length in LENGTHS if times * length <= size]
 
 
 def _explains(chain: Chain, used: Floats) -> bool:
@@ -217,6 +217,6 @@ def _look_independent(left: Floats) -> bool:
     # The variance of a ratio of variances of overlapping sums: Lo and MacKinlay, Stock market
     # prices do not follow random walks, Review of Financial Studies 1988.
     return all(
-        _excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
+        excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
         for length in _lengths_in(size, 20)
     )

@@ -101,13 +101,19 @@ def fill_middles(flags: Floats, left: Floats, start: int, stop: int, out: Floats
         out[i] = 1.0 - 0.5 * chance if one > 0.0 else 0.5 * (1.0 - chance)
 
 
-@kernel
-def fill_evened(middles: Floats, mean: float, seed: int, ordinal: int, out: Ints) -> None:
-    """Write 0s and 1s of one chance, `mean`, for values whose chances differ; -1 for none.
+def evened(middles: Floats, mean: float, seed: int, ordinal: int) -> Ints:
+    """Return 0s and 1s of one chance, `mean`, int64[n], for values whose chances differ; -1: none.
 
     A 1 that was likelier than that is one as often as it makes up for it, and so is a 0: by coins,
     of which `ordinal` were taken before.
     """
+    found = np.empty(len(middles), dtype=np.int64)
+    _fill_evened(middles, mean, seed, ordinal, found)
+    return found
+
+
+@kernel
+def _fill_evened(middles: Floats, mean: float, seed: int, ordinal: int, out: Ints) -> None:
     for i in range(len(middles)):
         if math.isnan(middles[i]):
             out[i] = -1

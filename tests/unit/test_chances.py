@@ -10,10 +10,11 @@ from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.arming import arm_flags, too_loud
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.chances import EChanceBank
-from streamdrift.detectors.effect import Span, effect_of
+from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.mixture import POWERS
+from streamdrift.detectors.onset import Span
 from streamdrift.detectors.rates import ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import head_start
@@ -23,7 +24,7 @@ from streamdrift.references.chances import (
     Chances,
     chances_of,
     code_of,
-    fill_evened,
+    evened,
     fill_middles,
     flags_of,
     middles_of,
@@ -92,10 +93,9 @@ def test_no_value_has_no_middle_and_no_chance_is_certain() -> None:
 
 def test_evened_values_have_one_rate_whatever_their_chances() -> None:
     chances = 0.4 + 0.3 * np.sin(np.arange(40_000) / 500)
-    evened = np.empty(40_000, dtype=np.int64)
-    fill_evened(middles(drawn(chances, 1), chances), 0.35, 5, 0, evened)
+    found = evened(middles(drawn(chances, 1), chances), 0.35, 5, 0)
     for low in (chances < 0.2, chances > 0.6, chances > 0):
-        assert evened[low].mean() == pytest.approx(0.35, abs=0.015)
+        assert found[low].mean() == pytest.approx(0.35, abs=0.015)
 
 
 def test_a_sum_is_that_of_the_odds_of_each_value_under_its_own_chance() -> None:
@@ -190,7 +190,7 @@ def test_a_change_of_a_rate_with_a_cycle_is_found_soon_and_sized() -> None:
 def test_an_effect_is_beside_the_chances_of_its_own_values() -> None:
     chances = np.repeat([0.2, 0.6], 150)
     seen = middles(drawn(chances + 0.15, 5), chances)
-    effect = effect_of(expected_of(1_600, rate=0.4), seen, Span(300, 300, 300))
+    effect = effect_of(expected_of(1_600, rate=0.4), seen, Span(300, 300, 300, 300))
     assert effect.variation.value == pytest.approx(0.15, abs=0.07)
 
 
