@@ -222,13 +222,25 @@ class Watch:
 
     def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
         """Let one bank run."""
-        bank, signals = entry.bank, entry.signals
-        seen = block.scores if entry.scored else block.values
+        bank, signals, seen = entry.bank, entry.signals, self._seen(entry, block)
         if isinstance(bank, EDetectorBank):
             return bank.update(seen, signals, begin[signals], block.looks, block.ties)
         if entry.e_bank is not None:
             return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
+
+    def _seen(self, entry: Watcher, block: Block) -> Floats:
+        """Return what a bank sees: other detectors 0s and 1s, as they know nothing of chances."""
+        if not entry.scored:
+            return block.values
+        if entry.e_bank is not None:
+            return block.scores
+        moving = [each for each in entry.signals if self._expected[each].chances is not None]
+        if not moving:
+            return block.scores
+        seen = block.scores.copy()
+        seen[moving] = block.values[moving]
+        return seen
 
     def _unlearn(
         self,
@@ -248,8 +260,7 @@ class Watch:
             entry.bank.adopt(np.array([slot]), state, np.array([slot]))
             start = np.full(len(entry.signals), stop)
             start[slot] = begin
-            seen = block.scores if entry.scored else block.values
-            entry.bank.update(seen[:, :stop], entry.signals, start)
+            entry.bank.update(self._seen(entry, block)[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
         """Return what the alarm of a signal at column stop - 1 says; None if it is a trifle."""
@@ -323,7 +334,8 @@ class Watch:
         before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
         self.held[signal], self._candidates.there[signal] = True, False
-        self._holds[signal] = Held(before, numbers, onset, expected.power)
+        evened = expected.chances is not None and expected.chances.remembers
+        self._holds[signal] = Held(before, numbers, onset, expected.power, evened)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
@@ -346,7 +358,7 @@ class Watch:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
                 else:
-                    entry.bank.take_back(slot, since.astype(np.float64))
+                    entry.bank.take_back(slot, self._judge.values_of(signal, since))
                 return entry.bank.learned(slot)
         if expected.stream is Stream.RATE:
             return expected.counts
@@ -393,7 +405,7 @@ class Watch:
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
-        chained = (self._expected[signal].chain is None) != (reference.expected.chain is None)
+        moved = self._expected[signal].explained != reference.expected.explained
         self._expected[signal] = reference.expected
         self._judge.within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
@@ -401,7 +413,7 @@ class Watch:
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
-        if chained:
+        if moved:
             self._regroup(signal)
         self._reset(signal, reference.expected, alone)
 
@@ -416,7 +428,7 @@ class Watch:
         self._stepper = self._make_stepper()
 
     def _regroup(self, moved: int) -> None:
-        """Let a signal that has a chain now, or none any more, have the bank that is made for it.
+        """Let a signal that something else explains now have the bank that is made for it.
 
         All others go on.
         """
