@@ -31,7 +31,7 @@ _NEW_ODDS: Floats = np.exp(np.array([2.0, 4.0]))
 _FIRST, _NEW = len(_MEMORIES), len(_MEMORIES) + (_SINGLES + 1) * len(_ODDS)
 _BETS = _NEW + len(_NEW_ODDS)
 """Adaptive bettors, then the odds of each single level and of the half, then those of new ones."""
-_ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.44, 0.06
+_ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.4, 0.1
 _SMALL = 1e-100
 
 SIZE, SINGLES, HALF, HALF_COUNT = range(4)

@@ -9,13 +9,17 @@ import numpy as np
 from streamdrift.detectors.bank import Expected
 from streamdrift.records import Effect, Estimate, Floats, Stream
 
-_SHIFT, _SPREAD, _RATE, _VARIATION = 2.9, 2.5, 2.5, 1.45
-"""How many standard errors intervals reach, of a shift, a logarithm of a spread and a rate; and how
-far that of a variation does, over the root of the number of values. More than the 1.96 of values
-that nobody chose: those since an alarm are the ones that raised it, and where they begin is not
-known."""
+_SHIFT, _SPREAD, _RATE, _VARIATION = 3.3, 2.75, 2.6, 1.45
+"""How many standard errors intervals reach, of a shift, a spread and a rate; and how far that of a
+variation does, over the root of the number of values. More than the 1.96 of values that nobody
+chose: those since an alarm are the ones that raised it, and where they begin is not known."""
+_LEAST_ROOT = 0.1
+"""The least cube root of a quantile of a spread's square over its mean: of few values it is
+negative."""
 _LEAST = 3
 """Values from which on a shift and a spread are told apart."""
+_RAREST = 1e-6
+"""A rate, of 0s or of 1s, as which a smaller one counts."""
 _PRIOR = 2.0
 """Values as which the reference's spread counts."""
 _MOST_BINS = 16
@@ -52,7 +56,8 @@ def effect_of(expected: Expected, scores: Floats, span: Span) -> Effect:
     if not len(scores):
         return Effect(_NONE, _SAME, _NONE)
     if expected.stream is Stream.RATE:
-        return _of_rate(expected, scores[-span.likeliest :], 2 ** (expected.power / 12))
+        values = scores[-_length_of_rate(expected.mean, scores, span) :]
+        return _of_rate(expected, values, 2 ** (expected.power / 12))
     least = min(max(span.least, _LEAST), len(scores))
     most = min(max(span.most, least), len(scores))
     if expected.stream is Stream.CATEGORY:
@@ -74,14 +79,21 @@ def _of_ranks(ranks: Floats, least: int, most: int, widening: float) -> Effect:
     size = least + int(np.argmax(gains[least - 1 : most]))
     mean, deviation = float(means[size - 1]), math.sqrt(variances[size - 1])
     reach = _SHIFT * widening * max(deviation, 0.05) / math.sqrt(size)
-    factor = math.exp(_SPREAD * widening / math.sqrt(2 * size))
-    spread = Estimate(deviation, deviation / factor, deviation * factor)
+    spread = _spread_about(deviation, size, widening)
     bins = max(2, min(_MOST_BINS, size // _PER_BIN))
     places = np.minimum((ranks[-size:] * bins).astype(np.int64), bins - 1)
     shares = np.bincount(places, minlength=bins) / size
     found = _variation(shares, np.full(bins, 1 / bins), size, widening)
     value = max(found, _between_normals(mean, deviation))
     return Effect(_about(mean, reach), spread, _variation_about(value, size, widening))
+
+
+def _spread_about(value: float, size: int, widening: float) -> Estimate:
+    """Return a spread's interval by the quantiles of chi-square (Wilson and Hilferty 1931)."""
+    part = 2 / (9 * size)
+    reach = _SPREAD * widening * math.sqrt(part)
+    low, high = 1 - part + reach, max(1 - part - reach, _LEAST_ROOT)
+    return Estimate(value, value * low**-1.5, value * high**-1.5)
 
 
 def _between_normals(mean: float, deviation: float) -> float:
@@ -96,6 +108,23 @@ def _between_normals(mean: float, deviation: float) -> float:
     inside = _normal.cdf(ends[1]) - _normal.cdf(ends[0])
     other = NormalDist(mean, deviation)
     return abs(inside - (other.cdf(ends[1]) - other.cdf(ends[0])))
+
+
+def _length_of_rate(rate: float, values: Floats, span: Span) -> int:
+    """Return how many of the last 0s and 1s are taken for those since a change from `rate`.
+
+    Those that make the change the most likely one are too few: they were chosen for it. Those that
+    the sums are of are too many where slight bets win on a large change. So the middle of both.
+    """
+    least = min(max(span.least, _LEAST), len(values))
+    most = min(max(span.most, least), len(values))
+    sizes = np.arange(1, len(values) + 1)
+    ones = np.cumsum(values[::-1])
+    gains = ones * np.log(np.maximum(ones, 1) / (sizes * max(rate, _RAREST)))
+    zeros = sizes - ones
+    gains += zeros * np.log(np.maximum(zeros, 1) / (sizes * max(1 - rate, _RAREST)))
+    size = least + int(np.argmax(gains[least - 1 : most]))
+    return max(1, round(math.sqrt(size * min(span.likeliest, len(values)))))
 
 
 def _of_rate(expected: Expected, values: Floats, widening: float) -> Effect:

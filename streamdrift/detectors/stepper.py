@@ -153,6 +153,7 @@ def _take_of_chain(
     ages: Factors,
     weights: Factors,
     factors: Factors,
+    odds: Floats,
     learned: Floats,
     position: Ints,
     recent: NDArray[np.uint16],
@@ -160,7 +161,7 @@ def _take_of_chain(
 ) -> float:
     recent[counts[0] % ROOM] = np.uint16(value * FINE + 0.5)
     counts[0] += 1
-    advance_chain(sums, ages, weights, factors, learned, position, value > 0.0)
+    advance_chain(sums, ages, weights, factors, odds, learned, position, value > 0.0)
     return total(sums)
 
 

@@ -15,8 +15,8 @@ from streamdrift.trees import array
 NAME = "e_detector"
 _REACH: Mapping[Stream, tuple[float, float]] = {
     Stream.NUMERIC: (12.0, 8.5),
-    Stream.RATE: (15.0, 8.0),
-    Stream.CATEGORY: (13.0, 9.0),
+    Stream.RATE: (20.0, 9.0),
+    Stream.CATEGORY: (14.0, 9.5),
 }
 """How much earlier and later than the mean of the beginnings that explain the sum a change may have
 begun, in values that the sum takes to grow by a factor e. On simulated changes (400 of each kind at

@@ -1,6 +1,7 @@
 """How large a change is: what is known of it, and what nobody can know."""
 
 import math
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -176,6 +177,22 @@ def test_a_rate_counts_the_likeliest_values() -> None:
     scores = np.append(np.zeros(300), np.ones(30))
     found = effect_of(expected, scores, Span(10, 30, 300))
     assert expected.mean + found.shift.value * expected.scale == pytest.approx(1)
+
+
+def test_a_rate_leaves_out_much_of_what_was_before_where_its_sums_are_of_too_many() -> None:
+    expected = Expected.of_rate(800, 200)
+    scores = np.concatenate([np.tile([0, 0, 0, 0, 1.0], 80), np.tile([0] * 9 + [1.0], 10)])
+    found = effect_of(expected, scores, Span(50, 400, 480)).shift
+    assert expected.mean + found.value * expected.scale < 0.151
+    assert expected.mean + found.low * expected.scale < 0.1
+
+
+def test_the_interval_of_a_spread_of_few_values_reaches_further_up_than_down() -> None:
+    scores = ranks(0.0, 2.0, 20, 5)
+    spread = effect_of(NUMBERS, scores, Span(20, 20, 20)).spread
+    assert 1.1 < (spread.high / spread.value) / (spread.value / spread.low) < 1.3
+    few = effect_of(replace(NUMBERS, power=24), scores[:3], Span(3, 3, 3)).spread
+    assert 0 < few.low < few.value < few.high < np.inf
 
 
 SHARES = np.array([0.4, 0.3, 0.15, 0.1, 0.05])

@@ -65,7 +65,7 @@ def watch_of(
 
 
 def mixed() -> Watch:
-    return watch_of(MIXED, REFERENCES, alone=3e4, patience=300)
+    return watch_of(MIXED, REFERENCES, alone=3e4, patience=2_000)
 
 
 def update(watch: Watch, values: Floats, looks: Ints = NO_LOOKS) -> list[Sign]:
@@ -88,7 +88,7 @@ def normal(seed: int, *parts: tuple[float, int]) -> Floats:
 @cache
 def stream() -> Floats:
     """A signal of each kind that changes for a while, a little, and for good; with holes."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(6)
     i = np.arange(SIZE)
     while_, little, good = (i >= 800) & (i < 1_500), (i >= 2_600) & (i < 2_900), i >= 4_500
     shift = 1.2 * while_ + 0.4 * little + 1.0 * good
@@ -110,7 +110,7 @@ def stream() -> Floats:
 @cache
 def looks() -> Ints:
     rng = np.random.default_rng(4)
-    found: Ints = np.unique(rng.integers(1, SIZE, 250))
+    found: Ints = np.unique(rng.integers(1, SIZE, 500))
     return found
 
 
