@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from streamdrift.detectors.looks import WITHDRAW
 from streamdrift.incidents import Incidents, IncidentSettings
-from streamdrift.incidents.budget import WITHDRAW, Budget, patience, shares
+from streamdrift.incidents.budget import Budget, patience, shares
 from streamdrift.kernels import kernel
 from streamdrift.records import (
     Alert,

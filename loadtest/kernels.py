@@ -94,8 +94,9 @@ def ranks() -> float:
         urns.learn(slot, Counts.of(random.normal(size=10_000)), slot)
     numbers = random.normal(size=(_SIGNALS, _BLOCK))
     rows, start = np.arange(_SIGNALS), np.zeros(_SIGNALS, dtype=np.int64)
-    urns.rank(rows, rows, start, numbers.copy())
-    return best(lambda: urns.rank(rows, rows, start, numbers.copy()), numbers.size)
+    cells = np.empty(numbers.shape, dtype=np.uint16)
+    urns.rank(rows, rows, start, numbers.copy(), cells)
+    return best(lambda: urns.rank(rows, rows, start, numbers.copy(), cells), numbers.size)
 
 
 def decoding() -> tuple[float, float]:

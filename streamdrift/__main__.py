@@ -103,14 +103,20 @@ def replay(
     ],
     alerts: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write alerts there; by default they go to stdout."),
+        typer.Option(
+            metavar="FILE",
+            help="Write alerts there as JSON Lines; by default they go to stdout, to a terminal "
+            "as sentences.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model of events that name none; default: the file's stem.")
     ] = None,
     events_per_day: Annotated[
         float | None,
-        typer.Option(min=1e-3, help="Spacing of a file's rows without time [default: 100000]."),
+        typer.Option(
+            min=1e-3, show_default="100000", help="Spacing of a file's rows without time."
+        ),
     ] = None,
     journal: Annotated[
         bool,
@@ -146,8 +152,8 @@ def tune(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Budgets to try, beside that of the settings "
-            "[default: 1/month,1/week,2/week,1/day,5/day].",
+            show_default="1/month,1/week,2/week,1/day,5/day",
+            help="Budgets to try, beside that of the settings.",
         ),
     ] = None,
     known: Annotated[
@@ -166,7 +172,9 @@ def tune(
     ] = None,
     events_per_day: Annotated[
         float | None,
-        typer.Option(min=1e-3, help="Spacing of a file's rows without time [default: 100000]."),
+        typer.Option(
+            min=1e-3, show_default="100000", help="Spacing of a file's rows without time."
+        ),
     ] = None,
     config: ConfigOption = None,
     assignments: SetOption = None,

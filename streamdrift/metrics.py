@@ -397,14 +397,20 @@ class _Shown(Collector):
             "Incidents that tests opened, true ones among them; silence is no test.",
             labels=labels,
         )
+        joined = CounterMetricFamily(
+            "streamdrift_changes_joined",
+            "Changes that joined an incident after it was opened.",
+            labels=labels,
+        )
         rate = GaugeMetricFamily(
             "streamdrift_realised_alerts_per_week",
-            "The same per week of event time since the model's first reference.",
+            "The same per week of event time since the model's first reference, a week at least.",
             labels=labels,
         )
         for each in self.realised[: self._max_series]:
             budget.add_metric([each.model], each.budget.per_week)
             opened.add_metric([each.model], each.opened)
+            joined.add_metric([each.model], each.joined)
             if each.per_week is not None:
                 rate.add_metric([each.model], each.per_week)
-        yield from (budget, opened, rate)
+        yield from (budget, opened, joined, rate)

@@ -92,6 +92,8 @@ class ModelVersion:
         """Events of the reference that have an id, dropped ones included."""
         self._repeated = 0
         """Those of them that are repeats."""
+        self._pace: float | None = None
+        """The events that the model brings in a microsecond, over all its versions, once known."""
         self._watching: Watching | None = None
         self._repeats: Watching | None = None
         """The signal of repeats, where they are dropped."""
@@ -129,6 +131,13 @@ class ModelVersion:
         if needed is not None:
             self._watch(cut(kept, needed, len(kept)), cut(batch, begin, len(batch)), observed)
         return observed
+
+    def go_at(self, pace: float) -> None:
+        """Learn how many events the model brings in a microsecond, over all its versions."""
+        self._pace = pace
+        for each in self._watched:
+            if each.pace != pace:
+                each.go_at(pace)
 
     def advance(self, watermark: int) -> list[Step]:
         """Learn that no event is older than `watermark`."""
@@ -197,19 +206,29 @@ class ModelVersion:
         settings = self._watch_settings
         signals = self._signals_of(columns)
         learned = learn_references(self.model, self.version, columns, signals, rows, rate, settings)
-        references, rates, rhythms = learned.references, learned.present * rate, learned.rhythms
+        references, present, rhythms = learned.references, learned.present, learned.rhythms
+        pace = rate if self._pace is None else self._pace
         if not self._settings.deduplicate or not columns or columns[-1].key != DUPLICATES:
             watch = partial(Watching, self.model, self.version, settings)
-            self._watching = watch(columns, roles, signals, references, rates, rhythms)
+            self._watching = watch(columns, roles, signals, references, present, pace, rhythms)
             return
         others, own = self._apart(signals[:-1], signals[-1:])
         counts = np.array([self._with_id - self._repeated, self._repeated], dtype=np.float64)
         repeats = learn(Sample(Stream.RATE, counts))
         watch = partial(Watching, self.model, self.version)
         self._watching = watch(
-            others, columns[:-1], roles, signals[:-1], references[:-1], rates[:-1], rhythms
+            others,
+            columns[:-1],
+            roles,
+            signals[:-1],
+            references[:-1],
+            present[:-1],
+            pace,
+            rhythms,
         )
-        self._repeats = watch(own, columns[-1:], {}, signals[-1:], [repeats], rates[-1:], {})
+        self._repeats = watch(
+            own, columns[-1:], {}, signals[-1:], [repeats], present[-1:], pace, {}
+        )
 
     def _apart(
         self, signals: Sequence[Signal], repeats: Sequence[Signal]
@@ -323,6 +342,7 @@ class ModelVersion:
             "events": self.events,
             "last_at": self.last_at,
             "watched_since": self._watched_since,
+            "pace": self._pace,
             "unknown": [[key.group.value, key.name] for key in self._unknown],
             "told": self._told,
             "terms": self._terms,
@@ -347,12 +367,15 @@ class ModelVersion:
             )
         events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
         told, recent, counts = state["told"], state["recent"], state["reference_ids"]
+        pace = state["pace"]
+        assert pace is None or isinstance(pace, float)
         assert isinstance(events, int)
         assert isinstance(last_at, int)
         assert isinstance(unknown, Sequence)
         assert isinstance(told, int)
         assert isinstance(recent, Mapping)
         assert isinstance(counts, Sequence)
+        self._pace = pace
         self._recent.restore(recent)
         self._with_id, self._repeated = counts
         self.events, self.last_at, self._told = events, last_at, told

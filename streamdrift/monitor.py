@@ -11,6 +11,7 @@ from streamdrift.heads import Heads, Home
 from streamdrift.incidents.grouping import Incidents
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
+from streamdrift.pace import Pace
 from streamdrift.realised import RealisedRate, Span
 from streamdrift.records import (
     Batch,
@@ -59,6 +60,8 @@ class Monitor:
         self._versions: dict[VersionKey, ModelVersion] = {}
         self._heads = None if home is None else Heads(home, self._groups_of)
         self._traffic: dict[str, Traffic] = {}
+        self._paces: dict[tuple[str, int], Pace] = {}
+        """By model, and group of its columns."""
         self._incidents = Incidents(
             lambda model: settings_of(model).incidents, lambda model: settings_of(model).labels
         )
@@ -76,10 +79,14 @@ class Monitor:
         steps: list[Step] = []
         notices: list[Notice] = []
         kept: list[Batch] = []
-        for batch in released.batches:
-            for part in self._divided(batch):
-                for life in self._lives(part):
-                    kept.append(self._observe_version(life, steps, notices))
+        parts = [part for batch in released.batches for part in self._divided(batch)]
+        for part in parts:
+            self._count(part)
+        for part in parts:
+            for piece in self._pieces(part):
+                kept.append(self._observe_version(piece, steps, notices))
+        for pace in self._paces.values():
+            pace.forget()
         if self._timed:
             whole = [part for part in kept if len(part) and part.group == 0]
             steps += self._observe_traffic(whole, released.watermark)
@@ -117,14 +124,25 @@ class Monitor:
         self._heads.meet(batch.model)
         return [batch]
 
-    def _lives(self, batch: Batch) -> list[Batch]:
-        """Cut a batch where the version was silent so long that it is forgotten."""
+    def _count(self, batch: Batch) -> None:
+        """Count the events of a model: all of a release, before its versions see any."""
+        key = batch.model, batch.group
+        if key not in self._paces:
+            if len(self._paces) >= self._max_versions:
+                return
+            self._paces[key] = Pace(batch.model)
+        self._paces[key].add(batch.time)
+
+    def _pieces(self, batch: Batch) -> list[Batch]:
+        """Cut a batch where the version was silent so long that it is forgotten, and by days."""
         version = self._versions.get(_key(batch))
         last_at = version.last_at if version else int(batch.time[0])
         gaps = np.diff(batch.time, prepend=last_at)
-        retire_after = self._settings_of(batch.model).retire_after
-        ends = np.flatnonzero(gaps > retire_after).tolist()
-        starts = [0, *(end for end in ends if end > 0)]
+        ends = gaps > self._settings_of(batch.model).retire_after
+        if (pace := self._paces.get((batch.model, batch.group))) is not None:
+            days = pace.days(batch.time)
+            ends |= np.diff(days, prepend=days[0]) > 0
+        starts = [0, *(end for end in np.flatnonzero(ends).tolist() if end > 0)]
         return [
             cut(batch, start, stop)
             for start, stop in zip(starts, [*starts[1:], len(batch)], strict=True)
@@ -152,6 +170,10 @@ class Monitor:
             if batch.group == 0:
                 learned = {"reference": settings.reference.events}
                 notices.append(Notice("model version appeared", *name, learned))
+        pace = self._paces.get((batch.model, batch.group))
+        rate = None if pace is None else pace.on(int(pace.days(batch.time[:1])[0]))
+        if rate is not None:
+            version.go_at(rate)
         observed = version.observe(batch)
         if version.watched is not None and batch.group == 0:
             self._extend(batch.model, version.watched)
@@ -199,7 +221,9 @@ class Monitor:
             count = self._incidents.counts(model)
             watched = span.until - span.since
             budget = self._settings_of(model).alert_budget
-            found.append(RealisedRate(model, budget, count.opened, count.silences, watched))
+            found.append(
+                RealisedRate(model, budget, count.opened, count.joined, count.silences, watched)
+            )
         return found
 
     def _observe_traffic(self, kept: Sequence[Batch], watermark: int) -> list[Step]:
@@ -250,6 +274,7 @@ class Monitor:
             "traffic": [
                 [model, self._traffic[model].snapshot()] for model in sorted(self._traffic)
             ],
+            "paces": [[*key, self._paces[key].snapshot()] for key in sorted(self._paces)],
             "incidents": self._incidents.snapshot(),
             "unwatched": self.unwatched,
             "dropped": [[model, self._dropped[model]] for model in sorted(self._dropped)],
@@ -265,7 +290,7 @@ class Monitor:
         check_format(state)
         versions, incidents = state["versions"], state["incidents"]
         unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
-        watched = state["watched"]
+        watched, paces = state["watched"], state["paces"]
         assert isinstance(versions, Sequence)
         assert isinstance(incidents, Mapping)
         assert isinstance(unwatched, int)
@@ -280,6 +305,10 @@ class Monitor:
         for model, snapshot in traffic_of(state):
             self._traffic[model] = Traffic(model, self._settings_of(model))
             self._traffic[model].restore(snapshot)
+        assert isinstance(paces, Sequence)
+        for model, group, snapshot in paces:
+            self._paces[model, group] = Pace(model)
+            self._paces[model, group].restore(snapshot)
         self._incidents.restore(incidents)
         self.unwatched = unwatched
         self._dropped = dict(dropped)

@@ -14,6 +14,8 @@ class RealisedRate(NamedTuple):
     budget: Budget
     opened: int
     """Incidents that tests opened. Real changes are among them: what is false only people know."""
+    joined: int
+    """Changes that joined one later: no opening, but an alert."""
     silences: int
     """Incidents that silence opened, which is no test: they need no budget."""
     watched: int
@@ -21,8 +23,13 @@ class RealisedRate(NamedTuple):
 
     @property
     def per_week(self) -> float | None:
-        """Incidents opened per week of event time, None where no time has passed."""
-        return _WEEKLY.in_unit(self.opened, self.watched) if self.watched else None
+        """Incidents opened per week of event time, None where no time has passed.
+
+        Less than a week counts as one: the first incident after an hour is no rate of 168.
+        """
+        return (
+            _WEEKLY.in_unit(self.opened, max(self.watched, _WEEKLY.span)) if self.watched else None
+        )
 
 
 class Span(NamedTuple):

@@ -323,6 +323,10 @@ class Signal:
     segment: str | None = None
 
 
+REST = "(other)"
+"""Among shares, the name of all levels that are not told apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a signal looked like before or after a change, in its column's own terms.

@@ -42,7 +42,7 @@ def reshard_apart(
     heads = _divided_heads([tree(monitor, "heads") for monitor in monitors], shards)
     watermark = Frontier.restore(tree(first, "frontier")).watermark
     heard = [{"shard": shard, "watermark": watermark} for shard in range(shards)]
-    divided = _divided(monitors, shards, lambda version: integer(version, "group"))
+    divided = _divided(monitors, shards, lambda group: group)
     return {
         shard: {
             **first,
@@ -85,16 +85,23 @@ def _divided_heads(heads: Sequence[State], shards: int) -> list[State]:
 
 
 def _divided(
-    monitors: Sequence[State], shards: int, group_of: Callable[[State], int]
+    monitors: Sequence[State], shards: int, group_of: Callable[[int], int]
 ) -> Iterable[State]:
-    """Yield the tree of each shard's monitor, everything in the order a monitor has it."""
+    """Yield the tree of each shard's monitor, everything in the order a monitor has it.
+
+    `group_of` says which group of a model decides on the shard of one.
+    """
     for monitor in monitors:
         check_format(monitor)
     versions = [each for monitor in monitors for each in trees(monitor, "versions")]
     versions.sort(key=lambda each: (*_name(each), integer(each, "group")))
     parts: list[list[State]] = [[] for _ in range(shards)]
     for version in versions:
-        parts[shard_of(_model(version), group_of(version), shards)].append(version)
+        group = group_of(integer(version, "group"))
+        parts[shard_of(_model(version), group, shards)].append(version)
+    paces: list[list[Sequence[StateValue]]] = [[] for _ in range(shards)]
+    for pace in sorted(_pairs(monitors, "paces"), key=lambda pace: (str(pace[0]), _whole(pace[1]))):
+        paces[shard_of(str(pace[0]), group_of(_whole(pace[1])), shards)].append(pace)
     traffic = sorted((pair for each in monitors for pair in traffic_of(each)), key=itemgetter(0))
     traffics = _by_shard(traffic, itemgetter(0), shards)
     dropped: Counter[str] = Counter()
@@ -110,6 +117,7 @@ def _divided(
             "format": FORMAT,
             "versions": parts[shard],
             "traffic": [list(pair) for pair in traffics[shard]],
+            "paces": [list(pace) for pace in paces[shard]],
             "incidents": incidents[shard],
             # Of no model: that it is counted at all is what counts.
             "unwatched": unwatched if shard == 0 else 0,
@@ -156,6 +164,11 @@ def _pairs(monitors: Sequence[State], name: str) -> list[Sequence[StateValue]]:
         cast(Sequence[StateValue], pair) for monitor in monitors for pair in values(monitor, name)
     ]
     return sorted(pairs, key=lambda pair: str(pair[0]))
+
+
+def _whole(value: StateValue) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def _model(state: State) -> str:

@@ -97,7 +97,7 @@ class Rhythms:
         offsets = first.offsets
         quarters(times, offsets, days, places)
         nothing = np.zeros(len(times))
-        touched = {sign.signal for sign in signs}
+        touched, last = {sign.signal for sign in signs}, int(times[-1])
         for signal, each in self._learning.items():
             changed = nothing
             if held[signal] or signal in touched:
@@ -110,7 +110,10 @@ class Rhythms:
                 if returned:
                     each.not_before = events + returned[-1] + 1 + wait
             each.rhythm.add(rows[signal], days, places, changed)
-            begin = int(np.searchsorted(times, each.rhythm.collect_from(self._room)))
+            collect_from = each.rhythm.collect_from(self._room)
+            if collect_from > last:
+                continue
+            begin = int(np.searchsorted(times, collect_from))
             there = begin + np.flatnonzero(~np.isnan(rows[signal, begin:]) & (changed[begin:] == 0))
             if len(there):
                 each.latest.add(rows[signal, there], times[there])
@@ -142,10 +145,6 @@ class Rhythms:
         return replace(
             found, findings=(Finding(Code.FOLLOWED, figures), *found.findings), within=within
         )
-
-    def rate(self, signal: int) -> float:
-        """Return how many values a signal has had in a microsecond of its span."""
-        return self._learning[signal].rhythm.seen_rate
 
     def snapshot(self) -> State:
         """Return everything that is being learnt."""

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from streamdrift.durations import DAY, format_duration
+from streamdrift import figures
+from streamdrift.durations import format_duration
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import RealisedRate
@@ -29,11 +30,15 @@ def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: f
     lines += _forgotten(tally, monitor)
     if not lines:
         lines.append("no events: nothing was watched")
-    lines += [_budget(each) for each in standing(monitor.monitors).realised]
+    stands = standing(monitor.monitors)
+    open_now: Counter[str] = Counter()
+    for (model, _), count in stands.incidents.items():
+        open_now[model] += count
+    lines += [_budget(each, open_now[each.model]) for each in stands.realised]
     lines += _notices(tally)
     if tally.dropped_fields:
         lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
-    if dropped := sum(standing(monitor.monitors).dropped.values()):
+    if dropped := sum(stands.dropped.values()):
         lines.append(f"{dropped:,} repeated events were dropped (deduplicate)")
     rate = f" ({tally.events / seconds:,.0f} a second)" if seconds > 0 else ""
     lines.append(f"{tally.events:,} events in {seconds:.1f} s{rate}")
@@ -122,31 +127,27 @@ def _unwatched(version: ModelVersion, settings: ModelSettings) -> Iterator[tuple
             yield key.name, "as neither number, text nor truth value"
 
 
-def _budget(realised: RealisedRate) -> str:
-    """Say what came of a model's budget, in its own unit."""
+def _budget(realised: RealisedRate, open_now: int) -> str:
+    """Say what came of a model's budget, of whose incidents so many are open."""
     budget, opened = realised.budget, realised.opened
-    allowed = f"budget {budget.alarms:g} a {budget.unit}"
-    incidents = f"{opened:,} incident{'' if opened == 1 else 's'} opened"
+    incidents = f"{figures.counted(opened, 'incident')} opened"
+    came = f"{incidents}, no time watched yet"
     if realised.watched:
-        days = _figure(realised.watched / DAY)
-        rate = _figure(budget.in_unit(opened, realised.watched))
-        came = f"{incidents} in {days} days watched: {rate} a {budget.unit}"
-    else:
-        came = f"{incidents}, no time watched yet"
-    silences = realised.silences
-    apart = f" (and {silences:,} by silence, which is no test)" if silences else ""
-    return f"{realised.model}: {allowed}; {came}{apart}"
-
-
-def _figure(value: float) -> str:
-    """Return a number that is not negative, without an exponent where it is not tiny.
-
-    >>> _figure(1234.5), _figure(12.36), _figure(1.7321), _figure(0.0123), _figure(0.0)
-    ('1,234', '12.4', '1.7', '0.012', '0')
-    """
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+        allowed = figures.count(realised.watched / budget.period)
+        came = f"{allowed} allowed in {figures.duration(realised.watched)} watched, {incidents}"
+    if realised.watched >= budget.span:
+        # Of less than one unit the rate would be an extrapolation, and read as an accusation.
+        rate = figures.count(budget.in_unit(opened, realised.watched))
+        came += f": {rate} a {budget.unit}"
+    beside = []
+    if realised.joined:
+        beside.append(f"{figures.counted(realised.joined, 'further change')} joined")
+    if open_now:
+        beside.append(f"{open_now:,} still open")
+    if realised.silences:
+        beside.append(f"and {realised.silences:,} by silence, which is no test")
+    apart = f" ({', '.join(beside)})" if beside else ""
+    return f"{realised.model}: budget {budget.alarms:g} a {budget.unit}; {came}{apart}"
 
 
 def _forgotten(tally: Tally, monitor: Shards) -> list[str]:

@@ -43,8 +43,8 @@ class Traffic:
         steps = self.silence.advance(watermark)
         if self.volume is None:
             return steps
-        for step in steps:
-            return [step, *self.volume.pause(step.time)]
+        if steps:
+            return [*steps, *self.volume.pause(steps[0].time)]
         return self.volume.advance(watermark)
 
     def readings(self) -> Sequence[SignalReading]:

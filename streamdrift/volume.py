@@ -22,11 +22,11 @@ from streamdrift.detectors.mixture import POWERS
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
+from streamdrift.past_bins import Past
 from streamdrift.records import (
     Change,
     Floats,
     Ints,
-    Onset,
     Sample,
     SignalReading,
     State,
@@ -35,7 +35,7 @@ from streamdrift.records import (
     Stream,
     Summary,
 )
-from streamdrift.references.findings import Finding
+from streamdrift.references.findings import Code, Finding
 from streamdrift.references.rhythm import (
     HALF_HOUR,
     LEVEL,
@@ -43,7 +43,6 @@ from streamdrift.references.rhythm import (
     Follower,
     HalfHours,
     Rhythm,
-    back_at,
     new_level,
     overdispersion,
 )
@@ -53,8 +52,6 @@ from streamdrift.trees import array, integer, number, optional_integer, tree
 _WEEK = 7 * DAY
 _WEEKS_KEPT = 4
 """Spans of half hours that the rhythm is learned from at most."""
-_ROOM = 2_200
-"""Bins kept: the next reference is learned from them."""
 _FEWEST, _MOST, _LEARNED_IN = 300, 2_000, 3_600 * SECOND
 """Bins of a reference: as many as an hour has, within these."""
 _SOON, _SOON_BINS = 3_600 * SECOND, 30
@@ -62,10 +59,6 @@ _SOON, _SOON_BINS = 3_600 * SECOND, 30
 many bins: what it should have been by then nobody knows."""
 _TRIFLE = math.log(1.07)
 """A change by a smaller factor is told to nobody."""
-_NEAR = math.log(1.035)
-_BACK, _BACK_TIME, _BACK_LEAST = 60, 3_600 * SECOND, 12
-"""A rate that was within this factor of what was expected is back, over so many bins: as many as an
-hour has, within these."""
 _DISCOUNT = 6
 """By so many sixths of a factor of 2 evidence counts less with each change that returned within a
 week of another: such a rate has bursts that its reference did not show."""
@@ -99,30 +92,6 @@ class RateSettings:
         return max(self.span, _WEEK)
 
 
-@dataclass(slots=True)
-class _Past:
-    """The last bins: their numbers, counts, and the levels that were expected of each."""
-
-    bins: Ints
-    counts: Ints
-    levels: Floats
-
-    def add(self, bins: Ints, counts: Ints, levels: Floats) -> None:
-        self.bins = np.concatenate([self.bins, bins])[-_ROOM:]
-        self.counts = np.concatenate([self.counts, counts])[-_ROOM:]
-        self.levels = np.concatenate([self.levels, levels])[-_ROOM:]
-
-    def until(self, last: int) -> "_Past":
-        """Return the bins up to the one of the number `last`."""
-        end = int(np.searchsorted(self.bins, last, side="right"))
-        return _Past(self.bins[:end], self.counts[:end], self.levels[:end])
-
-    def since(self, first: int) -> "_Past":
-        """Return the bins behind the one of the number `first`."""
-        begin = int(np.searchsorted(self.bins, first, side="right"))
-        return _Past(self.bins[begin:], self.counts[begin:], self.levels[begin:])
-
-
 class Volume:
     """The event rate of one model, over all its versions.
 
@@ -134,8 +103,7 @@ class Volume:
         self._settings = settings
         self._seed = _seed_of(model)
         self._bins = Bins(length)
-        none: Ints = np.empty(0, dtype=np.int64)
-        self._past = _Past(none, none, np.empty(0))
+        self._past = Past.empty()
         self._level = new_level()
         self._follower: Follower | None = None
         """None until the length of bins is decided; so are the half hours."""
@@ -277,14 +245,8 @@ class Volume:
         """Return at which of these bins the held rate is about what it was; len(bins) if none."""
         assert self._follower is not None
         assert self._since is not None
-        length = self._bins.length
-        window = min(_BACK, max(_BACK_TIME // length, _BACK_LEAST))
-        past = self._past.since(self._since)
-        before = past.bins[len(past.bins) - min(len(past.bins), window - 1) :]
-        all_bins = np.concatenate([before, bins])
-        all_counts = np.concatenate([past.counts[len(past.bins) - len(before) :], counts])
-        expected = self._follower.rates(float(self._level[LEVEL]), all_bins) * (length / SECOND)
-        return back_at(expected, all_counts, len(before), window, _NEAR) - len(before)
+        held = self._past.since(self._since)
+        return held.back_at(self._follower, float(self._level[LEVEL]), bins, counts)
 
     def _told(self, sign: Sign, time: int) -> list[Step]:
         """Return what is told of a change or return; nothing of a change that is a trifle."""
@@ -331,17 +293,9 @@ class Volume:
     def _change(self, sign: Sign, evidence: Evidence) -> Change:
         """Return what changed; go back to the level before it."""
         assert self._follower is not None
-        length, last = self._bins.length, len(self._past.bins) - 1
-        earliest, latest = max(last - evidence.earliest, 0), max(last - evidence.latest, 0)
-        bins, counts = self._past.bins[earliest:], self._past.counts[earliest:]
-        self._level[LEVEL], self._level[TREND] = self._past.levels[earliest], 0.0
-        rates = self._follower.rates(float(self._level[LEVEL]), bins)
-        begin = _likeliest(rates * (length / SECOND), counts, latest - earliest)
-        before = float(rates[begin:].mean())
-        after = float(counts[begin:].mean()) / (length / SECOND)
-        onset = Onset(
-            int(self._past.bins[earliest]) * length, (int(self._past.bins[latest]) + 1) * length, {}
-        )
+        past = self._past
+        self._level[LEVEL], self._level[TREND] = past.level_before(evidence), 0.0
+        before, after = past.before_and_after(self._follower, float(self._level[LEVEL]), evidence)
         return Change(
             detector=sign.detector,
             statistic=evidence.statistic,
@@ -349,7 +303,7 @@ class Volume:
             effect=sign.effect,
             before=Summary(before),
             after=Summary(after),
-            onset=onset,
+            onset=past.onset(evidence, self._bins.length),
             share=sign.share,
         )
 
@@ -426,7 +380,11 @@ class Volume:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What people should know of the reference."""
-        return () if self._reference is None else self._reference.findings
+        if self._reference is None:
+            return ()
+        # How many bins a reference has, and no cycle can be longer than, is the same everywhere.
+        every = (Code.SHORT, Code.SLOW_CYCLES)
+        return tuple(each for each in self._reference.findings if each.code not in every)
 
     @property
     def length(self) -> int:
@@ -465,11 +423,7 @@ class Volume:
         follower = self._follower
         return {
             "bins": self._bins.snapshot(),
-            "past": {
-                "bins": self._past.bins,
-                "counts": self._past.counts,
-                "levels": self._past.levels,
-            },
+            "past": self._past.snapshot(),
             "level": self._level.copy(),
             "rhythm": None if follower is None else follower.rhythm.snapshot(),
             "over": 0.0 if follower is None else follower.over,
@@ -485,12 +439,7 @@ class Volume:
     def restore(self, state: State) -> None:
         """Take over what `snapshot` returned."""
         self._bins.restore(tree(state, "bins"))
-        past = tree(state, "past")
-        self._past = _Past(
-            array(past, "bins").astype(np.int64),
-            array(past, "counts").astype(np.int64),
-            array(past, "levels").astype(np.float64),
-        )
+        self._past = Past.restore(tree(state, "past"))
         self._level = array(state, "level").astype(np.float64)
         self._due, self._since = integer(state, "due"), optional_integer(state, "since")
         self._returned_at = optional_integer(state, "returned_at")
@@ -505,17 +454,6 @@ class Volume:
             self._reference = Reference.restore(tree(state, "reference"))
             self._watch = self._new_watch(self._reference)
             self._watch.restore(tree(state, "watch"))
-
-
-def _likeliest(expected: Floats, counts: Ints, latest: int) -> int:
-    """Return from which of the counts int64[n] on, `latest` at most, a change is most likely.
-
-    That is where the square of the sum of what is left, over its length, is largest.
-    """
-    left = np.sqrt(counts + 0.375) - np.sqrt(expected + 0.375)
-    sums = np.cumsum(left[::-1])[::-1]
-    gains = sums**2 / np.arange(len(left), 0, -1)
-    return int(np.argmax(gains[: latest + 1]))
 
 
 def _seed_of(model: str) -> int:

@@ -13,6 +13,7 @@ from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
+from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
@@ -34,7 +35,7 @@ from streamdrift.records import (
     StepKind,
     Summary,
 )
-from streamdrift.references.findings import Finding
+from streamdrift.references.findings import Code, Finding
 from streamdrift.references.occasions import Occasions
 from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
@@ -45,10 +46,6 @@ from streamdrift.signals.roles import Role
 
 BLOCK = 2_048
 """Events whose signals are computed at once: small enough for the processor's cache."""
-
-
-_LEAST_PATIENCE = 100.0
-"""Values for which a false alarm is allowed at the most often: what fewer show is no change."""
 
 
 class HoldSettings(BaseModel):
@@ -92,7 +89,6 @@ class WatchSettings:
         weights = [self.weight_of(signal) for signal in signals]
         parts = np.array(shares([*weights, *self.besides], self.groups)[: len(weights)])
         together = np.array([patience(self.budget, rate) for rate in rates.tolist()])
-        together = np.maximum(together, _LEAST_PATIENCE)
         return Lengths(together / parts, together)
 
 
@@ -103,6 +99,8 @@ class _Since:
     changed_at: int
     seen_at: int
     """When there was a value last."""
+    ordinal: int
+    """How many events there were before."""
     begin: int
     """The column of the current block they start at."""
     values: Latest
@@ -124,9 +122,10 @@ class Watching:
     """The signals of one model version, their detectors, and where they are in the stream.
 
     `signals` are those of `columns`, as `signals_of` gave them for all of the version's;
-    `references` are what they are held against, and `rates` float64[s] how many values each
-    has in a microsecond: they set the run lengths, and stay until a signal has another reference.
-    `rhythms` are those of signals whose references are provisional.
+    `references` are what they are held against, and `present` float64[s] the part of the events
+    that have a value of each. These and the `pace`, how many events the model brings in a
+    microsecond, set the run lengths. `rhythms` are those of signals whose references are
+    provisional.
     """
 
     def __init__(
@@ -138,7 +137,8 @@ class Watching:
         roles: Mapping[ColumnKey, Role],
         signals: Sequence[Signal],
         references: Sequence[Reference],
-        rates: Floats,
+        present: Floats,
+        pace: float,
         rhythms: Mapping[int, Occasions],
     ) -> None:
         self._model = model
@@ -151,13 +151,14 @@ class Watching:
         ]
         self.signals = tuple(signals)
         self._references = list(references)
-        self._rates = rates.copy()
+        self._present = present.copy()
+        self.pace = pace
         self._seeds = [seed_of(model, version, signal) for signal in self.signals]
         self._watch = Watch(
             [_detectors(settings, signal) for signal in self.signals],
             self._references,
             self._seeds,
-            settings.lengths(self.signals, self._rates),
+            self._lengths(),
             settings.minimum_effect,
         )
         self._marks = Marks(len(self.signals))
@@ -244,17 +245,16 @@ class Watching:
         if ordinal is None:
             self._following = False
             return
-        rate = self._rhythms.rate(ordinal)
         reference = self._rhythms.finish(ordinal, self._seeds[ordinal])
         if reference is not None:
-            self._references[ordinal], self._rates[ordinal] = reference, rate
+            self._references[ordinal] = reference
             self._completed.append(ordinal)
             self._rearm(ordinal)
         self._following = self._rhythms.due(self._watch.held, self._ordinal, time) is not None
 
     def _rearm(self, ordinal: int) -> None:
-        """Watch a signal by its reference, at its rate, from now on."""
-        lengths = self._settings.lengths(self.signals, self._rates)
+        """Watch a signal by its reference from now on."""
+        lengths = self._lengths()
         figures = float(lengths.alone[ordinal]), float(lengths.patience[ordinal])
         self._watch.rearm(ordinal, self._references[ordinal], *figures)
 
@@ -281,7 +281,8 @@ class Watching:
             del self._since[sign.signal]
         if sign.kind is StepKind.CHANGED:
             values = Latest(self._settings.room)
-            self._since[sign.signal] = _Since(time, time, sign.column + 1, values)
+            begin = sign.column + 1
+            self._since[sign.signal] = _Since(time, time, self._ordinal + begin, begin, values)
         signal = self.signals[sign.signal]
         return Step(sign.kind, self._model, self._version, signal, time, change)
 
@@ -362,18 +363,29 @@ class Watching:
         column, kind = self._places[ordinal]
         first = self._first(column)
         touched = []
-        self._rates[ordinal] = since.values.seen / max(time - since.changed_at, SECOND)
+        events = self._ordinal - since.ordinal
+        pace = events / max(time - since.changed_at, SECOND)
+        self._present[ordinal] = since.values.seen / events
         for other, sample in column.accept(kind, since.values.values()).items():
             place = first + column.kinds.index(other)
-            learnt = self._learn(place, sample, since.values.times())
+            rate = float(self._present[place]) * pace
+            learnt = self._learn(place, sample, since.values.times(), rate)
             self._references[place] = learnt.reference
             self._rhythms.begin(place, learnt.rhythm)
             touched.append(place)
         return touched
 
-    def _learn(self, ordinal: int, sample: Sample, times: Ints) -> Learnt:
-        settings, rate = self._settings, float(self._rates[ordinal])
+    def _learn(self, ordinal: int, sample: Sample, times: Ints, rate: float) -> Learnt:
+        settings = self._settings
         return learn_first(sample, times, settings.zone, self._seeds[ordinal], settings.span, rate)
+
+    def _lengths(self) -> Lengths:
+        return self._settings.lengths(self.signals, self._present * self.pace)
+
+    def go_at(self, pace: float) -> None:
+        """Watch at another pace from now on: run lengths follow, what is summed up stays."""
+        self.pace = pace
+        self._watch.allow(self._lengths())
 
     def retire(self, time: int) -> list[Step]:
         """Let go of all that is held, or a candidate, as the version sends nothing any more."""
@@ -387,13 +399,20 @@ class Watching:
     @property
     def run_lengths(self) -> Floats:
         """After how many of its own values each signal may raise a false alarm alone."""
-        return self._settings.lengths(self.signals, self._rates).alone
+        return self._lengths().alone
 
     @property
     def findings(self) -> list[tuple[Signal, tuple[Finding, ...]]]:
-        """What people should know of the references of signals, where there is anything."""
-        pairs = zip(self.signals, self._references, strict=True)
-        return [(signal, each.findings) for signal, each in pairs if each.findings]
+        """What people should know of signals, where there is anything: most of it of references."""
+        found = []
+        lengths = self.run_lengths.tolist()
+        for signal, each, length in zip(self.signals, self._references, lengths, strict=True):
+            chosen = _detectors(self._settings, signal)
+            far = any(extrapolated(one, each.expected, length) for one in chosen)
+            own = (Finding(Code.EXTRAPOLATED, {"run_length": length}),) if far else ()
+            if each.findings or own:
+                found.append((signal, (*each.findings, *own)))
+        return found
 
     @property
     def reading_count(self) -> int:
@@ -421,13 +440,20 @@ class Watching:
             "columns": [column.snapshot() for column in self._columns],
             "roles": [[key.group.value, key.name, role.value] for key, role in self.roles.items()],
             "references": [reference.snapshot() for reference in self._references],
-            "rates": self._rates.copy(),
+            "present": self._present.copy(),
+            "pace": self.pace,
             "watch": self._watch.snapshot(),
             "marks": self._marks.snapshot(),
             "ordinal": self._ordinal,
             "second": self._second,
             "since": [
-                [ordinal, since.changed_at, since.seen_at, since.values.snapshot()]
+                [
+                    ordinal,
+                    since.changed_at,
+                    since.seen_at,
+                    since.ordinal,
+                    since.values.snapshot(),
+                ]
                 for ordinal, since in sorted(self._since.items())
             ],
             "rhythms": self._rhythms.snapshot(),
@@ -462,18 +488,21 @@ class Watching:
         assert second is None or isinstance(second, int)
         named = {ColumnKey(Group(group), name): Role(role) for group, name, role in roles}
         learned = [Reference.restore(reference) for reference in references]
-        rates = np.asarray(state["rates"], dtype=np.float64)
-        watching = cls(model, version, settings, columns, named, signals, learned, rates, {})
+        present, pace = np.asarray(state["present"], dtype=np.float64), state["pace"]
+        assert isinstance(pace, float)
+        watching = cls(
+            model, version, settings, columns, named, signals, learned, present, pace, {}
+        )
         watching._rhythms.restore(rhythms)
         watching._completed = np.asarray(state["completed"]).tolist()
         watching._following = bool(state["following"])
         restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
-        for signal, changed_at, seen_at, values in since:
+        for signal, changed_at, seen_at, before, values in since:
             latest = Latest(settings.room)
             latest.restore(values)
-            watching._since[signal] = _Since(changed_at, seen_at, 0, latest)
+            watching._since[signal] = _Since(changed_at, seen_at, before, 0, latest)
         return watching, [watching.signals[signal] for signal in restarted]
 
 

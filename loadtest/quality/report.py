@@ -23,8 +23,9 @@ _HEAD = """# Detection quality
 Measured by `python -m loadtest.quality`, which measures it anew anywhere; equal seeds give equal
 figures. streamdrift's detectors have one setting, the run length (values for one false alarm);
 river's (0.26) are measured at their defaults and, where it is said, at settings found to have the
-same run length. A verdict is *reached* if the figure keeps the line, *missed* if it does not, and
-*open* if the runs are too few to tell.
+same run length. A verdict is *reached* if the figure as measured keeps the line, *missed* if it is
+beyond it by more than chance (95 %, one-sided), and *open* if it is beyond by less than that. Of
+false alarms it is *reached* only if the upper bound keeps the line.
 """
 
 

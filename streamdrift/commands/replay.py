@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import typer
 
@@ -13,6 +12,7 @@ from streamdrift.commands.history import History, put_through, result_file
 from streamdrift.config import Settings
 from streamdrift.records import Alert
 from streamdrift.sinks.file import StreamSink
+from streamdrift.sinks.terminal import TerminalSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ class ReplayOptions:
 
 def run_replay(options: ReplayOptions, settings: Settings) -> None:
     """Replay what the options name; raise InputError where it cannot be read."""
-    with _output(options) as stream:
-        sink = StreamSink(stream, settings.name)
+    with _output(options, settings.name) as sink:
 
         def publish(alerts: Sequence[Alert]) -> None:
             sink.write(alerts)
@@ -45,11 +44,12 @@ def run_replay(options: ReplayOptions, settings: Settings) -> None:
 
 
 @contextmanager
-def _output(options: ReplayOptions) -> Iterator[BinaryIO]:
+def _output(options: ReplayOptions, deployment: str) -> Iterator[StreamSink | TerminalSink]:
     """Open where alerts go: a file, written anew where the replay succeeds, or stdout."""
     if options.alerts is None:
-        yield sys.stdout.buffer
+        terminal = sys.stdout.isatty()
+        yield TerminalSink(sys.stdout) if terminal else StreamSink(sys.stdout.buffer, deployment)
         return
     inputs = {Path(options.source): "the file that is replayed"}
     with result_file(options.alerts, "--alerts", inputs) as stream:
-        yield stream
+        yield StreamSink(stream, deployment)

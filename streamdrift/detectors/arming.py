@@ -41,6 +41,8 @@ _FREE = (15, 4, 1)
 """The same where nothing was found."""
 _STRICT = (5, 1, 0)
 """The same where size clusters, or the first replay was loud."""
+_EXPECTED = (10.0, 1.0, 0.1)
+"""Alarms to be expected of independent values at these thresholds, at most."""
 _CLUSTERS = 8.0
 _LOUD, _VERY_LOUD = 14, 20
 """Sums of alarms, weighted 1, 3 and 10, from which on a replay is loud."""
@@ -160,17 +162,21 @@ def arm(residuals: Floats, fitted: Fitted, seed: int = 0) -> Armed:
         if _within(counts, limits) or power == POWERS - 1:
             break
         power = min(power + _STEP, POWERS - 1)
-    return _armed(power, found and loudness >= _VERY_LOUD, counts, limits)
-
-
-def _armed(power: int, loud: bool, counts: Ints, limits: tuple[int, ...]) -> Armed:
     findings = list[Finding]()
     if power > 0:
         findings.append(Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)}))
-    if loud or not _within(counts, limits):
-        figures = {"alarms": float(counts[0]), "expected": 10.0}
-        findings.append(Finding(Code.NOT_ASSURED, figures))
-    return Armed(power, loud or not _within(counts, limits), tuple(findings))
+    still = not _within(counts, limits)
+    loud = still or (found and loudness >= _VERY_LOUD)
+    if loud:
+        findings.append(_not_assured(counts if still else first))
+    return Armed(power, loud, tuple(findings))
+
+
+def _not_assured(counts: Ints) -> Finding:
+    """Tell of the threshold at which there were most alarms for what was to be expected."""
+    place = int(np.argmax(counts / np.array(_EXPECTED)))
+    figures = {"alarms": float(counts[place]), "expected": _EXPECTED[place]}
+    return Finding(Code.NOT_ASSURED, figures)
 
 
 def ranks_within(values: Floats, seed: int) -> Floats:

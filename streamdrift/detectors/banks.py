@@ -11,6 +11,7 @@ from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.registry import DetectorSettings, takes
+from streamdrift.detectors.sums import EBank
 from streamdrift.records import Bools, Ints, State, Stream
 
 LEARNING = (ERateBank, EChainBank, ECategoryBank)
@@ -36,6 +37,10 @@ class Watcher:
         """All parameters, also those that have their defaults: a default that another release
         changes is a change."""
         self.bank = bank
+        self.e_bank = bank if isinstance(bank, EBank) else None
+        """The bank where it is one with sums: to tell by a protocol takes long."""
+        self.scored = self.e_bank is None or expected.stream is Stream.NUMERIC
+        """Whether it sees scores: e-detectors of rates and categories see the values."""
         self.signals = signals
         self._slots = {signal: slot for slot, signal in enumerate(signals.tolist())}
 

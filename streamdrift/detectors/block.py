@@ -1,32 +1,36 @@
 """A block of events as it is consumed."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.records import Floats, Ints, Stream
+from streamdrift.records import Floats, Ints
+from streamdrift.references.urn import Cells
 
 
 class Block(NamedTuple):
     """What is being consumed: rows are signals, columns are events.
 
-    `scores` are filled in as signals run on; `start` int64[count] is how far each is, `fresh`
-    from which column on its scores are since it was armed.
+    `scores` and `codes` uint16 are filled in as signals run on, scores of those signals that have
+    any but their values; `start` int64[count] is how far each is, `fresh` from which column on its
+    codes are since it was armed.
     """
 
     values: Floats
     times: Ints
     looks: Ints
     scores: Floats
+    codes: Cells
     start: Ints
     fresh: Ints
 
-    def recent(self, stream: Stream) -> Floats:
-        """Return what is kept as recent of signals of this kind."""
-        return self.values if stream is Stream.CATEGORY else self.scores
 
-
-def new_block(values: Floats, times: Ints, looks: Ints) -> Block:
-    """Return a block of which nothing is consumed."""
+def new_block(values: Floats, times: Ints, looks: Ints, scored: Sequence[int] = ()) -> Block:
+    """Return a block of which nothing is consumed; `scored` are the signals that have scores."""
     begin = np.zeros((2, len(values)), dtype=np.int64)
-    return Block(values, times, looks, np.array(values), begin[0], begin[1])
+    scores = np.empty(values.shape)
+    for signal in scored:
+        scores[signal] = values[signal]
+    codes = np.empty(values.shape, dtype=np.uint16)
+    return Block(values, times, looks, scores, codes, begin[0], begin[1])

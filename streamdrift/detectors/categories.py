@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
-from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.looks import NO_LOOKS, see
+from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.records import Bools, Codes, Floats, Ints, State, Stream
 from streamdrift.trees import array, values
 
 MAX_CELLS = 256
@@ -31,6 +31,11 @@ _NEW_ODDS: Floats = np.exp(np.array([2.0, 4.0]))
 _FIRST, _NEW = len(_MEMORIES), len(_MEMORIES) + (_SINGLES + 1) * len(_ODDS)
 _BETS = _NEW + len(_NEW_ODDS)
 """Adaptive bettors, then the odds of each single level and of the half, then those of new ones."""
+_ODDS_OF_BETS: Floats = np.concatenate([np.ones(_FIRST), np.tile(_ODDS, _SINGLES + 1), _NEW_ODDS])
+_MOST, _MOST_NEW = float(_ODDS.max()), float(_NEW_ODDS.max())
+"""What a bet on levels makes of its sum at most, where the level is not, and is, a new one."""
+_NO_GROUP, _IN_HALF, _NOT_IN_HALF = -1, -2, -3
+"""In the place of a level: a bet on none; whether a value is in the commoner half."""
 _ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.4, 0.1
 _SMALL = 1e-100
 
@@ -58,22 +63,28 @@ def cell_of(place: float, cells: int, known: int) -> int:
     return min(int(place), cells - 2)
 
 
+@kernel
+def _rescale(memory: Floats, scale: float) -> None:
+    for cell in range(len(memory)):
+        memory[cell] *= scale
+
+
 @inlined
-def _bet(
-    sums: Factors,
-    ages: Factors,
-    weights: Factors,
-    place: int,
-    odds: Floats,
-    inside: bool,
-    share: float,
-) -> None:
-    """Take one value into the sums from `place` on: those of one group of levels."""
-    for each in range(len(odds)):
-        factor = (odds[each] if inside else 1.0) / (1.0 + share * (odds[each] - 1.0))
-        begun = sums[place + each] + weights[place + each]
-        sums[place + each] = begun * factor
-        ages[place + each] = (ages[place + each] + begun) * factor
+def _remember(memories: Floats, scales: Floats, cell: int, share: float, stakes: Floats) -> float:
+    """Write what each memory makes of a level, which is `share` of all, and let it remember that.
+
+    Return the greatest.
+    """
+    greatest = 0.0
+    for j in range(len(scales)):
+        stakes[j] = _TRUST * np.divide(scales[j] * memories[j, cell], share) + _ASIDE
+        greatest = max(greatest, stakes[j])
+        scales[j] *= 1.0 - _MEMORIES[j]
+        memories[j, cell] += np.divide(_MEMORIES[j], scales[j])
+        if scales[j] < _SMALL:
+            _rescale(memories[j], scales[j])
+            scales[j] = 1.0
+    return greatest
 
 
 @inlined
@@ -81,38 +92,45 @@ def advance(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen: Floats,
+    stakes: Floats,
     counts: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
     cell: int,
 ) -> float:
-    """Take one value into a slot's sums, its memories and its counts; return the total."""
-    share = counts[cell] / figures[SIZE]
-    for j in range(len(scales)):
-        factor = _TRUST * scales[j] * memories[j, cell] / share + _ASIDE
+    """Take one value into a slot's sums, its memories and its counts.
+
+    Return by how much it multiplied the sums at most.
+    """
+    # Divisions are numpy's: one that may raise an error is in no vector loop.
+    size, new = figures[SIZE], len(counts) - 1
+    growth = max(
+        _MOST_NEW if cell == new else _MOST,
+        _remember(memories, scales, cell, np.divide(counts[cell], size), stakes),
+    )
+    level = np.int32(cell)
+    half = np.int32(_IN_HALF if cell < figures[HALF] else _NOT_IN_HALF)
+    for j in range(_FIRST + (int(figures[SINGLES]) + 1) * len(_ODDS)):
+        inside = (groups[j] == level) | (groups[j] == half)
+        part = size + seen[j] * (_ODDS_OF_BETS[j] - 1.0)
+        factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor
-        rate = _MEMORIES[j]
-        scales[j] *= 1.0 - rate
-        memories[j, cell] += rate / scales[j]
-        if scales[j] < _SMALL:
-            memories[j] *= scales[j]
-            scales[j] = 1.0
-    place = len(scales)
-    singles = int(figures[SINGLES])
-    for group in range(singles + 1):
-        inside = cell < figures[HALF] if group == singles else cell == group
-        count = figures[HALF_COUNT] if group == singles else counts[group]
-        _bet(sums, ages, weights, place, _ODDS, inside, count / figures[SIZE])
-        place += len(_ODDS)
-    new = len(counts) - 1
-    _bet(sums, ages, weights, _NEW, _NEW_ODDS, cell == new, counts[new] / figures[SIZE])
+        seen[j] += 1.0 if inside else 0.0
+    for j in range(_NEW, _BETS):
+        part = size + counts[new] * (_ODDS_OF_BETS[j] - 1.0)
+        factor = np.divide((_ODDS_OF_BETS[j] if cell == new else 1.0) * size, part)
+        begun = sums[j] + weights[j]
+        sums[j] = begun * factor
+        ages[j] = (ages[j] + begun) * factor
     counts[cell] += 1.0
     figures[SIZE] += 1.0
     figures[HALF_COUNT] += 1.0 if cell < figures[HALF] else 0.0
-    return total(sums)
+    return growth * ROUNDED_UP
 
 
 @kernel
@@ -120,6 +138,9 @@ def _run(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen_of: Floats,
+    stakes: Floats,
     known: int,
     counts: Floats,
     memories: Floats,
@@ -139,21 +160,23 @@ def _run(
     `candidate` and `told` bool[1] are the slot's; see `e_detector`.
     """
     look = np.searchsorted(looks, start)
-    statistic = total(sums)
+    matters, most = min(limit, enough), total(sums) * ROUNDED_UP
     for event in range(start, len(values)):
         if look < len(looks) and looks[look] == event:
-            if statistic >= enough or candidate[0]:
-                told[0] = True
-                seen[look, 0] = statistic
-                seen[look, 1] = mean_age(sums, ages)
-                candidate[0] = statistic >= WITHDRAW * enough
+            if most >= enough or candidate[0]:
+                see(sums, ages, enough, candidate, seen[look], told)
             look += 1
         if np.isnan(values[event]):
             continue
         cell = cell_of(values[event], len(counts), known)
-        statistic = advance(sums, ages, weights, counts, memories, scales, figures, cell)
-        if statistic >= limit:
-            return event
+        most = (most + 1.0) * advance(
+            sums, ages, weights, groups, seen_of, stakes, counts, memories, scales, figures, cell
+        )
+        if most >= matters:
+            statistic = total(sums)
+            most = statistic * ROUNDED_UP
+            if statistic >= limit:
+                return event
     return len(values)
 
 
@@ -166,6 +189,11 @@ class ECategoryBank:
         slots = len(expected)
         self.sums = Sums(slots, _BETS, Stream.CATEGORY)
         self._weights: Factors = np.zeros((slots, _BETS), dtype=np.float32)
+        self._groups: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
+        self._seen = np.zeros((slots, _BETS))
+        """What each bet is on, but for those on new levels, and how many values were in that."""
+        self._stakes = np.ones((slots, _BETS))
+        """What a value makes of bets it is outside of: of the adaptive ones what they stake."""
         self._known = np.zeros(slots, dtype=np.int64)
         self._counts: list[Floats] = [np.zeros(0) for _ in range(slots)]
         self._memories: list[Floats] = [np.zeros((_FIRST, 0)) for _ in range(slots)]
@@ -184,6 +212,9 @@ class ECategoryBank:
                 self.sums.sums[slot],
                 self.sums.ages[slot],
                 self._weights[slot],
+                self._groups[slot],
+                self._seen[slot],
+                self._stakes[slot],
                 self._known[slot],
                 self._counts[slot],
                 self._memories[slot],
@@ -202,12 +233,17 @@ class ECategoryBank:
 
     def arrays(
         self, slot: int
-    ) -> tuple[Factors, Factors, Factors, Floats, Floats, Floats, Floats, int, float]:
+    ) -> tuple[
+        Factors, Factors, Factors, Codes, Floats, Floats, Floats, Floats, Floats, Floats, int, float
+    ]:
         """Return a slot's state in the order `advance` takes it, known levels, threshold."""
         return (
             self.sums.sums[slot],
             self.sums.ages[slot],
             self._weights[slot],
+            self._groups[slot],
+            self._seen[slot],
+            self._stakes[slot],
             self._counts[slot],
             self._memories[slot],
             self._scales[slot],
@@ -228,6 +264,7 @@ class ECategoryBank:
             counts[cell] -= 1.0
             figures[HALF_COUNT] -= 1.0 if cell < figures[HALF] else 0.0
         figures[SIZE] -= len(values)
+        self._look_up(slot)
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
@@ -247,7 +284,7 @@ class ECategoryBank:
         self.sums.begin(slot, self._weights[slot], run_length)
 
     def _group(self, slot: int) -> None:
-        """Decide by the reference which levels are bet on, and what each bet weighs."""
+        """Decide by the counts which levels are bet on, and what each bet weighs."""
         counts = self._counts[slot]
         size, singles = counts.sum(), min(_SINGLES, len(counts) - 1)
         half = min(int(np.searchsorted(np.cumsum(counts), size / 2)) + 1, len(counts) - 1)
@@ -258,6 +295,16 @@ class ECategoryBank:
         bets = (singles + 1) * len(_ODDS)
         weights[_FIRST : _FIRST + bets] = _SINGLE_WEIGHT / bets
         weights[_NEW:] = _NEW_WEIGHT / len(_NEW_ODDS)
+        groups = self._groups[slot]
+        groups[:] = _NO_GROUP
+        groups[_FIRST : _FIRST + bets] = np.repeat([*range(singles), _IN_HALF], len(_ODDS))
+        self._look_up(slot)
+
+    def _look_up(self, slot: int) -> None:
+        """Let the bets know how many values were in what they are on."""
+        groups, seen = self._groups[slot], self._seen[slot]
+        seen[groups >= 0] = self._counts[slot][groups[groups >= 0]]
+        seen[groups == _IN_HALF] = self._figures[slot, HALF_COUNT]
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -290,3 +337,5 @@ class ECategoryBank:
         self._known[slots] = array(state, "known")[theirs]
         self._figures[slots] = array(state, "figures")[theirs]
         self._scales[slots] = array(state, "scales")[theirs]
+        for slot in slots.tolist():
+            self._look_up(slot)

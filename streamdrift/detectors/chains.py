@@ -15,7 +15,7 @@ import numpy as np
 
 from streamdrift.detectors import rates
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
+from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import FILLED, FULL, ODDS, ONES, ZEROS, factors_of, note
 from streamdrift.detectors.sums import NAME, Sums
@@ -117,10 +117,7 @@ def _run(
     for event in range(start, len(values)):
         if look < len(looks) and looks[look] == event:
             if statistic >= enough or candidate[0]:
-                told[0] = True
-                seen[look, 0] = statistic
-                seen[look, 1] = mean_age(sums, ages)
-                candidate[0] = statistic >= WITHDRAW * enough
+                see(sums, ages, enough, candidate, seen[look], told)
             look += 1
         if np.isnan(values[event]):
             continue

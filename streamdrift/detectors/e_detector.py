@@ -14,18 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from streamdrift import lanes
 from streamdrift.detectors.arming import weights_of
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
-from streamdrift.detectors.mixture import (
-    CELL_OF,
-    POWERED,
-    WEIGHTS,
-    Factors,
-    total,
-)
+from streamdrift.detectors.mixture import CELL_OF, POWERED, WEIGHTS, Factors
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
+from streamdrift.lanes import Lanes
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 
 
@@ -42,20 +38,28 @@ _MIXTURES: Factors = np.stack([weights_of(found=False), weights_of(found=True)])
 
 
 @inlined
-def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: float) -> float:
-    """Take one rank into the sums and ages float32[32] of a slot; return the sums' total.
+def moved_on(
+    sums: Lanes, ages: Lanes, table: Factors, weights: Lanes, u: float
+) -> tuple[Lanes, Lanes]:
+    """Return the sums and ages of a slot with one more rank taken in.
 
     Each sum is one over all values at which a change may have begun, of the product of the
     factors since; its age is the same sum with each product weighed by how many values it is
     of. Age over sum is so the mean number of values since the change, given all of them, if
     it could have begun at any equally.
     """
-    factors = table[CELL_OF[min(int(u * 16384.0), 16383)]]
-    for j in range(32):
-        begun = sums[j] + weights[j]
-        sums[j] = begun * factors[j]
-        ages[j] = (ages[j] + begun) * factors[j]
-    return total(sums)
+    factors = lanes.take(table[CELL_OF[min(int(u * 16384.0), 16383)]])
+    begun = sums + weights
+    return begun * factors, (ages + begun) * factors
+
+
+@inlined
+def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: float) -> float:
+    """Take one rank into the sums and ages float32[32] of a slot; return the sums' total."""
+    moved, older = moved_on(lanes.take(sums), lanes.take(ages), table, lanes.take(weights), u)
+    lanes.keep(sums, moved)
+    lanes.keep(ages, older)
+    return lanes.total(moved)
 
 
 @kernel
@@ -83,26 +87,31 @@ def _update(
     """
     for slot in range(len(rows)):
         row = values[rows[slot]]
-        own, age = sums[slot], ages[slot]
-        table, weight = tables[powers[slot]], weights[mixtures[slot]]
+        own, age = lanes.take(sums[slot]), lanes.take(ages[slot])
+        table, weight = tables[powers[slot]], lanes.take(weights[mixtures[slot]])
         limit, enough = thresholds[slot], patience[slot]
         look = np.searchsorted(looks, start[slot])
         alarms[slot] = len(row)
-        statistic = total(own)
+        statistic = lanes.total(own)
         for event in range(start[slot], len(row)):
             if look < len(looks) and looks[look] == event:
                 if statistic >= enough or candidates[slot]:
                     told[slot] = True
+                    lanes.keep(sums[slot], own)
+                    lanes.keep(ages[slot], age)
                     seen[slot, look, 0] = statistic
-                    seen[slot, look, 1] = mean_age(own, age)
+                    seen[slot, look, 1] = mean_age(sums[slot], ages[slot])
                     candidates[slot] = statistic >= WITHDRAW * enough
                 look += 1
             if np.isnan(row[event]):
                 continue
-            statistic = advance(own, age, table, weight, row[event])
+            own, age = moved_on(own, age, table, weight, row[event])
+            statistic = lanes.total(own)
             if statistic >= limit:
                 alarms[slot] = event
                 break
+        lanes.keep(sums[slot], own)
+        lanes.keep(ages[slot], age)
 
 
 class EDetectorBank:
@@ -173,9 +182,7 @@ class EDetectorBank:
 
     def snapshot(self) -> State:
         """Return the sums and ages, and who is a candidate."""
-        return {
-            **self.sums.snapshot(),
-        }
+        return self.sums.snapshot()
 
     def restore(self, state: State) -> None:
         """Take over a snapshot of a bank with the same number of slots."""

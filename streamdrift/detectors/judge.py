@@ -1,7 +1,7 @@
 """What evidence says of a signal, and what is too small, or too slow, to be said."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.block import Block
 from streamdrift.detectors.effect import Span, effect_of
 from streamdrift.detectors.recent import Recent
-from streamdrift.records import Effect, Floats, StepKind
+from streamdrift.records import Effect, Floats, StepKind, Stream
+from streamdrift.references.urn import NOTHING, Cells
 
 _LEAST_PRODUCT = 4.0
 """Evidence over the values it is of; where nothing ever happens this is 2."""
@@ -66,9 +67,9 @@ class Judge:
         exponent = 2 ** (-self._expected[signal].power / 6)
         return math.sqrt(2 / (evidence.pace * exponent)) < self._minimum_effect
 
-    def fresh(self, signal: int, block: Block, stop: int) -> Floats:
-        """Return a signal's scores in the block up to `stop`, since it was armed."""
-        return block.recent(self._expected[signal].stream)[signal, block.fresh[signal] : stop]
+    def last(self, signal: int, block: Block, stop: int, count: int) -> Cells:
+        """Return the codes of a signal's last values before column `stop`, since it was armed."""
+        return self._recent.last(signal, block.codes[signal, block.fresh[signal] : stop], count)
 
     def sign(
         self,
@@ -79,12 +80,18 @@ class Judge:
         block: Block,
         stop: int,
         share: float,
+        ranks: Callable[[Cells], Floats],
     ) -> Sign:
-        """Return what the evidence for a change says, seen before column `stop`."""
-        fresh = self.fresh(signal, block, stop)
-        there = int(self._recent.counts[signal]) + int(np.count_nonzero(~np.isnan(fresh)))
+        """Return what the evidence for a change says, seen before column `stop`.
+
+        `ranks` are those that the last values of a numeric signal had, by their codes.
+        """
+        fresh = block.codes[signal, block.fresh[signal] : stop]
+        there = int(self._recent.counts[signal]) + int(np.count_nonzero(fresh != NOTHING))
         evidence = _within(evidence, max(there - 1, 0))
-        scores = self._recent.last(signal, fresh, evidence.earliest + 1)
+        codes = self.last(signal, block, stop, evidence.earliest + 1)
+        numbers = self._expected[signal].stream is Stream.NUMERIC
+        scores = ranks(codes) if numbers else codes.astype(np.float64)
         span = Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
         effect = effect_of(self._expected[signal], scores, span)
         column = stop - 1 if kind is StepKind.CHANGED else stop

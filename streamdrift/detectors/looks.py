@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.detectors.mixture import Factors, total
-from streamdrift.kernels import kernel
-from streamdrift.records import Bools, Ints
+from streamdrift.kernels import inlined, kernel
+from streamdrift.records import Bools, Floats, Ints
 
 NO_LOOKS: Ints = np.empty(0, dtype=np.int64)
 WITHDRAW = 0.1
@@ -54,3 +54,18 @@ def mean_age(sums: Factors, ages: Factors) -> float:
     for j in range(len(ages)):
         weighed += np.float64(ages[j])
     return weighed / total(sums)
+
+
+@inlined
+def see(
+    sums: Factors, ages: Factors, enough: float, candidate: Bools, seen: Floats, told: Bools
+) -> None:
+    """Note what a look sees of a slot, if that is enough or it was a candidate.
+
+    `candidate` and `told` bool[1] are the slot's, `seen` float64[2] the look's.
+    """
+    statistic = total(sums)
+    if statistic >= enough or candidate[0]:
+        told[0] = True
+        seen[0], seen[1] = statistic, mean_age(sums, ages)
+        candidate[0] = statistic >= WITHDRAW * enough

@@ -152,6 +152,10 @@ DIVERGENCES: Floats = (np.diff(BORDERS)[:, None] * _EXACT * np.log(_EXACT)).sum(
 at which its log factors grow once it is true."""
 
 
+ROUNDED_UP = 1.00001
+"""Far more than rounding makes of a total, or of a product of a few factors."""
+
+
 @inlined
 def total(sums: Factors) -> float:
     """Return the sum of float32[n], n a multiple of 4, added up in a fixed order."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
-from streamdrift.detectors.mixture import Factors, total
+from streamdrift.detectors.looks import NO_LOOKS, see
+from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
@@ -28,6 +28,11 @@ _MARGIN = 0.1
 _BLOCK = 1_000
 LATE = 10_000
 """Values from which on counting is delayed."""
+_AT_ONCE = 8
+"""Values taken together, where none of them can raise an alarm or be looked at."""
+_LANES = 16
+"""Sums of a slot while it takes values, the last ones 0: what compilers take eight at a time."""
+_WIDE_WEIGHTS: Factors = np.append(WEIGHTS, np.zeros(_LANES - len(WEIGHTS), dtype=np.float32))
 
 ZEROS, ONES, FILLED, FILLED_ONES, FULL, FULL_ONES = range(6)
 """Places in a slot's counts: 0s and 1s learned; values and 1s of the block being filled; of the
@@ -57,29 +62,34 @@ def factors_of(
 
 
 @inlined
+def _count_block(counts: Floats) -> None:
+    """Count the block before the one that is full, which takes its place."""
+    counts[ONES] += counts[FULL_ONES]
+    counts[ZEROS] += counts[FULL] - counts[FULL_ONES]
+    counts[FULL], counts[FULL_ONES] = counts[FILLED], counts[FILLED_ONES]
+    counts[FILLED], counts[FILLED_ONES] = 0.0, 0.0
+
+
+@inlined
 def note(counts: Floats, block: float, one: bool) -> bool:
     """Note one value; at the end of a block of so many count the block before, and tell so."""
     counts[FILLED] += 1.0
     counts[FILLED_ONES] += 1.0 if one else 0.0
     if counts[FILLED] < block:
         return False
-    counts[ONES] += counts[FULL_ONES]
-    counts[ZEROS] += counts[FULL] - counts[FULL_ONES]
-    counts[FULL], counts[FULL_ONES] = counts[FILLED], counts[FILLED_ONES]
-    counts[FILLED], counts[FILLED_ONES] = 0.0, 0.0
+    _count_block(counts)
     return True
 
 
 @inlined
-def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> None:
-    """Count one value, or note it to be counted late."""
-    learned = True
+def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> bool:
+    """Count one value, or note it to be counted late; tell whether the factors are others now."""
     if counts[ZEROS] + counts[ONES] < LATE:
         counts[ONES if one else ZEROS] += 1.0
-    else:
-        learned = note(counts, _BLOCK, one)
-    if learned:
-        factors_of(counts, ODDS, _MARGIN, exponent, factors)
+    elif not note(counts, _BLOCK, one):
+        return False
+    factors_of(counts, ODDS, _MARGIN, exponent, factors)
+    return True
 
 
 @inlined
@@ -92,6 +102,122 @@ def advance(sums: Factors, ages: Factors, factors: Factors, weights: Factors) ->
     return total(sums)
 
 
+@inlined
+def _advance_all(
+    sums: Factors, ages: Factors, factors: Factors, weights: Factors, ones: Bools
+) -> None:
+    """Take _AT_ONCE values into the sums and ages float32[_LANES]: as `advance`, one by one."""
+    for j in range(_LANES):
+        own, age, weight = sums[j], ages[j], weights[j]
+        of_none, of_one = factors[0, j], factors[1, j]
+        for each in range(_AT_ONCE):
+            factor = of_one if ones[each] else of_none
+            begun = own + weight
+            own = begun * factor
+            age = (age + begun) * factor
+        sums[j], ages[j] = own, age
+
+
+@inlined
+def _read(row: Floats, event: int, ones: Bools) -> tuple[int, int]:
+    """Read the next _AT_ONCE values; return where they end and how many are 1s.
+
+    Where there are fewer the end is beyond that of the row.
+    """
+    if event + _AT_ONCE <= len(row):
+        there, positive = 0, 0
+        for each in range(_AT_ONCE):
+            value = row[event + each]
+            ones[each] = value > 0.0
+            positive += int(value > 0.0)
+            there += int(not np.isnan(value))
+        if there == _AT_ONCE:
+            return event + _AT_ONCE, positive
+    found, positive = 0, 0
+    while event < len(row) and found < _AT_ONCE:
+        one = row[event] > 0.0
+        if not np.isnan(row[event]):
+            ones[found] = one
+            positive += int(one)
+            found += 1
+        event += 1
+    return (event if found == _AT_ONCE else event + 1), positive
+
+
+@kernel
+def _growths(factors: Factors, single: Floats, together: Floats) -> None:
+    """Write how much a 0 and a 1, and _AT_ONCE values of which k are 1s, multiply sums at most."""
+    for kind in range(2):
+        most = 1.0
+        for j in range(len(ODDS)):
+            most = max(most, factors[kind, j])
+        single[kind] = most * ROUNDED_UP
+    for ones in range(_AT_ONCE + 1):
+        together[ones] = single[0] ** (_AT_ONCE - ones) * single[1] ** ones
+
+
+@kernel
+def _run(
+    sums: Factors,
+    ages: Factors,
+    factors: Factors,
+    counts: Floats,
+    exponent: float,
+    limit: float,
+    enough: float,
+    candidate: Bools,
+    row: Floats,
+    start: int,
+    looks: Ints,
+    seen: Floats,
+    told: Bools,
+) -> int:
+    """Let a slot consume its row from `start` up to its first alarm; return where that was.
+
+    Sums, ages, factors and weights are float32[..., _LANES]; `candidate` and `told` bool[1] are
+    the slot's; see `e_detector`. The sums are added up only where it may matter: they are `most`
+    at most.
+    """
+    look, event = np.searchsorted(looks, start), start
+    single, together = np.empty(2), np.empty(_AT_ONCE + 1)
+    ones = np.zeros(_AT_ONCE, dtype=np.bool_)
+    _growths(factors, single, together)
+    matters, most = min(limit, enough), total(sums) * ROUNDED_UP
+    few = False
+    while event < len(row):
+        while look < len(looks) and looks[look] <= event:
+            if looks[look] == event and (most >= enough or candidate[0]):
+                see(sums, ages, enough, candidate, seen[look], told)
+            look += 1
+        late = counts[ZEROS] + counts[ONES] >= LATE
+        if late and counts[FILLED] + _AT_ONCE <= _BLOCK and not few and not candidate[0]:
+            end, positive = _read(row, event, ones)
+            later = (most + _AT_ONCE) * together[positive]
+            few = end > len(row)
+            if not few and later < matters:
+                _advance_all(sums, ages, factors, _WIDE_WEIGHTS, ones)
+                counts[FILLED] += _AT_ONCE
+                counts[FILLED_ONES] += positive
+                if counts[FILLED] == _BLOCK:
+                    _count_block(counts)
+                    factors_of(counts, ODDS, _MARGIN, exponent, factors)
+                    _growths(factors, single, together)
+                most, event = later, end
+                continue
+        if np.isnan(row[event]):
+            event += 1
+            continue
+        one = row[event] > 0.0
+        statistic = advance(sums, ages, factors[1 if one else 0], _WIDE_WEIGHTS)
+        if learn(counts, factors, exponent, one):
+            _growths(factors, single, together)
+        most = statistic * ROUNDED_UP
+        if statistic >= limit:
+            return event
+        event += 1
+    return len(row)
+
+
 @kernel
 def _update(
     sums: Factors,
@@ -102,7 +228,6 @@ def _update(
     thresholds: Floats,
     patience: Floats,
     candidates: Bools,
-    weights: Factors,
     values: Floats,
     rows: Ints,
     start: Ints,
@@ -112,28 +237,27 @@ def _update(
     alarms: Ints,
 ) -> None:
     """Let every slot consume its row up to its first alarm; see `e_detector`."""
+    bets = len(ODDS)
+    own, age = np.zeros(_LANES, dtype=np.float32), np.zeros(_LANES, dtype=np.float32)
+    factor = np.zeros((2, _LANES), dtype=np.float32)
     for slot in range(len(rows)):
-        row, own, age = values[rows[slot]], sums[slot], ages[slot]
-        factor, count = factors[slot], counts[slot]
-        look = np.searchsorted(looks, start[slot])
-        alarms[slot] = len(row)
-        statistic = total(own)
-        for event in range(start[slot], len(row)):
-            if look < len(looks) and looks[look] == event:
-                if statistic >= patience[slot] or candidates[slot]:
-                    told[slot] = True
-                    seen[slot, look, 0] = statistic
-                    seen[slot, look, 1] = mean_age(own, age)
-                    candidates[slot] = statistic >= WITHDRAW * patience[slot]
-                look += 1
-            if np.isnan(row[event]):
-                continue
-            one = row[event] > 0.0
-            statistic = advance(own, age, factor[1 if one else 0], weights)
-            learn(count, factor, exponents[slot], one)
-            if statistic >= thresholds[slot]:
-                alarms[slot] = event
-                break
+        own[:bets], age[:bets], factor[:, :bets] = sums[slot], ages[slot], factors[slot]
+        alarms[slot] = _run(
+            own,
+            age,
+            factor,
+            counts[slot],
+            exponents[slot],
+            thresholds[slot],
+            patience[slot],
+            candidates[slot : slot + 1],
+            values[rows[slot]],
+            start[slot],
+            looks,
+            seen[slot],
+            told[slot : slot + 1],
+        )
+        sums[slot], ages[slot], factors[slot] = own[:bets], age[:bets], factor[:, :bets]
 
 
 class ERateBank:
@@ -163,7 +287,6 @@ class ERateBank:
             self.sums.thresholds,
             self.sums.patience,
             self.sums.candidates,
-            WEIGHTS,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,
             start,

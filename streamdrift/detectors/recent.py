@@ -1,81 +1,116 @@
-"""The last scores of many signals, to say how large a change is."""
+"""The last values of many signals, by their codes, to say how large a change is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats, Ints, State
-from streamdrift.trees import array
+from streamdrift.records import Ints, State, Stream
+from streamdrift.references.urn import NOTHING, Cells
+from streamdrift.trees import array, tree
 
-ROOM = 512
-"""Scores kept of a signal."""
-FINE = 65_535.0
-"""Parts of 1 in which a score is kept."""
+ROOM = 320
+"""Values kept of a number: of the slowest changes that are found, the later part."""
+_ROOM_OF_OTHERS = 512
+_KEPT: Mapping[Stream, tuple[int, type[np.unsignedinteger]]] = {
+    Stream.NUMERIC: (ROOM, np.uint8),
+    Stream.RATE: (_ROOM_OF_OTHERS, np.uint8),
+    Stream.CATEGORY: (_ROOM_OF_OTHERS, np.uint16),
+}
+
+Kept = NDArray[np.unsignedinteger[Any]]
+
+
+class _Ring:
+    """The last codes of some signals, each at its count modulo the room."""
+
+    def __init__(self, signals: Ints, room: int, kind: type[np.unsignedinteger]) -> None:
+        self.signals = signals
+        self.codes = np.zeros((len(signals), room), dtype=kind)
 
 
 class Recent:
-    """The last ROOM scores of each signal since it was armed. 1 kB a signal.
+    """The last values of each signal since it was armed. 320 bytes a number.
 
-    A score lies in [0, 1], or is a whole number where `whole` bool[count] says so; it is kept to
-    two bytes: whole ones up to 65,535, greater ones as this.
+    A value is kept as its code: of a number the cell of its reference it fell into, of a rate 0
+    or 1, of a category the level's place. So it takes a byte or two, and what was counted of it
+    is known exactly.
     """
 
-    def __init__(self, whole: NDArray[np.bool_]) -> None:
-        self._units = np.where(whole, 1.0, FINE)
-        self.scores = np.zeros((len(whole), ROOM), dtype=np.uint16)
-        """uint16[count, ROOM], each at its count modulo ROOM."""
-        self.counts: Ints = np.zeros(len(whole), dtype=np.int64)
-        """How many scores there were of each signal since it was armed."""
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._rings = {}
+        self._slots = np.zeros(len(streams), dtype=np.int64)
+        self._streams = streams
+        for stream, (room, kind) in _KEPT.items():
+            mine = [signal for signal, each in enumerate(streams) if each is stream]
+            signals = np.array(mine, dtype=np.int64)
+            self._rings[stream] = _Ring(signals, room, kind)
+            self._slots[signals] = np.arange(len(signals))
+        self.counts: Ints = np.zeros(len(streams), dtype=np.int64)
+        """How many values there were of each signal since it was armed."""
 
-    def add(self, scores: Floats, start: Ints) -> None:
-        """Take float64[count, n] from the columns `start` int64[count] on; NaN is no score."""
-        _add(self.scores, self.counts, self._units, scores, start)
+    def add(self, codes: Cells, start: Ints) -> None:
+        """Take uint16[count, n] from the columns `start` int64[count] on."""
+        for ring in self._rings.values():
+            _add(ring.codes, self.counts, ring.signals, codes, start)
 
-    def last(self, signal: int, scores: Floats, count: int) -> Floats:
-        """Return the last `count` scores, ROOM at most, of those kept and `scores` after them."""
-        unit = self._units[signal]
-        # Rounded as those that are kept, so that it does not matter where a block ends.
-        there = scores[~np.isnan(scores)][-ROOM:]
-        later = np.minimum(there * unit + 0.5, FINE).astype(np.uint16)
-        kept = min(int(self.counts[signal]), ROOM)
-        places = (self.counts[signal] - kept + np.arange(kept)) % ROOM
-        joined = np.concatenate([self.scores[signal, places], later])
-        last: Floats = joined[-min(max(count, 1), ROOM) :] / unit
+    def codes(self, signal: int) -> Kept:
+        """Return where the last codes of a signal lie, each at its count modulo the length."""
+        kept: Kept = self._rings[self._streams[signal]].codes[self._slots[signal]]
+        return kept
+
+    def last(self, signal: int, codes: Cells, count: int) -> Cells:
+        """Return the last `count` codes of those kept and later ones, as many as fit at most."""
+        ring = self.codes(signal)
+        room = len(ring)
+        kept = min(int(self.counts[signal]), room)
+        places = (self.counts[signal] - kept + np.arange(kept)) % room
+        joined = np.concatenate([ring[places], codes[codes != NOTHING][-room:]])
+        last: Cells = joined[-min(max(count, 1), room) :].astype(np.uint16)
         return last
 
     def clear(self, signal: int) -> None:
         """Begin anew: the signal is held, or armed again."""
         self.counts[signal] = 0
-        self.scores[signal] = 0
+        self.codes(signal)[:] = 0
 
     def snapshot(self) -> State:
-        """Return the scores and counts."""
-        return {"scores": self.scores.copy(), "counts": self.counts.copy()}
+        """Return the codes and counts."""
+        codes = {stream.value: ring.codes.copy() for stream, ring in self._rings.items()}
+        return {"codes": codes, "counts": self.counts.copy()}
 
     def restore(self, state: State) -> None:
-        """Take over the snapshot of as many signals."""
-        self.scores = array(state, "scores").astype(np.uint16)
+        """Take over the snapshot of as many signals, of the same streams."""
+        codes = tree(state, "codes")
+        for stream, ring in self._rings.items():
+            ring.codes[:] = array(codes, stream.value)
         self.counts = array(state, "counts").astype(np.int64)
 
 
 @kernel
-def _add(
-    kept: NDArray[np.uint16], counts: Ints, units: Floats, scores: Floats, start: Ints
-) -> None:
-    size = scores.shape[1]
-    for signal in range(len(kept)):
-        begin = start[signal]
-        # Of a long block only the end stays.
+def _add(kept: Kept, counts: Ints, signals: Ints, codes: Cells, start: Ints) -> None:
+    room = kept.shape[1]
+    for slot in range(len(signals)):
+        signal = signals[slot]
+        row, own, count = codes[signal, start[signal] :], kept[slot], counts[signal]
         there = 0
-        first = size
-        while first > begin and there < ROOM:
-            first -= 1
-            there += 0 if np.isnan(scores[signal, first]) else 1
-        for column in range(begin, first):
-            counts[signal] += 0 if np.isnan(scores[signal, column]) else 1
-        for column in range(first, size):
-            score = scores[signal, column]
-            if np.isnan(score):
-                continue
-            kept[signal, counts[signal] % ROOM] = np.uint16(min(score * units[signal] + 0.5, FINE))
-            counts[signal] += 1
+        for column in range(len(row)):
+            there += int(row[column] != NOTHING)
+        counts[signal] += there
+        if there < len(row):
+            for column in range(len(row)):
+                if row[column] != NOTHING:
+                    own[count % room] = row[column]
+                    count += 1
+            continue
+        # Most often there is no gap: the end of the row is copied, in two parts at most.
+        first = max(len(row) - room, 0)
+        place = (count + first) % room
+        end = row[first : first + room - place]
+        for each in range(len(end)):
+            own[place + each] = end[each]
+        begin = row[first + len(end) :]
+        for each in range(len(begin)):
+            own[each] = begin[each]

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Bank, Expected
+from streamdrift.detectors.calibration import calibrated
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.ddm import DdmBank, DdmSettings
@@ -83,3 +84,24 @@ def make_bank(
             return EChainBank(expected, run_lengths)
         return E_BANKS[expected[0].stream](expected, run_lengths)
     return BANKS[settings.kind](settings, expected, run_lengths)
+
+
+_CALIBRATED: Mapping[str, str] = {
+    "adwin": "delta",
+    "ddm": "drift_threshold",
+    "eddm": "beta",
+    "focus": "threshold",
+    "hddm_a": "drift_confidence",
+    "hddm_w": "drift_confidence",
+    "page_hinkley": "threshold",
+}
+"""By a detector's kind, the parameter that follows from its run length where it is left open."""
+
+
+def extrapolated(settings: DetectorSettings, expected: Expected, run_length: float) -> bool:
+    """Tell whether a detector has a parameter that no measurement of its run length covers."""
+    parameter = _CALIBRATED.get(settings.kind)
+    if parameter is None or getattr(settings, parameter) is not None:
+        return False
+    kind = f"focus_{settings.mean}" if isinstance(settings, FocusSettings) else settings.kind
+    return not calibrated(kind, expected.stream, run_length, expected.mean).measured

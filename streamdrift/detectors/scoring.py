@@ -9,27 +9,32 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from streamdrift.detectors.block import Block
 from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
-from streamdrift.kernels import kernel, uniform_hash
-from streamdrift.records import Codes, Floats, Ints, State, Stream
+from streamdrift.kernels import inlined, kernel, uniform_hash
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
-from streamdrift.references.urn import CENTRE, UNIT, Singles, Urns, cell_of, place_of
-from streamdrift.trees import array, integer, tree, trees
+from streamdrift.references.fronts import Fronts
+from streamdrift.references.urn import NOTHING, Cells, Urns, UrnState
+from streamdrift.trees import array, tree
 
-_NO_TIMES: Ints = np.empty(0, dtype=np.int64)
+_MOST = NOTHING - 1
+"""The greatest place of a level that has a code of its own."""
 
 
 class Copies(NamedTuple):
     """Where signals were before they were scored: to go back to."""
 
-    places: dict[int, int]
+    block: Block
+    start: Ints
+    """From which column of it on each signal was scored."""
+    places: Ints
     """By signal, its place in `urns`."""
-    urns: tuple[Codes, NDArray[np.uint16], Ints]
-    fronts: dict[int, Floats]
+    urns: UrnState
+    fronts: Floats
     ordinals: Ints
 
 
@@ -38,12 +43,14 @@ class Scoring:
 
     def __init__(self, references: Sequence[Reference], seeds: Sequence[int]) -> None:
         self._streams = [reference.expected.stream for reference in references]
-        numeric = [s for s, stream in enumerate(self._streams) if stream is Stream.NUMERIC]
-        self._slot = np.full(len(references), -1, dtype=np.int64)
-        self._slot[numeric] = np.arange(len(numeric))
+        self._numeric, self._leveled = (
+            np.array([each is stream for each in self._streams], dtype=np.bool_)
+            for stream in (Stream.NUMERIC, Stream.CATEGORY)
+        )
+        self._slot = np.cumsum(self._numeric) - 1
         self._seeds = list(seeds)
-        self.urns = Urns(len(numeric))
-        self._fronts: dict[int, Front] = {}
+        self.urns = Urns(int(self._numeric.sum()))
+        self._fronts = Fronts(len(references))
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
@@ -64,38 +71,29 @@ class Scoring:
         assert reference.counts is not None
         slot, seed = int(self._slot[signal]), self._seeds[signal]
         self.urns.learn(slot, reference.counts, seed, reference.tenths)
-        self._fronts.pop(signal, None)
-        if reference.front is not None:
-            self._fronts[signal] = reference.front.copy()
+        self._fronts.put(signal, None if reference.front is None else reference.front.copy())
 
-    def score(
-        self, values: Floats, times: Ints, signals: Sequence[int], start: Ints, scores: Floats
-    ) -> Copies:
-        """Write the scores of `signals` from their columns start[signal] on; learn from them.
+    def score(self, block: Block, signals: Ints, start: Ints) -> Copies:
+        """Fill in the scores and codes of `signals` from their columns start[signal] on.
 
-        `values` and `scores` are float64[count, n], equal where nothing is scored yet; `times`
-        int64[n].
+        Numbers are learned from. The scores are the values where nothing is scored yet.
         """
-        numeric = np.array(
-            [s for s in signals if self._streams[s] is Stream.NUMERIC], dtype=np.int64
-        )
-        slots = self._slot[numeric]
-        fronts = {s: self._fronts[s].state.copy() for s in signals if s in self._fronts}
-        copies = Copies(
-            {signal: place for place, signal in enumerate(numeric.tolist())},
-            self.urns.copy_of(slots),
-            fronts,
-            self.ordinals.copy(),
-        )
-        size = values.shape[1]
-        # Scores are values until they are scored; a front leaves there what it does not explain.
-        for signal in fronts:
-            row = scores[signal]
-            self._follow(signal, values, times, int(start[signal]), size, True, row)
-        self.urns.rank(slots, numeric, start[numeric], scores)
-        for signal in signals:
-            if self._streams[signal] is Stream.CATEGORY:
-                self._score_levels(signal, values[signal], int(start[signal]), scores[signal])
+        numeric = signals[self._numeric[signals]]
+        slots, places = self._slot[numeric], np.full(len(self._streams), -1)
+        places[numeric] = np.arange(len(numeric))
+        urns, fronts = self.urns.copy_of(slots), self._fronts.states()
+        copies = Copies(block, start, places, urns, fronts, self.ordinals.copy())
+        fronted = signals[self._fronts.there[signals]]
+        # A front leaves there what it does not explain.
+        self._fronts.follow(fronted, block.values, block.times, start, block.scores)
+        self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes)
+        others = signals[~self._numeric[signals]]
+        levels = self._leveled[others]
+        _fill_codes(block.values, others, start[others], levels, block.codes)
+        for signal in others[levels].tolist():
+            self._score_levels(
+                signal, block.values[signal], int(start[signal]), block.scores[signal]
+            )
         return copies
 
     def _score_levels(self, signal: int, values: Floats, start: int, scores: Floats) -> None:
@@ -109,52 +107,39 @@ class Scoring:
             scores,
         )
 
-    def _follow(
-        self,
-        signal: int,
-        values: Floats,
-        times: Ints,
-        start: int,
-        stop: int,
-        learn: bool,
-        left: Floats,
-    ) -> None:
-        front = self._fronts[signal]
-        clock = times if front.needs_times else _NO_TIMES
-        front.take(values[signal], clock, start, stop, learn, left)
-
     def quicken(self, signal: int, age: float, within: float) -> None:
         """Let a signal's slow level follow quicker; see `Front`."""
-        if signal in self._fronts:
-            self._fronts[signal].quicken(age, within)
+        front = self._fronts.of(signal)
+        if front is not None:
+            front.quicken(age, within)
 
-    def go_back(
-        self, signal: int, copies: Copies, values: Floats, times: Ints, start: int, stop: int
-    ) -> None:
-        """Be as if only the signal's columns start to stop had been scored since `copies`."""
+    def go_back(self, signal: int, copies: Copies, stop: int) -> None:
+        """Be as if only the signal's columns up to `stop` had been scored since `copies`."""
+        block, start = copies.block, int(copies.start[signal])
         self.ordinals[signal] = copies.ordinals[signal]
         if self._streams[signal] is not Stream.NUMERIC:
             if self._streams[signal] is Stream.CATEGORY:
-                self.ordinals[signal] += np.count_nonzero(~np.isnan(values[signal, start:stop]))
+                codes = block.codes[signal, start:stop]
+                self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
             return
-        slot = self._slot[signal]
-        self.urns.go_back(int(slot), copies.urns, copies.places[signal])
-        row = values[signal : signal + 1, :stop].copy()
-        if signal in copies.fronts:
-            self._fronts[signal].state[:] = copies.fronts[signal]
-            self._follow(signal, values, times, start, stop, True, row[0])
-        one, first = np.array([slot]), np.zeros(1, dtype=np.int64)
-        self.urns.rank(one, first, np.array([start]), row)
+        self.urns.go_back(int(self._slot[signal]), _urn_at(signal, copies, stop))
+        if self._fronts.there[signal]:
+            front = self._fronts.go_back(signal, copies.fronts)
+            values = block.values[signal]
+            front.take(values, block.times, start, stop, True, np.empty(len(values)))
+
+    def ranks(self, signal: int, codes: Cells) -> Floats:
+        """Return the ranks that the last values of a numeric signal had, by their codes."""
+        return self.urns.state(int(self._slot[signal])).ranks_of_last(codes)
 
     def front(self, signal: int) -> Front | None:
         """Return what explains a signal's values, if anything does; it moves on with them."""
-        return self._fronts.get(signal)
+        return self._fronts.of(signal)
 
-    def forget(self, signal: int, since: Floats) -> None:
-        """Count as normal neither a numeric signal's scores `since` its change, nor any not yet."""
+    def forget(self, signal: int, since: Cells) -> None:
+        """Count as normal neither a numeric signal's values `since` its change, nor any not yet."""
         if self._streams[signal] is Stream.NUMERIC:
             self.urns.take_back(int(self._slot[signal]), since)
-            self.urns.forget(int(self._slot[signal]))
 
     def cells(self, signal: int, values: Floats, times: Ints, start: int) -> Ints:
         """Return the cells of a held signal's values, int64[n], -1 where there is none.
@@ -164,11 +149,11 @@ class Scoring:
         """
         row, found = values[signal], np.full(values.shape[1], -1, dtype=np.int64)
         if self._streams[signal] is Stream.NUMERIC:
-            left = row.copy()
-            if signal in self._fronts:
-                self._follow(signal, values, times, start, len(row), False, left)
-            slot = self._slot[signal]
-            _cells_of_numbers(self.urns.borders[slot], self.urns.scales[slot], left, start, found)
+            left, front = row.copy(), self._fronts.of(signal)
+            if front is not None:
+                front.take(row, times, start, len(row), False, left)
+            codes = self.urns.cells_of(int(self._slot[signal]), left[start:])
+            found[start:] = np.where(codes == NOTHING, -1, codes.astype(np.int64))
         elif self._streams[signal] is Stream.RATE:
             there = start + np.flatnonzero(~np.isnan(row[start:]))
             found[there] = row[there] > 0
@@ -177,31 +162,28 @@ class Scoring:
             _cells_of_levels(row, cells, int(self._known[signal]), start, found)
         return found
 
-    def cells_of_scores(self, signal: int, scores: Floats) -> Ints:
-        """Return the cells of scores, int64[n]: of ranks those among what is counted now.
-
-        The scores of a category are the levels' places.
-        """
-        if self._streams[signal] is Stream.RATE:
-            return (scores > 0).astype(np.int64)
-        if self._streams[signal] is Stream.CATEGORY:
-            found = np.empty(len(scores), dtype=np.int64)
-            cells = len(self._levels[signal]) - 1
-            _cells_of_levels(scores, cells, int(self._known[signal]), 0, found)
-            return found
-        return self.urns.cells_of_ranks(int(self._slot[signal]), scores)
+    def cells_of_codes(self, signal: int, codes: Cells) -> Ints:
+        """Return the cells of values, int64[n], by their codes."""
+        if self._streams[signal] is not Stream.CATEGORY:
+            return codes.astype(np.int64)
+        found = np.empty(len(codes), dtype=np.int64)
+        cells = len(self._levels[signal]) - 1
+        _cells_of_levels(codes.astype(np.float64), cells, int(self._known[signal]), 0, found)
+        return found
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
-        return self._fronts[signal].state.copy() if signal in self._fronts else None
+        front = self._fronts.of(signal)
+        return None if front is None else front.state.copy()
 
     def follow_to(
         self, signal: int, state: Floats | None, values: Floats, times: Ints, start: int, stop: int
     ) -> None:
         """Be as if only the held signal's columns start to stop had been seen since `state`."""
-        if state is not None:
-            self._fronts[signal].state[:] = state
-            self._follow(signal, values, times, start, stop, False, values[signal].copy())
+        front, row = self._fronts.of(signal), values[signal]
+        if front is not None and state is not None:
+            front.state[:] = state
+            front.take(row, times, start, stop, False, np.empty(len(row)))
 
     def in_cells(self, signal: int) -> Floats:
         """Return how often a numeric signal has shown each cell."""
@@ -210,24 +192,33 @@ class Scoring:
         return counts
 
     def snapshot(self) -> State:
-        """Return what moves on, and the references it began with."""
+        """Return what moves on."""
         return {
             "urns": self.urns.snapshot(),
-            "fronts": [
-                {"signal": signal, "front": self._fronts[signal].snapshot()}
-                for signal in sorted(self._fronts)
-            ],
+            "fronts": self._fronts.snapshot(),
             "ordinals": self.ordinals.copy(),
         }
 
     def restore(self, state: State) -> None:
         """Take over the snapshot of as many signals with the same references."""
         self.urns.restore(tree(state, "urns"))
-        self._fronts = {
-            integer(each, "signal"): Front.restore(tree(each, "front"))
-            for each in trees(state, "fronts")
-        }
+        self._fronts.restore(tree(state, "fronts"))
         self.ordinals = array(state, "ordinals").astype(np.int64)
+
+
+def ranks_at(signal: int, copies: Copies, stop: int, codes: Cells) -> Floats:
+    """Return the ranks that a numeric signal's last values before column `stop` had.
+
+    By their codes; all of the columns have been scored since `copies`.
+    """
+    return _urn_at(signal, copies, stop).ranks_of_last(codes)
+
+
+def _urn_at(signal: int, copies: Copies, stop: int) -> UrnState:
+    """Return a numeric signal's urn as it was before column `stop`."""
+    state = copies.urns.at(copies.places[signal])
+    state.move_on(copies.block.codes[signal, int(copies.start[signal]) : stop])
+    return state
 
 
 @kernel
@@ -252,13 +243,25 @@ def _rank_levels(
     return ordinal
 
 
+@inlined
+def code_of_level(place: float) -> int:
+    """Return what a level's place is kept as: itself, but for the greatest."""
+    return int(min(place, float(_MOST)))
+
+
 @kernel
-def _cells_of_numbers(
-    borders: Singles, scale: Floats, values: Floats, start: int, cells: Ints
-) -> None:
-    for column in range(start, len(values)):
-        if not np.isnan(values[column]):
-            cells[column] = cell_of(borders, place_of(values[column], scale[CENTRE], scale[UNIT]))
+def _fill_codes(values: Floats, rows: Ints, start: Ints, levels: Bools, codes: Cells) -> None:
+    """Write the codes of rates, and of categories where `levels` bool[k] says so."""
+    for each in range(len(rows)):
+        row, own = values[rows[each]], codes[rows[each]]
+        for column in range(start[each], len(row)):
+            value = row[column]
+            if np.isnan(value):
+                own[column] = NOTHING
+            elif levels[each]:
+                own[column] = code_of_level(value)
+            else:
+                own[column] = 1 if value > 0.0 else 0
 
 
 @kernel

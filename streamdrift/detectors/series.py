@@ -1,8 +1,9 @@
-"""One series of values under one detector, with the interface that river's detectors have."""
+"""One series of values under one detector: what the detectors of a single series are made of."""
 
 import math
-from collections.abc import Hashable, Sequence
-from typing import Literal
+import operator
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Literal, SupportsFloat, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
+from streamdrift.sketches.levels import keep
 
 Kind = Literal["numeric", "rate", "category"]
 Value = float | Hashable
@@ -31,27 +33,33 @@ class Series:
     """One series that learns, watches, holds after a change, and goes on.
 
     After an alarm it is held until it is back at its reference, or until ACCEPT_AFTER values
-    have passed, which then are the reference. Numbers that are not finite are skipped.
+    have passed, which then are the reference.
+
+    Numbers that are not finite, and None, are skipped; as levels of a category, NaN is None,
+    and None a level. Raises ValueError for parameters and values that no such series has, and
+    TypeError for what is no number, or cannot be looked up.
     """
 
     def __init__(
         self, detector: DetectorSettings, arl: float, kind: Kind, seed: int, warmup: int
     ) -> None:
-        if not 1 < arl < math.inf:
-            raise ValueError(f"arl is a number of values above 1, not {arl!r}")
-        if warmup < 1:
-            raise ValueError(f"warmup is a number of values from 1 on, not {warmup!r}")
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
         self._detector = detector
-        self._arl = float(arl)
+        self._arl = number(arl)
+        if not 1 < self._arl < math.inf:
+            raise ValueError(f"arl is a number of values above 1, not {arl!r}")
+        self._warmup = operator.index(warmup)
+        if self._warmup < 1:
+            raise ValueError(f"warmup is a number of values from 1 on, not {warmup!r}")
+        self._seed = operator.index(seed)
+        if not 0 <= self._seed < 2**63:
+            raise ValueError(f"seed is a number from 0 on, below 2**63, not {seed!r}")
         self._stream = Stream(kind)
-        self._seed = seed
-        self._warmup = warmup
-        self._codes: dict[Hashable, int] = {}
-        """Levels met so far, by the order in which they came."""
-        self._places: Floats = np.zeros(0)
-        """The place of each of them in the reference, commonest first; later ones are new."""
+        self._places: dict[Value, float] = {}
+        """Levels of the reference that are told apart, commonest first."""
         self._watch: Watch | None = None
-        self._collected: list[float] = []
+        self._collected: list[Value] = []
         """What the next reference is learned from."""
         self._seen = 0
         """Values taken, those skipped left out."""
@@ -60,11 +68,7 @@ class Series:
 
     @property
     def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the last change began; None before there is one.
-
-        Indices count the values from 0, those that were skipped left out; they are negative
-        within a reference that was given.
-        """
+        """First and last index between which the last change began; None before there is one."""
         return self._onset
 
     @property
@@ -79,50 +83,63 @@ class Series:
 
     def learn(self, values: Values) -> None:
         """Take values as the reference. Raises ValueError where none of them can be used."""
-        numbers = self._numbers(values)
-        if not len(numbers):
+        usable, _ = self._usable(values)
+        if not len(usable):
             raise ValueError("the reference holds no finite value: leave it out, or give some")
-        self._arm(numbers)
+        self._arm(usable)
 
     def take(self, values: Values) -> list[int]:
         """Take further values; return the places among them that raised an alarm."""
-        there = self._there(values)
-        numbers = self._numbers(values)
+        usable, there = self._usable(values)
         found: list[int] = []
         begin = 0
-        while begin < len(numbers):
-            size = min(len(numbers) - begin, self._room())
-            found += [begin + column for column in self._take(numbers[begin : begin + size])]
+        while begin < len(usable):
+            size = min(len(usable) - begin, self._room())
+            found += [begin + column for column in self._take(usable[begin : begin + size])]
             begin += size
         return [int(there[place]) for place in found]
 
     def take_one(self, value: Value) -> bool:
         """Take the next value; tell whether it raised an alarm."""
+        if self._stream is Stream.CATEGORY:
+            value = level(value)
+        else:
+            value = number(value)
+            if not math.isfinite(value):
+                return False
+            if self._stream is Stream.RATE:
+                _check_rate(value)
         watch = self._watch
-        number = self._number(value)
-        if watch is None or number is None:
-            return bool(self.take([value]))
-        signs = watch.step(self._place(number))
+        if watch is None:
+            return bool(self._take([value]))
+        signs = watch.step(self._number(value))
         self._seen += 1
         found = self._hear(signs, 1) if signs else []
         if not watch.held[0]:
             self._collected.clear()
         elif not found:
-            self._collected.append(number)
+            self._collected.append(value)
             if len(self._collected) >= ACCEPT_AFTER:
-                self._arm(np.array(self._collected))
+                self._arm(self._collected)
         return bool(found)
 
-    def _number(self, value: Value) -> float | None:
-        """Return a value as a number, a level as its code; None if it is to be skipped."""
+    def _usable(self, values: Values) -> tuple[list[Value] | Floats, Ints]:
+        """Return the values that are not skipped, levels as a list, and their places."""
         if self._stream is Stream.CATEGORY:
-            return self._code(value)
-        if isinstance(value, float | int) and math.isfinite(value):
-            return float(value)
-        return None
+            found = [level(value) for value in _each(values)]
+            return found, np.arange(len(found))
+        numbers, there = finite(values)
+        if self._stream is Stream.RATE:
+            for other in numbers[(numbers != 0) & (numbers != 1)]:
+                _check_rate(other)
+        return numbers, there
 
-    def _place(self, number: float) -> float:
-        return number if self._stream is not Stream.CATEGORY else float(self._places[int(number)])
+    def _number(self, value: Value) -> float:
+        """Return a value as the detector sees it: of a level its place in the reference."""
+        if self._stream is Stream.CATEGORY:
+            return self._places.get(value, float(len(self._places)))
+        assert isinstance(value, float)
+        return value
 
     def _room(self) -> int:
         """Return how many values may be taken before something is decided."""
@@ -130,25 +147,27 @@ class Series:
         held = self._watch is None or self._watch.held[0]
         return min(_BLOCK, wanted - len(self._collected)) if held else _BLOCK
 
-    def _take(self, numbers: Floats) -> list[int]:
+    def _take(self, values: list[Value] | Floats) -> list[int]:
         """Take a block in which nothing is learned; learn at its end if that is due."""
+        self._seen += len(values)
         if self._watch is None:
-            self._collected += numbers.tolist()
-            self._seen += len(numbers)
+            self._collected += _listed(values)
             if len(self._collected) >= self._warmup:
-                self._arm(np.array(self._collected))
+                self._arm(self._collected)
             return []
-        seen = self._places[numbers.astype(np.int64)] if self._places.size else numbers
-        begin = 0 if self._watch.held[0] else len(numbers)
-        signs = self._watch.update(seen[np.newaxis], np.zeros(len(numbers), dtype=np.int64))
-        self._seen += len(numbers)
-        found = self._hear(signs, len(numbers))
+        begin = 0 if self._watch.held[0] else len(values)
+        if isinstance(values, np.ndarray):
+            seen = values
+        else:
+            seen = np.array([self._number(value) for value in values])
+        signs = self._watch.update(seen[np.newaxis], np.zeros(len(values), dtype=np.int64))
+        found = self._hear(signs, len(values))
         if signs:
             self._collected = []
-            begin = found[-1] + 1 if found else len(numbers)
-        self._collected += numbers[begin:].tolist()
+            begin = found[-1] + 1 if found else len(values)
+        self._collected += _listed(values[begin:])
         if len(self._collected) >= ACCEPT_AFTER:
-            self._arm(np.array(self._collected))
+            self._arm(self._collected)
         return found
 
     def _hear(self, signs: Sequence[Sign], size: int) -> list[int]:
@@ -162,9 +181,9 @@ class Series:
                 self._effect = sign.effect
         return found
 
-    def _arm(self, numbers: Floats) -> None:
-        """Watch from now on, with `numbers` as the reference."""
-        reference = self._reference(numbers)
+    def _arm(self, values: list[Value] | Floats) -> None:
+        """Watch from now on, with `values` as the reference."""
+        reference = self._reference(values)
         self._collected = []
         if self._watch is None:
             lengths = Lengths(np.array([self._arl]), np.array([self._arl]))
@@ -172,38 +191,81 @@ class Series:
         else:
             self._watch.rearm(0, reference, self._arl, self._arl)
 
-    def _reference(self, numbers: Floats) -> Reference:
+    def _reference(self, values: list[Value] | Floats) -> Reference:
+        if self._stream is Stream.CATEGORY:
+            return self._levels(_listed(values))
+        numbers = np.array(values, dtype=np.float64)
         if self._stream is Stream.NUMERIC:
             return learn(Sample(self._stream, numbers), seed=self._seed)
-        if self._stream is Stream.RATE:
-            flags = (numbers != 0).astype(np.float64)
-            counts = np.array([len(flags) - flags.sum(), flags.sum()])
-            return learn(Sample(self._stream, counts, flags=flags))
-        counts = np.bincount(numbers.astype(np.int64), minlength=len(self._codes))
-        order = np.argsort(-counts, kind="stable")
-        known = int(np.count_nonzero(counts))
-        self._places = np.full(len(self._codes), float(known))
-        self._places[order[:known]] = np.arange(known)
-        return learn(Sample(self._stream, counts[order[:known]].astype(np.float64)))
+        counts = np.array([len(numbers) - numbers.sum(), numbers.sum()])
+        return learn(Sample(self._stream, counts, flags=numbers))
 
-    def _there(self, values: Values) -> Ints:
-        """Return the places of the values that are not skipped."""
-        if self._stream is Stream.CATEGORY:
-            return np.arange(len(values))
-        return np.flatnonzero(np.isfinite(np.asarray(values, dtype=np.float64)))
+    def _levels(self, values: Sequence[Value]) -> Reference:
+        """Learn levels; where they are too many, rare ones and those to come are one."""
+        counts: dict[Value, int] = {}
+        for value in values:
+            counts[value] = counts.get(value, 0) + 1
+        # Of those seen as often, the one that came first is first.
+        ordered = sorted(counts, key=lambda name: -counts[name])
+        masses = np.array([counts[name] for name in ordered], dtype=np.float64)
+        kept, dropped, unseen = keep(masses)
+        self._places = {name: float(place) for place, name in enumerate(ordered[:kept])}
+        masses = np.append(masses[:kept], unseen) if dropped else masses
+        return learn(Sample(self._stream, masses, closed=dropped > 0))
 
-    def _numbers(self, values: Values) -> Floats:
-        """Return the values as numbers; of levels, their codes in the order of appearance."""
-        if self._stream is not Stream.CATEGORY:
-            numbers = np.asarray(values, dtype=np.float64)
-            return numbers[np.isfinite(numbers)]
-        each = values.tolist() if isinstance(values, np.ndarray) else values
-        return np.array([self._code(value) for value in each], dtype=np.float64)
 
-    def _code(self, value: Hashable) -> float:
-        """Return the code of a level; one that is met now gets the next."""
-        code = self._codes.setdefault(value, len(self._codes))
-        if self._watch is not None and code == len(self._places):
-            known = len(self._watch.expected(0).counts)
-            self._places = np.append(self._places, float(known))
-        return float(code)
+def _listed(values: list[Value] | Floats) -> list[Value]:
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def finite(values: Values) -> tuple[Floats, Ints]:
+    """Return the finite numbers among values, float64[k], and their places, int64[k].
+
+    Raises TypeError where one is neither a number nor None, ValueError where they are no series.
+    """
+    found = np.asarray(values) if isinstance(values, np.ndarray) else None
+    if found is None or found.dtype.kind not in "fiub":
+        found = np.array([number(value) for value in _each(values)], dtype=np.float64)
+    elif found.ndim != 1:
+        raise ValueError(f"values are a series, of one dimension, not of {found.ndim}")
+    numbers = found.astype(np.float64)
+    there = np.flatnonzero(np.isfinite(numbers))
+    return numbers[there], there
+
+
+def _each(values: Values) -> Iterator[Value]:
+    """Yield each of the values. Raises ValueError where they have another form than a series."""
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise ValueError(f"values are a series, of one dimension, not of {values.ndim}")
+        return iter(values.tolist())
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"values are a series, such as a list or an array, not {values!r}")
+    return iter(values)
+
+
+def number(value: object) -> float:
+    """Return a value as a number, NaN for None. Raises TypeError where it is none."""
+    if type(value) is float:
+        return value
+    if value is None:
+        return math.nan
+    if not isinstance(value, SupportsFloat) or isinstance(value, np.ndarray):
+        raise TypeError(f"a number is wanted, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def level(value: object) -> Hashable:
+    """Return a value as a level: None for NaN. Raises TypeError where it cannot be looked up."""
+    hash(value)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value
+
+
+def _check_rate(value: float) -> None:
+    if value not in (0, 1):
+        raise ValueError(f"a rate is of 0 and 1, or False and True, not of {float(value)!r}")

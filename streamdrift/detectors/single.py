@@ -7,14 +7,54 @@ from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorSettings
 from streamdrift.detectors.page_hinkley import Mode, PageHinkleyBank, PageHinkleySettings
-from streamdrift.detectors.series import WARMUP, Kind, Series, Value, Values
+from streamdrift.detectors.series import WARMUP, Kind, Series, Value, Values, finite, number
 from streamdrift.records import Effect, Floats, Ints, Stream
 
 _RAW = Expected(Stream.NUMERIC, scale=1.0)
 _NO_BUDGET: Floats = np.full(1, np.inf)
 
 
-class EDetector:
+class SeriesDetector:
+    """What the detectors of a single series have in common: that of river's, and more."""
+
+    def __init__(self, series: "Series | _Raw") -> None:
+        self._series = series
+        self.drift_detected = False
+        """Whether the last value raised an alarm."""
+        self.n_detections = 0
+        """Alarms so far."""
+
+    def update(self, x: Value) -> None:
+        """Take the next value; `drift_detected` then says whether it raised an alarm."""
+        self.drift_detected = self._series.take_one(x)
+        self.n_detections += self.drift_detected
+
+    def update_many(self, values: Values) -> Ints:
+        """Take further values; return the places among them that raised an alarm, int64[k].
+
+        As so many calls of `update`, and much faster.
+        """
+        found = self._series.take(values)
+        self.drift_detected = bool(found) and found[-1] == len(values) - 1
+        self.n_detections += len(found)
+        return np.array(found, dtype=np.int64)
+
+    @property
+    def onset(self) -> tuple[int, int] | None:
+        """First and last index between which the last change began; None before there is one.
+
+        Indices count the values from 0, those that were skipped left out; they are negative
+        within a reference that was given.
+        """
+        return self._series.onset
+
+    @property
+    def effect(self) -> Effect | None:
+        """How large the last change is; None before there is one, and without a reference."""
+        return self._series.effect
+
+
+class EDetector(SeriesDetector):
     """The default detector over one series of numbers, of 0s and 1s, or of levels.
 
     `arl` is the average run length: how many values a false alarm may take on average, at
@@ -22,7 +62,9 @@ class EDetector:
     values are. `kind` says what the values are: levels of a category may be anything hashable.
     After an alarm the series is held until it is back at the reference, or 2,000 values have
     passed, which then become the reference: a change that lasts is one alarm. Numbers that are
-    not finite are skipped. `seed` drives the coins of ranks among equals.
+    not finite, and None, are skipped; of a category, None is a level, and NaN the same one, and
+    where there are very many levels the rare ones, and those to come, count as one. `seed` drives
+    the coins of ranks among equals.
 
     >>> from random import Random
     >>> draw = Random(4)
@@ -42,46 +84,18 @@ class EDetector:
         seed: int = 0,
         warmup: int = WARMUP,
     ) -> None:
-        self._series = learned(Series(EDetectorSettings(), arl, kind, seed, warmup), reference)
-        self.drift_detected = False
-
-    def update(self, x: Value) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self.drift_detected = self._series.take_one(x)
-
-    def update_many(self, values: Values) -> Ints:
-        """Take further values; return the places among them that raised an alarm, int64[k].
-
-        As so many calls of `update`, and much faster.
-        """
-        found = self._series.take(values)
-        self.drift_detected = bool(found) and found[-1] == len(values) - 1
-        return np.array(found, dtype=np.int64)
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the last change began; None before there is one.
-
-        Indices count the values from 0, those that were skipped left out; they are negative
-        within a reference that was given.
-        """
-        return self._series.onset
-
-    @property
-    def effect(self) -> Effect | None:
-        """How large the last change is; None before there is one."""
-        return self._series.effect
+        super().__init__(_learned(Series(EDetectorSettings(), arl, kind, seed, warmup), reference))
 
 
-class ADWIN:
+class ADWIN(SeriesDetector):
     """ADWIN over one series.
 
     Without `arl` it is river's, on raw numbers, with river's parameters and defaults: alarms
     come where river's `AdaptiveWindowing` raises them, and after one the newer part of the
     window stays (`river.drift.ADWIN` starts anew). With `arl`, the average run length that
     `delta` then follows from, it watches ranks under a `reference` (or the first `warmup`
-    values), holds after an alarm and goes on as `EDetector` does. Values that are not finite
-    are skipped.
+    values), holds after an alarm and goes on as `EDetector` does. Values that are not finite,
+    and None, are skipped.
 
     >>> detector = ADWIN()
     >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 20):
@@ -111,37 +125,13 @@ class ADWIN:
             "min_window_length": min_window_length,
             "grace_period": grace_period,
         }
-        self._series: Series | _Raw
         if arl is None:
-            _refuse(reference)
+            _refuse(reference, kind, seed, warmup)
             raw = AdwinSettings(delta=0.002 if delta is None else delta, minimum_effect=0, **shape)
-            self._series = _Raw(AdwinBank(raw, [_RAW], _NO_BUDGET))
+            super().__init__(_Raw(AdwinBank(raw, [_RAW], _NO_BUDGET)))
         else:
             settings = AdwinSettings(delta=delta, **shape)
-            self._series = learned(Series(settings, arl, kind, seed, warmup), reference)
-        self.drift_detected = False
-        self.n_detections = 0
-
-    def update(self, x: Value) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self.drift_detected = self._series.take_one(x)
-        self.n_detections += self.drift_detected
-
-    def update_many(self, values: Values) -> Ints:
-        """Take further values; return the places among them that raised an alarm, int64[k]."""
-        found = self._series.take(values)
-        self.drift_detected = bool(found) and found[-1] == len(values) - 1
-        self.n_detections += len(found)
-        return np.array(found, dtype=np.int64)
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the last change began; None before there is one.
-
-        Indices count the values from 0, those that were skipped left out; they are negative
-        within a reference that was given.
-        """
-        return self._series.onset
+            super().__init__(_learned(Series(settings, arl, kind, seed, warmup), reference))
 
     @property
     def width(self) -> int:
@@ -169,14 +159,14 @@ class ADWIN:
         return bank.moments[0] if isinstance(bank, AdwinBank) else np.zeros(3)
 
 
-class PageHinkley:
+class PageHinkley(SeriesDetector):
     """Page-Hinkley over one series.
 
     Without `arl` it is river's, on raw numbers, with river's parameters and defaults. With
     `arl`, the average run length that `threshold` then follows from, it watches ranks under a
     `reference` (or the first `warmup` values), holds after an alarm and goes on as `EDetector`
     does; `delta` and `threshold` are then in standard deviations of ranks. Values that are not
-    finite are skipped.
+    finite, and None, are skipped.
 
     >>> detector = PageHinkley()
     >>> for index, value in enumerate([1.0, 0.0] * 500 + [5.0, 4.0] * 7):
@@ -202,53 +192,37 @@ class PageHinkley:
     ) -> None:
         given = {"delta": delta, "threshold": threshold, "alpha": alpha}
         stated = {name: value for name, value in given.items() if value is not None}
-        self._series: Series | _Raw
         if arl is None:
-            _refuse(reference)
+            _refuse(reference, kind, seed, warmup)
             rivers = {"delta": 0.005, "threshold": 50.0, "alpha": 1 - 0.0001} | stated
             raw = PageHinkleySettings(
                 min_instances=min_instances, mode=mode, headroom=0, minimum_effect=0, **rivers
             )
-            self._series = _Raw(PageHinkleyBank(raw, [_RAW], _NO_BUDGET))
+            super().__init__(_Raw(PageHinkleyBank(raw, [_RAW], _NO_BUDGET)))
         else:
             settings = PageHinkleySettings(min_instances=min_instances, mode=mode, **stated)
-            self._series = learned(Series(settings, arl, kind, seed, warmup), reference)
-        self.drift_detected = False
-
-    def update(self, x: Value) -> None:
-        """Take the next value; `drift_detected` then says whether it raised an alarm."""
-        self.drift_detected = self._series.take_one(x)
-
-    def update_many(self, values: Values) -> Ints:
-        """Take further values; return the places among them that raised an alarm, int64[k]."""
-        found = self._series.take(values)
-        self.drift_detected = bool(found) and found[-1] == len(values) - 1
-        return np.array(found, dtype=np.int64)
-
-    @property
-    def onset(self) -> tuple[int, int] | None:
-        """First and last index between which the last change began; None before there is one.
-
-        Indices count the values from 0, those that were skipped left out; they are negative
-        within a reference that was given.
-        """
-        return self._series.onset
+            super().__init__(_learned(Series(settings, arl, kind, seed, warmup), reference))
 
 
-def learned(series: Series, reference: Values | None) -> Series:
+def _learned(series: Series, reference: Values | None) -> Series:
     """Return the series, with a reference where one is given."""
     if reference is not None:
         series.learn(reference)
     return series
 
 
-def _refuse(reference: object) -> None:
-    if reference is not None:
-        raise ValueError("a reference is used with an average run length: give arl, too")
+def _refuse(reference: object, kind: Kind, seed: int, warmup: int) -> None:
+    """Raise ValueError where something is given that raw numbers have no use for."""
+    if reference is not None or (kind, seed, warmup) != ("numeric", 0, WARMUP):
+        raise ValueError(
+            "reference, kind, seed and warmup are used with an average run length: give arl, too"
+        )
 
 
 class _Raw:
     """A bank's only slot over raw numbers, as river has it: with no reference and no hold."""
+
+    effect: Effect | None = None
 
     def __init__(self, bank: AdwinBank | PageHinkleyBank) -> None:
         self.bank = bank
@@ -258,15 +232,18 @@ class _Raw:
         self._place = np.zeros(1, dtype=np.int64)
 
     def take_one(self, value: Value) -> bool:
-        self._value[0, 0] = float(value)  # type: ignore[arg-type]
-        return bool(self._run(self._value, 0))
+        self._value[0, 0] = number(value)
+        if not np.isfinite(self._value[0, 0]):
+            return False
+        return bool(self._run(self._value))
 
     def take(self, values: Values) -> list[int]:
-        return self._run(np.asarray(values, dtype=np.float64)[np.newaxis], 0)
+        numbers, there = finite(values)
+        return [int(there[place]) for place in self._run(numbers[np.newaxis])]
 
-    def _run(self, values: Floats, begin: int) -> list[int]:
+    def _run(self, values: Floats) -> list[int]:
         found: list[int] = []
-        size = values.shape[1]
+        begin, size = 0, values.shape[1]
         while begin < size:
             alarm = int(self.bank.update(values, self._place, np.array([begin]))[0])
             if alarm < size:

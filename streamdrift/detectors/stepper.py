@@ -4,7 +4,7 @@ It is what `Watch.update` does to a block of one value of one watched signal, wi
 preparations: fifty times as fast.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,22 @@ from streamdrift.detectors.chains import advance as advance_chain
 from streamdrift.detectors.e_detector import EDetectorBank, advance
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import ERateBank
-from streamdrift.detectors.recent import FINE, ROOM, Recent
-from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.recent import Kept, Recent
+from streamdrift.detectors.scoring import Scoring, code_of_level
 from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
 from streamdrift.records import Codes, Floats, Ints
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
-from streamdrift.references.urn import Singles, Urns, rank_row
+from streamdrift.references.urn import (
+    CENTRE,
+    UNIT,
+    Singles,
+    Urns,
+    cell_of,
+    place_of,
+    rank_row,
+)
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
 
@@ -62,17 +70,15 @@ class _Numbers:
         self._front = front
         self._value = np.empty(1)
         self._left = np.empty(1)
-        self._arrays = (
+        self._arrays: tuple[Any, ...] = (
             urns.borders[0],
             urns.scales[0],
-            urns.cumulative[0],
-            urns.pending[0],
-            urns.positions[0],
+            *urns.state(0),
             sums,
             ages,
             table,
             weights,
-            recent.scores[0],
+            recent.codes(0),
             recent.counts,
         )
 
@@ -97,21 +103,28 @@ def _take_number(
     ages: Factors,
     table: Factors,
     weights: Factors,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    rank_row(borders, scale, cumulative, pending, positions, 0, 1, rank)
     if np.isnan(rank[0]):
         return 0.0
-    recent[counts[0] % ROOM] = np.uint16(rank[0] * FINE + 0.5)
+    at = counts[0] % len(recent)
+    recent[at] = cell_of(borders, place_of(rank[0], scale[CENTRE], scale[UNIT]))
     counts[0] += 1
+    rank_row(cumulative, pending, positions, recent[at : at + 1], rank)
     return advance(sums, ages, table, weights, rank[0])
 
 
 class _Rates:
     def __init__(self, bank: ERateBank, recent: Recent) -> None:
         *arrays, exponent, self._threshold = bank.arrays(0)
-        self._arrays = *arrays, exponent, rates.WEIGHTS, recent.scores[0], recent.counts
+        self._arrays: tuple[Any, ...] = (
+            *arrays,
+            exponent,
+            rates.WEIGHTS,
+            recent.codes(0),
+            recent.counts,
+        )
 
     def take(self, value: float) -> bool:
         return _take_rate(value, *self._arrays) >= self._threshold
@@ -126,12 +139,12 @@ def _take_rate(
     learned: Floats,
     exponent: float,
     weights: Factors,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(value * FINE + 0.5)
-    counts[0] += 1
     one = value > 0.0
+    recent[counts[0] % len(recent)] = 1 if one else 0
+    counts[0] += 1
     statistic = rates.advance(sums, ages, factors[1 if one else 0], weights)
     rates.learn(learned, factors, exponent, one)
     return statistic
@@ -140,7 +153,7 @@ def _take_rate(
 class _Chain:
     def __init__(self, bank: EChainBank, recent: Recent) -> None:
         *arrays, self._threshold = bank.arrays(0)
-        self._arrays = *arrays, recent.scores[0], recent.counts
+        self._arrays: tuple[Any, ...] = *arrays, recent.codes(0), recent.counts
 
     def take(self, value: float) -> bool:
         return _take_of_chain(value, *self._arrays) >= self._threshold
@@ -156,10 +169,10 @@ def _take_of_chain(
     odds: Floats,
     learned: Floats,
     position: Ints,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(value * FINE + 0.5)
+    recent[counts[0] % len(recent)] = 1 if value > 0.0 else 0
     counts[0] += 1
     advance_chain(sums, ages, weights, factors, odds, learned, position, value > 0.0)
     return total(sums)
@@ -168,11 +181,11 @@ def _take_of_chain(
 class _Levels:
     def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
         *arrays, self._known, self._threshold = bank.arrays(0)
-        self._arrays = (
+        self._arrays: tuple[Any, ...] = (
             *arrays,
             self._known,
             scoring.ordinals,
-            recent.scores[0],
+            recent.codes(0),
             recent.counts,
         )
 
@@ -186,18 +199,24 @@ def _take_level(
     sums: Factors,
     ages: Factors,
     weights: Factors,
+    groups: Codes,
+    seen: Floats,
+    stakes: Floats,
     learned: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
     known: int,
     ordinals: Ints,
-    recent: NDArray[np.uint16],
+    recent: Kept,
     counts: Ints,
 ) -> float:
-    recent[counts[0] % ROOM] = np.uint16(min(value + 0.5, FINE))
+    recent[counts[0] % len(recent)] = code_of_level(value)
     counts[0] += 1
     # Its rank, for which there is a coin, is for detectors of numbers.
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
-    return advance_levels(sums, ages, weights, learned, memories, scales, figures, cell)
+    advance_levels(
+        sums, ages, weights, groups, seen, stakes, learned, memories, scales, figures, cell
+    )
+    return total(sums)

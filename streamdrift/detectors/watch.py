@@ -6,6 +6,7 @@ or what it became is accepted as the new one. So one change makes one sign, howe
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from streamdrift.detectors.banks import (
     take_over,
 )
 from streamdrift.detectors.block import Block, new_block
-from streamdrift.detectors.categories import ECategoryBank, cells_of
+from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
@@ -29,10 +30,11 @@ from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
-from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.scoring import Copies, Scoring, ranks_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.urn import Cells
 from streamdrift.trees import array, integer, text, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
@@ -78,6 +80,7 @@ class Watch:
             for settings, signals in groups(detectors, self._expected)
         ]
         self._mixed = learning_besides(self._banks, count)
+        self._scored = self._find_scored()
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
         self._candidate: Bools = np.zeros(count, dtype=np.bool_)
@@ -85,10 +88,9 @@ class Watch:
         self._summed: Bools = np.zeros(count, dtype=np.bool_)
         """Signals that have a detector with sums."""
         for entry in self._banks:
-            if isinstance(entry.bank, EBank):
+            if entry.e_bank is not None:
                 self._summed[entry.signals] = True
-        levels = [each.stream is Stream.CATEGORY for each in self._expected]
-        self._recent = Recent(np.array(levels, dtype=np.bool_))
+        self._recent = Recent([each.stream for each in self._expected])
         within = np.array([reference.within for reference in references])
         self._judge = Judge(self._expected, self._recent, minimum_effect, within)
         self._stepper = self._make_stepper()
@@ -102,12 +104,28 @@ class Watch:
                 bank.reset(slot)
         return Watcher(settings, bank, signals, expected[0])
 
+    def _find_scored(self) -> list[int]:
+        """Return the signals that have scores which are more than their values, ascending."""
+        seen = np.array([each.stream is Stream.NUMERIC for each in self._expected], dtype=np.bool_)
+        for entry in self._banks:
+            seen[entry.signals] |= entry.scored
+        found: list[int] = np.flatnonzero(seen).tolist()
+        return found
+
     def _make_stepper(self) -> Stepper | None:
         """Return what takes single values of the only signal, if there is such a way."""
         if len(self._expected) != 1 or len(self._banks) != 1:
             return None
-        bank = self._banks[0].bank
-        return stepper_of(bank, self._scoring, self._recent) if isinstance(bank, EBank) else None
+        bank = self._banks[0].e_bank
+        return None if bank is None else stepper_of(bank, self._scoring, self._recent)
+
+    def __getstate__(self) -> dict[str, object]:
+        # The stepper looks at the arrays of the banks; a copy's has to look at the copy's.
+        return {**self.__dict__, "_stepper": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._stepper = self._make_stepper()
 
     def update(self, values: Floats, times: Ints, looks: Ints = NO_LOOKS) -> list[Sign]:
         """Consume a block float64[count, n] (NaN: no event of that signal).
@@ -115,7 +133,7 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = new_block(values, times, looks)
+        block = new_block(values, times, looks, self._scored)
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -124,10 +142,7 @@ class Watch:
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
-        for signal, expected in enumerate(self._expected):
-            if expected.stream is Stream.CATEGORY:
-                block.scores[signal] = block.values[signal]
-        self._recent.add(block.scores, block.fresh)
+        self._recent.add(block.codes, block.fresh)
         return sorted(signs, key=lambda sign: (sign.column, sign.signal))
 
     def look(self) -> list[Sign]:
@@ -136,8 +151,8 @@ class Watch:
         block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
         self._let_go(0, signs)
         for entry in self._banks:
-            if isinstance(entry.bank, EBank):
-                self._candidates(entry, entry.bank.sums.look(), block, signs)
+            if entry.e_bank is not None:
+                self._candidates(entry, entry.e_bank.sums.look(), block, signs)
         return sorted(signs, key=lambda sign: sign.signal)
 
     def step(self, value: float) -> list[Sign]:
@@ -169,32 +184,30 @@ class Watch:
         """Run the watched signals on to their first alarm."""
         size = block.values.shape[1]
         begin = np.where(self.held, size, block.start)
-        running = np.flatnonzero(begin < size).tolist()
-        if not running:
+        running = np.flatnonzero(begin < size)
+        if not len(running):
             return
-        copies = self._scoring.score(block.values, block.times, running, begin, block.scores)
+        copies = self._scoring.score(block, running, begin)
         stored = {place: self._banks[place].bank.snapshot() for place in self._mixed}
         first = np.full(len(begin), size)
         raised: dict[int, Watcher] = {}
         looked: list[tuple[Watcher, list[Look]]] = []
         for entry in self._banks:
             rows = self._update(entry, block, begin)
-            if isinstance(entry.bank, EBank):
-                looked.append((entry, entry.bank.sums.looked()))
+            if entry.e_bank is not None:
+                looked.append((entry, entry.e_bank.sums.looked()))
             for slot in np.flatnonzero(rows < np.minimum(first[entry.signals], size)).tolist():
                 signal = int(entry.signals[slot])
                 first[signal] = rows[slot]
                 raised[signal] = entry
         for entry, looks in looked:
             before = [look for look in looks if look.row <= first[entry.signals[look.slot]]]
-            self._candidates(entry, before, block, signs)
+            self._candidates(entry, before, block, signs, copies)
         block.start[running] = size
         for signal in sorted(raised):
             stop = int(first[signal]) + 1
+            self._scoring.go_back(signal, copies, stop)
             sign = self._sign(signal, raised[signal], block, stop)
-            self._scoring.go_back(
-                signal, copies, block.values, block.times, int(begin[signal]), stop
-            )
             self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
             block.scores[signal, stop:] = block.values[signal, stop:]
             self._quicken(signal, raised[signal])
@@ -205,11 +218,11 @@ class Watch:
             block.start[signal] = stop
 
     def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
-        """Let one bank run; the e-detector of categories sees the levels themselves."""
+        """Let one bank run."""
         bank, signals = entry.bank, entry.signals
-        seen = block.values if isinstance(bank, ECategoryBank) else block.scores
-        if isinstance(bank, EBank):
-            return bank.update(seen, signals, begin[signals], block.looks)
+        seen = block.scores if entry.scored else block.values
+        if entry.e_bank is not None:
+            return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
 
     def _unlearn(
@@ -230,7 +243,7 @@ class Watch:
             entry.bank.adopt(np.array([slot]), state, np.array([slot]))
             start = np.full(len(entry.signals), stop)
             start[slot] = begin
-            seen = block.values if isinstance(entry.bank, ECategoryBank) else block.scores
+            seen = block.scores if entry.scored else block.values
             entry.bank.update(seen[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
@@ -241,16 +254,25 @@ class Watch:
         if self._judge.dismisses(signal, evidence):
             return None
         share = 1.0
-        if isinstance(entry.bank, EBank):
+        if entry.e_bank is not None:
             share = max(share, evidence.statistic / evidence.threshold)
+        ranks = partial(self._scoring.ranks, signal)
         return self._judge.sign(
-            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share
+            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, ranks
         )
 
     def _candidates(
-        self, entry: Watcher, looks: Sequence[Look], block: Block, signs: list[Sign]
+        self,
+        entry: Watcher,
+        looks: Sequence[Look],
+        block: Block,
+        signs: list[Sign],
+        copies: Copies | None = None,
     ) -> None:
-        """Say which looks found candidates, and which found that a signal is none any more."""
+        """Say which looks found candidates, and which found that a signal is none any more.
+
+        `copies` are of where the signals were before the block; None where they are at the looks.
+        """
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
@@ -266,10 +288,12 @@ class Watch:
                 continue
             self._candidate[signal] = True
             share = look.statistic / threshold
+            kind, name = StepKind.CANDIDATE, entry.bank.name
+            ranks = partial(self._scoring.ranks, signal)
+            if copies is not None:
+                ranks = partial(ranks_at, signal, copies, look.row)
             signs.append(
-                self._judge.sign(
-                    signal, StepKind.CANDIDATE, entry.bank.name, evidence, block, look.row, share
-                )
+                self._judge.sign(signal, kind, name, evidence, block, look.row, share, ranks)
             )
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
@@ -286,8 +310,8 @@ class Watch:
         assert sign.evidence is not None
         expected = self._expected[signal]
         length = sign.evidence.age
-        since = self._recent.last(signal, self._judge.fresh(signal, block, stop), length)
-        onset = self._scoring.cells_of_scores(signal, since)
+        since = self._judge.last(signal, block, stop, length)
+        onset = self._scoring.cells_of_codes(signal, since)
         self._scoring.forget(signal, since)
         before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
@@ -296,7 +320,7 @@ class Watch:
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
-    def _before(self, signal: int, since: Floats, length: int) -> Floats:
+    def _before(self, signal: int, since: Cells, length: int) -> Floats:
         """Return how often a signal has shown each cell of `Scoring.cells` before its change.
 
         What was learned of the `length` values since then is forgotten.
@@ -311,7 +335,7 @@ class Watch:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
                 else:
-                    entry.bank.take_back(slot, since)
+                    entry.bank.take_back(slot, since.astype(np.float64))
                 return entry.bank.learned(slot)
         if expected.stream is Stream.RATE:
             return expected.counts
@@ -325,11 +349,11 @@ class Watch:
             slot = entry.slot_of(signal)
             if slot is None:
                 continue
-            if isinstance(entry.bank, EBank):
-                entry.bank.sums.patience[slot] = self._lengths.patience[signal]
+            if entry.e_bank is not None:
+                entry.e_bank.sums.patience[slot] = self._lengths.patience[signal]
             entry.bank.reset(slot, expected, run_length)
-            if isinstance(entry.bank, EBank):
-                entry.bank.sums.candidates[slot] = self._candidate[signal]
+            if entry.e_bank is not None:
+                entry.e_bank.sums.candidates[slot] = self._candidate[signal]
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: Block, signs: list[Sign]) -> None:
@@ -370,6 +394,16 @@ class Watch:
             self._regroup(signal)
         self._reset(signal, reference.expected, alone)
 
+    def allow(self, lengths: Lengths) -> None:
+        """Go on under other run lengths: thresholds change, what is summed up does not."""
+        self._lengths = lengths
+        before = self._banks
+        self._banks = [self._watcher(*each) for each in groups(self._detectors, self._expected)]
+        every = np.ones(len(self.held), dtype=np.bool_)
+        for entry, old in zip(self._banks, before, strict=True):
+            take_over(entry, old.bank.snapshot(), old.signals, every)
+        self._stepper = self._make_stepper()
+
     def _regroup(self, moved: int) -> None:
         """Let a signal that has a chain now, or none any more, have the bank that is made for it.
 
@@ -387,6 +421,7 @@ class Watch:
                 take_over(entry, before.bank.snapshot(), before.signals, kept)
             self._banks.append(entry)
         self._mixed = learning_besides(self._banks, len(self.held))
+        self._scored = self._find_scored()
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""

@@ -23,12 +23,8 @@ _UNITS = {"hour": DAY // 24, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 """Event time in microseconds; a month is 30 days."""
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)/(hour|day|week|month)", re.ASCII)
 
-WITHDRAW = 0.1
-"""The part of its patience below which a signal's evidence falls when it is withdrawn.
-
-Without this margin, signals that move as one would be told and withdrawn by turns while
-their evidence is about as large as their patience.
-"""
+_LEAST_PATIENCE = 100.0
+"""Values for which a false alarm is allowed at the most often: what fewer show is no change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +71,14 @@ class Budget:
         return Budget(self.alarms * share, self.unit)
 
     @property
+    def span(self) -> int:
+        """Microseconds of event time that its unit lasts."""
+        return _UNITS[self.unit]
+
+    @property
     def period(self) -> float:
         """Event time, in microseconds, for which one false alarm is allowed."""
-        return _UNITS[self.unit] / self.alarms
+        return self.span / self.alarms
 
     @property
     def per_week(self) -> float:
@@ -86,7 +87,7 @@ class Budget:
 
     def in_unit(self, alarms: int, watched: int) -> float:
         """Return the rate of `alarms` in `watched` microseconds, per the budget's own unit."""
-        return alarms * _UNITS[self.unit] / watched
+        return alarms * self.span / watched
 
 
 def _validated(value: object) -> Budget:
@@ -103,7 +104,7 @@ AlertBudget = Annotated[
 
 
 def patience(budget: Budget, rate: float) -> float:
-    """Return how many values a signal brings while one false alarm is allowed: at least 1.
+    """Return how many values a signal brings while one false alarm is allowed: at least 100.
 
     `rate` is in values per microsecond of event time. It is the run length of a signal that
     has the budget alone; one with the share w of it has patience / w.
@@ -111,7 +112,7 @@ def patience(budget: Budget, rate: float) -> float:
     >>> patience(Budget.parse("2/week"), 100 / 1e6)
     30240000.0
     """
-    return max(1.0, budget.period * rate)
+    return max(_LEAST_PATIENCE, budget.period * rate)
 
 
 def shares(weights: Sequence[float], groups: int = 1) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from streamdrift.durations import SECOND
+from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import e_bh
 from streamdrift.incidents.steps import read_step, step_state
 from streamdrift.records import SignalKind, State, StateValue, Step, StepKind
@@ -25,6 +25,9 @@ OF_THE_MODEL = frozenset({SignalKind.SILENCE, SignalKind.EVENT_RATE})
 
 GRID = SECOND
 """Candidates are weighed at multiples of this."""
+COMPANY = DAY
+"""Event time for which a signal that was told makes it easier for others: what changes later is
+another matter, and one change that lasts must not draw one false alarm after the other."""
 
 
 def subject_of(step: Step) -> Subject:
@@ -52,6 +55,8 @@ class _Evidence:
     share: float
     waiting: Step | None = None
     """The last CANDIDATE step of one that is not told."""
+    told_at: int = 0
+    """When the others were."""
 
 
 @dataclass(slots=True)
@@ -66,7 +71,7 @@ class Gate:
     """Weighs the candidates of each subject; a function of the steps alone.
 
     The steps of a subject come in the order of time. A candidate's evidence stands until it
-    says otherwise; a signal that is changed counts as enough by itself.
+    says otherwise; a signal that is changed counts as enough by itself, for as long as COMPANY.
     """
 
     def __init__(self) -> None:
@@ -101,13 +106,15 @@ class Gate:
         if step.kind is StepKind.CANDIDATE:
             assert change is not None
             known = weighing.evidence.get(ordinal)
-            told_before = known is not None and known.waiting is None
-            weighing.evidence[ordinal] = _Evidence(change.share, None if told_before else step)
+            if known is not None and known.waiting is None:
+                weighing.evidence[ordinal] = _Evidence(change.share, None, known.told_at)
+            else:
+                weighing.evidence[ordinal] = _Evidence(change.share, step)
             weighing.due = _next_on_grid(step.time)
             return None
         if step.kind is StepKind.CHANGED:
             assert change is not None
-            weighing.evidence[ordinal] = _Evidence(max(1.0, change.share))
+            weighing.evidence[ordinal] = _Evidence(max(1.0, change.share), None, step.time)
             if any(each.waiting for each in weighing.evidence.values()):
                 weighing.due = _next_on_grid(step.time)
             return Told(step)
@@ -120,11 +127,17 @@ class Gate:
         weighing = self._weighings[subject]
         due, weighing.due = weighing.due, None
         assert due is not None
-        found = e_bh({ordinal: each.share for ordinal, each in weighing.evidence.items()})
+        found = e_bh(
+            {
+                ordinal: each.share
+                for ordinal, each in weighing.evidence.items()
+                if each.waiting is not None or due < each.told_at + COMPANY
+            }
+        )
         for ordinal in sorted(found):
             each = weighing.evidence[ordinal]
             if each.waiting is not None:
-                step, each.waiting = replace(each.waiting, time=due), None
+                step, each.waiting, each.told_at = replace(each.waiting, time=due), None, due
                 yield Told(step, 1 if each.share >= 1 else len(found))
 
     def snapshot(self) -> list[State]:
@@ -160,6 +173,7 @@ def _weighing_state(subject: Subject, weighing: _Weighing) -> dict[str, StateVal
                 "ordinal": ordinal,
                 "share": np.array([each.share]),
                 "waiting": None if each.waiting is None else step_state(each.waiting),
+                "told_at": each.told_at,
             }
             for ordinal, each in sorted(weighing.evidence.items())
         ],
@@ -169,4 +183,4 @@ def _weighing_state(subject: Subject, weighing: _Weighing) -> dict[str, StateVal
 def _read_evidence(state: State) -> tuple[int, _Evidence]:
     waiting = None if state["waiting"] is None else read_step(tree(state, "waiting"))
     share = float(array(state, "share").astype(np.float64)[0])
-    return integer(state, "ordinal"), _Evidence(share, waiting)
+    return integer(state, "ordinal"), _Evidence(share, waiting, integer(state, "told_at"))

@@ -60,6 +60,8 @@ class Count:
     alerts: int = 0
     opened: int = 0
     """Incidents that were opened by tests, which the budget is for."""
+    joined: int = 0
+    """Changes that joined one later."""
     silences: int = 0
     """Those that were opened by silence."""
 
@@ -220,6 +222,7 @@ class Incidents:
                 incident.graver_at = incident.opened_at + settings.persist_after
             tell(1, opened(self._facts(key, incident), steps, due))
         else:
+            self._counts.setdefault(key[0], Count()).joined += len(steps)
             tell(incident.told, updated(self._facts(key, incident), steps, due, risen))
         incident.gathered, incident.due = {}, None
         if incident.over:
@@ -280,6 +283,7 @@ class Incidents:
                     "model": model,
                     "alerts": count.alerts,
                     "opened": count.opened,
+                    "joined": count.joined,
                     "silences": count.silences,
                 }
                 for model, count in sorted(self._counts.items())
@@ -334,7 +338,12 @@ def _incident_state(key: Subject, incident: _Incident) -> dict[str, StateValue]:
 
 
 def _read_count(state: State) -> Count:
-    return Count(integer(state, "alerts"), integer(state, "opened"), integer(state, "silences"))
+    return Count(
+        integer(state, "alerts"),
+        integer(state, "opened"),
+        integer(state, "joined"),
+        integer(state, "silences"),
+    )
 
 
 def _read_member(state: State) -> Member:

@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from streamdrift.durations import format_duration
-from streamdrift.records import Change, Effect, Onset, Signal, SignalKind, Step, StepKind, Summary
+from streamdrift.records import (
+    REST,
+    Change,
+    Effect,
+    Onset,
+    Signal,
+    SignalKind,
+    Step,
+    StepKind,
+    Summary,
+)
 from streamdrift.times import date_of
 
 _NAMED = 3
@@ -104,7 +114,7 @@ def _sentence(step: Step) -> str:
     # Two percentages say it all; in deviations of a rate that was near 0, any rise is huge.
     says_itself = step.signal.kind in _RATES or step.signal.kind is SignalKind.UNSEEN
     if change.effect is not None and not says_itself:
-        effect = f" ({_effect(change.effect)})"
+        effect = f" ({_effect(step.signal.kind, change.effect)})"
     began = "" if change.onset is None else f", began {_began(change.onset)}"
     verb = "changed"
     if step.signal.kind is SignalKind.EVENT_RATE:
@@ -130,8 +140,8 @@ def _form(effect: Effect) -> _Form:
     return _Form.LEVEL if shift >= spread else _Form.SPREAD
 
 
-def _effect(effect: Effect) -> str:
-    form = _form(effect)
+def _effect(kind: SignalKind, effect: Effect) -> str:
+    form = _Form.SHAPE if kind is SignalKind.CATEGORY else _form(effect)
     if form is _Form.LEVEL:
         return f"effect {effect.shift.value:+.1f} sd"
     if form is _Form.SPREAD:
@@ -193,15 +203,12 @@ def _range(summary: Summary) -> str:
 
 def _describe_shares(change: Change) -> str:
     before, after = change.before, change.after
-    names = sorted(
-        {*before.shares, *after.shares},
-        key=lambda name: (-abs(after.shares.get(name, 0) - before.shares.get(name, 0)), name),
-    )
+    names = [*after.shares]  # Those that moved most, for what they were, come first.
     if not names:
         return "the shares of its categories are not what they were"
     return ", ".join(
         f"{_category(name)} {_percent(before.shares.get(name, 0))} -> "
-        f"{_percent(after.shares.get(name, 0))}"
+        f"{_percent(after.shares[name])}"
         for name in names[:_NAMED]
     )
 
@@ -218,8 +225,11 @@ def _describe_events(before: float, after: float) -> str:
 
 
 def _describe_unseen(before: Summary, after: Summary) -> str:
-    rate = f"categories new to it {_percent(before.mean)} -> {_percent(after.mean)}"
-    new = [name for name in after.shares if name not in before.shares][:_NAMED]
+    # Where rare ones are not told apart, those to come are among them.
+    which = "rare or new to it" if REST in before.shares else "new to it"
+    rate = f"categories {which} {_percent(before.mean)} -> {_percent(after.mean)}"
+    new = [name for name, share in after.shares.items() if share and name not in before.shares]
+    new = new[:_NAMED]
     return f"{rate} (such as {', '.join(map(_category, new))})" if new else rate
 
 

@@ -27,6 +27,7 @@ class Code(StrEnum):
     FOLLOWED = "followed"
     DISCOUNTED = "discounted"
     NOT_ASSURED = "not_assured"
+    EXTRAPOLATED = "extrapolated"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,11 +57,29 @@ class Gathered:
     words: str
 
 
+_TRIFLES: Mapping[Code, tuple[str, float]] = {
+    Code.CALENDAR: ("explained", 1.0),
+    Code.CYCLE: ("amplitude", 0.05),
+    Code.SPREAD_CYCLE: ("amplitude", 0.05),
+}
+"""Figures below which what was found, and is taken off, is not worth telling."""
+
+
+def _is_trifle(finding: Finding) -> bool:
+    figure, least = _TRIFLES.get(finding.code, ("", 0.0))
+    return finding.figures.get(figure, math.inf) < least
+
+
 def gather(findings: Iterable[tuple[str, Sequence[Finding]]]) -> list[Gathered]:
-    """Return the kinds of findings of signals, given by their names, in the order of `Code`."""
+    """Return the kinds of findings of signals, given by their names, in the order of `Code`.
+
+    Trifles are left out.
+    """
     found: dict[Code, dict[str, Finding]] = {}
     for signal, own in findings:
         for finding in own:
+            if _is_trifle(finding):
+                continue
             found.setdefault(finding.code, {}).setdefault(signal, finding)
     return [
         Gathered(code, tuple(found[code]), in_words(next(iter(found[code].values()))))
@@ -76,7 +95,7 @@ def told(findings: Iterable[tuple[str, Sequence[Finding]]], most: int = 3) -> li
         names = ", ".join(each.signals[:most])
         more = len(each.signals) - most
         others = f" and {more:,} more" if more > 0 else ""
-        first = f"{each.signals[0]}: " if len(each.signals) > 1 else ""
+        first = f"for example {each.signals[0]}: " if len(each.signals) > 1 else ""
         lines.append(f"{names}{others}: {first}{each.words}")
     return lines
 
@@ -153,7 +172,11 @@ _SENTENCES: Mapping[Code, str] = {
         "changes are found later"
     ),
     Code.NOT_ASSURED: (
-        "the budget is not assured: the reference itself still raised {alarms} alarms where about "
-        "{expected} were expected"
+        "the budget is not assured: in the reference itself, at a threshold for {expected}, "
+        "{alarms} alarms were raised"
+    ),
+    Code.EXTRAPOLATED: (
+        "a detector is asked for a run length of {run_length} values, longer than it was measured "
+        "at: its threshold is extrapolated, and false alarms may be more"
     ),
 }

@@ -4,30 +4,73 @@ import math
 
 import numpy as np
 
-from streamdrift.kernels import kernel
-from streamdrift.records import Floats
+from streamdrift.kernels import inlined, kernel
+from streamdrift.records import Floats, Ints
 
 
 @kernel
 def cross_products(columns: Floats, first: int, out: Floats) -> None:
     """Write the inner products of the rows float64[k, n], from place `first` on, to [k, k]."""
-    count, size = columns.shape
-    for i in range(count):
-        for j in range(i, count):
-            # Four sums side by side: as fast as a vector loop, in an order of its own.
-            a, b, c, d = 0.0, 0.0, 0.0, 0.0
-            place = first
-            while place + 3 < size:
-                a += columns[i, place] * columns[j, place]
-                b += columns[i, place + 1] * columns[j, place + 1]
-                c += columns[i, place + 2] * columns[j, place + 2]
-                d += columns[i, place + 3] * columns[j, place + 3]
-                place += 4
-            while place < size:
-                a += columns[i, place] * columns[j, place]
-                place += 1
-            out[i, j] = (a + b) + (c + d)
-            out[j, i] = out[i, j]
+    last = len(columns) - 1
+    for i in range(last + 1):
+        for j in range(i, last + 1, 3):
+            # Three rows at once: what is read of the first serves all.
+            second, third = min(j + 1, last), min(j + 2, last)
+            found = _three(columns[i], columns[j], columns[second], columns[third], first)
+            out[i, j], out[i, second], out[i, third] = found
+            out[j, i], out[second, i], out[third, i] = found
+
+
+@inlined
+def _three(x: Floats, y0: Floats, y1: Floats, y2: Floats, first: int) -> tuple[float, float, float]:
+    """Return the inner products of a row with three, from place `first` on.
+
+    Each is of four sums side by side: as fast as a vector loop, in an order of its own.
+    """
+    a0, b0, c0, d0 = 0.0, 0.0, 0.0, 0.0
+    a1, b1, c1, d1 = 0.0, 0.0, 0.0, 0.0
+    a2, b2, c2, d2 = 0.0, 0.0, 0.0, 0.0
+    whole = first + ((len(x) - first) & ~3)
+    for place in range(first, whole, 4):
+        a, b, c, d = x[place], x[place + 1], x[place + 2], x[place + 3]
+        a0, b0 = a0 + a * y0[place], b0 + b * y0[place + 1]
+        c0, d0 = c0 + c * y0[place + 2], d0 + d * y0[place + 3]
+        a1, b1 = a1 + a * y1[place], b1 + b * y1[place + 1]
+        c1, d1 = c1 + c * y1[place + 2], d1 + d * y1[place + 3]
+        a2, b2 = a2 + a * y2[place], b2 + b * y2[place + 1]
+        c2, d2 = c2 + c * y2[place + 2], d2 + d * y2[place + 3]
+    for place in range(whole, len(x)):
+        a0, a1, a2 = a0 + x[place] * y0[place], a1 + x[place] * y1[place], a2 + x[place] * y2[place]
+    return (a0 + b0) + (c0 + d0), (a1 + b1) + (c1 + d1), (a2 + b2) + (c2 + d2)
+
+
+@kernel
+def fit_chosen(products: Floats, chosen: Ints) -> tuple[Floats, float]:
+    """Return the weights of the chosen rows that fit the last one best, and the squares left.
+
+    `products` are those of all rows.
+    """
+    size, last = len(chosen), len(products) - 1
+    block, right = np.empty((size, size)), np.empty(size)
+    for i in range(size):
+        right[i] = products[chosen[i], last]
+        for j in range(size):
+            block[i, j] = products[chosen[i], chosen[j]]
+    weights = solve(block, right)
+    return weights, rest_of(products, chosen, weights)
+
+
+@kernel
+def rest_of(products: Floats, chosen: Ints, weights: Floats) -> float:
+    """Return the sum of squares that weights leave of the last row."""
+    last = len(products) - 1
+    rest = products[last, last]
+    for i in range(len(chosen)):
+        rest -= 2.0 * (weights[i] * products[chosen[i], last])
+        for j in range(len(chosen)):
+            rest += weights[i] * weights[j] * products[chosen[i], chosen[j]]
+    left: float = max(rest, 1e-12 * products[last, last])
+    return left
 
 
 @kernel

@@ -7,7 +7,7 @@ import numpy as np
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats
-from streamdrift.references.least_squares import cross_products, solve
+from streamdrift.references.least_squares import cross_products, fit_chosen, rest_of, solve
 from streamdrift.references.tracking import (
     AVERAGES,
     LARGEST_SIZE,
@@ -51,11 +51,12 @@ class Memory:
 @kernel
 def _past(values: Floats, constants: tuple[float, ...], start: Floats, out: Floats) -> None:
     """Write the exponential averages of all values before each, to float64[k, n]."""
-    for k in range(len(constants)):
-        average = start[k]
-        for i in range(len(values)):
-            out[k, i] = average
-            average += (values[i] - average) / constants[k]
+    averages = start.copy()
+    for i in range(len(values)):
+        # One after the other they would wait for each other's divisions.
+        for k in range(len(constants)):
+            out[k, i] = averages[k]
+            averages[k] += (values[i] - averages[k]) / constants[k]
 
 
 def first_averages(values: Floats) -> Floats:
@@ -103,37 +104,26 @@ def fit_memory(values: Floats, slow: bool = True) -> Memory:
 
 
 def _weights(products: Floats, chosen: list[int]) -> Floats:
-    block = products[np.ix_(chosen, chosen)]
-    return solve(block, products[chosen, -1].copy())
-
-
-def _rest(products: Floats, chosen: list[int], weights: Floats) -> float:
-    """Return the sum of squares that weights leave."""
-    rest = float(products[-1, -1])
-    for i, one in enumerate(chosen):
-        rest -= 2 * float(weights[i] * products[one, -1])
-        for j, other in enumerate(chosen):
-            rest += float(weights[i] * weights[j] * products[one, other])
-    return max(rest, 1e-12 * float(products[-1, -1]))
+    return fit_chosen(products, np.array(chosen, dtype=np.int64))[0]
 
 
 def _cost(products: Floats, chosen: list[int], kept: int) -> float:
-    return kept * math.log(_rest(products, chosen, _weights(products, chosen)))
+    return kept * math.log(fit_chosen(products, np.array(chosen, dtype=np.int64))[1])
 
 
 def _finish(products: Floats, chosen: list[int], kept: int, gain: float) -> Memory:
     """Return the memory of the chosen columns; force their sum to 1 where that costs little."""
-    weights = _weights(products, chosen)
-    rest = _rest(products, chosen, weights)
+    places = np.array(chosen, dtype=np.int64)
+    weights, rest = fit_chosen(products, places)
     wanders = False
     if weights.sum() >= _WANDERS:
         block = products[np.ix_(chosen, chosen)]
         towards = solve(block, np.ones(len(chosen)))
         forced = weights + towards * ((1.0 - weights.sum()) / towards.sum())
-        costs = kept / 2 * math.log(_rest(products, chosen, forced) / rest)
+        costs = kept / 2 * math.log(rest_of(products, places, forced) / rest)
         if costs < _FORCED:
             weights, wanders = forced, True
-            rest = _rest(products, chosen, forced)
+            rest = rest_of(products, places, forced)
     lags = sum(one < LAGS for one in chosen)
     averages = np.zeros(len(AVERAGES) if len(chosen) > lags else 0)
     for weight, one in zip(weights[lags:].tolist(), chosen[lags:], strict=True):

@@ -268,6 +268,8 @@ def take_off(
             error = min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
             _visit(parameters, state, cell, error, learn)
         rest -= level
-        level += gain * min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
         out[i] = rest
+        if abs(rest) > _LARGEST_STEP:  # seldom: the next level waits for what is done here
+            rest = math.copysign(_LARGEST_STEP, rest)
+        level += gain * rest
     state[LEVEL] = level

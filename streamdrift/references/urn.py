@@ -12,7 +12,7 @@ teach itself at once.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,9 @@ _GREATEST = float(np.finfo(np.float32).max)
 """Infinite values, and places, count as these."""
 
 Singles = NDArray[np.float32]
+Cells = NDArray[np.uint16]
+NOTHING = 65_535
+"""In place of a cell, where there is no value."""
 CENTRE, UNIT = range(2)
 """Places in a slot's scale: the middle border, and one over the spread."""
 FILLED, ORDINAL, SEED, TENTHS = range(4)
@@ -110,6 +113,19 @@ def _scale(borders: Floats) -> tuple[float, float]:
     return centre, 1 / spread if usable else 1.0
 
 
+def _places_of_borders(borders: Floats, centre: float, unit: float) -> Singles:
+    """Return where borders stand, in units of spread from the centre.
+
+    The first of two equal ones, of a value that repeats, stands right below it: so the value lies
+    between them.
+    """
+    places = np.clip((borders - centre) * unit, -_GREATEST, _GREATEST).astype(np.float32)
+    twice = np.append(places[:-1] == places[1:], False)
+    twice[1:] &= places[1:] != places[:-1]
+    places[twice] = np.nextafter(places[twice], np.float32(-np.inf))
+    return places
+
+
 @inlined
 def place_of(value: float, centre: float, unit: float) -> np.float32:
     """Return where a value stands, in units of spread from the centre of its reference."""
@@ -119,16 +135,47 @@ def place_of(value: float, centre: float, unit: float) -> np.float32:
 
 @inlined
 def cell_of(borders: Singles, place: np.float32) -> int:
-    """Return the cell of a value, by its place among borders padded with infinity to BORDERS."""
-    # A vector loop over all of them is faster than a search, which branches.
-    below = np.int32(0)
+    """Return the cell of one value by its place: how many borders lie below."""
+    below = 0
     for each in range(BORDERS):
-        below += np.int32(borders[each] < place)
-    cell = int(below)
-    if borders[min(cell, BORDERS - 1)] == place:
-        # The second of two equal borders: the place is a value that repeats.
-        cell += int(borders[min(cell + 1, BORDERS - 1)] == place)
-    return cell
+        below += int(borders[each] < place)
+    return below
+
+
+@kernel
+def fill_cells(
+    borders: Singles, scale: Floats, values: Floats, places: Singles, cells: Cells
+) -> None:
+    """Write the cells of values float64[n] into `cells`.
+
+    `borders` float32[BORDERS] and `scale` float64[2] are a slot's; in `places` is room for n.
+    """
+    centre, unit = scale[CENTRE], scale[UNIT]
+    for each in range(len(values)):
+        places[each] = place_of(values[each], centre, unit)
+        cells[each] = 0
+    # Some borders after the other, for all values: other than a search that is a vector loop.
+    for first in range(0, BORDERS, 5):
+        one, two, three = borders[first], borders[first + 1], borders[first + 2]
+        four, five = borders[first + 3], borders[first + 4]
+        for each in range(len(values)):
+            place = places[each]
+            cells[each] += (
+                np.uint16(one < place)
+                + np.uint16(two < place)
+                + np.uint16(three < place)
+                + np.uint16(four < place)
+                + np.uint16(five < place)
+            )
+    for each in range(len(values)):
+        if np.isnan(values[each]):
+            cells[each] = NOTHING
+
+
+@inlined
+def _block_of(size: np.int64, tenths: np.int64) -> np.int64:
+    """Return how many values are noted until those before them are counted."""
+    return min(size * tenths // 10, np.int64(_LONGEST_BLOCK))
 
 
 @kernel
@@ -147,57 +194,71 @@ def _count_block(cumulative: Codes, pending: NDArray[np.uint16]) -> None:
 
 @kernel
 def rank_row(
-    borders: Singles,
-    scale: Floats,
     cumulative: Codes,
     pending: NDArray[np.uint16],
     positions: Ints,
-    start: int,
-    stop: int,
-    values: Floats,
+    cells: Cells,
+    ranks: Floats,
 ) -> None:
-    """Put the ranks of values[start:stop] into their places; count each, or note it to be.
+    """Write the ranks of values float64[n], by their cells; count each, or note it to be.
 
-    One slot's arrays: borders float32[BORDERS] in units from the centre, scale float64[2],
-    cumulative int32[BORDERS + 2], pending uint16[2, BORDERS + 1] (the block being filled, the
-    one before), positions int64[4].
+    One slot's arrays: cumulative int32[BORDERS + 2], pending uint16[2, BORDERS + 1] (the block
+    being filled, the one before), positions int64[4].
     """
-    size, filled = cumulative[BORDERS + 1], positions[FILLED]
-    ordinal, seed, tenths = positions[ORDINAL], positions[SEED], np.int64(positions[TENTHS])
+    size, filled = np.int64(cumulative[BORDERS + 1]), positions[FILLED]
+    ordinal, seed, tenths = positions[ORDINAL], positions[SEED], positions[TENTHS]
+    block = _block_of(size, tenths)
     filling = pending[0]
-    centre, unit = scale[CENTRE], scale[UNIT]
-    for event in range(start, stop):
-        if np.isnan(values[event]):
+    for event in range(len(cells)):
+        # Unsigned: no index counts from the end.
+        cell = np.uint32(cells[event])
+        if cell == NOTHING:
             continue
-        cell = cell_of(borders, place_of(values[event], centre, unit))
-        first, last = cumulative[cell], cumulative[cell + 1]
-        values[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
+        first, last = cumulative[cell], cumulative[cell + np.uint32(1)]
+        ranks[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
         ordinal += 1
         if size < LATE:
             for place in range(BORDERS + 2):
                 cumulative[place] += np.int32(place > cell)
             size += 1
+            block = _block_of(size, tenths)
             continue
         filling[cell] += np.uint16(1)
         filled += 1
-        if filled >= min(size * tenths // 10, _LONGEST_BLOCK):
+        if filled >= block:
             _count_block(cumulative, pending)
-            size, filled = cumulative[BORDERS + 1], 0
+            size, filled = np.int64(cumulative[BORDERS + 1]), 0
+            block = _block_of(size, tenths)
     positions[FILLED], positions[ORDINAL] = filled, ordinal
 
 
 @kernel
-def _take_back(cumulative: Codes, ranks: Floats) -> None:
-    """Undo the counting of values, by their ranks, the last one first."""
-    for event in range(len(ranks) - 1, -1, -1):
-        # Its rank was its place among those counted before it.
-        size = cumulative[BORDERS + 1] - 1
-        place = min(ranks[event] * size, size - 1.0)
-        cell = 0
-        while cell < BORDERS and cumulative[cell + 1] - 1 <= place:
-            cell += 1
-        for later in range(cell + 1, BORDERS + 2):
+def _take_back(cumulative: Codes, pending: NDArray[np.uint16], cells: Cells) -> None:
+    """Let the last values, by their cells, not be counted."""
+    # Those that are noted only are the last.
+    for event in range(len(cells) - np.int64(pending.sum())):
+        for later in range(np.int64(cells[event]) + 1, BORDERS + 2):
             cumulative[later] -= 1
+
+
+@kernel
+def _ranks_of_last(
+    cumulative: Codes, pending: NDArray[np.uint16], positions: Ints, cells: Cells, ranks: Floats
+) -> None:
+    """Write the ranks that the last values had, by their cells.
+
+    Going back, each that was counted at once is not counted any more. What a block of counting
+    added since is not known, and was not from these values.
+    """
+    counts, noted = cumulative.copy(), np.int64(pending.sum())
+    for back in range(1, len(cells) + 1):
+        cell = np.int64(cells[len(cells) - back])
+        if back > noted and counts[BORDERS + 1] <= LATE:
+            for place in range(cell + 1, BORDERS + 2):
+                counts[place] -= 1
+        coin = uniform_hash(positions[SEED], positions[ORDINAL] - back)
+        width = counts[cell + 1] - counts[cell]
+        ranks[len(cells) - back] = (counts[cell] + coin * width) / counts[BORDERS + 1]
 
 
 @kernel
@@ -210,25 +271,44 @@ def _rank_all(
     slots: Ints,
     rows: Ints,
     start: Ints,
-    stop: int,
     values: Floats,
+    cells: Cells,
 ) -> None:
+    places = np.empty(values.shape[1], dtype=np.float32)
     for each in range(len(slots)):
         slot = slots[each]
-        rank_row(
-            borders[slot],
-            scales[slot],
-            cumulative[slot],
-            pending[slot],
-            positions[slot],
-            start[each],
-            stop,
-            values[rows[each]],
-        )
+        row, own = values[rows[each], start[each] :], cells[rows[each], start[each] :]
+        fill_cells(borders[slot], scales[slot], row, places, own)
+        rank_row(cumulative[slot], pending[slot], positions[slot], own, row)
+
+
+class UrnState(NamedTuple):
+    """What moves on in one slot: its `cumulative`, `pending` and `positions`."""
+
+    cumulative: Codes
+    pending: NDArray[np.uint16]
+    positions: Ints
+
+    def move_on(self, cells: Cells) -> None:
+        """Take more values, by their cells."""
+        rank_row(*self, cells, np.empty(len(cells)))
+
+    def at(self, place: int) -> Self:
+        """Return a copy of one of several."""
+        return type(self)(*(each[place].copy() for each in self))
+
+    def ranks_of_last(self, cells: Cells) -> Floats:
+        """Return the ranks that the last values had, by their cells: all since they were learned.
+
+        They are exact, but for those of values before a block was counted.
+        """
+        ranks = np.empty(len(cells))
+        _ranks_of_last(*self, cells, ranks)
+        return ranks
 
 
 class Urns:
-    """The ranks of many signals; a signal's place is its slot. 600 bytes a slot.
+    """The ranks of many signals; a signal's place is its slot. 600 bytes a slot, 380 move on.
 
     Borders are kept as float32 in units of the reference's spread from its centre: half the
     memory, twice as fast to compare, and the same whatever unit a feature is in.
@@ -246,7 +326,7 @@ class Urns:
         size = len(counts.borders)
         self.scales[slot] = centre, unit = _scale(counts.borders)
         self.borders[slot] = np.inf
-        self.borders[slot, :size] = np.clip((counts.borders - centre) * unit, -_GREATEST, _GREATEST)
+        self.borders[slot, :size] = _places_of_borders(counts.borders, centre, unit)
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)
@@ -257,25 +337,15 @@ class Urns:
         self.pending[slot] = 0
         self.positions[slot, FILLED] = 0
 
-    def take_back(self, slot: int, ranks: Floats) -> None:
-        """Let the last values of a slot, by their ranks float64[n], not be counted.
+    def take_back(self, slot: int, cells: Cells) -> None:
+        """Let the last values of a slot, by their cells, not be counted, nor any to be yet."""
+        _take_back(self.cumulative[slot], self.pending[slot], cells)
+        self.forget(slot)
 
-        Those that are noted only are left to `forget`.
-        """
-        counted = ranks[: max(len(ranks) - int(self.pending[slot].sum()), 0)]
-        _take_back(self.cumulative[slot], counted)
-
-    def cells_of_ranks(self, slot: int, ranks: Floats) -> Ints:
-        """Return the cells in which ranks float64[n] lie among what a slot has counted."""
-        cumulative = self.cumulative[slot]
-        places = np.searchsorted(cumulative, ranks * cumulative[-1], side="right") - 1
-        cells: Ints = np.minimum(places, BORDERS).astype(np.int64)
-        return cells
-
-    def rank(self, slots: Ints, rows: Ints, start: Ints, values: Floats) -> None:
+    def rank(self, slots: Ints, rows: Ints, start: Ints, values: Floats, cells: Cells) -> None:
         """Put the ranks of values[rows[i], start[i]:] of slots[i] in their places.
 
-        A NaN is no value, and stays.
+        Their cells are written to those of `cells`, shaped alike. A NaN is no value, and stays.
         """
         _rank_all(
             self.borders,
@@ -286,34 +356,41 @@ class Urns:
             slots,
             rows,
             start,
-            values.shape[1],
             values,
+            cells,
         )
 
-    def copy_of(self, slots: Ints) -> tuple[Codes, NDArray[np.uint16], Ints]:
-        """Return what moves on in some slots, to go back to it."""
-        return self.cumulative[slots], self.pending[slots], self.positions[slots]
+    def cells_of(self, slot: int, values: Floats) -> Cells:
+        """Return the cells of values float64[n]; nothing is learned."""
+        cells, places = np.empty(len(values), np.uint16), np.empty(len(values), np.float32)
+        fill_cells(self.borders[slot], self.scales[slot], values, places, cells)
+        return cells
 
-    def go_back(self, slot: int, copies: tuple[Codes, NDArray[np.uint16], Ints], at: int) -> None:
-        """Put a slot back to where it was, `at` among the copied ones."""
-        self.cumulative[slot] = copies[0][at]
-        self.pending[slot] = copies[1][at]
-        self.positions[slot] = copies[2][at]
+    def state(self, slot: int) -> UrnState:
+        """Return what moves on in a slot; it is no copy."""
+        return UrnState(self.cumulative[slot], self.pending[slot], self.positions[slot])
+
+    def copy_of(self, slots: Ints) -> UrnState:
+        """Return what moves on in some slots, each at its place, to go back to it."""
+        return UrnState(self.cumulative[slots], self.pending[slots], self.positions[slots])
+
+    def go_back(self, slot: int, state: UrnState) -> None:
+        """Put a slot back to where it was."""
+        self.cumulative[slot] = state.cumulative
+        self.pending[slot] = state.pending
+        self.positions[slot] = state.positions
 
     def snapshot(self) -> State:
-        """Return the arrays."""
+        """Return what moves on; the references are known to whoever restores it."""
         return {
-            "borders": self.borders.copy(),
-            "scales": self.scales.copy(),
             "cumulative": self.cumulative.copy(),
             "pending": self.pending.copy(),
-            "positions": self.positions.copy(),
+            "ordinals": self.positions[:, ORDINAL].copy(),
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Take over the snapshot of as many slots."""
-        self.borders = np.array(state["borders"])
-        self.scales = np.array(state["scales"])
+        """Take over the snapshot of as many slots that have the same references."""
         self.cumulative = np.array(state["cumulative"])
         self.pending = np.array(state["pending"])
-        self.positions = np.array(state["positions"])
+        self.positions[:, FILLED] = self.pending[:, 0].sum(axis=1)
+        self.positions[:, ORDINAL] = np.array(state["ordinals"])

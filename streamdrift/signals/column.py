@@ -72,6 +72,9 @@ class ColumnSignals:
         self._expected = expected
         self._measures = measures
         self._presence = _presence_kinds(key, role)
+        self._presence_codes = np.array(
+            [_PRESENCE.index(kind) for kind in self._presence], dtype=np.int64
+        )
         self.kinds = (*self._presence, *(kind for measure in measures for kind in measure.kinds))
 
     @classmethod
@@ -95,7 +98,7 @@ class ColumnSignals:
             column.numbers,
             int(self._expected),
             rows[:place],
-            np.array([_PRESENCE.index(kind) for kind in self._presence], dtype=np.int64),
+            self._presence_codes,
         )
         for measure in self._measures:
             stop = place + len(measure.kinds)
@@ -253,14 +256,12 @@ def _fill_presence(
     `presence` says per row which: 0 missing, 1 type break, from 2 on the cell's own truth.
     """
     for place in range(len(presence)):
+        row, code = rows[place], presence[place]
         for i in range(len(kinds)):
             present = kinds[i] > 1
-            if presence[place] == 0:
-                rows[place, i] = 0.0 if present else 1.0
-            elif presence[place] == 1:
-                if not present:
-                    rows[place, i] = np.nan
-                else:
-                    rows[place, i] = 0.0 if kinds[i] == expected else 1.0
+            if code == 0:
+                row[i] = 0.0 if present else 1.0
+            elif code == 1:
+                row[i] = (0.0 if kinds[i] == expected else 1.0) if present else np.nan
             else:
-                rows[place, i] = numbers[i] if kinds[i] == 3 else np.nan
+                row[i] = numbers[i] if kinds[i] == 3 else np.nan

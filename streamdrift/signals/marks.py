@@ -36,24 +36,28 @@ class Marks:
     def add(self, batch: Batch, values: Floats, begin: int, end: int) -> None:
         """Take the events `begin` to `end` of a batch and their signals float64[s, n]."""
         if begin < end and not self._times:
-            self._mark(int(batch.time[begin]))
+            self._mark(int(batch.time[begin]), self._counts, self._offsets)
         slots = self._slots_of(batch.partitions)
-        while begin < end:
-            stop = min(end, begin + STRIDE - self._ordinal % STRIDE)
-            _count(values, begin, stop, self._counts)
-            _note_offsets(
-                batch.partition,
-                batch.offset,
-                begin,
-                stop,
-                slots,
-                self._offsets,
-                self._first_offsets,
-            )
-            self._ordinal += stop - begin
-            if self._ordinal % STRIDE == 0:
-                self._mark(int(batch.time[stop - 1]))
-            begin = stop
+        behind = STRIDE - self._ordinal % STRIDE
+        passed = max(end - begin - behind + STRIDE, 0) // STRIDE
+        counts = np.empty((passed, len(self._counts)), dtype=np.int64)
+        offsets = np.empty((passed, len(self._offsets)), dtype=np.int64)
+        _count(values, begin, end, behind, self._counts, counts)
+        _note_offsets(
+            batch.partition,
+            batch.offset,
+            begin,
+            end,
+            behind,
+            slots,
+            self._offsets,
+            self._first_offsets,
+            offsets,
+        )
+        times = batch.time[begin + behind - 1 : end : STRIDE].tolist()
+        for time, counted, noted in zip(times, counts, offsets, strict=True):
+            self._mark(time, counted, noted)
+        self._ordinal += end - begin
 
     def _slots_of(self, partitions: Sequence[Partition]) -> Ints:
         """Return the slots of a batch's partitions; new ones get new slots."""
@@ -65,10 +69,10 @@ class Marks:
             self._first_offsets = np.concatenate([self._first_offsets, fresh])
         return np.array([self._slots[partition] for partition in partitions], dtype=np.int64)
 
-    def _mark(self, time: int) -> None:
+    def _mark(self, time: int, counts: Ints, offsets: Ints) -> None:
         self._times.append(time)
-        self._marked.append(self._counts.copy())
-        self._marked_offsets.append(self._offsets.copy())
+        self._marked.append(counts.copy())
+        self._marked_offsets.append(offsets.copy())
         if len(self._times) > _ROOM:
             half = _ROOM // 2
             for marks in (self._times, self._marked, self._marked_offsets):
@@ -143,19 +147,40 @@ def _at(offsets: Ints, slot: int) -> int:
 
 @kernel
 def _note_offsets(
-    partition: Codes, offset: Ints, begin: int, end: int, slots: Ints, last: Ints, first: Ints
+    partition: Codes,
+    offset: Ints,
+    begin: int,
+    end: int,
+    behind: int,
+    slots: Ints,
+    last: Ints,
+    first: Ints,
+    marked: Ints,
 ) -> None:
-    """Keep the last offset of each slot, and the first where there was none."""
+    """Keep the last offset of each slot, and the first where there was none.
+
+    `marked` int64[m, k] takes the last ones as they are after `behind` events, and after each
+    STRIDE from there on.
+    """
     for row in range(begin, end):
         slot = slots[partition[row]]
         last[slot] = offset[row]
         if first[slot] < 0:
             first[slot] = offset[row]
+        if (row + 1 - begin - behind) % STRIDE == 0:
+            marked[(row + 1 - begin - behind) // STRIDE] = last
 
 
 @kernel
-def _count(values: Floats, begin: int, end: int, counts: Ints) -> None:
+def _count(values: Floats, begin: int, end: int, behind: int, counts: Ints, marked: Ints) -> None:
+    """Count each signal's values; `marked` int64[m, s] is as in `_note_offsets`."""
     for signal in range(len(values)):
-        for row in range(begin, end):
-            if not np.isnan(values[signal, row]):
-                counts[signal] += 1
+        start, stop = begin, begin + behind
+        for mark in range(len(marked) + 1):
+            there = 0
+            for row in range(start, min(stop, end)):
+                there += int(not np.isnan(values[signal, row]))
+            counts[signal] += there
+            if mark < len(marked):
+                marked[mark, signal] = counts[signal]
+            start, stop = stop, stop + STRIDE

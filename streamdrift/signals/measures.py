@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
 from streamdrift.records import (
+    REST,
     Codes,
     Column,
     Floats,
@@ -28,7 +29,6 @@ RECENT = 256
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
 _SHOWN_LEVELS = 5
-_OTHERS = "(other)"
 
 
 class Measure(Protocol):
@@ -84,15 +84,21 @@ class _Recent:
         self.block: Floats = np.empty(0)
 
     def begin(self, block: Floats) -> None:
-        values = self.block[~np.isnan(self.block)]
-        self.past = np.concatenate([self.past, values[-RECENT:]])[-RECENT:]
-        self.block = block
+        # Most often the last few hold enough, and the others need not be looked at.
+        values = _there(self.block[-RECENT:])
+        if len(values) < RECENT:
+            values = np.concatenate([self.past, _there(self.block)])[-RECENT:]
+        self.past, self.block = values, block
 
     def last(self, column: int, count: int) -> Floats:
-        values = self.block[: column + 1]
-        values = values[~np.isnan(values)]
+        values = _there(self.block[: column + 1])
         joined: Floats = np.concatenate([self.past, values])[-min(max(count, 1), RECENT) :]
         return joined
+
+
+def _there(values: Floats) -> Floats:
+    there: Floats = values[~np.isnan(values)]
+    return there
 
 
 class Numbers:
@@ -127,7 +133,8 @@ class Numbers:
             return _norms(column, np.zeros(0))
         if kind is SignalKind.DISTANCE:
             return _norms(column, self._centroid)
-        return np.where(column.kinds == self._expected, column.numbers, np.nan)
+        # As a plain number: a member of an enumeration is compared much slower.
+        return np.where(column.kinds == self._expected.value, column.numbers, np.nan)
 
     def raw(self) -> Floats:
         return self._recent.block
@@ -272,24 +279,33 @@ class Categories:
         shown = dict.fromkeys([*range(min(_SHOWN_LEVELS, known)), *places])
         shares = {names[place]: self._levels.share(place) for place in shown if place < known}
         if self._levels.dropped:
-            shares[_OTHERS] = min(self._levels.unseen / self._levels.size, 1.0)
+            shares[REST] = min(self._levels.unseen / self._levels.size, 1.0)
         return Summary(math.nan, shares=shares)
 
     def after(self, column: int, back: int) -> Summary:
         places = self._recent.last(column, back).astype(np.int64)
         if not len(places):
             return Summary(math.nan)
-        names = [*self._places, _OTHERS]
+        names, known = [*self._places, REST], len(self._levels.names)
         if self._levels.dropped:
             # Which of the others are new, nobody knows.
-            known = len(self._levels.names)
-            places, names = np.minimum(places, known), [*names[:known], _OTHERS]
+            places, names = np.minimum(places, known), [*names[:known], REST]
         counts = np.bincount(places, minlength=len(names))
-        top = sorted(np.flatnonzero(counts).tolist(), key=lambda place: (-counts[place], place))
-        shown = dict.fromkeys([*top[:_SHOWN_LEVELS], *range(min(3, len(self._levels.names)))])
+        shown = dict.fromkeys([*self._surprising(counts), *range(min(_SHOWN_LEVELS, known))])
         return Summary(
             math.nan, shares={names[place]: float(counts[place]) / len(places) for place in shown}
         )
+
+    def _surprising(self, counts: Ints) -> list[int]:
+        """Return the places that are least as the reference had them, given how often each came."""
+        shares = np.full(len(counts), self._levels.unseen / self._levels.size)
+        known = len(self._levels.names)
+        shares[:known] = self._levels.counts / self._levels.size
+        expected = counts.sum() * np.minimum(shares, 1.0)
+        # One more for what is hardly ever there: that it came once is no surprise.
+        surprise = np.abs(counts - expected) / np.sqrt(expected * (1 - np.minimum(shares, 1.0)) + 1)
+        order = sorted(range(len(counts)), key=lambda place: (-surprise[place], place))
+        return [place for place in order if counts[place] or place < known][:_SHOWN_LEVELS]
 
     def accept(self, raw: Floats) -> None:
         codes = raw[~np.isnan(raw)].astype(np.int32)

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from streamdrift.durations import SECOND, Duration
+from streamdrift.kernels import kernel
 from streamdrift.records import (
     AlertKind,
     Change,
@@ -71,19 +72,16 @@ class Silence:
     def _learn(self, times: Ints, begin: int) -> int:
         """Learn pauses up to the end of a block or to one over the limit; return where."""
         stop = min(len(times), begin + _BLOCK - self._events % _BLOCK)
-        pauses = np.diff(times[begin:stop], prepend=self._last)
         place = self._events // _BLOCK % _RING
         if self._events % _BLOCK == 0:
             self._ring[place] = 0
         # From here on the limit can only rise with what is learned, so the first pause is
         # safe, and any other over the limit so far is looked at again from the start.
-        over = np.flatnonzero(pauses[1:] > self._limit())
-        if len(over):
-            pauses = pauses[: int(over[0]) + 1]
-        self._ring[place] = max(int(self._ring[place]), int(pauses.max()))
-        self._events += len(pauses)
-        self._last = int(times[begin + len(pauses) - 1])
-        return begin + len(pauses)
+        end, longest = _longest_pause(times, begin, stop, self._last, self._limit())
+        self._ring[place] = max(int(self._ring[place]), longest)
+        self._events += end - begin
+        self._last = int(times[end - 1])
+        return end
 
     def _limit(self) -> int:
         usual = int(self._settings.factor * int(self._ring.max()))
@@ -127,3 +125,18 @@ class Silence:
         self._events, self._last = events, last
         self._ring = np.array(state["ring"])
         self._silent = bool(state["silent"])
+
+
+@kernel
+def _longest_pause(times: Ints, begin: int, stop: int, last: int, limit: int) -> tuple[int, int]:
+    """Return where the next pause over the limit ends, but for the first, or `stop`.
+
+    Beside it, the longest pause before that; `last` is the time before that of `begin`.
+    """
+    longest = times[begin] - last
+    for i in range(begin + 1, stop):
+        pause = times[i] - times[i - 1]
+        if pause > limit:
+            return i, longest
+        longest = max(longest, pause)
+    return stop, longest

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -41,12 +41,8 @@ class Levels:
         seen = [(int(count), name) for count, name in zip(counts, strings, strict=True) if count]
         seen.sort(key=lambda level: (-level[0], level[1]))
         masses = np.array([count for count, _ in seen], dtype=np.float64)
-        kept = len(seen)
-        if nameless or kept > MAX_LEVELS or np.count_nonzero(masses == 1) > _FEW:
-            kept = min(MAX_LEVELS, int(np.count_nonzero(masses >= _KEPT)))
-        names = tuple(name for _, name in seen[:kept])
-        dropped = float(masses[kept:].sum()) + nameless
-        return cls(names, masses[:kept], dropped, max(1.0, nameless + _besides(masses, kept)))
+        kept, dropped, unseen = keep(masses, nameless)
+        return cls(tuple(name for _, name in seen[:kept]), masses[:kept], dropped, unseen)
 
     @property
     def size(self) -> float:
@@ -74,6 +70,29 @@ class Levels:
         return cls(tuple(str(name) for name in names), np.asarray(state["counts"]), dropped, unseen)
 
 
+class Kept(NamedTuple):
+    """Which of the levels of a sample are told apart: its first `kept`, commonest first.
+
+    `dropped` and `unseen` are those of `Levels`.
+    """
+
+    kept: int
+    dropped: float
+    unseen: float
+
+
+def keep(counts: Floats, nameless: int = 0) -> Kept:
+    """Return which levels to tell apart, given how often each was seen, float64[k], falling.
+
+    Beside them, `nameless` values were of other levels.
+    """
+    kept = len(counts)
+    if nameless or kept > MAX_LEVELS or np.count_nonzero(counts == 1) > _FEW:
+        kept = min(MAX_LEVELS, int(np.count_nonzero(counts >= _KEPT)))
+    dropped = float(counts[kept:].sum()) + nameless
+    return Kept(kept, dropped, max(1.0, nameless + _besides(counts, kept)))
+
+
 def _besides(counts: Floats, kept: int) -> float:
     """Return how often levels beyond the first `kept` come in as many values again.
 
@@ -86,6 +105,6 @@ def _besides(counts: Floats, kept: int) -> float:
     besides = counts[kept:]
     expected = float(numbers[1]) + float(besides[besides >= _KEPT].sum())
     for count in range(1, _KEPT):
-        if (there := np.count_nonzero(besides == count)) > 0:
+        if (there := int(np.count_nonzero(besides == count))) > 0:
             expected += there * (count + 1) * float(numbers[count + 1]) / float(numbers[count])
     return expected

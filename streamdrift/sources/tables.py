@@ -15,7 +15,7 @@ from streamdrift.errors import InputError
 
 _ROWS = 4_096
 """Rows of a Parquet file read at once."""
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 _NULLS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _TRUTHS = {"true": True, "false": False}
 _NAMES = frozenset({"model", "version", "id", "label"})
@@ -30,7 +30,7 @@ _LONG = 18
 def read_csv(file: BinaryIO, path: str) -> Iterator[bytes]:
     """Yield the rows of a CSV file whose first line names the columns.
 
-    Cells are separated by what separates most names there: comma, semicolon or tab. A
+    Cells are separated by what separates most names there: comma, semicolon, tab or bar. A
     column is text where it is one of names, or has whole numbers with leading zeros among
     its first 10,000 rows; else each cell is taken for what it looks like. Raises InputError
     that names the line.
@@ -62,15 +62,20 @@ def read_csv(file: BinaryIO, path: str) -> Iterator[bytes]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}, line {done + 1}: {error}",
-            hint="write it as CSV with commas, semicolons or tabs, in UTF-8",
+            hint="write it as CSV with commas, semicolons, tabs or bars, in UTF-8",
         ) from error
 
 
 def _header(names: list[str], path: str) -> list[str]:
-    if len(set(names)) < len(names) or not all(names):
+    if not all(names):
         raise InputError(
-            f"{path}: the first line does not name every column once",
+            f"{path}: the first line has no name for column {names.index('') + 1}",
             hint="the first line must hold the columns' names",
+        )
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(
+            f"{path}: the first line names the column {twice!r} more than once",
+            hint="give each column a name of its own",
         )
     return names
 

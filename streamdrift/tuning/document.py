@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from streamdrift.durations import DAY, SECOND
+from streamdrift.durations import SECOND
 from streamdrift.times import rfc3339
 from streamdrift.tuning.incidents import Incident
 from streamdrift.tuning.known import Known, Score
@@ -46,14 +46,12 @@ def _model(result: ModelResult) -> dict[str, Any]:
 def _outcome(
     result: ModelResult, outcome: Outcome, lag: float | None, further: int, score: Score | None
 ) -> dict[str, Any]:
-    span = result.watched.until - result.watched.since
     opened = len(outcome.incidents)
     told = {
         "budget": str(outcome.budget),
         "in_settings": outcome.chosen,
         "allowed": allowed(outcome.budget, result.watched),
         "opened": opened,
-        "per_week": opened * 7 * DAY / span if span else None,
         "joined": len(outcome.changes) - opened,
         "signals": outcome.openers,
         "median_run_length": outcome.run_length,

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from streamdrift import figures
 from streamdrift.durations import DAY, SECOND
-from streamdrift.tuning import figures
 from streamdrift.tuning.results import ModelResult, Outcome, Shared
 
 _NUMBERS = "123456789abcdefghijkl"

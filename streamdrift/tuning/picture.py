@@ -9,10 +9,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from streamdrift.durations import DAY
+from streamdrift import figures
 from streamdrift.incidents.budget import Budget
-from streamdrift.realised import Span
-from streamdrift.tuning import figures
 from streamdrift.tuning.lines import (
     ASCII,
     UNICODE,
@@ -95,7 +93,7 @@ def _label(budget: Budget, chosen: bool, glyphs: Glyphs) -> Text:
 def _table(result: ModelResult, glyphs: Glyphs) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("  budget", no_wrap=True)
-    for name in ("allowed", "incidents", "a week", "joined", "signals", "run length", "later"):
+    for name in ("allowed", "incidents", "joined", "signals", "run length", "later"):
         table.add_column(name, justify="right", no_wrap=True)
     for outcome, lag in zip(result.outcomes, result.lags, strict=True):
         opened = len(outcome.incidents)
@@ -103,7 +101,6 @@ def _table(result: ModelResult, glyphs: Glyphs) -> RenderableType:
             _label(outcome.budget, outcome.chosen, glyphs),
             figures.count(allowed(outcome.budget, result.watched)),
             f"{opened:,}",
-            _per_week(opened, result.watched),
             f"{len(outcome.changes) - opened:,}",
             f"{outcome.openers:,}",
             "?" if outcome.run_length is None else figures.count(outcome.run_length),
@@ -111,11 +108,6 @@ def _table(result: ModelResult, glyphs: Glyphs) -> RenderableType:
             style="bold" if outcome.chosen else "",
         )
     return table
-
-
-def _per_week(opened: int, watched: Span) -> str:
-    span = watched.until - watched.since
-    return figures.count(opened * 7 * DAY / span) if span else "?"
 
 
 def _timeline(result: ModelResult, width: int, glyphs: Glyphs) -> RenderableType:

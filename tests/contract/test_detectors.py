@@ -1,8 +1,8 @@
 """What every registered detector keeps to."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -29,8 +29,10 @@ from streamdrift.detectors import (
     RiverSettings,
     make_bank,
 )
+from streamdrift.detectors.learning import learn
+from streamdrift.detectors.registry import takes
 from streamdrift.detectors.river import SPECIFICATIONS
-from streamdrift.records import Floats, Ints
+from streamdrift.records import Floats, Ints, Sample, Stream
 
 SLOTS = 3
 ROWS = np.array([2, 0, 1])
@@ -55,26 +57,89 @@ EAGER: Sequence[DetectorSettings] = (
 """Settings that alarm often, so that short series reach every path."""
 
 
-def title(one: DetectorSettings) -> str:
-    return getattr(one, "name", one.kind)
+class Source(NamedTuple):
+    """Signals of one kind: what their references expect, and what they show."""
+
+    name: str
+    expected: Sequence[Expected]
+    draw: Callable[[Floats], Floats]
+    """From values on [0, 1) whose mean jumps, the values of a signal."""
+    quiet: tuple[float, float]
+    """Two values that, by turns, are no change."""
 
 
-every_detector = pytest.mark.parametrize("one", EAGER, ids=title)
+def _as_rates(uniform: Floats) -> Floats:
+    return (uniform > 0.5).astype(np.float64)
 
 
-EXPECTED = [Expected.of_rate(zeros, 100 - zeros) for zeros in (50, 90, 99)]
+def _as_levels(uniform: Floats) -> Floats:
+    return np.floor(uniform * 5)
+
+
+def _chained(size: int) -> Expected:
+    """Return what a rate lets expect whose values mostly repeat the one before."""
+    random = np.random.default_rng(size)
+    starts = random.random(size) < 0.3
+    values = np.where(starts, random.random(size) < 0.4, 0)[
+        np.maximum.accumulate(np.where(starts, np.arange(size), 0))
+    ].astype(np.float64)
+    counts = np.array([size - values.sum(), values.sum()])
+    expected = learn(Sample(Stream.RATE, counts, flags=values)).expected
+    assert expected.chain is not None
+    return expected
+
+
+RATES = Source(
+    "", [Expected.of_rate(zeros, 100 - zeros) for zeros in (50, 90, 99)], _as_rates, (0.0, 1.0)
+)
+CHAINS = Source("chains", [_chained(size) for size in (2_000, 2_500, 3_000)], _as_rates, (0.0, 1.0))
+RANKS = Source("ranks", [Expected(Stream.NUMERIC)] * SLOTS, lambda uniform: uniform, (0.3, 0.7))
+LEVELS = Source(
+    "levels",
+    [Expected(Stream.CATEGORY, counts=np.array([5.0, 4, 3, 2]) * size) for size in (9, 90, 40)],
+    _as_levels,
+    (0.0, 1.0),
+)
+
+
+class Case(NamedTuple):
+    """A detector's settings, over signals of one kind."""
+
+    settings: DetectorSettings
+    source: Source
+
+
+CASES = (
+    *[Case(one, RATES) for one in EAGER],
+    *[Case(one, RANKS) for one in EAGER if takes(one, Stream.NUMERIC)],
+    Case(EDetectorSettings(), CHAINS),
+    Case(EDetectorSettings(), LEVELS),
+)
+
+
+def title(one: Case) -> str:
+    name = getattr(one.settings, "name", one.settings.kind)
+    return f"{name}-{one.source.name}" if one.source.name else name
+
+
+every_detector = pytest.mark.parametrize("one", CASES, ids=title)
+
 RUN_LENGTHS = np.full(SLOTS, 1e5)
 
 
-def new_bank(one: DetectorSettings) -> Bank:
-    return make_bank(one, EXPECTED, RUN_LENGTHS)
+def new_bank(one: Case) -> Bank:
+    return make_bank(one.settings, one.source.expected, RUN_LENGTHS)
 
 
-def signals(seed: int, length: int, holes: float = 0.2) -> Floats:
-    """Return float64[SLOTS, length] of 0/1 signals whose rates jump, NaN where missing."""
+def signals(one: Case, seed: int, length: int, holes: float = 0.2) -> Floats:
+    """Return float64[SLOTS, length] of signals that jump, NaN where missing."""
     random = np.random.default_rng(seed)
     rates = np.repeat(random.random((SLOTS, length // 50 + 1)), 50, axis=1)[:, :length]
-    values = (random.random((SLOTS, length)) < rates).astype(np.float64)
+    uniform = random.random((SLOTS, length))
+    ones = uniform < rates
+    # Above one half as often as the rate says, and even within each half.
+    uniform = np.where(ones, 0.5 + uniform / rates / 2, (uniform - rates) / (1 - rates) / 2)
+    values = one.source.draw(np.clip(uniform, 0, 1 - 1e-9))
     values[random.random((SLOTS, length)) < holes] = np.nan
     return values
 
@@ -112,20 +177,19 @@ def test_every_registered_detector_is_covered() -> None:
 
 
 @every_detector
-def test_settings_reach_an_alarm(one: DetectorSettings) -> None:
-    values = np.zeros((SLOTS, 1_500))
-    values[:, 700:1_100] = 1
-    values[:, :700:5] = 1
+def test_settings_reach_an_alarm(one: Case) -> None:
+    uniform = np.tile(np.random.default_rng(1).random(1_500), (SLOTS, 1))
+    uniform[:, 700:1_100] = 0.5 + uniform[:, 700:1_100] / 2
+    uniform[:, :700] *= 0.62
+    values = one.source.draw(uniform)
     assert len(consume(new_bank(one), values)) >= SLOTS
 
 
 @every_detector
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 400), max_size=8))
 @settings(max_examples=15, deadline=None)
-def test_cutting_the_input_changes_nothing(
-    one: DetectorSettings, seed: int, cuts: list[int]
-) -> None:
-    values = signals(seed, 400)
+def test_cutting_the_input_changes_nothing(one: Case, seed: int, cuts: list[int]) -> None:
+    values = signals(one, seed, 400)
     whole, parted = new_bank(one), new_bank(one)
     expected = consume(whole, values)
     borders = [0, *sorted(cuts), 400]
@@ -139,11 +203,11 @@ def test_cutting_the_input_changes_nothing(
 @every_detector
 @given(seed=st.integers(0, 10**6), cut=st.integers(0, 400))
 @settings(max_examples=15, deadline=None)
-def test_a_restored_bank_goes_on_bit_by_bit(one: DetectorSettings, seed: int, cut: int) -> None:
-    values = signals(seed, 400)
+def test_a_restored_bank_goes_on_bit_by_bit(one: Case, seed: int, cut: int) -> None:
+    values = signals(one, seed, 400)
     uninterrupted, restored = new_bank(one), new_bank(one)
     consume(uninterrupted, np.ascontiguousarray(values[:, :cut]))
-    consume(restored, signals(seed + 1, 90))
+    consume(restored, signals(one, seed + 1, 90))
     stored = uninterrupted.snapshot()
     before = plain(stored)
     restored.restore(stored)
@@ -156,8 +220,8 @@ def test_a_restored_bank_goes_on_bit_by_bit(one: DetectorSettings, seed: int, cu
 
 
 @every_detector
-def test_a_bank_adopts_single_slots_of_another_one(one: DetectorSettings) -> None:
-    values = signals(3, 400)
+def test_a_bank_adopts_single_slots_of_another_one(one: Case) -> None:
+    values = signals(one, 3, 400)
     whole = new_bank(one)
     consume(whole, np.ascontiguousarray(values[:, :200]))
     stored = whole.snapshot()
@@ -172,19 +236,19 @@ def test_a_bank_adopts_single_slots_of_another_one(one: DetectorSettings) -> Non
 
 
 @every_detector
-def test_a_slot_is_adopted_into_another_place(one: DetectorSettings) -> None:
-    values = signals(3, 400)
+def test_a_slot_is_adopted_into_another_place(one: Case) -> None:
+    values = signals(one, 3, 400)
     whole = new_bank(one)
     consume(whole, np.ascontiguousarray(values[:, :200]))
-    single = make_bank(one, EXPECTED[2:], RUN_LENGTHS[2:])
+    single = make_bank(one.settings, one.source.expected[2:], RUN_LENGTHS[2:])
     single.adopt(np.array([0]), whole.snapshot(), np.array([2]))
     for alone, all_of_them in zip(single.readings(), whole.readings(), strict=True):
         assert alone.tolist() == all_of_them[2:].tolist()
 
 
 @every_detector
-def test_used_slots_go_back_to_a_snapshot(one: DetectorSettings) -> None:
-    values = signals(3, 3_000)
+def test_used_slots_go_back_to_a_snapshot(one: Case) -> None:
+    values = signals(one, 3, 3_000)
     bank = new_bank(one)
     consume(bank, np.ascontiguousarray(values[:, :50]))
     stored = bank.snapshot()
@@ -197,8 +261,8 @@ def test_used_slots_go_back_to_a_snapshot(one: DetectorSettings) -> None:
 
 
 @every_detector
-def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> None:
-    holes = signals(1, 1_000, holes=0.3)
+def test_missing_values_are_as_if_the_event_were_not(one: Case) -> None:
+    holes = signals(one, 1, 1_000, holes=0.3)
     bank = new_bank(one)
     found = consume(bank, holes)
     for slot in range(SLOTS):
@@ -212,33 +276,34 @@ def test_missing_values_are_as_if_the_event_were_not(one: DetectorSettings) -> N
 
 
 @every_detector
-def test_reset_takes_over_another_reference_and_run_length(one: DetectorSettings) -> None:
-    changed, made = new_bank(one), make_bank(one, EXPECTED[::-1], RUN_LENGTHS * 10)
+def test_reset_takes_over_another_reference_and_run_length(one: Case) -> None:
+    turned = one.source.expected[::-1]
+    changed, made = new_bank(one), make_bank(one.settings, turned, RUN_LENGTHS * 10)
     for slot in range(SLOTS):
-        changed.reset(slot, EXPECTED[::-1][slot], 1e6)
+        changed.reset(slot, turned[slot], 1e6)
     np.testing.assert_equal(changed.readings(), made.readings())
-    assert consume(changed, signals(5, 500)) == consume(made, signals(5, 500))
+    assert consume(changed, signals(one, 5, 500)) == consume(made, signals(one, 5, 500))
 
 
 @every_detector
-def test_a_reset_slot_is_as_new_and_the_others_stay(one: DetectorSettings) -> None:
+def test_a_reset_slot_is_as_new_and_the_others_stay(one: Case) -> None:
     used, fresh = new_bank(one), new_bank(one)
-    consume(used, signals(2, 333))
+    consume(used, signals(one, 2, 333))
     kept = used.readings()
-    used.reset(1, EXPECTED[1])
+    used.reset(1, one.source.expected[1])
     assert [array[[0, 2]].tolist() for array in used.readings()] == [
         array[[0, 2]].tolist() for array in kept
     ]
-    used.reset(0, EXPECTED[0])
-    used.reset(2, EXPECTED[2])
+    used.reset(0, one.source.expected[0])
+    used.reset(2, one.source.expected[2])
     assert plain(used.snapshot()) == plain(fresh.snapshot())
-    assert consume(used, signals(3, 500)) == consume(fresh, signals(3, 500))
+    assert consume(used, signals(one, 3, 500)) == consume(fresh, signals(one, 3, 500))
 
 
 @every_detector
-def test_a_slot_that_starts_at_the_end_sleeps(one: DetectorSettings) -> None:
+def test_a_slot_that_starts_at_the_end_sleeps(one: Case) -> None:
     bank = new_bank(one)
-    values = signals(4, 300)
+    values = signals(one, 4, 300)
     consume(bank, values)
     before = plain(bank.snapshot())
     assert bank.update(values, ROWS, np.full(SLOTS, 300)).tolist() == [300] * SLOTS
@@ -249,16 +314,16 @@ def test_a_slot_that_starts_at_the_end_sleeps(one: DetectorSettings) -> None:
 
 
 @every_detector
-def test_evidence_makes_sense(one: DetectorSettings) -> None:
+def test_evidence_makes_sense(one: Case) -> None:
     alarms = 0
     for seed in range(5):
         last = [-1] * SLOTS
-        for slot, event, evidence in consume(new_bank(one), signals(seed, 1_000, holes=0)):
+        for slot, event, evidence in consume(new_bank(one), signals(one, seed, 1_000, holes=0)):
             alarms += 1
             assert evidence.statistic >= evidence.threshold > 0
             assert 0 <= evidence.latest <= evidence.earliest
             # How many values there were is known to who watches by an e-detector.
-            reach = evidence.latest if one.kind == "e_detector" else evidence.earliest
+            reach = evidence.latest if one.settings.kind == "e_detector" else evidence.earliest
             assert reach < event - last[slot]
             last[slot] = event
     assert alarms > 0
@@ -266,10 +331,10 @@ def test_evidence_makes_sense(one: DetectorSettings) -> None:
 
 @every_detector
 def test_readings_are_finite_and_below_the_threshold_while_all_is_quiet(
-    one: DetectorSettings,
+    one: Case,
 ) -> None:
     bank = new_bank(one)
-    for values in (np.full((SLOTS, 1), np.nan), np.tile([[0.0, 1.0]], (SLOTS, 150))):
+    for values in (np.full((SLOTS, 1), np.nan), np.tile(one.source.quiet, (SLOTS, 150))):
         if consume(bank, values):
             continue
         statistic, threshold = bank.readings()

@@ -110,8 +110,8 @@ def test_a_signals_own_weight_goes_before_that_of_its_column() -> None:
 def test_patience_is_in_a_signals_own_values() -> None:
     budget = Budget.parse("2/week")
     assert patience(budget, 100 / SECOND) == 100 * 3.5 * 24 * 3_600
-    assert patience(budget, 1 / (10 * WEEK)) == 1
-    assert patience(budget, 0) == 1
+    assert patience(budget, 1 / (10 * WEEK)) == 100
+    assert patience(budget, 0) == 100
 
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=50), st.integers(1, 9))

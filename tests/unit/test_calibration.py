@@ -13,6 +13,7 @@ from streamdrift.detectors import (
     DdmSettings,
     DetectorSettings,
     EddmSettings,
+    EDetectorSettings,
     Expected,
     FocusSettings,
     HddmASettings,
@@ -22,6 +23,7 @@ from streamdrift.detectors import (
     make_bank,
 )
 from streamdrift.detectors.calibration import LONGEST, calibrated
+from streamdrift.detectors.registry import extrapolated
 from streamdrift.records import Floats, Stream
 
 HIGHER = ("page_hinkley", "focus_known", "focus_unknown", "ddm")
@@ -194,3 +196,20 @@ def test_rare_alarms_are_estimated_without_bias() -> None:
         )
         assert share > 0.005
         assert float(np.mean(weights)) == pytest.approx(share, abs=3 * error)
+
+
+@pytest.mark.parametrize(
+    ("settings", "length", "expected"),
+    [
+        (EDetectorSettings(), 1e12, False),
+        (AdwinSettings(), 1e5, False),
+        (HddmWSettings(), 1e12, True),
+        (HddmWSettings(drift_confidence=0.001), 1e12, False),
+        (FocusSettings(mean="unknown"), 1e12, False),
+        (KswinSettings(), 1e12, False),
+    ],
+)
+def test_run_lengths_beyond_what_was_measured_are_known(
+    settings: DetectorSettings, length: float, expected: bool
+) -> None:
+    assert extrapolated(settings, Expected.of_rate(900, 100), length) is expected

@@ -175,3 +175,20 @@ def test_a_slot_takes_over_another_number_of_levels() -> None:
     bank.update(np.zeros((1, 30)), ROW, NOW)
     bank.reset(0, Expected(Stream.CATEGORY, counts=np.full(40, 5.0)))
     np.testing.assert_equal(bank.snapshot(), made.snapshot())
+
+
+def test_what_is_taken_back_is_as_if_it_had_never_been() -> None:
+    rng = np.random.default_rng(9)
+    before, changed, after = (
+        rng.choice(3, (1, size), p=shares).astype(float)
+        for size, shares in ((500, (0.5, 0.3, 0.2)), (40, (0.4, 0.3, 0.3)), (200, (0.5, 0.3, 0.2)))
+    )
+    banks = [bank_of([50, 30, 20]) for _ in range(2)]
+    for bank, seen in zip(banks, (before, np.concatenate([before, changed], axis=1)), strict=True):
+        assert bank.update(seen, ROW, NOW)[0] == seen.shape[1]
+    banks[1].take_back(0, changed[0])
+    for bank in banks:
+        bank.reset(0)
+        bank.update(after, ROW, NOW)
+    first, second = (bank.readings()[0][0] for bank in banks)
+    assert first == second

@@ -207,6 +207,19 @@ def test_new_category_is_named_in_the_summary() -> None:
     assert (before.mean, after.mean) == (0.001, 0.5)
 
 
+def test_what_moved_most_for_what_it_was_is_named_first() -> None:
+    names = [f"c{place}" for place in range(12)]
+    shares = np.array([30, 20, 10, 10, 5, 5, 5, 5, 4, 3, 2, 1]) / 100
+    signals = _learn(_RNG.choice(names, 5_000, p=shares).tolist(), Role.CATEGORY)
+    usual = np.repeat(names, (100 * shares).round().astype(int)).tolist()
+    _fill(signals, [*usual, *usual, "kiosk", "kiosk", "kiosk", "kiosk"])
+    before, after = signals.describe(SignalKind.CATEGORY, {}, 0.5, Window(203, 204, 0.5))
+    assert next(iter(after.shares)) == "kiosk"
+    # What the sentence compares must be there on both sides.
+    assert set(before.shares) == set(after.shares) - {"kiosk"}
+    assert after.shares["c0"] == pytest.approx(60 / 204)
+
+
 def test_rare_category_of_the_reference_is_no_new_one() -> None:
     names = ["a", "b", "c", "d", "e", "rare"]
     signals = _learn(

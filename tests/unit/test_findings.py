@@ -18,6 +18,7 @@ _FIGURES = {
     "over": 600.0 * SECOND,
     "period": 8_640.0,
     "power": 0.7071,
+    "run_length": 1e9,
     "share": 0.9,
     "shown": 900.0 * SECOND,
     "size": 1.04,
@@ -58,6 +59,6 @@ def test_kinds_are_gathered_with_the_signals_that_have_them() -> None:
 def test_lines_name_a_few_signals_and_count_the_others() -> None:
     same = [(name, (Finding(Code.CONSTANT),)) for name in "abcde"]
     words = in_words(Finding(Code.CONSTANT))
-    assert told(same) == [f"a, b, c and 2 more: a: {words}"]
+    assert told(same) == [f"a, b, c and 2 more: for example a: {words}"]
     assert told(same[:1]) == [f"a: {words}"]
     assert told([]) == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from streamdrift.heads import Heads, Home
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import e_bh
+from streamdrift.incidents.gate import COMPANY
 from streamdrift.records import Alert, Heard, Signal, SignalKind, Step, StepKind
 from streamdrift.shards import shard_of
 from streamdrift.state.codec import decode, encode
@@ -70,6 +71,21 @@ def test_what_is_said_within_a_second_is_weighed_at_its_end() -> None:
     moments = {each["name"]: (each["changed_at"][17:21], each["together"]) for each in signals}
     assert moments == {"a": ("01.0", 3), "b": ("01.0", 3), "c": ("00.3", 1)}
     assert (alert.data["rule"], alert.data["together"]) == ("alone", 1)
+
+
+@pytest.mark.parametrize(
+    "first", [[changed(at(1), A)], [candidate(at(1), A, 0.9), candidate(at(1), B, 0.9)]]
+)
+def test_what_was_told_long_ago_makes_nothing_easier(first: list[Step]) -> None:
+    day = COMPANY // SECOND
+    for seconds, joins in ((day, True), (day + 2, False)):
+        incidents = make_incidents()
+        assert len(incidents.observe(first, at(10))) == 1
+        later = [candidate(at(seconds), C, 0.5)]
+        alerts = incidents.observe(later, at(2 * day))
+        assert [alert.type for alert in alerts if "c of" in str(alert.data["summary"])] == (
+            ["updated"] if joins else []
+        )
 
 
 def test_nothing_is_weighed_before_all_are_past_the_grid() -> None:

@@ -147,14 +147,15 @@ def test_positions_and_state(metrics: Metrics) -> None:
 def test_the_realised_rate_stands_beside_the_budget() -> None:
     week = 7 * 86_400 * 1_000_000
     rates = [
-        RealisedRate("fraud", Budget.parse("1/day"), 3, 1, 2 * week),
-        RealisedRate("new", Budget.parse("2/week"), 0, 0, 0),
-        RealisedRate("third", Budget.parse("2/week"), 0, 0, 0),
+        RealisedRate("fraud", Budget.parse("1/day"), 3, 5, 1, 2 * week),
+        RealisedRate("new", Budget.parse("2/week"), 0, 0, 0, 0),
+        RealisedRate("third", Budget.parse("2/week"), 0, 0, 0, 0),
     ]
     metrics = Metrics(CollectorRegistry(), max_series=2)
     metrics.watched([], 0, [], {}, 0, {}, rates)
     assert sample(metrics, "streamdrift_alert_budget_per_week", model="fraud") == 7
     assert sample(metrics, "streamdrift_alerts_opened_total", model="fraud") == 3
+    assert sample(metrics, "streamdrift_changes_joined_total", model="fraud") == 5
     assert sample(metrics, "streamdrift_realised_alerts_per_week", model="fraud") == 1.5
     assert sample(metrics, "streamdrift_alert_budget_per_week", model="new") == 2
     assert sample(metrics, "streamdrift_alerts_opened_total", model="new") == 0

@@ -12,6 +12,7 @@ from streamdrift.config import Settings
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Batch, ColumnKey, Group, Notice, Released
+from streamdrift.references.findings import Code
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.standing import standing
@@ -120,7 +121,23 @@ def test_the_realised_rate_counts_openings_from_the_reference_on() -> None:
     (rate,) = standing([monitor]).realised
     assert (rate.model, rate.budget) == ("fraud", ModelSettings().alert_budget)
     assert (rate.opened, rate.silences, rate.watched) == (1, 0, 5_000 * SECOND)
-    assert rate.per_week == pytest.approx(7 * 86_400 / 5_000)
+    assert rate.per_week == 1
+
+
+def test_a_run_length_that_was_not_measured_is_said() -> None:
+    chosen = ModelSettings.model_validate(
+        {
+            "reference": {"events": 1_000},
+            "alert_budget": "0.01/month",
+            "signals": {"amount (missing)": [{"kind": "hddm_w"}]},
+        }
+    )
+    monitor = _monitor(chosen)
+    _observe(monitor, _stream(drift=False), [])
+    (version,) = monitor.versions()
+    codes = {signal.name: [each.code for each in found] for signal, found in version.findings}
+    assert codes["amount (missing)"] == [Code.EXTRAPOLATED]
+    assert "amount (type break)" not in codes
 
 
 def test_silence_is_counted_apart_from_what_the_budget_is_for() -> None:

@@ -8,7 +8,7 @@ import pytest
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.rates import LATE, ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.sums import head_start
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Ints
 
 ROW, NOW = np.array([0]), np.array([0])
 BLOCK = 1_000
@@ -149,6 +149,45 @@ def test_rates_of_nothing_else_are_quiet_until_something_else_comes(
     assert np.isfinite(bank.readings()[0]).all()
     other = 1 - same[:, :500]
     assert bank.update(other, ROW, NOW)[0] < 100
+
+
+@pytest.mark.parametrize("limit", [60.0, 3e3, 1e7])
+@pytest.mark.parametrize("rate", [0.0, 0.002, 0.05, 0.4, 1.0])
+def test_values_taken_together_are_as_one_by_one(rate: float, limit: float) -> None:
+    rng = np.random.default_rng(6)
+    values = (rng.random(5_000) < rate).astype(float)
+    values[3_000:3_400] = rng.random(400) < 0.5 * rate + 0.05
+    values[rng.random(5_000) < 0.03] = np.nan
+    values[4_000:4_200] = np.nan
+    seconds = np.unique(rng.integers(0, 5_000, 300))
+    found = [_seen(values, seconds, rate, limit, step) for step in (5_000, 1)]
+    assert found[0] == found[1]
+    assert limit > 100 or any(found[0][0])
+
+
+def _seen(
+    values: Floats, seconds: Ints, rate: float, limit: float, step: int
+) -> tuple[list[int], list[tuple[int, float, float]], bytes]:
+    """Return alarms, what looks saw, and the state behind values taken `step` at a time."""
+    bank = bank_of(LATE * (1 - rate), LATE * rate, limit)
+    bank.sums.patience[:] = limit / 3
+    bank.reset(0)
+    alarms, looks, begin = [], [], 0
+    while begin < len(values):
+        block = values[np.newaxis, begin : begin + step]
+        inside = seconds[(seconds >= begin) & (seconds < begin + step)] - begin
+        alarm = int(bank.update(block, ROW, NOW, inside)[0])
+        looks += [
+            (begin + each.row, each.statistic, each.age)
+            for each in bank.sums.looked()
+            if each.row <= alarm
+        ]
+        if alarm < block.shape[1]:
+            alarms.append(begin + alarm)
+            bank.reset(0)
+        begin += min(alarm + 1, block.shape[1])
+    state = bank.snapshot()
+    return alarms, looks, b"".join(np.asarray(state[key]).tobytes() for key in sorted(state))
 
 
 def test_150_bytes_a_slot() -> None:

@@ -1,3 +1,5 @@
+"""The last values of signals, by their codes."""
+
 import itertools
 
 import numpy as np
@@ -6,87 +8,96 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.detectors.recent import ROOM, Recent
-from streamdrift.records import Floats
+from streamdrift.records import Stream
+from streamdrift.references.urn import NOTHING, Cells
+
+NONE: Cells = np.empty(0, dtype=np.uint16)
+ROOMS = {Stream.NUMERIC: ROOM, Stream.RATE: 512, Stream.CATEGORY: 512}
 
 
-def recent_of(whole: bool = False) -> Recent:
-    return Recent(np.array([whole]))
+def codes_of(size: int, most: int = 46, seed: int = 1) -> Cells:
+    return np.random.default_rng(seed).integers(0, most, size).astype(np.uint16)
 
 
-def add(recent: Recent, scores: Floats, start: int = 0) -> None:
-    recent.add(scores[np.newaxis], np.array([start]))
+def recent_of(stream: Stream = Stream.NUMERIC) -> Recent:
+    return Recent([stream])
+
+
+def add(recent: Recent, codes: Cells, start: int = 0) -> None:
+    recent.add(codes[np.newaxis], np.array([start]))
 
 
 @pytest.mark.parametrize("size", [0, 5, ROOM - 1, ROOM, ROOM + 1, 3 * ROOM + 7])
-def test_the_last_scores_are_kept_to_two_bytes(size: int) -> None:
-    scores = np.random.default_rng(size).random(size)
+@pytest.mark.parametrize("part", [1, 100, 2_000])
+def test_the_last_codes_are_kept(size: int, part: int) -> None:
+    codes = codes_of(size)
     recent = recent_of()
-    add(recent, scores)
+    for begin in range(0, size, part):
+        add(recent, codes[begin : begin + part])
     assert recent.counts.tolist() == [size]
-    found = recent.last(0, np.empty(0), ROOM)
-    assert len(found) == min(size, ROOM)
-    np.testing.assert_allclose(found, scores[-ROOM:], atol=0.5 / 65_535 + 1e-9)
-    few = recent.last(0, np.empty(0), 3)
-    assert few.tolist() == found[-3:].tolist()
+    found = recent.last(0, NONE, ROOM)
+    assert found.tolist() == codes[-ROOM:].tolist()
+    assert recent.last(0, NONE, 3).tolist() == found[-3:].tolist()
 
 
-def test_those_of_the_block_come_last_and_are_rounded_as_if_they_were_kept() -> None:
-    scores = np.random.default_rng(1).random(ROOM + 50)
+def test_those_of_the_block_come_last() -> None:
+    codes = codes_of(ROOM + 50)
     kept, both = recent_of(), recent_of()
-    add(kept, scores)
-    add(both, scores[:-80])
+    add(kept, codes)
+    add(both, codes[:-80])
     for count in (1, 60, 80, 200, ROOM):
-        expected = kept.last(0, np.empty(0), count)
-        assert both.last(0, scores[-80:], count).tolist() == expected.tolist()
-    assert len(both.last(0, scores, 10 * ROOM)) == ROOM
-    assert len(both.last(0, scores, 0)) == 1
+        assert both.last(0, codes[-80:], count).tolist() == kept.last(0, NONE, count).tolist()
+    assert len(both.last(0, codes, 10 * ROOM)) == ROOM
+    assert len(both.last(0, codes, 0)) == 1
 
 
-def test_what_is_no_score_and_what_was_before_is_left_out() -> None:
-    scores = np.array([0.9, 0.8, np.nan, 0.25, np.nan, 0.75])
+def test_what_is_no_value_and_what_was_before_is_left_out() -> None:
+    codes = np.array([9, 8, NOTHING, 2, NOTHING, 7], dtype=np.uint16)
     recent = recent_of()
-    add(recent, scores, start=2)
+    add(recent, codes, start=2)
     assert recent.counts.tolist() == [2]
-    found = recent.last(0, np.array([np.nan, 0.5]), 9)
-    np.testing.assert_allclose(found, [0.25, 0.75, 0.5], atol=1e-5)
+    assert recent.last(0, np.array([NOTHING, 5], np.uint16), 9).tolist() == [2, 7, 5]
 
 
-def test_whole_numbers_stay_and_very_great_ones_are_the_greatest() -> None:
-    recent = recent_of(whole=True)
-    add(recent, np.array([0.0, 7.0, 999.0, 65_535.0, 1e6]))
-    found = recent.last(0, np.array([3.0, 1e9]), 9)
-    assert found.tolist() == [0, 7, 999, 65_535, 65_535, 3, 65_535]
-
-
-def test_the_ends_of_ranks_are_kept() -> None:
-    recent = recent_of()
-    add(recent, np.array([0.0, 1.0, 1 - 1e-12]))
-    assert recent.last(0, np.empty(0), 3).tolist() == [0, 1, 1]
+def test_places_of_levels_have_two_bytes() -> None:
+    recent = recent_of(Stream.CATEGORY)
+    add(recent, np.array([0, 7, 999, NOTHING - 1], dtype=np.uint16))
+    found = recent.last(0, np.array([3], dtype=np.uint16), 9)
+    assert found.tolist() == [0, 7, 999, NOTHING - 1, 3]
 
 
 def test_a_cleared_signal_begins_anew_and_the_others_stay() -> None:
-    recent = Recent(np.array([False, False]))
-    recent.add(np.full((2, 600), 0.25), np.zeros(2, dtype=np.int64))
-    recent.clear(0)
-    assert recent.counts.tolist() == [0, 600]
-    assert len(recent.last(0, np.empty(0), 5)) == 0
-    assert len(recent.last(1, np.empty(0), 600)) == ROOM
+    streams = [Stream.CATEGORY, Stream.NUMERIC, Stream.RATE, Stream.NUMERIC]
+    recent = Recent(streams)
+    codes = np.stack([codes_of(600, 2, seed) for seed in range(4)])
+    recent.add(codes, np.zeros(4, dtype=np.int64))
+    recent.clear(3)
+    assert recent.counts.tolist() == [600, 600, 600, 0]
+    assert len(recent.last(3, NONE, 5)) == 0
+    for signal, stream in enumerate(streams[:3]):
+        kept = codes[signal, -ROOMS[stream] :]
+        assert recent.last(signal, NONE, 600).tolist() == kept.tolist()
 
 
+@pytest.mark.parametrize("stream", list(Stream))
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 1_500), max_size=6))
-def test_cuts_and_restores_change_nothing(cuts: list[int]) -> None:
-    scores = np.random.default_rng(2).random(1_500)
-    scores[::7] = np.nan
-    whole, parts = recent_of(), recent_of()
-    add(whole, scores)
+@given(cuts=st.lists(st.integers(0, 1_500), max_size=6))
+def test_cuts_and_restores_change_nothing(stream: Stream, cuts: list[int]) -> None:
+    codes = codes_of(1_500)
+    codes[1_000::7] = NOTHING
+    whole, parts = recent_of(stream), recent_of(stream)
+    add(whole, codes)
     for start, stop in itertools.pairwise([0, *sorted(cuts), 1_500]):
-        add(parts, scores[start:stop])
-        restored = recent_of()
+        add(parts, codes[start:stop])
+        restored = recent_of(stream)
         restored.restore(parts.snapshot())
         parts = restored
     np.testing.assert_equal(parts.snapshot(), whole.snapshot())
+    assert parts.last(0, NONE, 9).tolist() == codes[codes != NOTHING][-9:].tolist()
 
 
-def test_one_kilobyte_a_signal() -> None:
-    assert Recent(np.zeros(10, dtype=np.bool_)).scores.nbytes == 10 * 1_024
+@pytest.mark.parametrize(
+    ("stream", "size"), [(Stream.NUMERIC, 320), (Stream.RATE, 512), (Stream.CATEGORY, 1_024)]
+)
+def test_bytes_of_a_signal(stream: Stream, size: int) -> None:
+    assert recent_of(stream).codes(0).nbytes == size

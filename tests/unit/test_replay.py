@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from streamdrift.assembly import make_pipeline
@@ -19,6 +20,7 @@ from streamdrift.errors import InputError, OutputError
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Notice, Partition
 from streamdrift.replay import Tally, history, replay
+from streamdrift.sinks.cloudevents import encode
 from streamdrift.sources.memory import MemorySource
 from streamdrift.summary import summarize
 from streamdrift.time_order import Sorting, in_time_order
@@ -102,6 +104,21 @@ def test_a_stream_that_does_not_drift_raises_nothing() -> None:
     assert replayed(groups(events(3_000), 500))[1] == []
 
 
+def test_the_alert_of_a_category_with_rare_levels_can_be_written() -> None:
+    draw = random.Random(5)
+    shares = [1 / rank for rank in range(1, 501)]
+    rows = list(events(4_000))
+    cities = draw.choices(range(500), shares, k=3_000) + draw.choices(range(3), k=1_000)
+    for row, city in zip(rows, cities, strict=True):
+        row["features"] = {"city": f"c{city}"}
+    _, alerts, _ = replayed(groups(rows, 500))
+    written = [json.loads(orjson.dumps(encode(alert, "streamdrift"))) for alert in alerts]
+    signals = [signal for each in written for signal in each["data"]["signals"]]
+    city = next(signal for signal in signals if signal["kind"] == "category")
+    assert 0 < city["before"]["shares"]["(other)"] < 1
+    assert 0 < city["after"]["shares"]["(other)"] < city["before"]["shares"]["(other)"]
+
+
 def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:
     tally, _, pipeline = replayed(groups(events(2_000), 500))
     text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 2.0))
@@ -121,8 +138,17 @@ def test_the_summary_holds_what_came_of_the_budget_against_it() -> None:
     tally, _, pipeline = replayed(groups(rows, 500), make_pipeline(chosen))
     lines = summarize(tally, pipeline.monitor, chosen.model, 1.0)
     assert (
-        "fraud: budget 0.5 a hour; 1 incident opened in 0.11 days watched: 0.37 a hour "
-        "(and 1 by silence, which is no test)" in lines
+        "fraud: budget 0.5 a hour; 1.3 allowed in 2.7 h watched, 1 incident opened: 0.37 a hour "
+        "(1 still open, and 1 by silence, which is no test)" in lines
+    )
+
+
+def test_the_summary_gives_no_rate_of_less_than_one_unit_of_the_budget() -> None:
+    tally, _, pipeline = replayed(groups(events(3_000, shift_at=1_500), 500))
+    lines = summarize(tally, pipeline.monitor, settings().model, 1.0)
+    assert (
+        "fraud: budget 2 a week; 0.0083 allowed in 41.7 min watched, "
+        "1 incident opened (1 still open)" in lines
     )
 
 
@@ -307,6 +333,18 @@ def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file: ReplayFile) -> N
     assert alerts[0]["subject"] == "fraud/3"
     assert "alerts: 1 opened" in err
     assert "events a day" not in err
+
+
+def test_alerts_are_sentences_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fraud.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in events(3_000, shift_at=1_500)))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    run_replay(ReplayOptions(str(path), None, None, None, False), settings())
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("2026-01-01 00:2")
+    assert " opened   critical amount of fraud/3 changed: " in first
 
 
 def test_a_table_needs_no_settings(replay_file: ReplayFile) -> None:

@@ -119,7 +119,7 @@ def test_a_provisional_reference_says_what_it_cannot_know() -> None:
     assert isinstance(told, list)
     first = next(line for line in told if "provisional" in line)
     assert "until 2026-01-12 00:00:00 UTC" in first
-    assert first.startswith("cycle, plain: cycle: a provisional reference of 5.6 hours")
+    assert first.startswith("cycle, plain: for example cycle: a provisional reference of 5.6 hours")
 
 
 def test_the_rhythm_is_learnt_when_the_span_is_over_and_told_once() -> None:

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.scoring import Scoring
+from streamdrift.detectors.looks import NO_LOOKS
+from streamdrift.detectors.scoring import Copies, Scoring, ranks_at
 from streamdrift.records import Floats, Sample, Stream
-from streamdrift.references.urn import Counts
+from streamdrift.references.urn import NOTHING, Counts
 
 RNG = np.random.default_rng(1)
 NUMERIC = Reference(Expected(Stream.NUMERIC), Counts.of(RNG.normal(size=800)))
@@ -44,11 +46,19 @@ def values_of(size: int, seed: int, holes: float = 0.0) -> Floats:
     return values
 
 
+def block_of(values: Floats) -> Block:
+    return new_block(
+        values, np.zeros(values.shape[1], dtype=np.int64), NO_LOOKS, range(len(values))
+    )
+
+
+def scored(scoring: Scoring, values: Floats) -> tuple[Block, Copies]:
+    block = block_of(values)
+    return block, scoring.score(block, np.arange(4), np.zeros(4, dtype=np.int64))
+
+
 def score(scoring: Scoring, values: Floats) -> Floats:
-    scores = values.copy()
-    times = np.zeros(values.shape[1], dtype=np.int64)
-    scoring.score(values, times, range(4), np.zeros(4, dtype=np.int64), scores)
-    return scores
+    return scored(scoring, values)[0].scores
 
 
 def test_ranks_are_uniform_rates_stay_and_levels_are_ranked_by_surprisal() -> None:
@@ -94,32 +104,47 @@ def test_cuts_and_restores_change_nothing(cuts: list[int]) -> None:
 @pytest.mark.parametrize("signal", range(4))
 def test_going_back_is_as_if_no_more_had_been_scored(signal: int) -> None:
     values = values_of(400, 5, holes=0.1)
-    times = np.zeros(400, dtype=np.int64)
-    start = np.zeros(4, dtype=np.int64)
     back, short = Scoring(ALL, [1, 2, 3, 4]), Scoring(ALL, [1, 2, 3, 4])
-    copies = back.score(values, times, range(4), start, values.copy())
-    back.go_back(signal, copies, values, times, 0, 150)
+    _, copies = scored(back, values)
+    back.go_back(signal, copies, 150)
     stopped = values.copy()
     stopped[signal, 150:] = np.nan
-    short.score(stopped, times, range(4), start, stopped.copy())
+    score(short, stopped)
     after = values_of(100, 6)
     np.testing.assert_array_equal(score(back, after)[signal], score(short, after)[signal])
 
 
-def test_cells_of_scores_are_those_of_their_values() -> None:
+def test_cells_of_codes_are_those_of_their_values() -> None:
     values = values_of(300, 7)
     scoring = Scoring(ALL, [1, 2, 3, 4])
-    scores = score(scoring, values)
+    block, _ = scored(scoring, values)
     times = np.zeros(300, dtype=np.int64)
     for signal in (0, 1, 2):
         cells = scoring.cells(signal, values, times, 0)
-        seen = values[signal] if signal == 2 else scores[signal]
-        found = scoring.cells_of_scores(signal, seen)
-        # Ranks move a little as values are counted.
-        assert np.mean(found == cells) > (0.6 if signal == 0 else 0.999)
-        assert np.abs(found - cells).max() <= 3
+        assert scoring.cells_of_codes(signal, block.codes[signal]).tolist() == cells.tolist()
     assert scoring.cells(2, np.full((4, 2), 9.0), times[:2], 0).tolist() == [4, 4]
     assert scoring.cells(1, np.full((4, 2), np.nan), times[:2], 0).tolist() == [-1, -1]
+
+
+def test_codes_of_rates_and_levels_are_what_they_are() -> None:
+    values = np.zeros((4, 4))
+    values[1] = [0.0, 1.0, np.nan, 1.0]
+    values[2] = [3.0, 999.0, 1e9, np.nan]
+    block, _ = scored(Scoring(ALL, [1, 2, 3, 4]), values)
+    assert block.codes[1].tolist() == [0, 1, NOTHING, 1]
+    assert block.codes[2].tolist() == [3, 999, NOTHING - 1, NOTHING]
+
+
+@pytest.mark.parametrize("signal", [0, 3])
+def test_ranks_are_known_again_by_their_codes(signal: int) -> None:
+    scoring = Scoring(ALL, [1, 2, 3, 4])
+    score(scoring, values_of(100, 8))
+    block, copies = scored(scoring, values_of(300, 9))
+    codes, ranks = block.codes[signal], block.scores[signal]
+    assert scoring.ranks(signal, codes).tolist() == ranks.tolist()
+    assert ranks_at(signal, copies, 120, codes[20:120]).tolist() == ranks[20:120].tolist()
+    scoring.go_back(signal, copies, 120)
+    assert scoring.ranks(signal, codes[:120]).tolist() == ranks[:120].tolist()
 
 
 def test_a_held_signal_learns_nothing_and_its_front_goes_on() -> None:
@@ -144,11 +169,11 @@ def test_what_a_change_was_counted_as_is_forgotten() -> None:
     scoring, values = Scoring(ALL, [1, 2, 3, 4]), values_of(60, 9)
     before = scoring.in_cells(0)
     values[0] += 2
-    scores = score(scoring, values)
+    block, _ = scored(scoring, values)
     assert scoring.in_cells(0).sum() == before.sum() + 60
-    scoring.forget(0, scores[0])
+    scoring.forget(0, block.codes[0])
     assert scoring.in_cells(0).tolist() == before.tolist()
-    scoring.forget(1, scores[1])
+    scoring.forget(1, block.codes[1])
 
 
 def test_a_signal_is_held_against_another_reference() -> None:

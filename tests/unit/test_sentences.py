@@ -11,6 +11,7 @@ from streamdrift.incidents.sentences import (
     updated_sentence,
 )
 from streamdrift.records import (
+    REST,
     AlertKind,
     ColumnKey,
     Effect,
@@ -126,8 +127,10 @@ QUANTILES = (
 )
 SHARES = (
     Summary(0.5, shares={"DE": 0.6, "FR": 0.3, "IT": 0.1, "ES": 0.0}),
-    Summary(0.8, shares={"DE": 0.2, "FR": 0.31, "XX": 0.39, "IT": 0.09}),
+    Summary(0.8, shares={"DE": 0.2, "XX": 0.39, "FR": 0.31, "IT": 0.09}),
 )
+
+RARE = (Summary(0.6, shares={"DE": 0.4, REST: 0.6}), Summary(0.0, shares={"DE": 1.0, REST: 0.0}))
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,7 @@ SHARES = (
         (SignalKind.CATEGORY, NOTHING, "the shares of its categories are not what they were"),
         (SignalKind.UNSEEN, RATES, "categories new to it 1.2 % -> 14 %"),
         (SignalKind.UNSEEN, SHARES, "categories new to it 50 % -> 80 % (such as 'XX')"),
+        (SignalKind.UNSEEN, RARE, "categories rare or new to it 60 % -> 0 %"),
         (SignalKind.LENGTH, QUANTILES, "median length 12 -> 12345678"),
         (SignalKind.EMPTY, RATES, "empty 1.2 % -> 14 %"),
         (SignalKind.NORM, QUANTILES, "median norm 12 -> 12345678"),

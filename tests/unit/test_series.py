@@ -1,8 +1,12 @@
 """The single-series form: one value at a time, or many."""
 
+import copy
 import itertools
 import math
+import pickle
 from collections.abc import Hashable, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdrift.detectors import EDetector
+from streamdrift.detectors import ADWIN, EDetector, PageHinkley
 from streamdrift.detectors.series import ACCEPT_AFTER, WARMUP, Kind
+from streamdrift.detectors.single import SeriesDetector
 from streamdrift.records import Floats
 
 
@@ -53,7 +58,7 @@ def streams(kind: Kind) -> tuple[Any, Any]:
 KINDS: tuple[Kind, ...] = ("numeric", "rate", "category")
 
 
-def one_by_one(detector: EDetector, values: Any) -> list[tuple[int, Any, Any]]:
+def one_by_one(detector: SeriesDetector, values: Any) -> list[tuple[int, Any, Any]]:
     found = []
     for place, value in enumerate(values):
         detector.update(value)
@@ -205,13 +210,16 @@ def test_levels_beyond_the_reference_are_told_apart_once_it_is_accepted() -> Non
     assert len(detector.update_many(["d"] * 100)) == 1
 
 
-@pytest.mark.parametrize("count", [1_000, 70_000])
-def test_very_many_levels(count: int) -> None:
+def test_very_many_levels() -> None:
     rng = np.random.default_rng(4)
-    reference = np.arange(count).repeat(2)
-    detector = EDetector(1e5, reference.tolist(), "category")
-    assert detector.update_many(rng.integers(0, count, 800).tolist()).tolist() == []
-    assert len(detector.update_many(range(count, count + 60))) == 1
+    detector = EDetector(1e5, np.arange(1_000).repeat(2), "category")
+    assert detector.update_many(rng.integers(0, 1_000, 800)).tolist() == []
+    assert len(detector.update_many(range(1_000, 1_060))) == 1
+
+
+def test_levels_of_which_none_is_common_cannot_be_told_apart() -> None:
+    detector = EDetector(1e5, np.arange(70_000).repeat(2), "category")
+    assert detector.update_many(range(70_000, 90_000)).tolist() == []
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5])
@@ -253,7 +261,7 @@ def test_a_reference_without_a_value_is_refused(reference: list[float]) -> None:
 
 
 def test_a_kind_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="ordinal"):
+    with pytest.raises(ValueError, match="kind is one of numeric, rate, category"):
         EDetector(kind="ordinal")  # type: ignore[arg-type]
 
 
@@ -261,3 +269,168 @@ def test_levels_that_cannot_be_looked_up_are_refused() -> None:
     detector = EDetector(1e5, ["a", "b"], "category")
     with pytest.raises(TypeError):
         detector.update(["a"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("arl", ["1e5", [1e5], np.ones(2)])
+def test_a_run_length_that_is_no_number_is_refused(arl: Any) -> None:
+    with pytest.raises(TypeError, match="number"):
+        EDetector(arl)
+
+
+@pytest.mark.parametrize("wrong", [{"warmup": 1.5}, {"seed": None}, {"seed": 0.5}])
+def test_counts_are_whole_numbers(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        EDetector(**wrong)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(ValueError, match="seed"):
+        EDetector(seed=seed)
+
+
+@pytest.mark.parametrize("wrong", ["7.5", [1.0], {"a": 1}, np.ones(1)])
+def test_what_is_no_number_is_refused_and_changes_nothing(wrong: Any) -> None:
+    reference, values = streams("numeric")
+    detector, same = EDetector(1e4, reference), EDetector(1e4, reference)
+    with pytest.raises(TypeError, match="a number is wanted"):
+        detector.update(wrong)
+    with pytest.raises(TypeError, match="a number is wanted"):
+        detector.update_many([0.5, wrong])
+    assert detector.update_many(values).tolist() == same.update_many(values).tolist()
+
+
+@pytest.mark.parametrize("wrong", [3, "abc", b"abc"])
+def test_what_is_no_series_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="a series"):
+        EDetector(reference=wrong)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables_are_refused(kind: Kind) -> None:
+    with pytest.raises(ValueError, match="one dimension"):
+        EDetector(reference=np.zeros((5, 2)), kind=kind)
+
+
+@pytest.mark.parametrize("wrong", [-1, 0.5, 7])
+def test_a_rate_is_of_0_and_1(wrong: float) -> None:
+    detector = EDetector(1e5, [0, 1, True, False, np.float32(1), None], "rate")
+    with pytest.raises(ValueError, match=f"not of {float(wrong)}"):
+        detector.update(wrong)
+    with pytest.raises(ValueError, match=f"not of {float(wrong)}"):
+        detector.update_many([1, wrong])
+
+
+def test_numbers_may_be_of_any_type() -> None:
+    reference, values = streams("numeric")
+    values = np.round(values * 8)
+    plain = EDetector(1e4, reference * 8)
+    others: list[Any] = [int, np.float32, np.int64, Fraction, Decimal]
+    mixed = EDetector(1e4, [Decimal(8 * x) for x in reference.tolist()])
+    for place, value in enumerate(values.tolist()):
+        other = None if math.isnan(value) else others[place % 5](int(value))
+        plain.update(value)
+        mixed.update(other)
+        assert mixed.drift_detected == plain.drift_detected
+    assert plain.n_detections == mixed.n_detections > 0
+    blocks = EDetector(1e4, reference * 8)
+    assert len(blocks.update_many(values.astype(np.float32))) == plain.n_detections
+    assert blocks.n_detections == plain.n_detections
+
+
+def test_a_number_too_large_for_a_float_is_skipped() -> None:
+    detector = EDetector(1e5, [0.0, 1.0] * 100)
+    detector.update(10**400)
+    assert detector.update_many([0.5, 10**400, 0.5]).tolist() == []
+
+
+def test_a_missing_level_is_one_level_however_it_is_written() -> None:
+    draw = np.random.default_rng(8)
+    codes = draw.integers(0, 3, 12_000)
+    missing = draw.random(12_000) < 0.02
+    written: list[Hashable] = [
+        None if gone else int(x) for gone, x in zip(missing, codes, strict=True)
+    ]
+    floats = np.where(missing, np.nan, codes.astype(float))
+    by_none = EDetector(1e4, written[:5_000], "category")
+    by_nan = EDetector(1e4, floats[:5_000], "category")
+    assert (
+        by_nan.update_many(floats[5_000:]).tolist() == by_none.update_many(written[5_000:]).tolist()
+    )
+    assert len(by_nan.update_many(np.full(100, np.nan))) == 1
+
+
+def test_levels_that_never_come_again_are_not_kept() -> None:
+    detector = EDetector(1e5, ["a", "b", "c"] * 500, "category")
+    detector.update_many([f"id-{place}" for place in range(30_000)])
+    reachable = pickle.dumps(detector)
+    assert len(reachable) < 200_000
+    assert b"id-0" not in reachable
+
+
+@pytest.mark.parametrize("law", [1.0, 1.6])
+def test_rare_levels_raise_no_alarms(law: float) -> None:
+    draw = np.random.default_rng(3)
+    shares = np.arange(1, 5_001.0) ** -law
+    shares /= shares.sum()
+    values = draw.choice(5_000, 60_000, p=shares)
+    detector = EDetector(1e5, values[:10_000], "category")
+    assert len(detector.update_many(values[10_000:])) <= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_goes_on_as_its_original(kind: Kind, copied: Any) -> None:
+    reference, values = streams(kind)
+    original = EDetector(1e4, reference, kind)
+    one_by_one(original, values[:200])
+    again = copied(original)
+    found = one_by_one(original, values[200:])
+    assert found
+    assert one_by_one(again, values[200:]) == found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [ADWIN, PageHinkley])
+def test_others_hold_and_go_on_as_the_default_does(kind: Kind, make: Any) -> None:
+    reference, values = streams(kind)
+    single, block = (make(arl=1e4, reference=reference, kind=kind) for _ in range(2))
+    found = one_by_one(single, values)
+    assert 2 <= len(found) <= 6
+    assert block.update_many(values).tolist() == [place for place, _, _ in found]
+    assert (block.onset, block.effect) == found[-1][1:]
+    assert block.n_detections == len(found)
+    learned = make(arl=1e4, kind=kind, warmup=1_500)
+    together = [*reference, *values]
+    assert learned.update_many(together).tolist() == [1_500 + place for place, _, _ in found]
+
+
+@pytest.mark.parametrize("make", [ADWIN, PageHinkley])
+def test_others_alarm_about_as_often_as_was_asked(make: Any) -> None:
+    alarms = 0
+    for seed in range(5):
+        detector = make(arl=1e4, reference=numbers(seed, (0, 10_000)))
+        alarms += len(detector.update_many(numbers(100 + seed, (0, 40_000))))
+    assert 2 <= alarms <= 35  # 20 on average
+
+
+@pytest.mark.parametrize("make", [ADWIN, PageHinkley])
+@pytest.mark.parametrize(
+    "wrong", [{"reference": [1.0]}, {"kind": "rate"}, {"seed": 1}, {"warmup": 50}]
+)
+def test_raw_numbers_have_no_use_for_what_ranks_need(make: Any, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="give arl, too"):
+        make(**wrong)
+
+
+@pytest.mark.parametrize("make", [ADWIN, PageHinkley])
+def test_raw_numbers_that_are_skipped_do_not_count(make: Any) -> None:
+    values = numbers(1, (0, 1_000), (40, 60))
+    holes: list[float | None] = [each for value in values.tolist() for each in (None, value)]
+    plain, holey, single = make(), make(), make()
+    found = plain.update_many(values)
+    assert len(found) > 0
+    assert holey.update_many(holes).tolist() == (2 * found + 1).tolist()
+    assert [place for place, *_ in one_by_one(single, holes)] == (2 * found + 1).tolist()
+    assert holey.onset == single.onset == plain.onset
+    assert holey.effect is None

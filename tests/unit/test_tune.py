@@ -88,7 +88,8 @@ def test_budgets_are_told_side_by_side(tune: Tune) -> None:
     delays = [each["delay_seconds"] for each in found["found"]]
     assert min(delays) == 0 < max(delays) == delays[0]
     assert "fraud 3: " in err
-    assert "fraud: budget 2 a week; 1 incident opened" in err
+    assert "fraud: budget 2 a week; " in err
+    assert " watched, 1 incident opened" in err
     assert "▸ 2/week" in out
     assert max(map(len, out.splitlines())) <= 80
     assert all(line == line.rstrip() for line in out.splitlines())

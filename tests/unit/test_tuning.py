@@ -521,7 +521,7 @@ def test_the_picture_tells_who_found_what_how_much_later() -> None:
     text = drawn([three()])
     lines = text.splitlines()
     assert "90,000 events from 2026-11-21 12:00:00 to 2026-11-22 13:00:00 UTC" in text
-    assert "  1/week     0.13          1     7.6       0        1          9M  +10 s  " in lines
+    assert "  1/week     0.13          1       0        1          9M  +10 s  " in lines
     assert any(line.startswith("▸ 2/week ") and "4.23M   +4 s" in line for line in lines)
     assert "1 2026-11-21 23:06:54 amount changed" in text
     assert "1/day first, 2/week +4 s, 1/week +10 s" in text
@@ -553,10 +553,10 @@ def test_silence_is_said_in_the_picture() -> None:
     assert "1 incident by silence, at every budget" in drawn([result([quiet], [quiet], [quiet])])
 
 
-def test_a_model_of_which_nothing_is_left_has_no_run_length_and_no_rate() -> None:
+def test_a_model_of_which_nothing_is_left_has_no_run_length() -> None:
     runs = [(OWN, True, (), None)]
     found = make_result("fraud", Seen(10, at(0), at(9)), Span(at(9), at(9)), runs)
-    assert "▸ 2/week        0          0       ?       0        0           ?" in drawn([found])
+    assert "▸ 2/week        0          0       0        0           ?" in drawn([found])
 
 
 def test_models_with_incidents_come_first_and_too_many_are_counted() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.records import Floats
-from streamdrift.references.urn import BORDERS, LATE, QUANTILES, Counts, Urns
+from streamdrift.references.urn import BORDERS, LATE, NOTHING, QUANTILES, Cells, Counts, Urns
 
 ONE, NOW = np.array([0]), np.array([0])
 
@@ -22,11 +22,16 @@ def urn_of(reference: Floats, seed: int = 1, tenths: int = 1) -> Urns:
     return urns
 
 
-def ranks_of(urns: Urns, values: Floats) -> Floats:
+def ranked(urns: Urns, values: Floats) -> tuple[Floats, Cells]:
+    """Return ranks and cells."""
     ranks = np.array(values, dtype=np.float64)[np.newaxis]
-    urns.rank(ONE, ONE, NOW, ranks)
-    row: Floats = ranks[0]
-    return row
+    cells = np.empty(ranks.shape, dtype=np.uint16)
+    urns.rank(ONE, ONE, NOW, ranks, cells)
+    return ranks[0], cells[0]
+
+
+def ranks_of(urns: Urns, values: Floats) -> Floats:
+    return ranked(urns, values)[0]
 
 
 def chi_square(ranks: Floats, bins: int) -> float:
@@ -193,25 +198,31 @@ def test_counts_are_halved_before_they_overflow() -> None:
     np.testing.assert_allclose(urns.cumulative[0] / urns.cumulative[0, -1], shares, atol=1e-8)
 
 
-def test_a_slot_goes_back_to_where_it_was() -> None:
+def test_a_slot_goes_back_to_where_it_was_and_moves_on_by_cells() -> None:
     rng = np.random.default_rng(9)
     for size in (500, LATE):
         urns = Urns(3)
         for slot in range(3):
             urns.learn(slot, Counts.of(rng.normal(size=size)), slot)
-        slots = np.array([2, 0])
-        rows, start = np.array([0, 1]), np.zeros(2, dtype=np.int64)
-        urns.rank(slots, rows, start, rng.normal(size=(2, 1_500)))
-        copies, before = urns.copy_of(slots), urns.snapshot()
+        slots, rows, start = np.array([2, 0]), np.array([0, 1]), np.zeros(2, dtype=np.int64)
         values = rng.normal(size=(2, 1_500))
+        cells = np.empty(values.shape, dtype=np.uint16)
+        urns.rank(slots, rows, start, rng.normal(size=(2, 1_500)), cells)
+        copies, before = urns.copy_of(slots), urns.snapshot()
         first = values.copy()
-        urns.rank(slots, rows, start, first)
-        urns.go_back(2, copies, 0)
-        urns.go_back(0, copies, 1)
+        urns.rank(slots, rows, start, first, cells)
+        after = urns.snapshot()
+        urns.go_back(2, copies.at(0))
+        urns.go_back(0, copies.at(1))
         np.testing.assert_equal(urns.snapshot(), before)
         again = values.copy()
-        urns.rank(slots, rows, start, again)
+        urns.rank(slots, rows, start, again, cells)
         assert again.tolist() == first.tolist()
+        for place, slot in enumerate(slots.tolist()):
+            state = copies.at(place)
+            state.move_on(cells[place])
+            urns.go_back(slot, state)
+        np.testing.assert_equal(urns.snapshot(), after)
 
 
 @settings(max_examples=20, deadline=None)
@@ -224,7 +235,7 @@ def test_cuts_and_restores_change_nothing(cuts: list[int], size: int) -> None:
     found: list[float] = []
     for start, stop in itertools.pairwise([0, *sorted(cuts), 3_000]):
         found += ranks_of(parts, values[start:stop]).tolist()
-        restored = Urns(1)
+        restored = urn_of(reference)
         restored.restore(parts.snapshot())
         parts = restored
     assert found == expected
@@ -232,7 +243,7 @@ def test_cuts_and_restores_change_nothing(cuts: list[int], size: int) -> None:
 
 
 @pytest.mark.parametrize("step", [0.0, 0.25])
-def test_what_was_counted_is_taken_back_exactly(step: float) -> None:
+def test_what_was_counted_is_taken_back(step: float) -> None:
     rng = np.random.default_rng(11)
     values = rng.normal(size=560)
     values[500:] += 1
@@ -240,35 +251,56 @@ def test_what_was_counted_is_taken_back_exactly(step: float) -> None:
         values = np.round(values / step) * step
     urns = urn_of(values[:500])
     before = urns.cumulative[0].copy()
-    ranks = ranks_of(urns, values[500:])
+    _, cells = ranked(urns, values[500:])
     assert urns.cumulative[0, -1] == before[-1] + 60
-    urns.take_back(0, ranks)
+    urns.take_back(0, cells)
     np.testing.assert_array_equal(urns.cumulative[0], before)
-
-
-def test_what_was_counted_is_taken_back_nearly_by_ranks_kept_to_two_bytes() -> None:
-    rng = np.random.default_rng(11)
-    urns = urn_of(rng.normal(size=500))
-    before = urns.cumulative[0].copy()
-    ranks = np.round(ranks_of(urns, rng.normal(size=300) + 1) * 65_535) / 65_535
-    urns.take_back(0, ranks)
-    assert np.abs(urns.cumulative[0] - before).max() <= 2
-    assert (np.diff(urns.cumulative[0]) >= 0).all()
-    urns.take_back(0, np.array([0.0, 1.0, 1.0]))
-    assert (np.diff(urns.cumulative[0]) >= 0).all()
 
 
 def test_what_is_only_noted_is_forgotten_and_not_taken_back() -> None:
     rng = np.random.default_rng(12)
     urns = urn_of(rng.normal(size=LATE))
     before = urns.cumulative[0].copy()
-    ranks = ranks_of(urns, rng.normal(size=400) + 1)
-    urns.take_back(0, ranks)
-    np.testing.assert_array_equal(urns.cumulative[0], before)
+    _, cells = ranked(urns, rng.normal(size=400) + 1)
     assert urns.pending[0].sum() == 400
-    urns.forget(0)
+    urns.take_back(0, cells)
+    np.testing.assert_array_equal(urns.cumulative[0], before)
     assert urns.pending[0].sum() == 0
     assert ranks_of(urns, np.full(10, 3.0)).min() > 0.99
+
+
+@pytest.mark.parametrize("size", [50, LATE - 150, LATE - 1, LATE, 12_000])
+def test_ranks_are_known_again_by_their_cells(size: int) -> None:
+    rng = np.random.default_rng(15)
+    urns = urn_of(np.round(rng.normal(size=size) * 8) / 8)
+    ranks, cells = ranked(urns, np.round(rng.normal(size=300) * 8) / 8 + 0.5)
+    assert urns.state(0).ranks_of_last(cells).tolist() == ranks.tolist()
+    assert urns.state(0).ranks_of_last(cells[-7:]).tolist() == ranks[-7:].tolist()
+
+
+def test_ranks_before_a_block_was_counted_are_known_nearly() -> None:
+    rng = np.random.default_rng(16)
+    urns = urn_of(rng.normal(size=LATE))
+    ranks, cells = ranked(urns, rng.normal(size=2_100))
+    found = urns.state(0).ranks_of_last(cells[-300:])
+    assert found[-100:].tolist() == ranks[-100:].tolist()
+    assert found.tolist() != ranks[-300:].tolist()
+    np.testing.assert_allclose(found, ranks[-300:], atol=0.01)
+
+
+def test_cells_are_those_that_ranks_were_of() -> None:
+    values = np.random.default_rng(17).normal(size=200)
+    values[::9] = np.nan
+    urns = urn_of(values[:100][~np.isnan(values[:100])])
+    _, cells = ranked(urns, values)
+    assert urns.cells_of(0, values).tolist() == cells.tolist()
+    assert (cells[::9] == NOTHING).all()
+
+
+def test_a_value_that_repeats_has_a_cell_of_its_own() -> None:
+    urns = urn_of(np.repeat([0.0, 1.0, 2.0], 100))
+    values = np.array([-0.1, 0.0, 0.1, 1.0, 1.1, 2.0, 2.1])
+    assert urns.cells_of(0, values).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_counts_are_restored_as_they_were() -> None:
@@ -289,7 +321,8 @@ def test_borders_of_many_equal_values_fit() -> None:
     assert (np.diff(QUANTILES) > 0).all()
 
 
-def test_600_bytes_a_slot() -> None:
-    state = Urns(100).snapshot()
-    size = sum(array.nbytes for array in state.values() if isinstance(array, np.ndarray))
-    assert size <= 100 * 600
+def test_bytes_of_a_slot() -> None:
+    urns = Urns(100)
+    size = sum(array.nbytes for array in urns.snapshot().values() if isinstance(array, np.ndarray))
+    assert size <= 100 * 380
+    assert size + urns.borders.nbytes + urns.scales.nbytes <= 100 * 600
