@@ -299,14 +299,14 @@ class Sample(NamedTuple):
 
     `values` of numbers are these in their order, NaN where there was none; of a rate how often
     0 and 1 were seen; of a category how often each level was, commonest first: `closed` where
-    none is ever new, as the last one stands for all others. `flags` are the 0s and 1s of a rate
-    in their order, NaN where there was none, where more is known than how many they are.
+    none is ever new, as the last one stands for all others. `order` are the 0s and 1s of a rate, or
+    the places of levels, as they came, NaN where there was none, where that is known.
     """
 
     stream: Stream
     values: Floats
     closed: bool = False
-    flags: Floats | None = None
+    order: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

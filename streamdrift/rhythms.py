@@ -10,6 +10,7 @@ import numpy as np
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
+from streamdrift.references.exact import find_exact
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST
 from streamdrift.references.occasions import Occasions, first_gain, quarters, shown_within
@@ -38,6 +39,9 @@ def learn_first(
         return Learnt(learn(sample, times, zone, seed))
     finite = sample.values[np.isfinite(sample.values)]
     if len(finite) < LEAST or finite.min() == finite.max():
+        return Learnt(learn(sample, times, zone, seed))
+    if find_exact(finite) is not None:
+        # What is told exactly has no rhythm beside.
         return Learnt(learn(sample, times, zone, seed))
     lattice = lattice_of(finite)
     if lattice is None:

@@ -313,7 +313,7 @@ class Watching:
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
         rate = expected.mean + effect.shift.value * expected.scale
         window = Window(last, back, min(max(rate, 0.0), 1.0))
-        old, new = column.describe(kind, reference.quantiles, expected.mean, window)
+        old, new = column.describe(kind, reference.quantiles, expected.ones, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
             old, new = Summary(old.mean), Summary(new.mean)
         return old, new

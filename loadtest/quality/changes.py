@@ -241,6 +241,49 @@ RATES: Sequence[Change] = tuple(
     for before, after in ((0.2, 0.25), (0.2, 0.3), (0.2, 0.1), (0.01, 0.03), (0.05, 0.07))
 )
 
+LARGE: Sequence[Change] = (
+    *(Change(f"mean +{shift:g} sd", NORMAL, shifted(shift), 1_000) for shift in (5.0, 10.0)),
+    Change("sd x 5", NORMAL, scaled(5.0), 1_000),
+    Change("constant to another", Stream("constant", streams.constant(0.0)), shifted(7.0), 1_000),
+)
+"""Changes of numbers that are seen in a few values."""
+
+JUMPS: Mapping[tuple[float, float], Change] = {
+    (before, after): Change(
+        f"rate {before:g} to {after:g}",
+        Stream(f"0/1, rate {before:g}", streams.bernoulli(before), "rate"),
+        replaced(streams.bernoulli(after)),
+        1_000,
+    )
+    for before, after in (
+        (0.0, 1.0), (0.0, 0.5), (0.001, 1.0), (0.01, 1.0), (0.01, 0.5), (0.01, 0.1), (0.2, 0.8),
+        (0.2, 0.0),
+    )
+}  # fmt: skip
+"""Changes of rates such as columns make that go missing: by their rates before and after."""
+
+OUTAGES: Sequence[Change] = (
+    Change(
+        "5 levels, all new",
+        Stream("5 levels", streams.levels(FIVE), "category"),
+        replaced(streams.levels(np.append(0 * FIVE, FIVE))),
+        1_000,
+    ),
+    Change(
+        "5 levels, one only",
+        Stream("5 levels", streams.levels(FIVE), "category"),
+        replaced(streams.constant(2.0)),
+        1_000,
+    ),
+    Change(
+        "1 level, a new one at 1%",
+        Stream("1 level", streams.constant(0.0), "category"),
+        replaced(streams.bernoulli(0.01)),
+        20_000,
+    ),
+)
+"""Changes of categories such as renamed, defaulted or added levels make."""
+
 CHAINS: Sequence[Change] = tuple(
     Change(
         f"rate .2 to .3, memory {memory:g}",

@@ -72,15 +72,17 @@ def _beside_oracle(
 def dependent(plan: Plan) -> Result:
     asked = list(structured.ASKED.values())
     quiet = nulls.rates_of(plan, asked, 3.0, _RUNS, "False alarms, dependent values")
+    exact = list(structured.EXACT.values())
+    ruled = nulls.rates_of(plan, exact, 3.0, _RUNS, "False alarms, values that a rule tells")
     beside = nulls.rates_of(
         plan, list(structured.BESIDES.values()), None, _RUNS, "False alarms, not bounded"
     )
     known = [stream for stream in asked if stream.innovations is not None]
     table, found, oracle = _delays(plan, known)
-    verdicts = [*quiet.verdicts, *_beside_oracle(known, found, oracle)]
+    verdicts = [*quiet.verdicts, *ruled.verdicts, *_beside_oracle(known, found, oracle)]
     half = [stream.name for stream in known].index("AR .5") * len(SHIFTS) + SHIFTS.index(1.0)
     verdicts.append(at_most("AR .5, +1 sd", found[half].mean, AR_HALF, found[half].error))
-    return Result([*quiet.tables, *beside.tables, table], verdicts)
+    return Result([*quiet.tables, *ruled.tables, *beside.tables, table], verdicts)
 
 
 def calendar(plan: Plan) -> Result:

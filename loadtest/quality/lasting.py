@@ -175,11 +175,14 @@ def references(plan: Plan) -> Result:
     return Result([Table("Small references", heads, tuple(rows))], verdicts)
 
 
+Measure = Literal["shift", "spread", "variation"]
+
+
 class Truth(NamedTuple):
     """A change and the effect it truly has, in one of the three that are stated."""
 
     change: Change
-    measure: Literal["shift", "spread", "variation"]
+    measure: Measure
     effect: float
 
 
@@ -187,6 +190,9 @@ def _shift_of_rate(before: float, after: float) -> float:
     return (after - before) / math.sqrt(before * (1 - before))
 
 
+_LARGE: Sequence[tuple[Measure, float]] = (
+    ("shift", 5.0), ("shift", 10.0), ("spread", 5.0), ("variation", 1.0),
+)  # fmt: skip
 _TRUTHS: Sequence[Truth] = (
     *(Truth(change, "shift", shift) for shift, change in changes.SHIFTS.items()),
     *(
@@ -201,6 +207,20 @@ _TRUTHS: Sequence[Truth] = (
     *(
         Truth(changes.MIXES[place], "variation", variation)
         for place, variation in ((0, 0.1), (1, 0.1), (2, 0.2), (3, 0.2))
+    ),
+    *(
+        Truth(change, measure, effect)
+        for change, (measure, effect) in zip(changes.LARGE, _LARGE, strict=True)
+    ),
+    *(
+        Truth(change, "variation", abs(after - before))
+        for (before, after), change in changes.JUMPS.items()
+    ),
+    *(
+        Truth(change, "variation", variation)
+        for change, variation in zip(
+            changes.OUTAGES, (1.0, 1 - float(streams.FIVE[2]), 0.01), strict=True
+        )
     ),
 )
 

@@ -94,6 +94,10 @@ def bernoulli(share: float) -> Draw:
     return lambda random, size: (random.random(size) < share).astype(np.float64)
 
 
+def constant(value: float) -> Draw:
+    return lambda _, size: np.full(size, value)
+
+
 def levels(shares: Floats) -> Draw:
     """Return level codes 0, 1, ... with these shares."""
     edges = np.cumsum(shares)[:-1]
@@ -136,9 +140,9 @@ def hidden_bursts(quiet: float, loud: float, stay: float) -> Draw:
     return draw
 
 
-def skewed(count: int) -> Floats:
-    """Return shares of `count` levels that fall like 1 / rank."""
-    weights = 1.0 / np.arange(1, count + 1)
+def skewed(count: int, power: float = 1.0) -> Floats:
+    """Return shares of `count` levels that fall like 1 / rank^power."""
+    weights = np.arange(1, count + 1) ** -power
     return np.asarray(weights / weights.sum())
 
 
@@ -157,6 +161,9 @@ INDEPENDENT: Mapping[str, Stream] = {
         Stream("0/1, rate .01", bernoulli(0.01), "rate"),
         Stream("5 levels", levels(FIVE), "category"),
         Stream("50 levels", levels(FIFTY), "category"),
+        Stream("300 levels, alike", levels(skewed(300, 0.0)), "category"),
+        Stream("1,000 levels, alike", levels(skewed(1_000, 0.0)), "category"),
+        Stream("5,000 levels, rarer and rarer", levels(skewed(5_000)), "category"),
     )
 }
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from loadtest.quality import streams
 from loadtest.quality.streams import Draw, Stream, normal
 from streamdrift.kernels import kernel
-from streamdrift.records import Floats
+from streamdrift.records import Floats, Ints
 
 DAY = 144
 WEEK = 7 * DAY
@@ -153,6 +154,43 @@ def bursts(random: np.random.Generator, size: int) -> Floats:
     )
 
 
+def told(rule: Callable[[Ints], Ints]) -> Draw:
+    """Return values that follow from their number, counted from somewhere on."""
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        return rule(random.integers(0, 1_000_000) + np.arange(size)).astype(np.float64)
+
+    return draw
+
+
+def times_of_events(random: np.random.Generator, size: int) -> Floats:
+    return 1.7e9 + np.cumsum(random.exponential(1.0, size))
+
+
+def nearly_always(random: np.random.Generator, size: int) -> Floats:
+    return np.where(random.random(size) < 0.999, 0.0, random.standard_normal(size))
+
+
+def staying(shares: Floats, stay: float) -> Draw:
+    """Return levels with these shares that repeat the last one with a chance."""
+    independent = streams.levels(shares)
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        fresh = random.random(size) >= stay
+        fresh[0] = True
+        last = np.maximum.accumulate(np.where(fresh, np.arange(size), 0))
+        return independent(random, size)[last]
+
+    return draw
+
+
+def levels_in_bursts(random: np.random.Generator, size: int) -> Floats:
+    """Draw five levels, of which the first is more common in bursts of some 50 values."""
+    burst = _bursting(random.random(size), 0.02, 0.98) > 0.5
+    levels = streams.levels(np.full(5, 0.2))(random, size)
+    return np.where(burst & (random.random(size) < 0.6), 0.0, levels)
+
+
 @kernel
 def _bursting(draws: Floats, begin: float, stay: float) -> Floats:
     states = np.empty_like(draws)
@@ -176,9 +214,35 @@ ASKED: Mapping[str, Stream] = {
         Stream("GARCH", garch(0.1, 0.85)),
         Stream("bursts", bursts),
         Stream("moving average 10", moving_average(10)),
+        Stream("5 levels, staying .5", staying(streams.FIVE, 0.5), "category"),
+        Stream("5 levels, staying .8", staying(streams.FIVE, 0.8), "category"),
+        Stream("50 levels, staying .5", staying(streams.FIFTY, 0.5), "category"),
+        Stream("5 levels, one in bursts", levels_in_bursts, "category"),
     )
 }
 """Those whose false alarms are bounded."""
+
+EXACT: Mapping[str, Stream] = {
+    stream.name: stream
+    for stream in (
+        Stream("n % 24", told(lambda n: n % 24)),
+        Stream("n % 7", told(lambda n: n % 7)),
+        Stream("n % 2", told(lambda n: n % 2)),
+        Stream("n % 1,000", told(lambda n: n % 1_000)),
+        Stream("n % 12,345", told(lambda n: n % 12_345)),
+        Stream("n // 100 % 24", told(lambda n: n // 100 % 24)),
+        Stream("n", told(lambda n: n)),
+        Stream("n // 100", told(lambda n: n // 100)),
+        Stream("times of events", times_of_events),
+        Stream("one value", told(lambda n: 0 * n)),
+        Stream("one value in 999 of 1,000", nearly_always),
+        Stream("0/1, in turn", told(lambda n: n % 2), "rate"),
+        Stream("24 levels in turn", told(lambda n: n % 24), "category"),
+        Stream("1,000 levels in turn", told(lambda n: n % 1_000), "category"),
+        Stream("7 levels in turn, 100 times each", told(lambda n: n // 100 % 7), "category"),
+    )
+}
+"""Those that a rule tells, all or nearly all."""
 
 BESIDES: Mapping[str, Stream] = {
     stream.name: stream

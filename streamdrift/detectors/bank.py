@@ -8,6 +8,7 @@ import numpy as np
 
 from streamdrift.records import Floats, Ints, State, Stream
 from streamdrift.references.chain import Chain
+from streamdrift.references.recall import Recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Expected:
     2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
     does not explain. `closed`: no level of a category is ever new. `chain` explains the values of
     a rate that remembers; `power` is then as far as its sums are less certain for it, and the
-    factors are those of the chain.
+    factors are those of the chain; so does `recall` those of a category.
     """
 
     stream: Stream
@@ -31,6 +32,13 @@ class Expected:
     dependent: bool = False
     closed: bool = False
     chain: Chain | None = None
+    recall: Recall | None = None
+
+    @property
+    def ones(self) -> float:
+        """Of a rate, the part of 1s in the reference: 0 where there was none, unlike `mean`."""
+        size = float(self.counts.sum())
+        return float(self.counts[1]) / size if self.stream is Stream.RATE and size else self.mean
 
     @classmethod
     def of_rate(cls, zeros: float, ones: float) -> Self:

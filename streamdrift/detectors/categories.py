@@ -6,20 +6,22 @@ that moves many levels a little is seen without naming it; others bet that one o
 levels, the commoner half of all values, or levels that were never seen, become commoner or rarer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
-from streamdrift.records import Bools, Codes, Floats, Ints, State, Stream
-from streamdrift.trees import array, values
+from streamdrift.records import Bools, Bytes, Codes, Floats, Ints, State, Stream
+from streamdrift.references.recall import NO_RECALL, PLACE, USUAL, Moving, freshness, move_on
+from streamdrift.references.shares import Cells, cells_of
+from streamdrift.trees import array, trees, values
 
-MAX_CELLS = 256
-"""Levels told apart, the last for those never seen; of more, the rarer ones count as one."""
 _MEMORIES: Floats = 1.0 / np.array([60.0, 250.0, 1_000.0, 4_000.0])
 _TRUST, _ASIDE = 0.7, 0.3
 """What a bettor stakes on its memory, and what stays aside."""
@@ -28,31 +30,30 @@ _SINGLES = 12
 _LOG_ODDS = np.array([0.35, 0.8, 1.6])
 _ODDS: Floats = np.exp(np.concatenate([_LOG_ODDS, -_LOG_ODDS]))
 _NEW_ODDS: Floats = np.exp(np.array([2.0, 4.0]))
+_FRESH_ODDS: Floats = np.exp(np.array([0.5, 1.3, 3.0, -0.7]))
+_RARER_FRESH = 3
 _FIRST, _NEW = len(_MEMORIES), len(_MEMORIES) + (_SINGLES + 1) * len(_ODDS)
-_BETS = _NEW + len(_NEW_ODDS)
-"""Adaptive bettors, then the odds of each single level and of the half, then those of new ones."""
-_ODDS_OF_BETS: Floats = np.concatenate([np.ones(_FIRST), np.tile(_ODDS, _SINGLES + 1), _NEW_ODDS])
+_FRESH = _NEW + len(_NEW_ODDS)
+_BETS = _FRESH + len(_FRESH_ODDS)
+"""Adaptive bettors, then the odds of each single level and of the half, then those of new ones, and
+those of values that do not follow from the ones before."""
+_ODDS_OF_BETS: Floats = np.concatenate(
+    [np.ones(_FIRST), np.tile(_ODDS, _SINGLES + 1), _NEW_ODDS, _FRESH_ODDS]
+)
 _MOST, _MOST_NEW = float(_ODDS.max()), float(_NEW_ODDS.max())
 """What a bet on levels makes of its sum at most, where the level is not, and is, a new one."""
 _NO_GROUP, _IN_HALF, _NOT_IN_HALF = -1, -2, -3
 """In the place of a level: a bet on none; whether a value is in the commoner half."""
 _ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.4, 0.1
+_FRESH_WEIGHT = 0.1
+"""Part of the weight that is on a change of the memory, where there is one."""
 _SMALL = 1e-100
 
-SIZE, SINGLES, HALF, HALF_COUNT = range(4)
+SIZE, SINGLES, HALF, WHOLE, PART = range(5)
 """Places in a slot's figures: values counted; levels bet on alone; levels of the commoner half,
-and how often they were seen."""
-
-
-def cells_of(counts: Floats, closed: bool = False) -> Floats:
-    """Return counts of MAX_CELLS cells at most, from those of the levels, commonest first.
-
-    The last cell is for levels that were never seen: it counts as much as those seen once
-    (Good 1953), at least one; as one where `closed` says that there are none.
-    """
-    kept, rest = counts[: MAX_CELLS - 2], counts[MAX_CELLS - 2 :]
-    new = 1.0 if closed else max(1.0, float((counts == 1).sum()))
-    return np.concatenate([kept, [rest.sum()] if len(rest) else [], [new]])
+how often those of its groups but the last were seen, and what its levels in the last weigh."""
+SEEN, WEIGHT = range(2)
+"""Rows of a slot's groups of levels: how often they were seen, and what all of them weigh."""
 
 
 @inlined
@@ -70,21 +71,63 @@ def _rescale(memory: Floats, scale: float) -> None:
 
 
 @inlined
-def _remember(memories: Floats, scales: Floats, cell: int, share: float, stakes: Floats) -> float:
+def _remember(
+    memories: Floats, scales: Floats, cell: int, share: float, fresh: float, stakes: Floats
+) -> float:
     """Write what each memory makes of a level, which is `share` of all, and let it remember that.
 
-    Return the greatest.
+    As far as it is `fresh`. Return the greatest.
     """
     greatest = 0.0
     for j in range(len(scales)):
         stakes[j] = _TRUST * np.divide(scales[j] * memories[j, cell], share) + _ASIDE
         greatest = max(greatest, stakes[j])
-        scales[j] *= 1.0 - _MEMORIES[j]
-        memories[j, cell] += np.divide(_MEMORIES[j], scales[j])
+        rate = _MEMORIES[j] * fresh
+        scales[j] *= 1.0 - rate
+        memories[j, cell] += np.divide(rate, scales[j])
         if scales[j] < _SMALL:
             _rescale(memories[j], scales[j])
             scales[j] = 1.0
     return greatest
+
+
+@inlined
+def _count(
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, cell: int, times: float
+) -> None:
+    """Count a level so many times."""
+    group, half = kin[cell], int(figures[HALF])
+    counts[cell] += times
+    totals[SEEN, group] += times
+    totals[WEIGHT, group] += times
+    figures[SIZE] += times
+    figures[WHOLE] += times if group < kin[half - 1] else 0.0
+    figures[PART] += times if cell < half and group == kin[half - 1] else 0.0
+
+
+@inlined
+def _seen(counts: Floats, kin: Bytes, totals: Floats, cell: int) -> float:
+    """Return as how often seen a cell counts: its part of all that its group was."""
+    group = kin[cell]
+    seen: float = np.divide(totals[SEEN, group] * counts[cell], totals[WEIGHT, group])
+    return seen
+
+
+@inlined
+def _look_up(
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, group: int, seen: Floats
+) -> None:
+    """Let the bets know how many values were in what they are on: those on levels of a group."""
+    singles, half, odds = int(figures[SINGLES]), int(figures[HALF]), len(_ODDS)
+    for single in range(singles):
+        if kin[single] == group or group < 0:
+            own = _seen(counts, kin, totals, single)
+            for j in range(_FIRST + single * odds, _FIRST + (single + 1) * odds):
+                seen[j] = own
+    last = kin[half - 1]
+    part = np.divide(totals[SEEN, last] * figures[PART], totals[WEIGHT, last])
+    for j in range(_FIRST + singles * odds, _FIRST + (singles + 1) * odds):
+        seen[j] = figures[WHOLE] + part
 
 
 @inlined
@@ -96,20 +139,52 @@ def advance(
     seen: Floats,
     stakes: Floats,
     counts: Floats,
+    kin: Bytes,
+    totals: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
     cell: int,
 ) -> float:
     """Take one value into a slot's sums, its memories and its counts.
 
-    Return by how much it multiplied the sums at most.
+    `kin` are the groups of cells, `totals` those of their counts. `chances`, `averages`, `spans`
+    (their scales), `moves`, `around` (the round) and `last` are those of its memory, see `Moving`;
+    without one there are none. All factors are taken to the `exponent`. Return by how much it
+    multiplied the sums at most.
     """
     # Divisions are numpy's: one that may raise an error is in no vector loop.
-    size, new = figures[SIZE], len(counts) - 1
+    size, new, most = figures[SIZE], len(counts) - 1, _MOST
+    own = _seen(counts, kin, totals, cell)
+    fresh = 1.0
+    if len(chances):
+        place, most = last[PLACE], _MOST_NEW
+        before = around[place] if len(around) else -1
+        share = np.divide(own, size)
+        fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share)
+        move_on(averages, spans, moves, last[0], cell)
+        last[0] = cell
+        if len(around):
+            around[place] = cell
+            last[PLACE] = (place + 1) % len(around)
+        for j in range(_FRESH, _BETS):
+            more = _ODDS_OF_BETS[j] - 1.0
+            factor = np.divide(1.0 + fresh * more, 1.0 + chances[0] * more)
+            if exponent < 1.0:
+                factor = factor**exponent
+            begun = sums[j] + weights[j]
+            sums[j] = begun * factor
+            ages[j] = (ages[j] + begun) * factor
     growth = max(
-        _MOST_NEW if cell == new else _MOST,
-        _remember(memories, scales, cell, np.divide(counts[cell], size), stakes),
+        _MOST_NEW if cell == new else most,
+        _remember(memories, scales, cell, np.divide(own, size), fresh, stakes),
     )
     level = np.int32(cell)
     half = np.int32(_IN_HALF if cell < figures[HALF] else _NOT_IN_HALF)
@@ -117,20 +192,30 @@ def advance(
         inside = (groups[j] == level) | (groups[j] == half)
         part = size + seen[j] * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
+        factor = 1.0 + fresh * (factor - 1.0)
+        if exponent < 1.0:
+            factor = factor**exponent
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor
-        seen[j] += 1.0 if inside else 0.0
-    for j in range(_NEW, _BETS):
-        part = size + counts[new] * (_ODDS_OF_BETS[j] - 1.0)
+    of_new = _seen(counts, kin, totals, new)
+    for j in range(_NEW, _FRESH):
+        part = size + of_new * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if cell == new else 1.0) * size, part)
+        factor = 1.0 + fresh * (factor - 1.0)
+        if exponent < 1.0:
+            factor = factor**exponent
         begun = sums[j] + weights[j]
         sums[j] = begun * factor
         ages[j] = (ages[j] + begun) * factor
-    counts[cell] += 1.0
-    figures[SIZE] += 1.0
-    figures[HALF_COUNT] += 1.0 if cell < figures[HALF] else 0.0
+    _count(counts, kin, totals, figures, cell, fresh)
+    _look_up(counts, kin, totals, figures, kin[cell], seen)
     return growth * ROUNDED_UP
+
+
+@kernel
+def _look_all_up(counts: Floats, kin: Bytes, totals: Floats, figures: Floats, seen: Floats) -> None:
+    _look_up(counts, kin, totals, figures, -1, seen)
 
 
 @kernel
@@ -143,9 +228,18 @@ def _run(
     stakes: Floats,
     known: int,
     counts: Floats,
+    kin: Bytes,
+    totals: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
     limit: float,
     enough: float,
     candidate: Bools,
@@ -170,7 +264,26 @@ def _run(
             continue
         cell = cell_of(values[event], len(counts), known)
         most = (most + 1.0) * advance(
-            sums, ages, weights, groups, seen_of, stakes, counts, memories, scales, figures, cell
+            sums,
+            ages,
+            weights,
+            groups,
+            seen_of,
+            stakes,
+            counts,
+            kin,
+            totals,
+            memories,
+            scales,
+            figures,
+            chances,
+            averages,
+            spans,
+            moves,
+            around,
+            last,
+            exponent,
+            cell,
         )
         if most >= matters:
             statistic = total(sums)
@@ -181,7 +294,7 @@ def _run(
 
 
 class ECategoryBank:
-    """The e-detector over many categories; see `EBank`. 0.8 kB a slot and 40 bytes a level."""
+    """The e-detector over many categories; see `EBank`. 0.9 kB a slot and 60 bytes a level."""
 
     name = NAME
 
@@ -196,9 +309,14 @@ class ECategoryBank:
         """What a value makes of bets it is outside of: of the adaptive ones what they stake."""
         self._known = np.zeros(slots, dtype=np.int64)
         self._counts: list[Floats] = [np.zeros(0) for _ in range(slots)]
+        self._kin: list[Bytes] = [np.zeros(0, dtype=np.uint8) for _ in range(slots)]
+        """The groups of cells that are alike: an urn of groups, and of cells in each."""
+        self._totals: list[Floats] = [np.zeros((2, 0)) for _ in range(slots)]
         self._memories: list[Floats] = [np.zeros((_FIRST, 0)) for _ in range(slots)]
         self._scales = np.ones((slots, _FIRST))
-        self._figures = np.zeros((slots, 4))
+        self._figures = np.zeros((slots, 5))
+        self._recalls = [NO_RECALL] * slots
+        self._exponents = np.ones(slots)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
@@ -217,9 +335,13 @@ class ECategoryBank:
                 self._stakes[slot],
                 self._known[slot],
                 self._counts[slot],
+                self._kin[slot],
+                self._totals[slot],
                 self._memories[slot],
                 self._scales[slot],
                 self._figures[slot],
+                *self._recalls[slot],
+                self._exponents[slot],
                 self.sums.thresholds[slot],
                 self.sums.patience[slot],
                 self.sums.candidates[slot : slot + 1],
@@ -231,13 +353,9 @@ class ECategoryBank:
             )
         return alarms
 
-    def arrays(
-        self, slot: int
-    ) -> tuple[
-        Factors, Factors, Factors, Codes, Floats, Floats, Floats, Floats, Floats, Floats, int, float
-    ]:
-        """Return a slot's state in the order `advance` takes it, known levels, threshold."""
-        return (
+    def arrays(self, slot: int) -> tuple[tuple[NDArray[np.generic], ...], float, int, float]:
+        """Return a slot's state in the order `advance` takes it, exponent, levels, threshold."""
+        arrays = (
             self.sums.sums[slot],
             self.sums.ages[slot],
             self._weights[slot],
@@ -245,26 +363,36 @@ class ECategoryBank:
             self._seen[slot],
             self._stakes[slot],
             self._counts[slot],
+            self._kin[slot],
+            self._totals[slot],
             self._memories[slot],
             self._scales[slot],
             self._figures[slot],
-            int(self._known[slot]),
-            float(self.sums.thresholds[slot]),
+            *self._recalls[slot],
         )
+        figures = int(self._known[slot]), float(self.sums.thresholds[slot])
+        return arrays, float(self._exponents[slot]), *figures
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""
-        return self._counts[slot].copy()
+        totals = self._totals[slot]
+        found: Floats = self._counts[slot] * (totals[SEEN] / totals[WEIGHT])[self._kin[slot]]
+        return found
 
     def take_back(self, slot: int, values: Floats) -> None:
         """Let the last levels of a slot, float64[n], not be counted; see `learned`."""
         counts, figures = self._counts[slot], self._figures[slot]
         for value in values.tolist():
             cell = cell_of(value, len(counts), self._known[slot])
-            counts[cell] -= 1.0
-            figures[HALF_COUNT] -= 1.0 if cell < figures[HALF] else 0.0
-        figures[SIZE] -= len(values)
+            _count(counts, self._kin[slot], self._totals[slot], figures, cell, -1.0)
         self._look_up(slot)
+
+    def lose(self, slot: int) -> None:
+        """Let the last levels be unknown: the slot does not see what comes next."""
+        moving, learned = self._recalls[slot], self.learned(slot)
+        if len(moving.chances):
+            moving.averages[:], moving.scales[:] = learned / learned.sum(), 1.0
+            moving.round[:], moving.last[0] = -1, -1
 
     def evidence(self, slot: int) -> Evidence:
         """Return why the slot raised its last alarm, or is about to; see `Bank`."""
@@ -276,25 +404,47 @@ class ECategoryBank:
         """Start the slot's sums anew; see `Bank`."""
         if expected is not None:
             self._known[slot] = len(expected.counts)
-            self._counts[slot] = cells_of(expected.counts, expected.closed)
-            self._group(slot)
-        counts = self._counts[slot]
-        self._memories[slot] = np.tile(counts / counts.sum(), (_FIRST, 1))
+            cells, recall = cells_of(expected.counts, expected.closed), expected.recall
+            self._recalls[slot] = NO_RECALL
+            self._exponents[slot] = 2 ** (-expected.power / 6)
+            if recall is not None:
+                cells = cells._replace(counts=recall.fresh)
+                self._recalls[slot] = recall.moving()
+                self._exponents[slot] = 1.0 / recall.left
+            self._learn(slot, cells)
+        learned = self.learned(slot)
+        self._memories[slot] = np.tile(learned / learned.sum(), (_FIRST, 1))
         self._scales[slot] = 1.0
         self.sums.begin(slot, self._weights[slot], run_length)
 
-    def _group(self, slot: int) -> None:
-        """Decide by the counts which levels are bet on, and what each bet weighs."""
-        counts = self._counts[slot]
-        size, singles = counts.sum(), min(_SINGLES, len(counts) - 1)
-        half = min(int(np.searchsorted(np.cumsum(counts), size / 2)) + 1, len(counts) - 1)
-        self._figures[slot] = size, singles, half, counts[:half].sum()
-        weights = self._weights[slot]
+    def _learn(self, slot: int, cells: Cells) -> None:
+        """Count what the reference lets expect, and decide which levels are bet on."""
+        expected, kin = cells.counts, cells.groups
+        counts = expected * cells.strengths[kin]
+        totals: Floats = np.stack([np.bincount(kin, expected), np.bincount(kin, counts)])
+        self._counts[slot], self._kin[slot], self._totals[slot] = counts, kin, totals
+        size, singles = expected.sum(), min(_SINGLES, len(expected) - 1)
+        half = min(int(np.searchsorted(np.cumsum(expected), size / 2)) + 1, len(expected) - 1)
+        part = kin[:half] == kin[half - 1]
+        whole = expected[:half][~part].sum()
+        self._figures[slot] = size, singles, half, whole, counts[:half][part].sum()
+        self._bet(slot)
+
+    def _bet(self, slot: int) -> None:
+        """Decide what each bet is on, and what it weighs."""
+        singles, weights = int(self._figures[slot, SINGLES]), self._weights[slot]
         weights[:] = 0
         weights[:_FIRST] = _ADAPTIVE_WEIGHT / _FIRST
         bets = (singles + 1) * len(_ODDS)
         weights[_FIRST : _FIRST + bets] = _SINGLE_WEIGHT / bets
-        weights[_NEW:] = _NEW_WEIGHT / len(_NEW_ODDS)
+        weights[_NEW:_FRESH] = _NEW_WEIGHT / len(_NEW_ODDS)
+        chances = self._recalls[slot].chances
+        if len(chances):
+            weights *= 1.0 - _FRESH_WEIGHT
+            weights[_FRESH:] = _FRESH_WEIGHT / len(_FRESH_ODDS)
+            if chances[USUAL] > 0:
+                # The longer it is known what usually follows, the less else does.
+                weights[_FRESH + _RARER_FRESH] = 0
         groups = self._groups[slot]
         groups[:] = _NO_GROUP
         groups[_FIRST : _FIRST + bets] = np.repeat([*range(singles), _IN_HALF], len(_ODDS))
@@ -302,9 +452,8 @@ class ECategoryBank:
 
     def _look_up(self, slot: int) -> None:
         """Let the bets know how many values were in what they are on."""
-        groups, seen = self._groups[slot], self._seen[slot]
-        seen[groups >= 0] = self._counts[slot][groups[groups >= 0]]
-        seen[groups == _IN_HALF] = self._figures[slot, HALF_COUNT]
+        counts, kin, totals = self._counts[slot], self._kin[slot], self._totals[slot]
+        _look_all_up(counts, kin, totals, self._figures[slot], self._seen[slot])
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -317,8 +466,8 @@ class ECategoryBank:
             "known": self._known.copy(),
             "figures": self._figures.copy(),
             "scales": self._scales.copy(),
-            "counts": [each.copy() for each in self._counts],
-            "memories": [each.copy() for each in self._memories],
+            "recalls": [each.snapshot() for each in self._recalls],
+            **{name: [each.copy() for each in own] for name, own in self._lists().items()},
         }
 
     def restore(self, state: State) -> None:
@@ -328,14 +477,24 @@ class ECategoryBank:
 
     def adopt(self, slots: Ints, state: State, theirs: Ints) -> None:
         """Take over the sums of some slots; see `Bank`."""
-        counts, memories = values(state, "counts"), values(state, "memories")
-        for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
-            self._counts[slot] = np.array(counts[its])
-            self._group(slot)
-            self._memories[slot] = np.array(memories[its])
-        self.sums.adopt(slots, state, theirs)
         self._known[slots] = array(state, "known")[theirs]
         self._figures[slots] = array(state, "figures")[theirs]
         self._scales[slots] = array(state, "scales")[theirs]
-        for slot in slots.tolist():
-            self._look_up(slot)
+        for name, own in self._lists().items():
+            stored = values(state, name)
+            for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
+                own[slot] = np.array(stored[its])
+        recalls = trees(state, "recalls")
+        for slot, its in zip(slots.tolist(), theirs.tolist(), strict=True):
+            self._recalls[slot] = Moving.restore(recalls[its])
+            self._bet(slot)
+        self.sums.adopt(slots, state, theirs)
+
+    def _lists(self) -> Mapping[str, list[Any]]:
+        """Return what has another size in each slot."""
+        return {
+            "counts": self._counts,
+            "kin": self._kin,
+            "totals": self._totals,
+            "memories": self._memories,
+        }

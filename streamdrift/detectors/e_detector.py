@@ -18,11 +18,12 @@ from streamdrift import lanes
 from streamdrift.detectors.arming import weights_of
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
-from streamdrift.detectors.mixture import CELL_OF, POWERED, WEIGHTS, Factors
+from streamdrift.detectors.mixture import BORDERS, CELL_OF, MASSES, POWERED, WEIGHTS, Factors
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.lanes import Lanes
 from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.references.urn import NO_TIES
 
 
 class EDetectorSettings(BaseModel):
@@ -62,6 +63,28 @@ def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: f
     return lanes.total(moved)
 
 
+@inlined
+def advance_tied(
+    sums: Factors, ages: Factors, table: Factors, masses: Floats, low: float, high: float
+) -> float:
+    """Take a value that may have any rank between two, as many others, into a slot's sums.
+
+    Its factors are their means over these ranks, which a coin would only blur: given all ranks but
+    those of the coins, they are what is expected of them. No change is taken to begin with it,
+    which makes sums no larger: those of a signal that never moves would grow with its values.
+    """
+    below, above = CELL_OF[int(low * 16384.0)], CELL_OF[min(int(high * 16384.0), 16383)]
+    before, after = low - BORDERS[below], high - BORDERS[above]
+    for j in range(32):
+        mass = masses[above, j] + table[above, j] * after
+        mass -= masses[below, j] + table[below, j] * before
+        factor = np.float32(mass / (high - low))
+        begun = sums[j]
+        sums[j] = begun * factor
+        ages[j] = (ages[j] + begun) * factor
+    return lanes.total(lanes.take(sums))
+
+
 @kernel
 def _update(
     sums: Factors,
@@ -72,8 +95,10 @@ def _update(
     patience: Floats,
     candidates: Bools,
     tables: Factors,
+    masses: Floats,
     weights: Factors,
     values: Floats,
+    ties: Floats,
     rows: Ints,
     start: Ints,
     looks: Ints,
@@ -105,8 +130,16 @@ def _update(
                 look += 1
             if np.isnan(row[event]):
                 continue
-            own, age = moved_on(own, age, table, weight, row[event])
-            statistic = lanes.total(own)
+            if len(ties) and ties[rows[slot], event, 1] > 0.0:
+                lanes.keep(sums[slot], own)
+                lanes.keep(ages[slot], age)
+                low, high = ties[rows[slot], event, 0], ties[rows[slot], event, 1]
+                mass = masses[powers[slot]]
+                statistic = advance_tied(sums[slot], ages[slot], table, mass, low, high)
+                own, age = lanes.take(sums[slot]), lanes.take(ages[slot])
+            else:
+                own, age = moved_on(own, age, table, weight, row[event])
+                statistic = lanes.total(own)
             if statistic >= limit:
                 alarms[slot] = event
                 break
@@ -127,8 +160,18 @@ class EDetectorBank:
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
             self.reset(slot, each, float(run_length))
 
-    def update(self, values: Floats, rows: Ints, start: Ints, looks: Ints = NO_LOOKS) -> Ints:
-        """Let each slot consume its ranks up to its first alarm; see `Bank`."""
+    def update(
+        self,
+        values: Floats,
+        rows: Ints,
+        start: Ints,
+        looks: Ints = NO_LOOKS,
+        ties: Floats = NO_TIES,
+    ) -> Ints:
+        """Let each slot consume its ranks up to its first alarm; see `Bank`.
+
+        `ties` are those of `Urns.rank`.
+        """
         alarms = np.empty(len(rows), dtype=np.int64)
         seen = self.sums.look_at(looks)
         _update(
@@ -140,8 +183,10 @@ class EDetectorBank:
             self.sums.patience,
             self.sums.candidates,
             POWERED,
+            MASSES,
             _MIXTURES,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
+            ties,
             rows,
             start,
             looks,
@@ -151,14 +196,15 @@ class EDetectorBank:
         )
         return alarms
 
-    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, float]:
-        """Return a slot's sums and ages, its table, its weights and its threshold."""
+    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Floats, Factors, float]:
+        """Return a slot's sums and ages, its table, its masses, weights and threshold."""
         mixture, power = self._mixtures[slot], self._powers[slot]
         threshold = float(self.sums.thresholds[slot])
         return (
             self.sums.sums[slot],
             self.sums.ages[slot],
             POWERED[power],
+            MASSES[power],
             _MIXTURES[mixture],
             threshold,
         )

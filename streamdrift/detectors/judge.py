@@ -9,10 +9,11 @@ import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.block import Block
-from streamdrift.detectors.effect import Span, effect_of
+from streamdrift.detectors.effect import effect_of
+from streamdrift.detectors.onset import span_of
 from streamdrift.detectors.recent import Recent
 from streamdrift.records import Effect, Floats, StepKind, Stream
-from streamdrift.references.urn import NOTHING, Cells
+from streamdrift.references.urn import NOTHING, Cells, UrnState
 
 _LEAST_PRODUCT = 4.0
 """Evidence over the values it is of; where nothing ever happens this is 2."""
@@ -80,29 +81,24 @@ class Judge:
         block: Block,
         stop: int,
         share: float,
-        ranks: Callable[[Cells], Floats],
+        urn: Callable[[], UrnState],
     ) -> Sign:
         """Return what the evidence for a change says, seen before column `stop`.
 
-        `ranks` are those that the last values of a numeric signal had, by their codes.
+        `urn` is by what a numeric signal's values were ranked then.
         """
+        expected = self._expected[signal]
         fresh = block.codes[signal, block.fresh[signal] : stop]
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(fresh != NOTHING))
-        evidence = _within(evidence, max(there - 1, 0))
-        codes = self.last(signal, block, stop, evidence.earliest + 1)
-        numbers = self._expected[signal].stream is Stream.NUMERIC
-        scores = ranks(codes) if numbers else codes.astype(np.float64)
-        span = Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
-        effect = effect_of(self._expected[signal], scores, span)
+        codes, tails = self.last(signal, block, stop, there), None
+        scores = codes.astype(np.float64)
+        if expected.stream is Stream.NUMERIC:
+            state = urn()
+            scores, tails = state.ranks_of_last(codes), state.tails(codes)
+        span = span_of(expected, scores, evidence, there)
+        evidence = replace(
+            evidence, earliest=span.most - 1, latest=span.least - 1, began=span.likeliest - 1
+        )
+        effect = effect_of(expected, scores, span, tails)
         column = stop - 1 if kind is StepKind.CHANGED else stop
         return Sign(column, signal, kind, detector, evidence, effect, share)
-
-
-def _within(evidence: Evidence, earliest: int) -> Evidence:
-    """Let a change have begun no earlier than so many values ago."""
-    return replace(
-        evidence,
-        earliest=min(evidence.earliest, earliest),
-        latest=min(evidence.latest, earliest),
-        began=min(evidence.age - 1, earliest),
-    )

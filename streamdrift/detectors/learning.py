@@ -12,9 +12,11 @@ from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.mixture import POWERS
 from streamdrift.records import Floats, Ints, Sample, State, Stream
+from streamdrift.references import recall as recalls
 from streamdrift.references.chain import Chain, fit_chain, variance_left
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
+from streamdrift.references.recall import Recall, fit_recall
 from streamdrift.references.slow import Given
 from streamdrift.references.urn import Counts
 from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, quantiles_of
@@ -60,6 +62,7 @@ class Reference:
             "dependent": expected.dependent,
             "closed": expected.closed,
             "chain": None if expected.chain is None else expected.chain.snapshot(),
+            "recall": None if expected.recall is None else expected.recall.snapshot(),
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
             "findings": [
@@ -79,6 +82,7 @@ class Reference:
         """Return what `snapshot` was taken of."""
         mean, scale = array(state, "figures").astype(np.float64).tolist()
         counts, front, chain = state["counts"], state["front"], state["chain"]
+        recall = state["recall"]
         expected = Expected(
             Stream(text(state, "stream")),
             mean,
@@ -88,6 +92,7 @@ class Reference:
             flag(state, "dependent"),
             flag(state, "closed"),
             Chain.restore(chain) if isinstance(chain, Mapping) else None,
+            Recall.restore(recall) if isinstance(recall, Mapping) else None,
         )
         return cls(
             expected,
@@ -125,7 +130,7 @@ def learn(
     if sample.stream is Stream.RATE:
         return _of_rate(sample)
     if sample.stream is Stream.CATEGORY:
-        return Reference(Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed))
+        return _of_category(sample)
     fitted = fit(sample.values, times, zone, given=given)
     left = fitted.residuals[~np.isnan(fitted.residuals)]
     armed = arm(fitted.residuals, fitted, seed)
@@ -135,19 +140,41 @@ def learn(
     return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)
 
 
+def _of_category(sample: Sample) -> Reference:
+    """Return what a category is held against: with its memory, where it has one."""
+    expected = Expected(Stream.CATEGORY, counts=sample.values, closed=sample.closed)
+    if sample.order is None:
+        return Reference(expected)
+    recall = fit_recall(sample.order, sample.values, sample.closed)
+    if recall is None:
+        left = recalls.variance_left(sample.order, sample.values, sample.closed)
+        return _discounted(expected, _power(left))
+    ratio = recall.variance_ratio
+    expected = replace(expected, recall=recall, power=_power(ratio))
+    if recall.ordered:
+        found = Finding(Code.ORDER, {"share": 100 * recall.share})
+    else:
+        found = Finding(Code.MEMORY, {"sum": recall.share, "needed": _GAIN * ratio})
+    return Reference(expected, findings=(found,))
+
+
 def _of_rate(sample: Sample) -> Reference:
     """Return what a rate is held against: with its chain, or a discount, where it remembers."""
     expected = Expected.of_rate(*sample.values.tolist())
-    if sample.flags is None:
+    if sample.order is None:
         return Reference(expected)
-    chain = fit_chain(sample.flags)
+    chain = fit_chain(sample.order)
     if chain is not None:
         ratio = chain.variance_ratio
         needed = _GAIN * ratio
         # That of the last value alone whose sums vary as much.
         memory = Finding(Code.MEMORY, {"sum": (ratio - 1) / (ratio + 1), "needed": needed})
         return Reference(replace(expected, chain=chain, power=_power(ratio)), findings=(memory,))
-    power = _power(variance_left(sample.flags))
+    return _discounted(expected, _power(variance_left(sample.order)))
+
+
+def _discounted(expected: Expected, power: int) -> Reference:
+    """Return what is expected where evidence counts to a power."""
     if not power:
         return Reference(expected)
     discounted = Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)})

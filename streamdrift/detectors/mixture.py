@@ -147,6 +147,14 @@ FACTORS: Factors = _EXACT.astype(np.float32)
 """float32[64, 32]: likelihood ratio by cell and alternative."""
 POWERED: Factors = np.stack([_EXACT**2 ** (-k / 6) for k in range(POWERS)]).astype(np.float32)
 """float32[POWERS, 64, 32]."""
+MASSES: Floats = np.concatenate(
+    [
+        np.zeros((POWERS, 1, len(FORMS))),
+        np.cumsum(np.diff(BORDERS)[:, None] * POWERED.astype(np.float64), axis=1),
+    ],
+    axis=1,
+)
+"""float64[POWERS, 65, 32]: the integral of each factor from 0 to each border."""
 DIVERGENCES: Floats = (np.diff(BORDERS)[:, None] * _EXACT * np.log(_EXACT)).sum(axis=0)
 """float64[32]: the Kullback-Leibler divergence of each alternative from uniform ranks, the rate
 at which its log factors grow once it is true."""

@@ -12,12 +12,12 @@ import numpy as np
 
 from streamdrift.detectors.block import Block
 from streamdrift.detectors.categories import cell_of as cell_of_level
-from streamdrift.detectors.categories import cells_of
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.front import Front
 from streamdrift.references.fronts import Fronts
+from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import NOTHING, Cells, Urns, UrnState
 from streamdrift.trees import array, tree
 
@@ -63,7 +63,7 @@ class Scoring:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
         if stream is Stream.CATEGORY:
-            cells = cells_of(reference.expected.counts, reference.expected.closed)
+            cells = cells_of(reference.expected.counts, reference.expected.closed).counts
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
             self._known[signal] = len(reference.expected.counts)
         if stream is not Stream.NUMERIC:
@@ -86,7 +86,7 @@ class Scoring:
         fronted = signals[self._fronts.there[signals]]
         # A front leaves there what it does not explain.
         self._fronts.follow(fronted, block.values, block.times, start, block.scores)
-        self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes)
+        self.urns.rank(slots, numeric, start[numeric], block.scores, block.codes, block.ties)
         others = signals[~self._numeric[signals]]
         levels = self._leveled[others]
         _fill_codes(block.values, others, start[others], levels, block.codes)
@@ -122,15 +122,15 @@ class Scoring:
                 codes = block.codes[signal, start:stop]
                 self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
             return
-        self.urns.go_back(int(self._slot[signal]), _urn_at(signal, copies, stop))
+        self.urns.go_back(int(self._slot[signal]), urn_at(signal, copies, stop))
         if self._fronts.there[signal]:
             front = self._fronts.go_back(signal, copies.fronts)
             values = block.values[signal]
             front.take(values, block.times, start, stop, True, np.empty(len(values)))
 
-    def ranks(self, signal: int, codes: Cells) -> Floats:
-        """Return the ranks that the last values of a numeric signal had, by their codes."""
-        return self.urns.state(int(self._slot[signal])).ranks_of_last(codes)
+    def urn(self, signal: int) -> UrnState:
+        """Return what a numeric signal's values are ranked by; it moves on with them."""
+        return self.urns.state(int(self._slot[signal]))
 
     def front(self, signal: int) -> Front | None:
         """Return what explains a signal's values, if anything does; it moves on with them."""
@@ -206,16 +206,11 @@ class Scoring:
         self.ordinals = array(state, "ordinals").astype(np.int64)
 
 
-def ranks_at(signal: int, copies: Copies, stop: int, codes: Cells) -> Floats:
-    """Return the ranks that a numeric signal's last values before column `stop` had.
+def urn_at(signal: int, copies: Copies, stop: int) -> UrnState:
+    """Return what a numeric signal's values were ranked by before column `stop`.
 
-    By their codes; all of the columns have been scored since `copies`.
+    All of the columns have been scored since `copies`.
     """
-    return _urn_at(signal, copies, stop).ranks_of_last(codes)
-
-
-def _urn_at(signal: int, copies: Copies, stop: int) -> UrnState:
-    """Return a numeric signal's urn as it was before column `stop`."""
     state = copies.urns.at(copies.places[signal])
     state.move_on(copies.block.codes[signal, int(copies.start[signal]) : stop])
     return state

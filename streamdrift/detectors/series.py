@@ -198,7 +198,7 @@ class Series:
         if self._stream is Stream.NUMERIC:
             return learn(Sample(self._stream, numbers), seed=self._seed)
         counts = np.array([len(numbers) - numbers.sum(), numbers.sum()])
-        return learn(Sample(self._stream, counts, flags=numbers))
+        return learn(Sample(self._stream, counts, order=numbers))
 
     def _levels(self, values: Sequence[Value]) -> Reference:
         """Learn levels; where they are too many, rare ones and those to come are one."""
@@ -211,7 +211,8 @@ class Series:
         kept, dropped, unseen = keep(masses)
         self._places = {name: float(place) for place, name in enumerate(ordered[:kept])}
         masses = np.append(masses[:kept], unseen) if dropped else masses
-        return learn(Sample(self._stream, masses, closed=dropped > 0))
+        places = np.array([self._places.get(name, float(kept)) for name in values])
+        return learn(Sample(self._stream, masses, dropped > 0, places))
 
 
 def _listed(values: list[Value] | Floats) -> list[Value]:

@@ -15,14 +15,14 @@ from streamdrift.detectors.categories import advance as advance_levels
 from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chains import advance as advance_chain
-from streamdrift.detectors.e_detector import EDetectorBank, advance
+from streamdrift.detectors.e_detector import EDetectorBank, advance, advance_tied
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import Kept, Recent
 from streamdrift.detectors.scoring import Scoring, code_of_level
 from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
-from streamdrift.records import Codes, Floats, Ints
+from streamdrift.records import Bytes, Codes, Floats, Ints
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
 from streamdrift.references.urn import (
@@ -47,7 +47,7 @@ class Stepper(Protocol):
 
 
 def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
-    """Return the way for the only signal; None where its front needs times or has two stages."""
+    """Return the way for the only signal; None where its front has other stages, or needs times."""
     if isinstance(bank, ERateBank):
         return _Rates(bank, recent)
     if isinstance(bank, EChainBank):
@@ -57,7 +57,7 @@ def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
     front = scoring.front(0)
     if not isinstance(bank, EDetectorBank):
         return None
-    if front is not None and (front.needs_times or front.slow[0]):
+    if front is not None and not front.plain:
         return None
     return _Numbers(bank, scoring.urns, front, recent)
 
@@ -66,7 +66,7 @@ class _Numbers:
     def __init__(
         self, bank: EDetectorBank, urns: Urns, front: Front | None, recent: Recent
     ) -> None:
-        sums, ages, table, weights, self._threshold = bank.arrays(0)
+        sums, ages, table, masses, weights, self._threshold = bank.arrays(0)
         self._front = front
         self._value = np.empty(1)
         self._left = np.empty(1)
@@ -74,9 +74,11 @@ class _Numbers:
             urns.borders[0],
             urns.scales[0],
             *urns.state(0),
+            np.zeros((int(urns.tied[0]), 2)),
             sums,
             ages,
             table,
+            masses,
             weights,
             recent.codes(0),
             recent.counts,
@@ -99,9 +101,11 @@ def _take_number(
     cumulative: Codes,
     pending: NDArray[np.uint16],
     positions: Ints,
+    ties: Floats,
     sums: Factors,
     ages: Factors,
     table: Factors,
+    masses: Floats,
     weights: Factors,
     recent: Kept,
     counts: Ints,
@@ -111,7 +115,9 @@ def _take_number(
     at = counts[0] % len(recent)
     recent[at] = cell_of(borders, place_of(rank[0], scale[CENTRE], scale[UNIT]))
     counts[0] += 1
-    rank_row(cumulative, pending, positions, recent[at : at + 1], rank)
+    rank_row(cumulative, pending, positions, recent[at : at + 1], rank, ties)
+    if len(ties) and ties[0, 1] > 0.0:
+        return advance_tied(sums, ages, table, masses, ties[0, 0], ties[0, 1])
     return advance(sums, ages, table, weights, rank[0])
 
 
@@ -180,10 +186,11 @@ def _take_of_chain(
 
 class _Levels:
     def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
-        *arrays, self._known, self._threshold = bank.arrays(0)
+        arrays, exponent, known, self._threshold = bank.arrays(0)
         self._arrays: tuple[Any, ...] = (
             *arrays,
-            self._known,
+            exponent,
+            known,
             scoring.ordinals,
             recent.codes(0),
             recent.counts,
@@ -203,9 +210,18 @@ def _take_level(
     seen: Floats,
     stakes: Floats,
     learned: Floats,
+    kin: Bytes,
+    totals: Floats,
     memories: Floats,
     scales: Floats,
     figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
     known: int,
     ordinals: Ints,
     recent: Kept,
@@ -217,6 +233,25 @@ def _take_level(
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
     advance_levels(
-        sums, ages, weights, groups, seen, stakes, learned, memories, scales, figures, cell
+        sums,
+        ages,
+        weights,
+        groups,
+        seen,
+        stakes,
+        learned,
+        kin,
+        totals,
+        memories,
+        scales,
+        figures,
+        chances,
+        averages,
+        spans,
+        moves,
+        around,
+        last,
+        exponent,
+        cell,
     )
     return total(sums)

@@ -21,8 +21,9 @@ from streamdrift.detectors.banks import (
     take_over,
 )
 from streamdrift.detectors.block import Block, new_block
-from streamdrift.detectors.categories import cells_of
+from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
+from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
@@ -30,10 +31,11 @@ from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
-from streamdrift.detectors.scoring import Copies, Scoring, ranks_at
+from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import Cells
 from streamdrift.trees import array, integer, text, tree, trees
 
@@ -133,7 +135,7 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = new_block(values, times, looks, self._scored)
+        block = new_block(values, times, looks, self._scored, bool(self._scoring.urns.tied.any()))
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -221,6 +223,8 @@ class Watch:
         """Let one bank run."""
         bank, signals = entry.bank, entry.signals
         seen = block.scores if entry.scored else block.values
+        if isinstance(bank, EDetectorBank):
+            return bank.update(seen, signals, begin[signals], block.looks, block.ties)
         if entry.e_bank is not None:
             return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
@@ -256,9 +260,9 @@ class Watch:
         share = 1.0
         if entry.e_bank is not None:
             share = max(share, evidence.statistic / evidence.threshold)
-        ranks = partial(self._scoring.ranks, signal)
+        urn = partial(self._scoring.urn, signal)
         return self._judge.sign(
-            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, ranks
+            signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, urn
         )
 
     def _candidates(
@@ -289,11 +293,11 @@ class Watch:
             self._candidate[signal] = True
             share = look.statistic / threshold
             kind, name = StepKind.CANDIDATE, entry.bank.name
-            ranks = partial(self._scoring.ranks, signal)
+            urn = partial(self._scoring.urn, signal)
             if copies is not None:
-                ranks = partial(ranks_at, signal, copies, look.row)
+                urn = partial(urn_at, signal, copies, look.row)
             signs.append(
-                self._judge.sign(signal, kind, name, evidence, block, look.row, share, ranks)
+                self._judge.sign(signal, kind, name, evidence, block, look.row, share, urn)
             )
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
@@ -331,6 +335,10 @@ class Watch:
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, LEARNING):
+                if expected.recall is not None:
+                    # What counted of a value is not known any more.
+                    entry.bank.reset(slot, expected)
+                    break
                 if length > len(since) and entry.bank.learned(slot).sum() < LATE:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
@@ -339,7 +347,7 @@ class Watch:
                 return entry.bank.learned(slot)
         if expected.stream is Stream.RATE:
             return expected.counts
-        return cells_of(expected.counts, expected.closed)
+        return cells_of(expected.counts, expected.closed).counts
 
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None
@@ -376,7 +384,7 @@ class Watch:
         del self._holds[signal]
         for entry in self._banks:
             slot = entry.slot_of(signal)
-            if slot is not None and isinstance(entry.bank, EChainBank):
+            if slot is not None and isinstance(entry.bank, EChainBank | ECategoryBank):
                 entry.bank.lose(slot)  # it saw nothing while the signal was held
         self._reset(signal)
 

@@ -141,11 +141,15 @@ def _form(effect: Effect) -> _Form:
 
 
 def _effect(kind: SignalKind, effect: Effect) -> str:
+    """Say the effect; of one that leaves the reference behind, that it is at least so large."""
+    shift, spread = effect.shift, effect.spread
     form = _Form.SHAPE if kind is SignalKind.CATEGORY else _form(effect)
     if form is _Form.LEVEL:
-        return f"effect {effect.shift.value:+.1f} sd"
+        unknown = not math.isfinite(shift.high if shift.value > 0 else shift.low)
+        return f"effect {shift.value:+.1f} sd" + (" or beyond" if unknown else "")
     if form is _Form.SPREAD:
-        return f"spread x{effect.spread.value:.2g}"
+        unknown = not math.isfinite(spread.high)
+        return f"spread x{spread.value:.2g}" + (" or more" if unknown else "")
     return f"total variation {_percent(effect.variation.value)}"
 
 

@@ -25,7 +25,7 @@ _LEAST = 500
 _LAGS, _CORRELATED = 20, 45.3
 """Lags whose correlations are looked at, and the sum of their squares, in variances, that one chain
 in a thousand exceeds (Box and Pierce, Journal of the American Statistical Association 1970)."""
-_LENGTHS = (32, 128, 512)
+LENGTHS = (32, 128, 512)
 _CLEAR = 3.5
 """Standard deviations by which the variance of sums may exceed that of independent values."""
 _LEAST_LASTING = 0.5
@@ -152,7 +152,7 @@ def _likelihood(states: Ints, flags: Floats, counts: Floats) -> float:
 
 
 @kernel
-def _excess(left: Floats, length: int) -> float:
+def excess(left: Floats, length: int) -> float:
     """Return the variance of sums of `length` neighbours over that of independent values."""
     size = len(left)
     running, squares, square = 0.0, 0.0, 0.0
@@ -213,7 +213,7 @@ def variance_left(flags: Floats) -> float:
     return max(
         1.0,
         *(
-            _excess(left, length) * (1 + _error(len(used), length))
+            excess(left, length) * (1 + _error(len(used), length))
             for length in _lengths_in(len(used), 10)
         ),
     )
@@ -229,7 +229,7 @@ def _stepped(used: Floats) -> Floats:
 
 def _lengths_in(size: int, times: int) -> list[int]:
     """Return the lengths that so many times are in a reference, at least."""
-    return [length for length in _LENGTHS if times * length <= size]
+    return [length for length in LENGTHS if times * length <= size]
 
 
 def _explains(chain: Chain, used: Floats) -> bool:
@@ -254,8 +254,7 @@ def _look_independent(left: Floats) -> bool:
     if size * sum(each**2 for each in correlations) > _CORRELATED:
         return False
     return all(
-        _excess(left, length) - 1 < _CLEAR * _error(size, length)
-        for length in _lengths_in(size, 20)
+        excess(left, length) - 1 < _CLEAR * _error(size, length) for length in _lengths_in(size, 20)
     )
 
 

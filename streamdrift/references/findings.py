@@ -14,9 +14,12 @@ class Code(StrEnum):
 
     SHORT = "short"
     CONSTANT = "constant"
+    PATTERN = "pattern"
+    RISES = "rises"
     CYCLE = "cycle"
     CALENDAR = "calendar"
     MEMORY = "memory"
+    ORDER = "order"
     NO_LEVEL = "no_level"
     SPREAD_CYCLE = "spread_cycle"
     CLUSTERED_SPREAD = "clustered_spread"
@@ -132,6 +135,14 @@ _SENTENCES: Mapping[Code, str] = {
         "are known too roughly to assure the budget of a signal that has any"
     ),
     Code.CONSTANT: "the reference holds one value only: any other is a change",
+    Code.PATTERN: (
+        "the same {period} values come again and again: any other, or one out of its place, is a "
+        "change"
+    ),
+    Code.RISES: (
+        "it only rises, or falls, as a counter, an identifier or a time does: it has no stable "
+        "level, so the steps between its values are watched"
+    ),
     Code.CYCLE: "a cycle of {period} values, {amplitude} sd up and down, is taken off",
     Code.CALENDAR: (
         "it follows the hour of the day and the day of the week, learnt from {days} days: "
@@ -140,6 +151,10 @@ _SENTENCES: Mapping[Code, str] = {
     Code.MEMORY: (
         "a value tells of the next (the weights of the past sum to {sum}): a lasting change of "
         "1 sd needs about {needed} values here"
+    ),
+    Code.ORDER: (
+        "its levels follow each other in an order, which tells {share} % of them: how common they "
+        "are is hardly watched, that they leave the order is"
     ),
     Code.NO_LEVEL: (
         "no stable level in the reference: it wanders or contains a change; only jumps out of the "

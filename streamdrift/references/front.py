@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.records import Floats, Ints, State
-from streamdrift.references import slow, tracking
+from streamdrift.references import exact, slow, tracking
+from streamdrift.references.exact import Exact, find_exact
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.parts import Parts, Scale, assemble, find_parts
 from streamdrift.references.scores import fit_scores, scores_of
@@ -37,13 +38,15 @@ _IDENTITY = Scale(np.empty(0), np.empty(0))
 class Front:
     """What predicts a signal's next value: `parameters` stay, `state` moves on.
 
-    Both are flat float64 arrays. The first slow[0] parameters and slow[1] numbers of the state
-    are those of a stage of `slow`, if it has one; what follows is that of `tracking`.
+    Both are flat float64 arrays. The first exact[0] parameters and exact[1] numbers of the state
+    are those of a stage of `exact`, if it has one, the next slow[0] and slow[1] those of one of
+    `slow`; what follows is that of `tracking`.
     """
 
     parameters: Floats
     state: Floats
     slow: tuple[int, int] = (0, 0)
+    exact: tuple[int, int] = (0, 0)
 
     def follow(
         self, values: Floats, times: Ints | None = None, start: int = 0, learn: bool = True
@@ -58,48 +61,58 @@ class Front:
         self, values: Floats, times: Ints, start: int, stop: int, learn: bool, out: Floats
     ) -> None:
         """Write what is left of values[start:stop] into `out`; see `tracking.follow`."""
-        first, own = self.slow
-        if first:
-            parameters, state = self.parameters[:first], self.state[:own]
+        at, own = self.exact
+        if at:
+            exact.take_off(self.parameters[:at], self.state[:own], values, start, stop, out)
+            values = out
+        first, moving = at + self.slow[0], own + self.slow[1]
+        if self.slow[0]:
+            parameters, state = self.parameters[at:first], self.state[own:moving]
             slow.take_off(parameters, state, values, times, start, stop, learn, out)
             values = out
         if first < len(self.parameters):
-            parameters, state = self.parameters[first:], self.state[own:]
+            parameters, state = self.parameters[first:], self.state[moving:]
             tracking.follow(parameters, state, values, times, start, stop, learn, out)
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is one stage, that of `tracking`, which needs no times."""
+        return not (self.slow[0] or self.exact[0] or self.needs_times)
 
     @property
     def needs_times(self) -> bool:
         """Whether values come with their times: the front has calendar cells."""
-        first, _ = self.slow
-        if first and slow.has_cells(self.parameters):
+        at, first = self.exact[0], self.exact[0] + self.slow[0]
+        if self.slow[0] and slow.has_cells(self.parameters[at:first]):
             return True
         return first < len(self.parameters) and tracking.has_calendar(self.parameters[first:])
 
     def quicken(self, age: float, within: float) -> None:
         """Let the slow level follow quicker; see `slow.quicken`."""
         if self.slow[0]:
-            slow.quicken(self.state, age, within)
+            slow.quicken(self.state[self.exact[1] :], age, within)
 
     def copy(self) -> Self:
         """Return the same front, whose state moves on by itself."""
-        return type(self)(self.parameters, self.state.copy(), self.slow)
+        return type(self)(self.parameters, self.state.copy(), self.slow, self.exact)
 
     def snapshot(self) -> State:
         """Return both arrays; the state is a copy."""
         return {
             "parameters": self.parameters,
             "state": self.state.copy(),
-            "slow": np.array(self.slow, dtype=np.int64),
+            "stages": np.array([self.slow, self.exact], dtype=np.int64),
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, object]) -> Self:
         """Return what `snapshot` was taken of."""
-        first, own = np.asarray(state["slow"]).tolist()
+        (first, own), (at, moving) = np.asarray(state["stages"]).tolist()
         return cls(
             np.array(state["parameters"], dtype=np.float64),
             np.array(state["state"], dtype=np.float64),
             (first, own),
+            (at, moving),
         )
 
 
@@ -162,6 +175,9 @@ def fit(
         return Fitted(0, values, None, (Finding(Code.SHORT, short),))
     if used.min() == used.max():
         return Fitted(0, values, None, (Finding(Code.CONSTANT),))
+    stage = find_exact(used)
+    if stage is not None:
+        return _fit_exact(stage, values, times, zone)
     if given is not None:
         used = slow.spread(used, given)
         if given.scale is not None:
@@ -187,6 +203,31 @@ def fit(
     front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
     residuals = front.follow(kept, None if times is None else times[start:])
     return Fitted(start, residuals, front, tuple(findings), parts.clustering_gain, found=True)
+
+
+def _fit_exact(stage: Exact, values: Floats, times: Ints | None, zone: ZoneInfo | None) -> Fitted:
+    """Fit what a stage of `exact` leaves."""
+    sizes = len(stage.parameters), len(stage.state)
+    front = Front(stage.parameters, stage.state, exact=sizes)
+    left = front.follow(values)
+    findings = [Finding(Code.RISES)] if stage.rises else []
+    if stage.period:
+        findings.append(Finding(Code.PATTERN, {"period": float(stage.period)}))
+    steps = left[np.isfinite(left)]
+    if stage.period or steps.min() == steps.max():
+        return Fitted(0, left, front, tuple(findings))
+    fitted = fit(left, times, zone)
+    findings += fitted.findings
+    if fitted.front is None:
+        return replace(fitted, front=front, findings=tuple(findings))
+    behind = fitted.front
+    joined = Front(
+        np.concatenate((front.parameters, behind.parameters)),
+        np.concatenate((front.state, behind.state)),
+        behind.slow,
+        sizes,
+    )
+    return replace(fitted, front=joined, findings=tuple(findings))
 
 
 def _behind_step(

@@ -7,12 +7,22 @@ import numpy as np
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Bools, Floats, Ints, State
-from streamdrift.references import slow, tracking
+from streamdrift.references import exact, slow, tracking
 from streamdrift.references.front import Front
 
-_BEGIN, _END, _OWN_BEGIN, _OWN_END, _SLOW, _OWN_SLOW, _PLACES = range(7)
-"""Where the parameters of a signal lie, and its state, and how much of them is of the slow stage.
-"""
+(
+    _BEGIN,
+    _END,
+    _OWN_BEGIN,
+    _OWN_END,
+    _SLOW,
+    _OWN_SLOW,
+    _EXACT,
+    _OWN_EXACT,
+    _PLACES,
+) = range(9)
+"""Where the parameters of a signal lie, and its state, and how much of them is of the slow stage,
+and of the exact one before it."""
 
 
 @kernel
@@ -31,10 +41,15 @@ def _follow(
         place, row, left = places[signal], values[signal], out[signal]
         own = parameters[place[_BEGIN] : place[_END]]
         state = states[place[_OWN_BEGIN] : place[_OWN_END]]
-        first, own_first = place[_SLOW], place[_OWN_SLOW]
+        at, own_at = place[_EXACT], place[_OWN_EXACT]
+        first, own_first = at + place[_SLOW], own_at + place[_OWN_SLOW]
         begin = start[signal]
-        if first > 0:
-            slow.take_off(own[:first], state[:own_first], row, times, begin, stop, True, left)
+        if at > 0:
+            exact.take_off(own[:at], state[:own_at], row, begin, stop, left)
+            row = left
+        if first > at:
+            levels = state[own_at:own_first]
+            slow.take_off(own[at:first], levels, row, times, begin, stop, True, left)
             row = left
         if first < len(own):
             tracking.follow(own[first:], state[own_first:], row, times, begin, stop, True, left)
@@ -78,7 +93,7 @@ class Fronts:
         begin = own = 0
         for signal, front in fronts:
             end, own_end = begin + len(front.parameters), own + len(front.state)
-            self._places[signal] = begin, end, own, own_end, *front.slow
+            self._places[signal] = begin, end, own, own_end, *front.slow, *front.exact
             parameters, state = self._parameters[begin:end], self._states[own:own_end]
             self._fronts[signal] = replace(front, parameters=parameters, state=state)
             begin, own = end, own_end

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.kernels import inlined, kernel, uniform_hash
-from streamdrift.records import Codes, Floats, Ints, State
+from streamdrift.records import Bools, Codes, Floats, Ints, State
 
 _PLACES = (
     4, 12, 31, 73, 154, 287, 478, 725, 1024, 1354, 1720, 2112, 2525, 2954, 3397, 3851, 4315, 4785,
@@ -43,9 +43,13 @@ NOTHING = 65_535
 """In place of a cell, where there is no value."""
 CENTRE, UNIT = range(2)
 """Places in a slot's scale: the middle border, and one over the spread."""
-FILLED, ORDINAL, SEED, TENTHS = range(4)
+FILLED, ORDINAL, SEED, TENTHS, TIED = range(5)
 """Places in a slot's positions: values in the block being filled, values ranked so far, the seed
-of the coins, and how many tenths of all values a block has."""
+of the coins, how many tenths of all values a block has, and the cell of the one value that many
+of the reference are equal to, -1 where there is none."""
+_MANY_EQUAL = 0.4
+"""Share of a reference that is equal from which on ranks by coins would blur what values tell."""
+NO_TIES: Floats = np.empty((0, 0, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,14 @@ class Counts:
         cumulative[1:] += max(0, 1 - int(cumulative[1]))
         cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
         return cls(borders, cumulative)
+
+    @property
+    def tied(self) -> int:
+        """The cell of the one value that many are equal to; -1 where there is none."""
+        twice = self.borders[1:] == self.borders[:-1]
+        cells = np.where(twice, np.diff(self.cumulative)[1:-1], 0)
+        many = len(cells) > 0 and cells.max() >= _MANY_EQUAL * self.cumulative[-1]
+        return int(np.argmax(cells)) + 1 if many else -1
 
     def snapshot(self) -> State:
         """Return the arrays as they are."""
@@ -199,11 +211,15 @@ def rank_row(
     positions: Ints,
     cells: Cells,
     ranks: Floats,
+    ties: Floats,
 ) -> None:
     """Write the ranks of values float64[n], by their cells; count each, or note it to be.
 
+    `ties` float64[n, 2], where there are any rows, take between which ranks the coin chose one, of
+    the value that many others are equal to; 0 and 0 for all others.
+
     One slot's arrays: cumulative int32[BORDERS + 2], pending uint16[2, BORDERS + 1] (the block
-    being filled, the one before), positions int64[4].
+    being filled, the one before), positions int64[5].
     """
     size, filled = np.int64(cumulative[BORDERS + 1]), positions[FILLED]
     ordinal, seed, tenths = positions[ORDINAL], positions[SEED], positions[TENTHS]
@@ -215,6 +231,10 @@ def rank_row(
         if cell == NOTHING:
             continue
         first, last = cumulative[cell], cumulative[cell + np.uint32(1)]
+        if len(ties):
+            tied = np.int64(cell) == positions[TIED]
+            ties[event, 0] = first / size if tied else 0.0
+            ties[event, 1] = last / size if tied else 0.0
         ranks[event] = (first + uniform_hash(seed, ordinal) * (last - first)) / size
         ordinal += 1
         if size < LATE:
@@ -273,13 +293,36 @@ def _rank_all(
     start: Ints,
     values: Floats,
     cells: Cells,
+    ties: Floats,
 ) -> None:
     places = np.empty(values.shape[1], dtype=np.float32)
     for each in range(len(slots)):
         slot = slots[each]
         row, own = values[rows[each], start[each] :], cells[rows[each], start[each] :]
         fill_cells(borders[slot], scales[slot], row, places, own)
-        rank_row(cumulative[slot], pending[slot], positions[slot], own, row)
+        tied = ties[rows[each], start[each] :] if len(ties) else np.empty((0, 2))
+        rank_row(cumulative[slot], pending[slot], positions[slot], own, row, tied)
+
+
+class Tails(NamedTuple):
+    """Which of some ranks lie below and above all that is told apart, and where that begins, ends.
+
+    `below` and `above` bool[n]; `low` and `high` are ranks.
+    """
+
+    below: Bools
+    above: Bools
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def none(cls, size: int) -> Self:
+        """Return that all are known."""
+        return cls(*np.zeros((2, size), dtype=np.bool_))
+
+    def last(self, count: int) -> Self:
+        """Return them of the last `count` ranks, 1 at least."""
+        return self._replace(below=self.below[-count:], above=self.above[-count:])
 
 
 class UrnState(NamedTuple):
@@ -291,7 +334,7 @@ class UrnState(NamedTuple):
 
     def move_on(self, cells: Cells) -> None:
         """Take more values, by their cells."""
-        rank_row(*self, cells, np.empty(len(cells)))
+        rank_row(*self, cells, np.empty(len(cells)), np.empty((0, 2)))
 
     def at(self, place: int) -> Self:
         """Return a copy of one of several."""
@@ -306,9 +349,16 @@ class UrnState(NamedTuple):
         _ranks_of_last(*self, cells, ranks)
         return ranks
 
+    def tails(self, cells: Cells) -> Tails:
+        """Return which values lie outside of all borders, by their cells."""
+        size = self.cumulative[-1]
+        last = int(np.searchsorted(self.cumulative, size)) - 1
+        low, high = self.cumulative[1] / size, self.cumulative[last] / size
+        return Tails(cells == 0, cells >= last, float(low), float(high))
+
 
 class Urns:
-    """The ranks of many signals; a signal's place is its slot. 600 bytes a slot, 380 move on.
+    """The ranks of many signals; a signal's place is its slot. 610 bytes a slot, 380 move on.
 
     Borders are kept as float32 in units of the reference's spread from its centre: half the
     memory, twice as fast to compare, and the same whatever unit a feature is in.
@@ -319,7 +369,7 @@ class Urns:
         self.scales: Floats = np.ones((slots, 2))
         self.cumulative: Codes = np.zeros((slots, BORDERS + 2), dtype=np.int32)
         self.pending: NDArray[np.uint16] = np.zeros((slots, 2, BORDERS + 1), dtype=np.uint16)
-        self.positions: Ints = np.zeros((slots, 4), dtype=np.int64)
+        self.positions: Ints = np.zeros((slots, 5), dtype=np.int64)
 
     def learn(self, slot: int, counts: Counts, seed: int, tenths: int = 1) -> None:
         """Give a slot a reference, the seed of its coins, and the length of its blocks."""
@@ -330,7 +380,12 @@ class Urns:
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)
-        self.positions[slot, SEED:] = seed, tenths
+        self.positions[slot, SEED:] = seed, tenths, counts.tied
+
+    @property
+    def tied(self) -> Bools:
+        """Which slots have a value that many are equal to."""
+        return self.positions[:, TIED] >= 0
 
     def forget(self, slot: int) -> None:
         """Drop what is not counted yet."""
@@ -342,10 +397,19 @@ class Urns:
         _take_back(self.cumulative[slot], self.pending[slot], cells)
         self.forget(slot)
 
-    def rank(self, slots: Ints, rows: Ints, start: Ints, values: Floats, cells: Cells) -> None:
+    def rank(
+        self,
+        slots: Ints,
+        rows: Ints,
+        start: Ints,
+        values: Floats,
+        cells: Cells,
+        ties: Floats = NO_TIES,
+    ) -> None:
         """Put the ranks of values[rows[i], start[i]:] of slots[i] in their places.
 
         Their cells are written to those of `cells`, shaped alike. A NaN is no value, and stays.
+        `ties` float64[rows, n, 2] may be empty; see `rank_row`.
         """
         _rank_all(
             self.borders,
@@ -358,6 +422,7 @@ class Urns:
             start,
             values,
             cells,
+            ties,
         )
 
     def cells_of(self, slot: int, values: Floats) -> Cells:

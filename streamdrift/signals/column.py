@@ -155,8 +155,7 @@ class ColumnSignals:
         measure = self._measure_of(kind)
         if measure is None:
             return {kind: rate_sample(raw)}
-        measure.accept(raw)
-        return dict(zip(measure.kinds, measure.samples(raw), strict=True))
+        return dict(zip(measure.kinds, measure.samples(measure.accept(raw)), strict=True))
 
     def _measure_of(self, kind: SignalKind) -> Measure | None:
         return next((measure for measure in self._measures if kind in measure.kinds), None)

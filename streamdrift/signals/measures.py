@@ -52,8 +52,11 @@ class Measure(Protocol):
         """Describe the last `back` values (RECENT at most) up to a column of the last `fill`."""
         ...
 
-    def accept(self, raw: Floats) -> None:
-        """Take values, as `raw` returned them, for normal from now on."""
+    def accept(self, raw: Floats) -> Floats:
+        """Take values, as `raw` returned them, for normal from now on; return them as they are now.
+
+        What stands for them may be another thing under another reference.
+        """
         ...
 
     def samples(self, raw: Floats) -> list[Sample]:
@@ -73,7 +76,7 @@ def rate_sample(flags: Floats) -> Sample:
     """Return how often 0 and 1 are among float64[n], NaN left out, and in what order."""
     ones = float(np.count_nonzero(flags == 1))
     counts = np.array([np.count_nonzero(~np.isnan(flags)) - ones, ones])
-    return Sample(Stream.RATE, counts, flags=flags)
+    return Sample(Stream.RATE, counts, order=flags)
 
 
 class _Recent:
@@ -106,6 +109,8 @@ class Numbers:
 
     def __init__(self, kinds: tuple[SignalKind, ...], expected: Kind) -> None:
         self.kinds = kinds
+        self._plain = kinds[0] is SignalKind.VALUE
+        self._may_be_empty = SignalKind.EMPTY in kinds
         self._expected = expected
         self._centroid: Floats = np.zeros(0)
         self._recent = _Recent()
@@ -119,10 +124,13 @@ class Numbers:
         return measure
 
     def fill(self, column: Column, rows: Floats) -> None:
-        numbers = self._derive(column)
+        if self._plain:
+            numbers = np.empty(len(column.kinds))
+            _pick(column.kinds, column.numbers, self._expected.value, numbers, rows[0])
+        else:
+            rows[0] = numbers = self._derive(column)
         self._recent.begin(numbers)
-        rows[0] = numbers
-        if SignalKind.EMPTY in self.kinds:
+        if self._may_be_empty:
             rows[1] = np.where(np.isnan(numbers), np.nan, numbers == 0)
 
     def _derive(self, column: Column) -> Floats:
@@ -131,10 +139,7 @@ class Numbers:
             return _lengths(column)
         if kind is SignalKind.NORM:
             return _norms(column, np.zeros(0))
-        if kind is SignalKind.DISTANCE:
-            return _norms(column, self._centroid)
-        # As a plain number: a member of an enumeration is compared much slower.
-        return np.where(column.kinds == self._expected.value, column.numbers, np.nan)
+        return _norms(column, self._centroid)
 
     def raw(self) -> Floats:
         return self._recent.block
@@ -148,12 +153,13 @@ class Numbers:
             return Summary(math.nan)
         return Summary(math.nan, quantiles=quantiles_of(values))
 
-    def accept(self, raw: Floats) -> None:
-        """Do nothing: numbers are what they are, whatever is normal."""
+    def accept(self, raw: Floats) -> Floats:
+        """Return the values: numbers are what they are, whatever is normal."""
+        return raw
 
     def samples(self, raw: Floats) -> list[Sample]:
         numbers = Sample(Stream.NUMERIC, raw)
-        if SignalKind.EMPTY not in self.kinds:
+        if not self._may_be_empty:
             return [numbers]
         return [numbers, rate_sample(np.where(np.isnan(raw), np.nan, raw == 0))]
 
@@ -165,6 +171,16 @@ class Numbers:
         self._centroid = np.asarray(state["centroid"])
         self._recent = _Recent()
         self._recent.past = np.asarray(state["recent"])
+
+
+@kernel
+def _pick(
+    kinds: NDArray[np.uint8], numbers: Floats, expected: int, picked: Floats, row: Floats
+) -> None:
+    """Write the numbers of cells of the expected kind, NaN for others, to both."""
+    for i in range(len(kinds)):
+        picked[i] = numbers[i] if kinds[i] == expected else np.nan
+        row[i] = picked[i]
 
 
 def _lengths(column: Column) -> Floats:
@@ -247,13 +263,11 @@ class Categories:
         codes = column.codes
         if codes is None:
             codes = np.full(size, -1, dtype=np.int32)
-        # A code of -1 takes the last place, which is none.
-        places = np.append(self._places_of(codes, column.strings), np.nan)[codes]
-        self._recent.begin(places)
-        known = len(self._levels.names)
+        places, known = np.empty(size), len(self._levels.names)
         # Where the reference had others, these are one further level, and none is new.
-        rows[0] = np.minimum(places, known) if self._levels.dropped else places
-        rows[1] = np.where(np.isnan(places), np.nan, places >= known)
+        highest = known if self._levels.dropped else known + NAMED_UNSEEN
+        _place_levels(codes, self._places_of(codes, column.strings), known, highest, places, rows)
+        self._recent.begin(places)
 
     def _places_of(self, codes: Codes, strings: Sequence[str]) -> Codes:
         """Return the place of each of the batch's strings; new ones are named as they come."""
@@ -307,19 +321,24 @@ class Categories:
         order = sorted(range(len(counts)), key=lambda place: (-surprise[place], place))
         return [place for place in order if counts[place] or place < known][:_SHOWN_LEVELS]
 
-    def accept(self, raw: Floats) -> None:
+    def accept(self, raw: Floats) -> Floats:
         codes = raw[~np.isnan(raw)].astype(np.int32)
-        if len(codes):
-            named = codes[codes < len(self._places)]
-            self._learn_levels(Levels.of(named, list(self._places), len(codes) - len(named)))
-            self._recent = _Recent()
+        if not len(codes):
+            return raw
+        names = list(self._places)
+        named = codes[codes < len(names)]
+        self._learn_levels(Levels.of(named, names, len(codes) - len(named)))
+        self._recent = _Recent()
+        known = len(self._levels.names)
+        places = np.array([self._places.get(name, known) for name in names], dtype=np.float64)
+        return np.append(places, known)[np.minimum(codes, len(names))]
 
     def samples(self, raw: Floats) -> list[Sample]:
         levels, unseen = self._levels, self._levels.unseen
         closed = levels.dropped > 0
         counts = np.append(levels.counts, unseen) if closed else levels.counts
         flags = np.array([max(levels.size - unseen, 0.0), unseen])
-        return [Sample(Stream.CATEGORY, counts, closed), Sample(Stream.RATE, flags)]
+        return [Sample(Stream.CATEGORY, counts, closed, raw), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))
@@ -339,3 +358,18 @@ class Categories:
             self._places[str(name)] = len(self._places)
         self._recent = _Recent()
         self._recent.past = np.asarray(state["recent"])
+
+
+@kernel
+def _place_levels(
+    codes: Codes, place_of: Codes, known: int, highest: int, places: Floats, rows: Floats
+) -> None:
+    """Write each cell's place, in a row as `highest` at most, and whether that is a new one."""
+    for i in range(len(codes)):
+        if codes[i] < 0:
+            places[i] = rows[0, i] = rows[1, i] = np.nan
+            continue
+        place = place_of[codes[i]]
+        places[i] = place
+        rows[0, i] = min(place, highest)
+        rows[1, i] = 1.0 if place >= known else 0.0

@@ -84,7 +84,7 @@ def _chained(size: int) -> Expected:
         np.maximum.accumulate(np.where(starts, np.arange(size), 0))
     ].astype(np.float64)
     counts = np.array([size - values.sum(), values.sum()])
-    expected = learn(Sample(Stream.RATE, counts, flags=values)).expected
+    expected = learn(Sample(Stream.RATE, counts, order=values)).expected
     assert expected.chain is not None
     return expected
 

@@ -293,7 +293,7 @@ def test_a_step_in_a_reference_is_no_memory(share: float) -> None:
 def test_independent_rates_are_what_they_were(rate: float) -> None:
     flags = markov(rate, 0.0, 5_000, 13)
     sample = rate_sample(flags)
-    ordered, counted = learn(sample), learn(sample._replace(flags=None))
+    ordered, counted = learn(sample), learn(sample._replace(order=None))
     assert same(ordered.snapshot(), counted.snapshot())
     assert ordered.expected.power == 0
 

@@ -9,6 +9,7 @@ from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW
 from streamdrift.detectors.mixture import BORDERS, FACTORS, POWERED, WEIGHTS, Factors
+from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import evidence_of, head_start
 from streamdrift.records import Floats, Ints, Stream
 
@@ -194,3 +195,51 @@ def test_256_bytes_a_slot() -> None:
     assert isinstance(sums, np.ndarray)
     assert isinstance(ages, np.ndarray)
     assert sums.nbytes + ages.nbytes == 100 * 256
+
+
+@pytest.mark.parametrize("power", [0, 4, 20])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.03, 0.97), (0.4, 0.9)])
+def test_a_value_that_many_are_equal_to_counts_the_mean_of_its_factors(
+    power: int, low: float, high: float
+) -> None:
+    bank = bank_of(1, 1e9, Expected(Stream.NUMERIC, power=power))
+    before = bank.sums.sums[0].astype(np.float64)
+    ties = np.array([[[low, high]]])
+    bank.update(np.array([[0.5]]), ROW, NOW, NO_LOOKS, ties)
+    grid = low + (high - low) * (np.arange(200_000) + 0.5) / 200_000
+    factors = POWERED[power][np.searchsorted(BORDERS, grid, side="right") - 1]
+    expected = before * factors.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(bank.sums.sums[0], expected, rtol=2e-3)
+
+
+def test_a_value_that_never_moves_raises_nothing_however_long() -> None:
+    for kind in (0.0, 7.5):
+        detector = EDetector(1e3, np.full(1_000, kind))
+        assert detector.update_many(np.full(300_000, kind)).tolist() == []
+
+
+def test_a_value_that_many_are_equal_to_hides_no_change_behind_coins() -> None:
+    def drawn(random: np.random.Generator, equal: float, size: int) -> Floats:
+        return np.where(random.random(size) < equal, 0.0, random.normal(size=size))
+
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        for before, after, within in ((0.99, 0.97, 2_500), (0.95, 0.98, 2_500), (0.99, 1.0, 3_500)):
+            detector = EDetector(1e5, drawn(random, before, 10_000), seed=seed)
+            assert len(detector.update_many(drawn(random, before, 20_000))) <= 1
+            found = detector.update_many(drawn(random, after, within))
+            assert len(found) == 1
+
+
+def test_values_among_many_equal_ones_are_taken_one_by_one_as_all_at_once() -> None:
+    random = np.random.default_rng(6)
+    values = np.where(random.random(6_000) < 0.8, 3.0, random.normal(size=6_000))
+    values[4_000:] = random.normal(size=2_000)
+    one, many = (EDetector(1e3, values[:2_000]) for _ in range(2))
+    found = []
+    for index, value in enumerate(values[2_000:].tolist()):
+        one.update(value)
+        if one.drift_detected:
+            found.append(index)
+    assert found
+    assert found == many.update_many(values[2_000:]).tolist()

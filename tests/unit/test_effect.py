@@ -1,7 +1,6 @@
 """How large a change is: what is known of it, and what nobody can know."""
 
 import math
-from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -9,8 +8,10 @@ import pytest
 
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorBank
-from streamdrift.detectors.effect import Span, _between_normals, effect_of
+from streamdrift.detectors.effect import _between_normals, effect_of
+from streamdrift.detectors.onset import Span, span_of
 from streamdrift.records import Effect, Estimate, Floats, Stream
+from streamdrift.references.urn import Tails
 
 NUMBERS = Expected(Stream.NUMERIC)
 ERF = np.vectorize(math.erf)
@@ -35,7 +36,7 @@ def gap(shift: float, spread: float) -> float:
 
 def of_all(expected: Expected, scores: Floats) -> Effect:
     """Return the effect where all scores are known to be since the change."""
-    return effect_of(expected, scores, Span(len(scores), len(scores), len(scores)))
+    return effect_of(expected, scores, Span(*[len(scores)] * 4))
 
 
 def ranks(shift: float, spread: float, size: int, seed: int) -> Floats:
@@ -83,13 +84,80 @@ def test_what_an_alarm_says_holds_the_truth(shift: float, spread: float) -> None
         if not before <= alarm < events:
             continue
         evidence = bank.evidence(slot)
-        span = Span(evidence.latest + 1, evidence.age, evidence.earliest + 1)
-        effect = effect_of(NUMBERS, values[slot, : alarm + 1][-512:], span)
+        last = values[slot, : alarm + 1][-320:]
+        span = span_of(NUMBERS, last, evidence, alarm + 1)
+        effect = effect_of(NUMBERS, last, span)
         held.append([holds(effect.shift, shift), holds(effect.spread, spread)])
-        begun.append(evidence.latest <= alarm - before <= evidence.earliest)
+        begun.append(span.least <= alarm - before + 1 <= span.most)
     assert len(held) >= 98
     assert (np.mean(held, axis=0) >= 0.9).all()
-    assert np.mean(begun) >= 0.9
+    assert np.mean(begun) >= 0.95
+
+
+def ended(values: Floats, end: float) -> Effect:
+    """Return the effect where the reference ends `end` standard deviations from its middle."""
+    edge = NormalDist().cdf(end)
+    ranks = np.clip(ranks_of(values), 1 - edge, edge)
+    tails = Tails(values < -end, values > end, 1 - edge, edge)
+    return effect_of(NUMBERS, ranks, Span(*[len(values)] * 4), tails)
+
+
+@pytest.mark.parametrize(
+    ("shift", "spread", "size"),
+    [(2, 1, 30), (3, 1, 10), (3, 1, 100), (-5, 1, 200), (4, 0.5, 30), (0, 5, 30), (1, 8, 300)],
+)
+def test_what_lies_where_the_reference_ends_counts_as_beyond(
+    shift: float, spread: float, size: int
+) -> None:
+    held, values = [], []
+    for seed in range(100):
+        drawn = np.random.default_rng(seed).normal(shift, spread, size)
+        effect = ended(drawn, 3.4)
+        held.append([holds(effect.shift, shift), holds(effect.spread, spread)])
+        values.append([effect.shift.value, effect.spread.value])
+    assert (np.mean(held, axis=0) >= 0.95).all()
+    if size >= 100:
+        assert np.median(values, axis=0) == pytest.approx((shift, spread), rel=0.15)
+
+
+def test_what_lies_all_beyond_the_reference_is_at_least_that_far() -> None:
+    above, below = ended(np.full(9, 20.0), 3.4), ended(np.full(9, -20.0), 3.4)
+    assert above.shift.value == pytest.approx(3.4) == -below.shift.value
+    assert 2 < above.shift.low < 3.4
+    assert (above.shift.high, below.shift.low) == (math.inf, -math.inf)
+    assert above.shift.low == -below.shift.high
+    for effect in (above, below):
+        assert effect.spread == Estimate(1, 0, math.inf)
+        assert effect.variation.value > 0.9
+    both = ended(np.array([20.0, -20.0] * 5), 3.4)
+    assert both.shift == Estimate(0, -math.inf, math.inf)
+    assert both.spread.value > 3
+    assert both.spread.high == math.inf
+
+
+def test_the_reference_of_a_rate_is_known_as_well_as_it_is_long() -> None:
+    for size in (100, 10_000):
+        effect = of_all(Expected.of_rate(size, 0), np.ones(5))
+        assert effect.variation.high == 1
+        assert effect.variation.low < effect.variation.value < 1
+    few, many = (of_all(Expected.of_rate(8 * k, 2 * k), np.ones(50)).variation for k in (5, 500))
+    assert few.low < many.low < many.high < few.high
+
+
+def test_a_rate_is_that_of_the_mean_beginning_and_holds_that_of_the_likeliest() -> None:
+    expected = Expected.of_rate(900, 100)
+    scores = np.append(np.zeros(100), np.ones(10))
+    likeliest = effect_of(expected, scores, Span(9, 10, 40, 10)).shift
+    mean = effect_of(expected, scores, Span(9, 10, 40, 20)).shift
+    assert expected.mean + mean.value * expected.scale == pytest.approx(0.5)
+    assert mean.low < likeliest.low < mean.high == likeliest.high
+
+
+def test_one_level_among_many_is_compared_where_it_became_common() -> None:
+    shares = np.array([0.4, 0.3, 0.2, 0.1])
+    effect = of_all(Expected(Stream.CATEGORY, counts=1e4 * shares), np.full(12, 3.0))
+    assert holds(effect.variation, 0.9)
+    assert effect.variation.value > 0.8
 
 
 def test_no_change_is_no_effect_with_intervals_that_shrink() -> None:
@@ -112,17 +180,9 @@ def test_discounted_evidence_has_wider_intervals() -> None:
     assert wider.spread.high / wider.spread.value > plain.spread.high / plain.spread.value
 
 
-def test_the_part_since_the_change_is_found_within_its_span() -> None:
-    scores = np.concatenate([ranks(0, 1, 200, 4), ranks(1.5, 1, 40, 5)])
-    found = effect_of(NUMBERS, scores, Span(10, 25, 200))
-    assert found.shift.value == pytest.approx(1.5, abs=0.4)
-    assert effect_of(NUMBERS, scores, Span(200, 200, 200)).shift.value < 0.6
-    assert effect_of(NUMBERS, scores, Span(10, 25, 900)).shift.value == found.shift.value
-
-
 @pytest.mark.parametrize("stream", list(Stream))
 def test_without_a_score_there_is_no_effect(stream: Stream) -> None:
-    effect = effect_of(Expected(stream), np.empty(0), Span(1, 1, 1))
+    effect = effect_of(Expected(stream), np.empty(0), Span(1, 1, 1, 1))
     assert effect == Effect(Estimate(0, 0, 0), Estimate(1, 1, 1), Estimate(0, 0, 0))
     assert effect.size == 0
 
@@ -170,29 +230,6 @@ def test_rates_of_nothing_else_have_intervals(value: float, size: int) -> None:
         assert -1e-9 <= rates[1] <= rates[2] <= 1 + 1e-9
         assert rates[2] - rates[1] > 0.9 / (size + 6)
         assert 0 <= effect.variation.low <= effect.variation.value <= effect.variation.high <= 1
-
-
-def test_a_rate_counts_the_likeliest_values() -> None:
-    expected = Expected.of_rate(900, 100)
-    scores = np.append(np.zeros(300), np.ones(30))
-    found = effect_of(expected, scores, Span(10, 30, 300))
-    assert expected.mean + found.shift.value * expected.scale == pytest.approx(1)
-
-
-def test_a_rate_leaves_out_much_of_what_was_before_where_its_sums_are_of_too_many() -> None:
-    expected = Expected.of_rate(800, 200)
-    scores = np.concatenate([np.tile([0, 0, 0, 0, 1.0], 80), np.tile([0] * 9 + [1.0], 10)])
-    found = effect_of(expected, scores, Span(50, 400, 480)).shift
-    assert expected.mean + found.value * expected.scale < 0.151
-    assert expected.mean + found.low * expected.scale < 0.1
-
-
-def test_the_interval_of_a_spread_of_few_values_reaches_further_up_than_down() -> None:
-    scores = ranks(0.0, 2.0, 20, 5)
-    spread = effect_of(NUMBERS, scores, Span(20, 20, 20)).spread
-    assert 1.1 < (spread.high / spread.value) / (spread.value / spread.low) < 1.3
-    few = effect_of(replace(NUMBERS, power=24), scores[:3], Span(3, 3, 3)).spread
-    assert 0 < few.low < few.value < few.high < np.inf
 
 
 SHARES = np.array([0.4, 0.3, 0.15, 0.1, 0.05])

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,26 @@ def test_the_alert_of_a_category_with_rare_levels_can_be_written() -> None:
     city = next(signal for signal in signals if signal["kind"] == "category")
     assert 0 < city["before"]["shares"]["(other)"] < 1
     assert 0 < city["after"]["shares"]["(other)"] < city["before"]["shares"]["(other)"]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_alert_of_a_column_that_goes_missing_says_when_and_how_much(share: float) -> None:
+    draw, rows = random.Random(6), list(events(3_000))
+    for row in rows[2_000:]:
+        if draw.random() < share:
+            row["features"]["amount"] = None
+    results = [replayed(groups(rows, size))[1] for size in (97, 3_000)]
+    assert results[0] == results[1]
+    data = json.loads(orjson.dumps(encode(results[0][0], "streamdrift")))["data"]
+    (missing,) = [each for each in data["signals"] if each["kind"] == "missing"]
+    begun = [datetime.fromisoformat(missing["onset"][end]) for end in ("earliest", "latest")]
+    assert begun[0].timestamp() <= START + 2_000 <= begun[1].timestamp()
+    # An onset is told as 64 events at the finest.
+    assert begun[1].timestamp() - begun[0].timestamp() < 200
+    assert missing["text"].startswith("missing 0 % -> ")
+    assert missing["effect"]["variation"]["low"] <= share <= missing["effect"]["variation"]["high"]
+    if share == 1:
+        assert missing["text"] == "missing 0 % -> 100 %"
 
 
 def test_the_summary_says_what_is_watched_and_what_not_and_why() -> None:

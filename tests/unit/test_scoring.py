@@ -11,7 +11,7 @@ from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.looks import NO_LOOKS
-from streamdrift.detectors.scoring import Copies, Scoring, ranks_at
+from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.records import Floats, Sample, Stream
 from streamdrift.references.urn import NOTHING, Counts
 
@@ -141,10 +141,12 @@ def test_ranks_are_known_again_by_their_codes(signal: int) -> None:
     score(scoring, values_of(100, 8))
     block, copies = scored(scoring, values_of(300, 9))
     codes, ranks = block.codes[signal], block.scores[signal]
-    assert scoring.ranks(signal, codes).tolist() == ranks.tolist()
-    assert ranks_at(signal, copies, 120, codes[20:120]).tolist() == ranks[20:120].tolist()
+    assert scoring.urn(signal).ranks_of_last(codes).tolist() == ranks.tolist()
+    assert (
+        urn_at(signal, copies, 120).ranks_of_last(codes[20:120]).tolist() == ranks[20:120].tolist()
+    )
     scoring.go_back(signal, copies, 120)
-    assert scoring.ranks(signal, codes[:120]).tolist() == ranks[:120].tolist()
+    assert scoring.urn(signal).ranks_of_last(codes[:120]).tolist() == ranks[:120].tolist()
 
 
 def test_a_held_signal_learns_nothing_and_its_front_goes_on() -> None:

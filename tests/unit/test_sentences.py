@@ -15,6 +15,7 @@ from streamdrift.records import (
     AlertKind,
     ColumnKey,
     Effect,
+    Estimate,
     Group,
     Onset,
     Signal,
@@ -70,6 +71,22 @@ def test_an_onset_within_a_second_or_over_midnight() -> None:
 def test_the_opening_says_what_of_a_distribution_changed_most(effect: Effect, words: str) -> None:
     step = changed(NOON, change=make_change(effect))
     assert opened_sentence([step]) == f"amount of fraud/3 changed: {words}"
+
+
+@pytest.mark.parametrize(
+    ("shift", "spread", "words"),
+    [
+        (Estimate(3.4, 1.7, math.inf), Estimate(1, 0, math.inf), "effect +3.4 sd or beyond"),
+        (Estimate(-3.4, -math.inf, -1.7), Estimate(1, 0, math.inf), "effect -3.4 sd or beyond"),
+        (Estimate(0, -math.inf, math.inf), Estimate(7, 1, math.inf), "spread x7 or more"),
+        (Estimate(3.4, -math.inf, 6), Estimate(1, 0, 2), "effect +3.4 sd"),
+    ],
+)
+def test_an_effect_that_leaves_the_reference_behind_is_at_least_that_large(
+    shift: Estimate, spread: Estimate, words: str
+) -> None:
+    step = changed(NOON, change=make_change(Effect(shift, spread, Estimate(0.9, 0, 1))))
+    assert opened_sentence([step]).endswith(f"({words})")
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_levels_beyond_the_reference_are_told_apart_once_it_is_accepted() -> Non
 
 def test_very_many_levels() -> None:
     rng = np.random.default_rng(4)
-    detector = EDetector(1e5, np.arange(1_000).repeat(2), "category")
+    detector = EDetector(1e5, rng.permutation(np.arange(1_000).repeat(2)), "category")
     assert detector.update_many(rng.integers(0, 1_000, 800)).tolist() == []
     assert len(detector.update_many(range(1_000, 1_060))) == 1
 

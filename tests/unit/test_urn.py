@@ -303,6 +303,28 @@ def test_a_value_that_repeats_has_a_cell_of_its_own() -> None:
     assert urns.cells_of(0, values).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_what_lies_outside_of_all_borders_is_known_as_that() -> None:
+    reference = np.random.default_rng(1).normal(size=2_000)
+    urns = urn_of(reference)
+    ranks, cells = ranked(urns, np.array([-9.0, 0.0, reference.max(), 7.0, -0.5, 1e300]))
+    tails = urns.state(0).tails(cells)
+    assert tails.below.tolist() == [True, False, False, False, False, False]
+    assert tails.above.tolist() == [False, False, True, True, False, True]
+    assert 0 < tails.low < 0.003
+    assert 0.997 < tails.high < 1
+    assert ranks[0] < tails.low
+    assert (ranks[[2, 3, 5]] > tails.high - 1e-3).all()
+    assert tails.last(3).above.tolist() == [True, False, True]
+
+
+def test_all_that_a_constant_is_not_lies_outside() -> None:
+    urns = urn_of(np.full(500, 3.0))
+    _, cells = ranked(urns, np.array([3.0, 2.0, 4.0]))
+    tails = urns.state(0).tails(cells)
+    assert tails.below.tolist() == [False, True, False]
+    assert tails.above.tolist() == [False, False, True]
+
+
 def test_counts_are_restored_as_they_were() -> None:
     counts = Counts.of(np.round(np.random.default_rng(13).normal(size=800) * 4) / 4)
     again = Counts.restore(counts.snapshot())
@@ -325,4 +347,31 @@ def test_bytes_of_a_slot() -> None:
     urns = Urns(100)
     size = sum(array.nbytes for array in urns.snapshot().values() if isinstance(array, np.ndarray))
     assert size <= 100 * 380
-    assert size + urns.borders.nbytes + urns.scales.nbytes <= 100 * 600
+    assert size + urns.borders.nbytes + urns.scales.nbytes <= 100 * 610
+
+
+def test_ties_are_the_ranks_between_which_a_coin_chose() -> None:
+    values = np.where(np.random.default_rng(1).random(1_000) < 0.7, 2.0, 5.0)
+    urns = Urns(1)
+    urns.learn(0, Counts.of(values), 3)
+    assert urns.tied.tolist() == [True]
+    ranks, ties = np.array([[5.0, 2.0, 2.0, np.nan, 1.0]]), np.full((1, 5, 2), np.nan)
+    urns.rank(ONE, ONE, NOW, ranks, np.empty((1, 5), dtype=np.uint16), ties)
+    low, high = ties[0].T
+    share = np.count_nonzero(values == 2.0) / 1_001
+    assert high[1:3] - low[1:3] == pytest.approx(share, abs=2e-3)
+    assert (low[1:3] <= ranks[0, 1:3]).all()
+    assert (ranks[0, 1:3] < high[1:3]).all()
+    assert ties[0, [0, 4]].tolist() == [[0, 0], [0, 0]]
+    assert np.isnan(ties[0, 3]).all()
+
+
+def test_values_of_which_none_is_common_have_no_ties() -> None:
+    random = np.random.default_rng(2)
+    for values in (random.normal(size=500), random.integers(0, 3, 500).astype(np.float64)):
+        urns = Urns(1)
+        urns.learn(0, Counts.of(values), 3)
+        assert urns.tied.tolist() == [False]
+        ties, cells = np.full((1, 2, 2), np.nan), np.empty((1, 2), dtype=np.uint16)
+        urns.rank(ONE, ONE, NOW, np.array([[0.0, 1.0]]), cells, ties)
+        assert ties.tolist() == [[[0, 0], [0, 0]]]

@@ -110,7 +110,7 @@ def stream() -> Floats:
 @cache
 def looks() -> Ints:
     rng = np.random.default_rng(4)
-    found: Ints = np.unique(rng.integers(1, SIZE, 500))
+    found: Ints = np.unique(rng.integers(1, SIZE, 1_000))
     return found
 
 
@@ -269,7 +269,7 @@ def _plain(state: object) -> list[Floats]:
     return [array for part in parts for array in _plain(part)]
 
 
-@pytest.mark.parametrize(("reference", "limit"), [(NUMERIC, 1_000), (RATE, 700), (CATEGORY, 2_000)])
+@pytest.mark.parametrize(("reference", "limit"), [(NUMERIC, 1_000), (RATE, 700), (CATEGORY, 2_200)])
 def test_state_of_a_signal(reference: Reference, limit: int) -> None:
     watch = watch_of((DEFAULT,) * 20, (reference,) * 20)
     assert sum(array.nbytes for array in _plain(watch.snapshot())) <= 20 * limit
