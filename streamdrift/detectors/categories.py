@@ -44,7 +44,7 @@ _MOST, _MOST_NEW = float(_ODDS.max()), float(_NEW_ODDS.max())
 """What a bet on levels makes of its sum at most, where the level is not, and is, a new one."""
 _NO_GROUP, _IN_HALF, _NOT_IN_HALF = -1, -2, -3
 """In the place of a level: a bet on none; whether a value is in the commoner half."""
-_ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.44, 0.06
+_ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.4, 0.1
 _FRESH_WEIGHT = 0.1
 """Part of the weight that is on a change of the memory, where there is one."""
 _SMALL = 1e-100
