@@ -6,7 +6,7 @@ that moves many levels a little is seen without naming it; others bet that one o
 levels, the commoner half of all values, or levels that were never seen, become commoner or rarer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,10 +52,6 @@ _SMALL = 1e-100
 SIZE, SINGLES, HALF, WHOLE, PART = range(5)
 """Places in a slot's figures: values counted; levels bet on alone; levels of the commoner half,
 how often those of its groups but the last were seen, and what its levels in the last weigh."""
-LEVEL, ALIKE = range(2)
-"""Rows of a slot's bets: the level each is on, and the group of that."""
-COUNT, FACTOR = range(2)
-"""Rows of how many values were in what a bet is on: a product."""
 SEEN, WEIGHT = range(2)
 """Rows of a slot's groups of levels: how often they were seen, and what all of them weigh."""
 
@@ -69,9 +65,11 @@ def cell_of(place: float, cells: int, known: int) -> int:
 
 
 @kernel
-def _rescale(memory: Floats, scale: float) -> None:
-    for cell in range(len(memory)):
-        memory[cell] *= scale
+def _rescale(memories: Floats, scales: Floats) -> None:
+    for j in range(len(scales)):
+        if scales[j] < _SMALL:
+            memories[j] *= scales[j]
+            scales[j] = 1.0
 
 
 @inlined
@@ -82,16 +80,16 @@ def _remember(
 
     As far as it is `fresh`. Return the greatest.
     """
-    greatest = 0.0
-    for j in range(len(scales)):
+    greatest, least = 0.0, 1.0
+    for j in range(_FIRST):
         stakes[j] = _TRUST * np.divide(scales[j] * memories[j, cell], share) + _ASIDE
         greatest = max(greatest, stakes[j])
         rate = _MEMORIES[j] * fresh
         scales[j] *= 1.0 - rate
         memories[j, cell] += np.divide(rate, scales[j])
-        if scales[j] < _SMALL:
-            _rescale(memories[j], scales[j])
-            scales[j] = 1.0
+        least = min(least, scales[j])
+    if least < _SMALL:
+        _rescale(memories, scales)
     return greatest
 
 
@@ -119,32 +117,16 @@ def _seen(counts: Floats, kin: Bytes, totals: Floats, cell: int) -> float:
 
 @inlined
 def _look_up(
-    counts: Floats,
-    kin: Bytes,
-    totals: Floats,
-    figures: Floats,
-    cell: int,
-    bets: Codes,
-    seen: Floats,
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, cell: int, seen: Floats
 ) -> None:
-    """Let the bets know how many values were in what they are on, after one of a cell.
-
-    That is what they count as, times what their group was seen as often as: so a value moves the
-    counts of one level, and a factor of those alike.
-    """
-    group, odds = kin[cell], len(_ODDS)
-    singles, half = int(figures[SINGLES]), int(figures[HALF])
-    factor = np.divide(totals[SEEN, group], totals[WEIGHT, group])
-    alike = np.int32(group)
-    for j in range(_NEW):
-        seen[FACTOR, j] = factor if bets[ALIKE, j] == alike else seen[FACTOR, j]
+    """Let the bets know how many values were in what they are on, after one of a cell."""
+    singles, odds, last = int(figures[SINGLES]), len(_ODDS), kin[int(figures[HALF]) - 1]
     if cell < singles:
         for j in range(_FIRST + cell * odds, _FIRST + (cell + 1) * odds):
-            seen[COUNT, j] = counts[cell]
-    last = kin[half - 1]
+            seen[j] = counts[cell]
     part = np.divide(totals[SEEN, last] * figures[PART], totals[WEIGHT, last])
     for j in range(_FIRST + singles * odds, _FIRST + (singles + 1) * odds):
-        seen[COUNT, j] = figures[WHOLE] + part
+        seen[j] = figures[WHOLE] + part
 
 
 @kernel
@@ -184,7 +166,7 @@ def _take(
 ) -> None:
     """Take the factors of the first `bets` into the sums, to the exponent.
 
-    A power is in no vector loop, and few slots have one: it has a loop of its own.
+    A power is in no vector loop: it has a loop of its own.
     """
     if exponent < 1.0:
         for j in range(bets):
@@ -197,11 +179,14 @@ def _take(
 
 @inlined
 def advance(
+    plain: bool,
     sums: Factors,
     ages: Factors,
     weights: Factors,
     bets: Codes,
+    alike: Codes,
     seen: Floats,
+    times: Floats,
     stakes: Floats,
     factors: Floats,
     counts: Floats,
@@ -221,125 +206,150 @@ def advance(
 ) -> float:
     """Take one value into a slot's sums, its memories and its counts.
 
-    `kin` are the groups of cells, `totals` those of their counts. `chances`, `averages`, `spans`
-    (their scales), `moves`, `around` (the round) and `last` are those of its memory, see `Moving`;
-    without one there are none. All factors are taken to the `exponent`. Return by how much it
-    multiplied the sums at most.
+    `bets` are the levels that each bet is on and `alike` their groups; `seen` is how often they
+    count as seen, times the `times` of their group. `kin` are the groups of cells, `totals` those
+    of their counts. `chances`, `averages`, `spans` (their scales), `moves`, `around` (the round)
+    and `last` are those of its memory, see `Moving`; without one there are none. All factors are
+    taken to the `exponent`. A `plain` slot has no memory, and its exponent is 1. Return by how
+    much the value multiplied the sums at most.
     """
     # Divisions are numpy's: one that may raise an error is in no vector loop.
     size, new, most = figures[SIZE], len(counts) - 1, _MOST
-    own = _seen(counts, kin, totals, cell)
-    fresh = 1.0
-    if len(chances):
+    own, of_new = _seen(counts, kin, totals, cell), _seen(counts, kin, totals, new)
+    share, fresh = np.divide(own, size), 1.0
+    if not plain and len(chances):
         most = _MOST_NEW
-        share = np.divide(own, size)
         fresh = _recall(chances, averages, spans, moves, around, last, cell, share, factors)
     growth = max(
         _MOST_NEW if cell == new else most,
-        _remember(memories, scales, cell, np.divide(own, size), fresh, stakes),
+        _remember(memories, scales, cell, share, fresh, stakes),
     )
-    level = np.int32(cell)
+    level, group = np.int32(cell), np.int32(kin[cell])
     half = np.int32(_IN_HALF if cell < figures[HALF] else _NOT_IN_HALF)
-    # Bets that a slot has not are of nothing: their sums stay 0, whatever their factors are.
-    for j in range(_NEW):
-        inside = (bets[LEVEL, j] == level) | (bets[LEVEL, j] == half)
-        part = size + seen[COUNT, j] * seen[FACTOR, j] * (_ODDS_OF_BETS[j] - 1.0)
+    _count(counts, kin, totals, figures, cell, fresh)
+    following = np.divide(totals[SEEN, group], totals[WEIGHT, group])
+    for j in range(_FIRST + (int(figures[SINGLES]) + 1) * len(_ODDS)):
+        inside = (bets[j] == level) | (bets[j] == half)
+        part = size + seen[j] * times[j] * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
-        factors[j] = 1.0 + fresh * (factor - 1.0)
-    of_new = _seen(counts, kin, totals, new)
+        # A value moves the count of one level, and that by which those alike are multiplied.
+        times[j] = following if alike[j] == group else times[j]
+        if plain:
+            begun = sums[j] + weights[j]
+            sums[j] = begun * factor
+            ages[j] = (ages[j] + begun) * factor
+        else:
+            factors[j] = 1.0 + fresh * (factor - 1.0)
     for j in range(_NEW, _FRESH):
         part = size + of_new * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if cell == new else 1.0) * size, part)
-        factors[j] = 1.0 + fresh * (factor - 1.0)
-    _take(sums, ages, weights, factors, exponent, _BETS if len(chances) else _FRESH)
-    _count(counts, kin, totals, figures, cell, fresh)
-    _look_up(counts, kin, totals, figures, cell, bets, seen)
+        if plain:
+            begun = sums[j] + weights[j]
+            sums[j] = begun * factor
+            ages[j] = (ages[j] + begun) * factor
+        else:
+            factors[j] = 1.0 + fresh * (factor - 1.0)
+    if not plain:
+        _take(sums, ages, weights, factors, exponent, _BETS if len(chances) else _FRESH)
+    _look_up(counts, kin, totals, figures, cell, seen)
     return growth * ROUNDED_UP
 
 
 @kernel
 def _look_all_up(
-    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, bets: Codes, seen: Floats
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, seen: Floats
 ) -> None:
     for cell in range(len(counts)):
-        _look_up(counts, kin, totals, figures, cell, bets, seen)
+        _look_up(counts, kin, totals, figures, cell, seen)
 
 
-@kernel
-def _run(
-    sums: Factors,
-    ages: Factors,
-    weights: Factors,
-    bets: Codes,
-    seen_of: Floats,
-    stakes: Floats,
-    factors: Floats,
-    known: int,
-    counts: Floats,
-    kin: Bytes,
-    totals: Floats,
-    memories: Floats,
-    scales: Floats,
-    figures: Floats,
-    chances: Floats,
-    averages: Floats,
-    spans: Floats,
-    moves: Floats,
-    around: Ints,
-    last: Ints,
-    exponent: float,
-    limit: float,
-    enough: float,
-    candidate: Bools,
-    values: Floats,
-    start: int,
-    looks: Ints,
-    seen: Floats,
-    told: Bools,
-) -> int:
-    """Let a slot consume its row from `start` up to its first alarm; return where that was.
+def _runner(plain: bool) -> Callable[..., int]:
+    """Return the kernel of slots that are `plain`, see `advance`, or of any: that is slower."""
 
-    `candidate` and `told` bool[1] are the slot's; see `e_detector`.
-    """
-    look = np.searchsorted(looks, start)
-    matters, most = min(limit, enough), total(sums) * ROUNDED_UP
-    for event in range(start, len(values)):
-        if look < len(looks) and looks[look] == event:
-            if most >= enough or candidate[0]:
-                see(sums, ages, enough, candidate, seen[look], told)
-            look += 1
-        if np.isnan(values[event]):
-            continue
-        cell = cell_of(values[event], len(counts), known)
-        most = (most + 1.0) * advance(
-            sums,
-            ages,
-            weights,
-            bets,
-            seen_of,
-            stakes,
-            factors,
-            counts,
-            kin,
-            totals,
-            memories,
-            scales,
-            figures,
-            chances,
-            averages,
-            spans,
-            moves,
-            around,
-            last,
-            exponent,
-            cell,
-        )
-        if most >= matters:
-            statistic = total(sums)
-            most = statistic * ROUNDED_UP
-            if statistic >= limit:
-                return event
-    return len(values)
+    def run(
+        sums: Factors,
+        ages: Factors,
+        weights: Factors,
+        bets: Codes,
+        alike: Codes,
+        seen_of: Floats,
+        times: Floats,
+        stakes: Floats,
+        factors: Floats,
+        counts: Floats,
+        kin: Bytes,
+        totals: Floats,
+        memories: Floats,
+        scales: Floats,
+        figures: Floats,
+        chances: Floats,
+        averages: Floats,
+        spans: Floats,
+        moves: Floats,
+        around: Ints,
+        last: Ints,
+        exponent: float,
+        known: int,
+        limit: float,
+        enough: float,
+        candidate: Bools,
+        values: Floats,
+        start: int,
+        looks: Ints,
+        seen: Floats,
+        told: Bools,
+    ) -> int:
+        """Let a slot consume its row from `start` up to its first alarm; return where that was.
+
+        `candidate` and `told` bool[1] are the slot's; see `e_detector`.
+        """
+        look = np.searchsorted(looks, start)
+        matters, most = min(limit, enough), total(sums) * ROUNDED_UP
+        for event in range(start, len(values)):
+            if look < len(looks) and looks[look] == event:
+                if most >= enough or candidate[0]:
+                    see(sums, ages, enough, candidate, seen[look], told)
+                look += 1
+            if np.isnan(values[event]):
+                continue
+            cell = cell_of(values[event], len(counts), known)
+            most = (most + 1.0) * advance(
+                plain,
+                sums,
+                ages,
+                weights,
+                bets,
+                alike,
+                seen_of,
+                times,
+                stakes,
+                factors,
+                counts,
+                kin,
+                totals,
+                memories,
+                scales,
+                figures,
+                chances,
+                averages,
+                spans,
+                moves,
+                around,
+                last,
+                exponent,
+                cell,
+            )
+            if most >= matters:
+                statistic = total(sums)
+                most = statistic * ROUNDED_UP
+                if statistic >= limit:
+                    return event
+        return len(values)
+
+    return kernel(run)
+
+
+_run_plain, _run = _runner(True), _runner(False)
 
 
 class ECategoryBank:
@@ -351,8 +361,9 @@ class ECategoryBank:
         slots = len(expected)
         self.sums = Sums(slots, _BETS, Stream.CATEGORY)
         self._weights: Factors = np.zeros((slots, _BETS), dtype=np.float32)
-        self._bets: Codes = np.full((slots, 2, _BETS), _NO_GROUP, dtype=np.int32)
-        self._seen = np.zeros((slots, 2, _BETS))
+        self._bets: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
+        self._alike: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
+        self._seen, self._times = np.zeros((slots, _BETS)), np.ones((slots, _BETS))
         """What each bet is on, but for those on new levels, and how many values were in that."""
         self._stakes = np.ones((slots, _BETS))
         """What a value makes of bets it is outside of: of the adaptive ones what they stake."""
@@ -377,24 +388,11 @@ class ECategoryBank:
         alarms = np.empty(len(rows), dtype=np.int64)
         seen = self.sums.look_at(looks)
         for slot in range(len(rows)):
-            alarms[slot] = _run(
-                self.sums.sums[slot],
-                self.sums.ages[slot],
-                self._weights[slot],
-                self._bets[slot],
-                self._seen[slot],
-                self._stakes[slot],
-                self._factors,
-                self._known[slot],
-                self._counts[slot],
-                self._kin[slot],
-                self._totals[slot],
-                self._memories[slot],
-                self._scales[slot],
-                self._figures[slot],
-                *self._recalls[slot],
-                self._exponents[slot],
-                self.sums.thresholds[slot],
+            arrays, *figures = self.arrays(slot)
+            run = _run_plain if self.plain(slot) else _run
+            alarms[slot] = run(
+                *arrays,
+                *figures,
                 self.sums.patience[slot],
                 self.sums.candidates[slot : slot + 1],
                 values[rows[slot]],
@@ -412,7 +410,9 @@ class ECategoryBank:
             self.sums.ages[slot],
             self._weights[slot],
             self._bets[slot],
+            self._alike[slot],
             self._seen[slot],
+            self._times[slot],
             self._stakes[slot],
             self._factors,
             self._counts[slot],
@@ -425,6 +425,10 @@ class ECategoryBank:
         )
         figures = int(self._known[slot]), float(self.sums.thresholds[slot])
         return arrays, float(self._exponents[slot]), *figures
+
+    def plain(self, slot: int) -> bool:
+        """Tell whether nothing but the shares of its levels explains a slot; see `advance`."""
+        return not len(self._recalls[slot].chances) and bool(self._exponents[slot] == 1.0)
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""
@@ -498,18 +502,21 @@ class ECategoryBank:
             if chances[USUAL] > 0:
                 # The longer it is known what usually follows, the less else does.
                 weights[_FRESH + _RARER_FRESH] = 0
-        on = self._bets[slot]
-        on[:] = _NO_GROUP
-        on[LEVEL, _FIRST : _FIRST + bets] = np.repeat([*range(singles), _IN_HALF], len(_ODDS))
+        bet, odds = slice(_FIRST, _FIRST + bets), len(_ODDS)
+        self._bets[slot], self._alike[slot] = _NO_GROUP, _NO_GROUP
+        self._bets[slot, bet] = np.repeat([*range(singles), _IN_HALF], odds)
         alike = [*self._kin[slot][:singles].tolist(), _NO_GROUP]
-        on[ALIKE, _FIRST : _FIRST + bets] = np.repeat(alike, len(_ODDS))
+        self._alike[slot, bet] = np.repeat(alike, odds)
         self._look_up(slot)
 
     def _look_up(self, slot: int) -> None:
         """Let the bets know how many values were in what they are on."""
         counts, kin, totals = self._counts[slot], self._kin[slot], self._totals[slot]
-        self._seen[slot] = [[0.0], [1.0]]
-        _look_all_up(counts, kin, totals, self._figures[slot], self._bets[slot], self._seen[slot])
+        alike = self._alike[slot]
+        self._seen[slot] = 0.0
+        times = np.append(totals[SEEN] / totals[WEIGHT], 1.0)
+        self._times[slot] = times[alike]
+        _look_all_up(counts, kin, totals, self._figures[slot], self._seen[slot])
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""

@@ -237,6 +237,7 @@ class _Levels:
     def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
         arrays, exponent, known, self._threshold = bank.arrays(0)
         self._arrays: tuple[Any, ...] = (
+            bank.plain(0),
             *arrays,
             exponent,
             known,
@@ -252,11 +253,14 @@ class _Levels:
 @kernel
 def _take_level(
     value: float,
+    plain: bool,
     sums: Factors,
     ages: Factors,
     weights: Factors,
     bets: Codes,
+    alike: Codes,
     seen: Floats,
+    times: Floats,
     stakes: Floats,
     factors: Floats,
     learned: Floats,
@@ -283,11 +287,14 @@ def _take_level(
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
     advance_levels(
+        plain,
         sums,
         ages,
         weights,
         bets,
+        alike,
         seen,
+        times,
         stakes,
         factors,
         learned,
