@@ -68,7 +68,8 @@ def cell_of(place: float, cells: int, known: int) -> int:
 def _rescale(memories: Floats, scales: Floats) -> None:
     for j in range(len(scales)):
         if scales[j] < _SMALL:
-            memories[j] *= scales[j]
+            for cell in range(memories.shape[1]):
+                memories[j, cell] *= scales[j]
             scales[j] = 1.0
 
 
