@@ -7,7 +7,7 @@ levels, the commoner half of all values, or levels that were never seen, become 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +149,7 @@ def _recall(
     """
     place = last[PLACE]
     before = around[place] if len(around) else -1
-    fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share)
+    fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share, factors)
     move_on(averages, spans, moves, last[0], cell)
     last[0] = cell
     if len(around):
@@ -257,9 +257,7 @@ def advance(
 
 
 @kernel
-def _look_all_up(
-    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, seen: Floats
-) -> None:
+def _look_all_up(counts: Floats, kin: Bytes, totals: Floats, figures: Floats, seen: Floats) -> None:
     for cell in range(len(counts)):
         _look_up(counts, kin, totals, figures, cell, seen)
 
@@ -347,7 +345,11 @@ def _runner(plain: bool) -> Callable[..., int]:
                     return event
         return len(values)
 
-    return kernel(run)
+    compiled: Any = kernel(run)
+    # What is inlined gives each array another name, and at every value numba counts them all, for
+    # longer than it takes to bet. Their owner is the caller, and nothing here is allocated.
+    compiled.targetoptions["_nrt"] = False
+    return cast(Callable[..., int], compiled)
 
 
 _run_plain, _run = _runner(True), _runner(False)

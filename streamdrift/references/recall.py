@@ -197,7 +197,8 @@ def move_on(averages: Floats, scales: Floats, moves: Floats, last: int, cell: in
         scales[j] *= 1.0 - rate
         averages[j, cell] += rate / scales[j]
         if scales[j] < _SMALL:
-            averages[j] *= scales[j]
+            for other in range(averages.shape[1]):
+                averages[j, other] *= scales[j]
             scales[j] = 1.0
     if 0 <= last < len(moves):
         moves[last, cell] += 1.0
@@ -214,9 +215,12 @@ def freshness(
     last: int,
     cell: int,
     share: float,
+    parts: Floats,
 ) -> float:
-    """Return how likely a level, whose own share is `share`, is new."""
-    parts = np.empty(PARTS)
+    """Return how likely a level, whose own share is `share`, is new.
+
+    `parts` float64[PARTS] is where its chances under each part are worked out.
+    """
     parts_of(averages, scales, moves, before, last, cell, share, parts)
     whole = 0.0
     for part in range(PARTS):
