@@ -6,17 +6,16 @@ that moves many levels a little is seen without naming it; others bet that one o
 levels, the commoner half of all values, or levels that were never seen, become commoner or rarer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels import Function, inlined, kernel
 from streamdrift.records import Bools, Bytes, Codes, Floats, Ints, State, Stream
 from streamdrift.references.recall import NO_RECALL, PLACE, USUAL, Moving, freshness, move_on
 from streamdrift.references.shares import Cells, cells_of
@@ -62,6 +61,17 @@ def cell_of(place: float, cells: int, known: int) -> int:
     if place >= known:
         return cells - 1
     return min(int(place), cells - 2)
+
+
+def _uncounted(function: Function) -> Function:
+    """Compile a kernel that allocates nothing, and owns no array.
+
+    What is inlined gives each array another name, and at every value numba would count these: that
+    takes longer than the bets.
+    """
+    compiled: Any = kernel(function)
+    compiled.targetoptions["_nrt"] = False
+    return cast(Function, compiled)
 
 
 @kernel
@@ -180,7 +190,6 @@ def _take(
 
 @inlined
 def advance(
-    plain: bool,
     sums: Factors,
     ages: Factors,
     weights: Factors,
@@ -211,14 +220,13 @@ def advance(
     count as seen, times the `times` of their group. `kin` are the groups of cells, `totals` those
     of their counts. `chances`, `averages`, `spans` (their scales), `moves`, `around` (the round)
     and `last` are those of its memory, see `Moving`; without one there are none. All factors are
-    taken to the `exponent`. A `plain` slot has no memory, and its exponent is 1. Return by how
-    much the value multiplied the sums at most.
+    taken to the `exponent`. Return by how much it multiplied the sums at most.
     """
     # Divisions are numpy's: one that may raise an error is in no vector loop.
     size, new, most = figures[SIZE], len(counts) - 1, _MOST
     own, of_new = _seen(counts, kin, totals, cell), _seen(counts, kin, totals, new)
     share, fresh = np.divide(own, size), 1.0
-    if not plain and len(chances):
+    if len(chances):
         most = _MOST_NEW
         fresh = _recall(chances, averages, spans, moves, around, last, cell, share, factors)
     growth = max(
@@ -235,23 +243,12 @@ def advance(
         factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
         # A value moves the count of one level, and that by which those alike are multiplied.
         times[j] = following if alike[j] == group else times[j]
-        if plain:
-            begun = sums[j] + weights[j]
-            sums[j] = begun * factor
-            ages[j] = (ages[j] + begun) * factor
-        else:
-            factors[j] = 1.0 + fresh * (factor - 1.0)
+        factors[j] = 1.0 + fresh * (factor - 1.0)
     for j in range(_NEW, _FRESH):
         part = size + of_new * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if cell == new else 1.0) * size, part)
-        if plain:
-            begun = sums[j] + weights[j]
-            sums[j] = begun * factor
-            ages[j] = (ages[j] + begun) * factor
-        else:
-            factors[j] = 1.0 + fresh * (factor - 1.0)
-    if not plain:
-        _take(sums, ages, weights, factors, exponent, _BETS if len(chances) else _FRESH)
+        factors[j] = 1.0 + fresh * (factor - 1.0)
+    _take(sums, ages, weights, factors, exponent, _BETS if len(chances) else _FRESH)
     _look_up(counts, kin, totals, figures, cell, seen)
     return growth * ROUNDED_UP
 
@@ -262,97 +259,85 @@ def _look_all_up(counts: Floats, kin: Bytes, totals: Floats, figures: Floats, se
         _look_up(counts, kin, totals, figures, cell, seen)
 
 
-def _runner(plain: bool) -> Callable[..., int]:
-    """Return the kernel of slots that are `plain`, see `advance`, or of any: that is slower."""
+@_uncounted
+def _run(
+    sums: Factors,
+    ages: Factors,
+    weights: Factors,
+    bets: Codes,
+    alike: Codes,
+    seen_of: Floats,
+    times: Floats,
+    stakes: Floats,
+    factors: Floats,
+    counts: Floats,
+    kin: Bytes,
+    totals: Floats,
+    memories: Floats,
+    scales: Floats,
+    figures: Floats,
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    exponent: float,
+    known: int,
+    limit: float,
+    enough: float,
+    candidate: Bools,
+    values: Floats,
+    start: int,
+    looks: Ints,
+    seen: Floats,
+    told: Bools,
+) -> int:
+    """Let a slot consume its row from `start` up to its first alarm; return where that was.
 
-    def run(
-        sums: Factors,
-        ages: Factors,
-        weights: Factors,
-        bets: Codes,
-        alike: Codes,
-        seen_of: Floats,
-        times: Floats,
-        stakes: Floats,
-        factors: Floats,
-        counts: Floats,
-        kin: Bytes,
-        totals: Floats,
-        memories: Floats,
-        scales: Floats,
-        figures: Floats,
-        chances: Floats,
-        averages: Floats,
-        spans: Floats,
-        moves: Floats,
-        around: Ints,
-        last: Ints,
-        exponent: float,
-        known: int,
-        limit: float,
-        enough: float,
-        candidate: Bools,
-        values: Floats,
-        start: int,
-        looks: Ints,
-        seen: Floats,
-        told: Bools,
-    ) -> int:
-        """Let a slot consume its row from `start` up to its first alarm; return where that was.
-
-        `candidate` and `told` bool[1] are the slot's; see `e_detector`.
-        """
-        look = np.searchsorted(looks, start)
-        matters, most = min(limit, enough), total(sums) * ROUNDED_UP
-        for event in range(start, len(values)):
-            if look < len(looks) and looks[look] == event:
-                if most >= enough or candidate[0]:
-                    see(sums, ages, enough, candidate, seen[look], told)
-                look += 1
-            if np.isnan(values[event]):
-                continue
-            cell = cell_of(values[event], len(counts), known)
-            most = (most + 1.0) * advance(
-                plain,
-                sums,
-                ages,
-                weights,
-                bets,
-                alike,
-                seen_of,
-                times,
-                stakes,
-                factors,
-                counts,
-                kin,
-                totals,
-                memories,
-                scales,
-                figures,
-                chances,
-                averages,
-                spans,
-                moves,
-                around,
-                last,
-                exponent,
-                cell,
-            )
-            if most >= matters:
-                statistic = total(sums)
-                most = statistic * ROUNDED_UP
-                if statistic >= limit:
-                    return event
-        return len(values)
-
-    compiled: Any = kernel(run)
-    # What is inlined gives each array another name, and at every value numba counts them all, for
-    # longer than it takes to bet. Their owner is the caller, and nothing here is allocated.
-    compiled.targetoptions["_nrt"] = False
-    return cast(Callable[..., int], compiled)
-
-
-_run_plain, _run = _runner(True), _runner(False)
+    `candidate` and `told` bool[1] are the slot's; see `e_detector`.
+    """
+    look = np.searchsorted(looks, start)
+    matters, most = min(limit, enough), total(sums) * ROUNDED_UP
+    for event in range(start, len(values)):
+        if look < len(looks) and looks[look] == event:
+            if most >= enough or candidate[0]:
+                see(sums, ages, enough, candidate, seen[look], told)
+            look += 1
+        if np.isnan(values[event]):
+            continue
+        cell = cell_of(values[event], len(counts), known)
+        most = (most + 1.0) * advance(
+            sums,
+            ages,
+            weights,
+            bets,
+            alike,
+            seen_of,
+            times,
+            stakes,
+            factors,
+            counts,
+            kin,
+            totals,
+            memories,
+            scales,
+            figures,
+            chances,
+            averages,
+            spans,
+            moves,
+            around,
+            last,
+            exponent,
+            cell,
+        )
+        if most >= matters:
+            statistic = total(sums)
+            most = statistic * ROUNDED_UP
+            if statistic >= limit:
+                return event
+    return len(values)
 
 
 class ECategoryBank:
@@ -391,11 +376,12 @@ class ECategoryBank:
         alarms = np.empty(len(rows), dtype=np.int64)
         seen = self.sums.look_at(looks)
         for slot in range(len(rows)):
-            arrays, *figures = self.arrays(slot)
-            run = _run_plain if self.plain(slot) else _run
-            alarms[slot] = run(
+            arrays, exponent, known, threshold = self.arrays(slot)
+            alarms[slot] = _run(
                 *arrays,
-                *figures,
+                exponent,
+                known,
+                threshold,
                 self.sums.patience[slot],
                 self.sums.candidates[slot : slot + 1],
                 values[rows[slot]],
@@ -406,7 +392,7 @@ class ECategoryBank:
             )
         return alarms
 
-    def arrays(self, slot: int) -> tuple[tuple[NDArray[np.generic], ...], float, int, float]:
+    def arrays(self, slot: int) -> tuple[tuple[Any, ...], float, int, float]:
         """Return a slot's state in the order `advance` takes it, exponent, levels, threshold."""
         arrays = (
             self.sums.sums[slot],
@@ -428,10 +414,6 @@ class ECategoryBank:
         )
         figures = int(self._known[slot]), float(self.sums.thresholds[slot])
         return arrays, float(self._exponents[slot]), *figures
-
-    def plain(self, slot: int) -> bool:
-        """Tell whether nothing but the shares of its levels explains a slot; see `advance`."""
-        return not len(self._recalls[slot].chances) and bool(self._exponents[slot] == 1.0)
 
     def learned(self, slot: int) -> Floats:
         """Return how often each cell was seen, the last for levels that never were."""

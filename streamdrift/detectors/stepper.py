@@ -237,7 +237,6 @@ class _Levels:
     def __init__(self, bank: ECategoryBank, scoring: Scoring, recent: Recent) -> None:
         arrays, exponent, known, self._threshold = bank.arrays(0)
         self._arrays: tuple[Any, ...] = (
-            bank.plain(0),
             *arrays,
             exponent,
             known,
@@ -253,7 +252,6 @@ class _Levels:
 @kernel
 def _take_level(
     value: float,
-    plain: bool,
     sums: Factors,
     ages: Factors,
     weights: Factors,
@@ -287,7 +285,6 @@ def _take_level(
     ordinals[0] += 1
     cell = cell_of_level(value, len(learned), known)
     advance_levels(
-        plain,
         sums,
         ages,
         weights,
