@@ -377,7 +377,7 @@ class ECategoryBank:
         seen = self.sums.look_at(looks)
         for slot in range(len(rows)):
             arrays, exponent, known, threshold = self.arrays(slot)
-            alarms[slot] = _run(
+            arguments: tuple[Any, ...] = (
                 *arrays,
                 exponent,
                 known,
@@ -390,6 +390,7 @@ class ECategoryBank:
                 seen.seen[slot],
                 seen.told[slot : slot + 1],
             )
+            alarms[slot] = _run(*arguments)
         return alarms
 
     def arrays(self, slot: int) -> tuple[tuple[Any, ...], float, int, float]:
