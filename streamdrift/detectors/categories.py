@@ -239,8 +239,9 @@ def advance(
     following = np.divide(totals[SEEN, group], totals[WEIGHT, group])
     for j in range(_FIRST + (int(figures[SINGLES]) + 1) * len(_ODDS)):
         inside = (bets[j] == level) | (bets[j] == half)
-        part = size + seen[j] * times[j] * (_ODDS_OF_BETS[j] - 1.0)
-        factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
+        odds, stake = _ODDS_OF_BETS[j], stakes[j]
+        part = size + seen[j] * times[j] * (odds - 1.0)
+        factor = np.divide((odds if inside else stake) * size, part)
         # A value moves the count of one level, and that by which those alike are multiplied.
         times[j] = following if alike[j] == group else times[j]
         factors[j] = 1.0 + fresh * (factor - 1.0)
