@@ -5,8 +5,10 @@ python -m loadtest.rhythm --rate 100 --weeks 4 --seeds 3
 Events of one model with one number, through the pure core. Their rate has a daily cycle of
 +-50 % and is less on weekends; the number has a daily cycle of `--amplitude` standard deviations
 (half of its range), and its level on weekends differs by `--weekend`. With `--memory` its noise
-is an autoregression. Prints the incidents of each week, and then, from copies of the state at
-the ends of the second and later weeks, how long a change of 1 sd takes to be told.
+is an autoregression. With `--share` it is a boolean that is true so often, and the amplitude and
+the rest are those of its chance. Prints the incidents of each week, and then, from copies of the
+state at the ends of the second and later weeks, how long a change of 1 sd (of a chance by .2) takes
+to be told.
 """
 
 import argparse
@@ -53,6 +55,8 @@ class Shape:
     memory: float
     wander: float
     """Standard deviation of a level that wanders, with a memory of a day."""
+    share: float
+    """How often a boolean is true; 0 for a number."""
     kind: str
     """`sine`, `office` (up from 8 to 18 h on workdays, ramps of half an hour) or `none`."""
 
@@ -95,6 +99,12 @@ def fill(
         values[i] = level + state[1] + state[2] + shape[5]
 
 
+def _column(kind: Kind, values: Floats) -> Column:
+    """Return values as a column; what is above 0 is true."""
+    numbers = (values > 0).astype(np.float64) if kind is Kind.BOOLEAN else values
+    return Column(np.full(len(values), kind, dtype=np.uint8), numbers, None, (), None)
+
+
 class Service:
     """One model's stream and its monitor."""
 
@@ -112,10 +122,13 @@ class Service:
         draw, shape = self.random, self.shape
         times, values = np.empty(BATCH, np.int64), np.empty(BATCH)
         steps = draw.standard_normal(BATCH) if shape.wander else np.zeros(BATCH)
+        # What a chance exceeds is true.
+        flags = shape.share > 0
+        noise = shape.share - draw.random(BATCH) if flags else draw.standard_normal(BATCH)
         numbers = (shape.rate, shape.amplitude, shape.weekend, shape.memory, shape.wander, shift)
         fill(
             draw.standard_exponential(BATCH),
-            draw.standard_normal(BATCH),
+            noise,
             steps,
             np.array(numbers)
             if shape.kind != "none"
@@ -134,7 +147,7 @@ class Service:
             np.zeros(BATCH, dtype=np.int32),
             np.zeros(BATCH, dtype=np.uint64),
             START + times,
-            {KEY: Column(np.full(BATCH, Kind.NUMBER, dtype=np.uint8), values, None, (), None)},
+            {KEY: _column(Kind.BOOLEAN if flags else Kind.NUMBER, values)},
         )
         self.offset += BATCH
         observed = self.monitor.observe(Released((batch,), int(batch.time[-1])))
@@ -181,7 +194,7 @@ def run(
                 (rates if alert.version == "" else opened)[min(week, weeks - 1)] += 1
         if probes and service.now >= probes[0]:
             probes.pop(0)
-            delays.append(delay(service, 1.0))
+            delays.append(delay(service, 0.2 if shape.share else 1.0))
     if told:
         print("\n".join(service.notices))
     return opened, rates, delays
@@ -197,11 +210,18 @@ def main() -> None:
     parser.add_argument("--weekend", type=float, default=0.0)
     parser.add_argument("--memory", type=float, default=0.0)
     parser.add_argument("--wander", type=float, default=0.0)
+    parser.add_argument("--share", type=float, default=0.0, help="how often a boolean is true")
     parser.add_argument("--kind", choices=("sine", "office", "none"), default="sine")
     parser.add_argument("--told", action="store_true", help="print alerts and notices")
     asked = parser.parse_args()
     shape = Shape(
-        asked.rate, asked.amplitude, asked.weekend, asked.memory, asked.wander, asked.kind
+        asked.rate,
+        asked.amplitude,
+        asked.weekend,
+        asked.memory,
+        asked.wander,
+        asked.share,
+        asked.kind,
     )
     weeks = Counter[int]()
     for seed in range(asked.first, asked.first + asked.seeds):
@@ -212,7 +232,7 @@ def main() -> None:
         seconds = " ".join(f"{each:.1f}" for each in delays)
         print(
             f"seed {seed}: opened by week {opened}, by the event rate {rates}; "
-            f"1 sd after {seconds} s ({took:.0f} s)",
+            f"changes after {seconds} s ({took:.0f} s)",
             flush=True,
         )
     later = sum(count for week, count in weeks.items() if week)

@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
+from streamdrift.detectors.learning_rates import slow_level
 from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
 from streamdrift.references.exact import find_exact
 from streamdrift.references.findings import Code, Finding
@@ -35,8 +37,10 @@ def learn_first(
     in one.
     """
     covered = int(times[-1] - times[0]) if len(times) else span
-    if sample.stream is not Stream.NUMERIC or covered >= span or rate <= 0:
+    if sample.stream is Stream.CATEGORY or covered >= span or rate <= 0:
         return Learnt(learn(sample, times, zone, seed))
+    if sample.stream is Stream.RATE:
+        return _learn_first_rate(sample, times, zone, seed, span, rate)
     finite = sample.values[np.isfinite(sample.values)]
     if len(finite) < LEAST or finite.min() == finite.max():
         return Learnt(learn(sample, times, zone, seed))
@@ -48,12 +52,39 @@ def learn_first(
         found = learn(sample, times, zone, seed)
         return Learnt(replace(found, findings=(Finding(Code.REPEATS), *found.findings)))
     found = learn(sample, times, zone, seed, Given(first_gain(rate), lattice, seed))
+    return _provisional(found, times, zone, span, rate, len(finite))
+
+
+def _learn_first_rate(
+    sample: Sample, times: Ints, zone: ZoneInfo, seed: int, span: int, rate: float
+) -> Learnt:
+    """Learn a rate's first reference; one that is always 0, or always 1, has no rhythm."""
+    if sample.order is None or not sample.values.all():
+        return Learnt(learn(sample, times, zone, seed))
+    given = slow_level(1 / first_gain(rate), Expected.of_rate(*sample.values.tolist()).scale, seed)
+    found = learn(sample, times, zone, seed, given)
+    if found.front is None:
+        return Learnt(found)
+    return _provisional(found, times, zone, span, rate, int(sample.values.sum()), flags=True)
+
+
+def _provisional(
+    found: Reference,
+    times: Ints,
+    zone: ZoneInfo,
+    span: int,
+    rate: float,
+    size: int,
+    flags: bool = False,
+) -> Learnt:
+    """Return a reference of `size` values that is provisional, and what will make it whole."""
     assert found.front is not None
-    within, until = shown_within(rate, len(finite)), int(times[0]) + span
-    figures = {"covered": float(covered), "until": float(until), "shown": within / rate}
+    within, until = shown_within(rate, size), int(times[0]) + span
+    covered = float(times[-1] - times[0])
+    figures = {"covered": covered, "until": float(until), "shown": within / rate}
     findings = Finding(Code.PROVISIONAL, figures), *found.findings
     first, _ = found.front.slow
-    rhythm = Occasions(found.front.parameters[:first], zone, int(times[-1]), until, rate)
+    rhythm = Occasions(found.front.parameters[:first], zone, int(times[-1]), until, rate, flags)
     return Learnt(replace(found, findings=findings, within=within), rhythm)
 
 
@@ -140,7 +171,14 @@ class Rhythms:
             self.begin(signal, rhythm.again())
             return None
         del self._learning[signal]
-        found = learn(Sample(Stream.NUMERIC, values), latest.times(), self._zone, seed, given)
+        sample = Sample(Stream.NUMERIC, values)
+        known: Given | None = given
+        if rhythm.flags:
+            ones = given.size * given.level
+            sample = Sample(Stream.RATE, np.array([given.size - ones, ones]), order=values)
+            # One that keeps its level, whatever the hour, is watched as if there were no time.
+            known = None if given.gain == 0.0 and given.calendar is None else given
+        found = learn(sample, latest.times(), self._zone, seed, known)
         if given.gain == 0.0:
             return found
         within = shown_within(rhythm.rate, len(values))

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.candidates import Together
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
-from streamdrift.incidents.budget import Budget, patience, shares
+from streamdrift.incidents.budget import Budget, e_bh, patience, shares
 from streamdrift.records import (
     Batch,
     Change,
@@ -80,6 +81,11 @@ class WatchSettings:
     private: frozenset[str]
     besides: Sequence[float] = ()
     """Weights of signals of the version that are watched apart."""
+
+    @property
+    def together(self) -> Together | None:
+        """What weighs the candidates: None where others are weighed with them elsewhere."""
+        return e_bh if self.groups == 1 and not self.besides else None
 
     def lengths(self, signals: Sequence[Signal], rates: Floats) -> Lengths:
         """Return after how many values signals may raise a false alarm.
@@ -160,6 +166,7 @@ class Watching:
             self._seeds,
             self._lengths(),
             settings.minimum_effect,
+            settings.together,
         )
         self._marks = Marks(len(self.signals))
         self._ordinal = 0

@@ -10,6 +10,7 @@ import numpy as np
 from loadtest.quality import oracles, streams
 from loadtest.quality.oracles import Ratio
 from loadtest.quality.streams import FIFTY, FIVE, Draw, Stream
+from loadtest.quality.structured import BUSY
 from streamdrift.records import Floats
 
 After = Callable[[np.random.Generator, Floats], Floats]
@@ -293,6 +294,22 @@ CHAINS: Sequence[Change] = tuple(
         (oracles.chains((0.2, memory), (0.3, memory)),),
     )
     for memory in (0.0, 0.5, 0.8)
+)
+
+
+def _more(share: float) -> After:
+    """Return a change after which so many of the 0s are 1s."""
+    return lambda random, path: np.maximum(path, random.random(len(path)) < share)
+
+
+RISING: Sequence[Change] = tuple(
+    Change(f"{stream.name}, of 0s {share:g} more", stream, _more(share), 20_000)
+    for stream, share in (
+        (streams.MOVING["0/1, .5 +- .2, period 100"], 0.2),
+        (streams.MOVING["0/1, .4 +- .2, period 1,000"], 0.33),
+        (streams.MOVING["0/1, .1 to .3 in the reference"], 0.2),
+        (BUSY, 0.33),
+    )
 )
 
 BURSTING = Change(

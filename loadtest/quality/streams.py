@@ -140,6 +140,27 @@ def hidden_bursts(quiet: float, loud: float, stay: float) -> Draw:
     return draw
 
 
+def moving(share: float, height: float, period: float) -> Draw:
+    """Return 0/1 values whose rate is a sine wave about `share`, from any phase on."""
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        phase = random.random()
+        wave = height * np.sin(2 * math.pi * (np.arange(size) / period + phase))
+        return (random.random(size) < share + wave).astype(np.float64)
+
+    return draw
+
+
+def stepped(before: float, after: float, place: int) -> Draw:
+    """Return 0/1 values whose rate becomes another one at `place`."""
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        rates = np.where(np.arange(size) < place, before, after)
+        return (random.random(size) < rates).astype(np.float64)
+
+    return draw
+
+
 def skewed(count: int, power: float = 1.0) -> Floats:
     """Return shares of `count` levels that fall like 1 / rank^power."""
     weights = np.arange(1, count + 1) ** -power
@@ -174,5 +195,16 @@ REMEMBERING: Mapping[str, Stream] = {
         Stream("0/1, .2, memory .5", chain(0.2, 0.5), "rate"),
         Stream("0/1, .2, memory .8", chain(0.2, 0.8), "rate"),
         Stream("0/1, hidden bursts .05/.5", hidden_bursts(0.05, 0.5, 0.99), "rate"),
+    )
+}
+
+MOVING: Mapping[str, Stream] = {
+    stream.name: stream
+    for stream in (
+        Stream("0/1, .5 +- .2, period 100", moving(0.5, 0.2, 100), "rate"),
+        Stream("0/1, .4 +- .2, period 1,000", moving(0.4, 0.2, 1_000), "rate"),
+        Stream("0/1, .02 +- .015, period 5,000", moving(0.02, 0.015, 5_000), "rate"),
+        Stream("0/1, .05 +- .03, period 20,000", moving(0.05, 0.03, 20_000), "rate"),
+        Stream("0/1, .1 to .3 in the reference", stepped(0.1, 0.3, 6_000), "rate"),
     )
 }

@@ -255,6 +255,19 @@ BESIDES: Mapping[str, Stream] = {
 }
 """Those that are measured without a bound."""
 
+
+def busy(quiet: float, loud: float) -> Draw:
+    """Return 0/1 values whose rate is `loud` in office hours, and `quiet` else."""
+
+    def draw(random: np.random.Generator, size: int) -> Floats:
+        open_ = office_hours(np.arange(size, dtype=np.float64))
+        return (random.random(size) < quiet + (loud - quiet) * open_).astype(np.float64)
+
+    return draw
+
+
+BUSY = Stream("0/1, office hours .3 and .7, with times", busy(0.3, 0.7), "rate", step=_STEP)
+
 CALENDAR: Mapping[str, Stream] = {
     stream.name: stream
     for stream in (

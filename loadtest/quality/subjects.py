@@ -13,6 +13,7 @@ from streamdrift.detectors.series import WARMUP
 from streamdrift.detectors.series import Series as OneSeries
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
+from streamdrift.signals.measures import rate_sample
 
 _MONDAY = 1_767_571_200
 """2026-01-05, UTC, in seconds."""
@@ -58,7 +59,7 @@ class Ours:
 
 
 class _Timed:
-    """The default detector over one numeric series whose values have calendar times.
+    """The default detector over numbers, or 0s and 1s, that have calendar times.
 
     After an alarm it is held until the series is back at its reference.
     """
@@ -66,8 +67,9 @@ class _Timed:
     def __init__(self, run_length: float, series: Series) -> None:
         assert series.step is not None
         self._step, self._seen = series.step, len(series.reference)
+        sample = Sample(Stream.NUMERIC, series.reference)
         reference = learn(
-            Sample(Stream.NUMERIC, series.reference),
+            rate_sample(series.reference) if series.kind == "rate" else sample,
             self._times(0, self._seen),
             ZoneInfo("UTC"),
             series.seed,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamdrift.detectors.chances import FILLED, KNOWN, SIZE, factors_of
 from streamdrift.detectors.mixture import (
     CELL_OF,
     DIVERGENCES,
@@ -23,9 +24,12 @@ from streamdrift.detectors.mixture import (
     Form,
     step,
 )
+from streamdrift.detectors.rates import ODDS, advance
+from streamdrift.detectors.rates import WEIGHTS as RATE_WEIGHTS
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Floats, Ints
 from streamdrift.references import Code, Finding, Fitted
+from streamdrift.references.chances import chances_of
 from streamdrift.references.front import LEAST
 
 _ASKED = 1e5
@@ -46,6 +50,8 @@ _EXPECTED = (10.0, 1.0, 0.1)
 _CLUSTERS = 8.0
 _LOUD, _VERY_LOUD = 14, 20
 """Sums of alarms, weighted 1, 3 and 10, from which on a replay is loud."""
+_PLAIN = (20, 5, 2)
+"""The same of 0s and 1s that look independent, but for this: hardly ever more where they are."""
 _STEP = 3
 """A discount of 2^(-3/6), about .7."""
 _MOST_DISCOUNTS = 8
@@ -162,13 +168,18 @@ def arm(residuals: Floats, fitted: Fitted, seed: int = 0) -> Armed:
         if _within(counts, limits) or power == POWERS - 1:
             break
         power = min(power + _STEP, POWERS - 1)
+    still = not _within(counts, limits)
+    loud = still or (found and loudness >= _VERY_LOUD)
+    return _armed(power, loud, counts if still else first)
+
+
+def _armed(power: int, loud: bool, counts: Ints) -> Armed:
+    """Return what follows from a replay; `counts` are of the loudest."""
     findings = list[Finding]()
     if power > 0:
         findings.append(Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)}))
-    still = not _within(counts, limits)
-    loud = still or (found and loudness >= _VERY_LOUD)
     if loud:
-        findings.append(_not_assured(counts if still else first))
+        findings.append(_not_assured(counts))
     return Armed(power, loud, tuple(findings))
 
 
@@ -177,6 +188,61 @@ def _not_assured(counts: Ints) -> Finding:
     place = int(np.argmax(counts / np.array(_EXPECTED)))
     figures = {"alarms": float(counts[place]), "expected": _EXPECTED[place]}
     return Finding(Code.NOT_ASSURED, figures)
+
+
+@kernel
+def _replay_flags(
+    middles: Floats,
+    counts: Floats,
+    figures: Floats,
+    odds: Floats,
+    weights: Factors,
+    thresholds: Floats,
+    alarms: Ints,
+) -> None:
+    """Count the alarms of middles at each threshold, starting anew after each alarm."""
+    sums = np.zeros((len(thresholds), len(odds)), dtype=np.float32)
+    ages = np.zeros((len(thresholds), len(odds)), dtype=np.float32)
+    factors = np.empty(len(odds), dtype=np.float32)
+    alarms[:] = 0
+    for i in range(len(middles)):
+        factors_of(middles[i], counts, figures, odds, factors)
+        for place in range(len(thresholds)):
+            if advance(sums[place], ages[place], factors, weights) >= thresholds[place]:
+                alarms[place] += 1
+                sums[place] = 0.0
+
+
+def replay_flags(middles: Floats, doubt: float, power: int) -> Ints:
+    """Return how often n middles alarm at the thresholds n / 10, n and 10 n, int64[3]."""
+    chances = chances_of(middles)
+    counts = np.zeros(FILLED)
+    counts[[SIZE, KNOWN]] = len(middles), (chances * (1 - chances)).sum()
+    figures = np.array([2 ** (-power / 6), doubt])
+    thresholds = len(middles) * np.array([0.1, 1.0, 10.0])
+    alarms = np.empty(3, dtype=np.int64)
+    _replay_flags(middles, counts, figures, ODDS, RATE_WEIGHTS, thresholds, alarms)
+    return alarms
+
+
+def too_loud(middles: Floats) -> bool:
+    """Tell whether middles of a reference alarm more often than what is explained would."""
+    return len(middles) >= LEAST and not _within(replay_flags(middles, 0.0, 0), _PLAIN)
+
+
+def arm_flags(middles: Floats, doubt: float, power: int) -> Armed:
+    """Return the power, `power` or more, at which the evidence of a rate counts.
+
+    `middles` float64[n] are those of the reference, none of them NaN; see `arm`.
+    """
+    first = counts = replay_flags(middles, doubt, power)
+    for _ in range(_MOST_DISCOUNTS):
+        if _within(counts, _FIRM) or power == POWERS - 1:
+            break
+        power = min(power + _STEP, POWERS - 1)
+        counts = replay_flags(middles, doubt, power)
+    still = not _within(counts, _FIRM)
+    return _armed(power, still or _loudness(first) >= _VERY_LOUD, counts if still else first)
 
 
 def ranks_within(values: Floats, seed: int) -> Floats:

@@ -8,6 +8,7 @@ import numpy as np
 
 from streamdrift.records import Floats, Ints, State, Stream
 from streamdrift.references.chain import Chain
+from streamdrift.references.chances import Chances
 from streamdrift.references.recall import Recall
 
 
@@ -21,7 +22,8 @@ class Expected:
     2^(-power / 6), and `dependent` says that its ranks are those of what a rhythm or a memory
     does not explain. `closed`: no level of a category is ever new. `chain` explains the values of
     a rate that remembers; `power` is then as far as its sums are less certain for it, and the
-    factors are those of the chain; so does `recall` those of a category.
+    factors are those of the chain; so does `recall` those of a category. `chances` say that each
+    value of a rate has its own, which a front lets expect.
     """
 
     stream: Stream
@@ -33,6 +35,14 @@ class Expected:
     closed: bool = False
     chain: Chain | None = None
     recall: Recall | None = None
+    chances: Chances | None = None
+
+    @property
+    def explained(self) -> str:
+        """What explains the values of a rate, if anything does: its e-detector is made for it."""
+        if self.chances is not None:
+            return "chances"
+        return "" if self.chain is None else "chain"
 
     @property
     def ones(self) -> float:

@@ -9,19 +9,20 @@ import numpy as np
 from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
+from streamdrift.detectors.chances import EChanceBank
 from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.registry import DetectorSettings, takes
 from streamdrift.detectors.sums import EBank
 from streamdrift.records import Bools, Ints, State, Stream
 
-LEARNING = (ERateBank, EChainBank, ECategoryBank)
+LEARNING = (ERateBank, EChainBank, EChanceBank, ECategoryBank)
 """Banks that learn what is normal from the values they see."""
 
 
 class Watcher:
     """A bank and the signals in its slots, int64[k], ascending.
 
-    An e-detector is another one for each kind of stream, and for rates with a chain, so its name
+    An e-detector is another one for each kind of stream, and for what explains a rate, so its name
     has that, too; `expected` is that of any of the signals.
     """
 
@@ -31,8 +32,8 @@ class Watcher:
         told = settings.model_dump(mode="json")
         if settings.kind == "e_detector":
             told["stream"] = expected.stream.value
-            if expected.chain is not None:
-                told["chain"] = True
+            if expected.explained:
+                told[expected.explained] = True
         self.name = json.dumps(told, sort_keys=True)
         """All parameters, also those that have their defaults: a default that another release
         changes is a change."""
@@ -40,7 +41,9 @@ class Watcher:
         self.e_bank = bank if isinstance(bank, EBank) else None
         """The bank where it is one with sums: to tell by a protocol takes long."""
         self.scored = self.e_bank is None or expected.stream is Stream.NUMERIC
-        """Whether it sees scores: e-detectors of rates and categories see the values."""
+        self.scored |= expected.chances is not None
+        """Whether it sees scores: e-detectors of rates and categories see the values, but for rates
+        whose values have chances."""
         self.signals = signals
         self._slots = {signal: slot for slot, signal in enumerate(signals.tolist())}
 
@@ -66,8 +69,8 @@ def groups(
         alike = [mine]
         if settings.kind == "e_detector":
             alike = [
-                [s for s in mine if (expected[s].stream, expected[s].chain is not None) == each]
-                for each in itertools.product(Stream, (False, True))
+                [s for s in mine if (expected[s].stream, expected[s].explained) == each]
+                for each in itertools.product(Stream, ("", "chain", "chances"))
             ]
         found += [(settings, np.array(each, dtype=np.int64)) for each in alike if each]
     return found

@@ -36,8 +36,11 @@ def new_block(
     """
     begin = np.zeros((2, len(values)), dtype=np.int64)
     scores = np.empty(values.shape)
-    for signal in scored:
-        scores[signal] = values[signal]
+    if len(scored) == len(values):
+        scores[:] = values
+    else:
+        for signal in scored:
+            scores[signal] = values[signal]
     codes = np.empty(values.shape, dtype=np.uint16)
     ties = np.zeros((*values.shape, 2)) if tied else NO_TIES
     return Block(values, times, looks, scores, codes, ties, begin[0], begin[1])

@@ -39,35 +39,26 @@ _MIXTURES: Factors = np.stack([weights_of(found=False), weights_of(found=True)])
 
 
 @inlined
-def moved_on(
-    sums: Lanes, ages: Lanes, table: Factors, weights: Lanes, u: float
-) -> tuple[Lanes, Lanes]:
-    """Return the sums and ages of a slot with one more rank taken in.
+def moved_on(begun: Lanes, ages: Lanes, factors: Lanes) -> tuple[Lanes, Lanes]:
+    """Return the sums and ages of a slot with the factors of one more value taken in.
 
-    Each sum is one over all values at which a change may have begun, of the product of the
-    factors since; its age is the same sum with each product weighed by how many values it is
-    of. Age over sum is so the mean number of values since the change, given all of them, if
-    it could have begun at any equally.
+    `begun` are the sums with what begins with it. Each sum is one over all values at which a change
+    may have begun, of the product of the factors since; its age is the same sum with each product
+    weighed by how many values it is of. Age over sum is so the mean number of values since the
+    change, given all of them, if it could have begun at any equally.
     """
-    factors = lanes.take(table[CELL_OF[min(int(u * 16384.0), 16383)]])
-    begun = sums + weights
     return begun * factors, (ages + begun) * factors
 
 
 @inlined
-def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: float) -> float:
-    """Take one rank into the sums and ages float32[32] of a slot; return the sums' total."""
-    moved, older = moved_on(lanes.take(sums), lanes.take(ages), table, lanes.take(weights), u)
-    lanes.keep(sums, moved)
-    lanes.keep(ages, older)
-    return lanes.total(moved)
+def factors_of(table: Factors, u: float) -> Lanes:
+    """Return what a rank multiplies sums by."""
+    return lanes.take(table[CELL_OF[min(int(u * 16384.0), 16383)]])
 
 
-@inlined
-def advance_tied(
-    sums: Factors, ages: Factors, table: Factors, masses: Floats, low: float, high: float
-) -> float:
-    """Take a value that may have any rank between two, as many others, into a slot's sums.
+@kernel
+def _fill_tied(table: Factors, masses: Floats, low: float, high: float, factors: Factors) -> None:
+    """Write what a value multiplies sums by that may have any rank between two, as many others.
 
     Its factors are their means over these ranks, which a coin would only blur: given all ranks but
     those of the coins, they are what is expected of them. No change is taken to begin with it,
@@ -78,11 +69,31 @@ def advance_tied(
     for j in range(32):
         mass = masses[above, j] + table[above, j] * after
         mass -= masses[below, j] + table[below, j] * before
-        factor = np.float32(mass / (high - low))
-        begun = sums[j]
-        sums[j] = begun * factor
-        ages[j] = (ages[j] + begun) * factor
-    return lanes.total(lanes.take(sums))
+        factors[j] = np.float32(mass / (high - low))
+
+
+@inlined
+def advance(sums: Factors, ages: Factors, table: Factors, weights: Factors, u: float) -> float:
+    """Take one rank into the sums and ages float32[32] of a slot; return the sums' total."""
+    own, age = lanes.take(sums), lanes.take(ages)
+    own, age = moved_on(own + lanes.take(weights), age, factors_of(table, u))
+    lanes.keep(sums, own)
+    lanes.keep(ages, age)
+    return lanes.total(own)
+
+
+@inlined
+def advance_tied(
+    sums: Factors, ages: Factors, table: Factors, masses: Floats, low: float, high: float
+) -> float:
+    """Take a value that may have any rank between two into a slot's sums; see `_fill_tied`."""
+    factors = np.empty(32, dtype=np.float32)
+    _fill_tied(table, masses, low, high, factors)
+    own, age = lanes.take(sums), lanes.take(ages)
+    own, age = moved_on(own, age, lanes.take(factors))
+    lanes.keep(sums, own)
+    lanes.keep(ages, age)
+    return lanes.total(own)
 
 
 @kernel
@@ -110,6 +121,7 @@ def _update(
 
     `seen` float64[k, len(looks), 2] is filled where `told` bool[k] says so.
     """
+    tied = np.empty(32, dtype=np.float32)
     for slot in range(len(rows)):
         row = values[rows[slot]]
         own, age = lanes.take(sums[slot]), lanes.take(ages[slot])
@@ -131,15 +143,12 @@ def _update(
             if np.isnan(row[event]):
                 continue
             if len(ties) and ties[rows[slot], event, 1] > 0.0:
-                lanes.keep(sums[slot], own)
-                lanes.keep(ages[slot], age)
                 low, high = ties[rows[slot], event, 0], ties[rows[slot], event, 1]
-                mass = masses[powers[slot]]
-                statistic = advance_tied(sums[slot], ages[slot], table, mass, low, high)
-                own, age = lanes.take(sums[slot]), lanes.take(ages[slot])
+                _fill_tied(table, masses[powers[slot]], low, high, tied)
+                own, age = moved_on(own, age, lanes.take(tied))
             else:
-                own, age = moved_on(own, age, table, weight, row[event])
-                statistic = lanes.total(own)
+                own, age = moved_on(own + weight, age, factors_of(table, row[event]))
+            statistic = lanes.total(own)
             if statistic >= limit:
                 alarms[slot] = event
                 break

@@ -9,6 +9,7 @@ from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.onset import Span
 from streamdrift.kernels import kernel
 from streamdrift.records import Effect, Estimate, Floats, Stream
+from streamdrift.references.chances import chances_of, flags_of
 from streamdrift.references.urn import Tails
 
 _SHIFT, _SPREAD, _RATE, _VARIATION = 2.9, 2.5, 2.8, 1.45
@@ -41,10 +42,10 @@ _SAME = Estimate(1.0, 1.0, 1.0)
 def effect_of(expected: Expected, scores: Floats, span: Span, tails: Tails | None = None) -> Effect:
     """Return how far a signal is from its reference since its change.
 
-    `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, of a
-    category the levels' places, as in `expected.counts`; `span` says how many are since. Of ranks
-    in `tails` it is only known that they are there: where hardly any is not, a shift or a spread is
-    at least what is said, and its interval has no end.
+    `scores` float64[n] are its last ones: of a numeric signal its ranks, of a rate 0 and 1, or the
+    middles where these have chances, of a category the levels' places, as in `expected.counts`;
+    `span` says how many are since. Of ranks in `tails` it is only known that they are there: where
+    hardly any is not, a shift or a spread is at least what is said, and its interval has no end.
 
     Intervals are to hold the truth with 95 %; they are wider where the evidence of the signal
     is discounted.
@@ -165,16 +166,22 @@ def _of_rate(expected: Expected, scores: Floats, span: Span, widening: float) ->
     The rate since the likeliest beginning is the one that differs most; that since the mean one is
     closer to the truth where the change is slight. Intervals hold those of both.
     """
+    usual = expected.mean
+    if expected.chances is not None:
+        # Of the values since: at another hour others were to be expected.
+        usual = float(chances_of(scores[-span.mean :]).mean())
+        scores = flags_of(scores)
     spans = [scores[-count:] for count in (span.mean, span.likeliest)]
     rate = float(spans[0].mean())
     ends = [_wilson(float(each.mean()), len(each), _RATE * widening) for each in spans]
     low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-    shift = Estimate(*((each - expected.mean) / expected.scale for each in (rate, low, high)))
+    shift = Estimate(*((each - usual) / expected.scale for each in (rate, low, high)))
     # The reference's own rate is known as well as it is long.
-    before, known = float(expected.counts[1]), float(expected.counts.sum())
-    lowest, highest = _wilson(before / known, known, _RATE) if known else (0.0, 1.0)
+    known = float(expected.counts.sum())
+    before = usual if expected.chances is not None else expected.ones
+    lowest, highest = _wilson(before, known, _RATE) if known else (0.0, 1.0)
     least, most = max(0.0, low - highest, lowest - high), max(high - lowest, highest - low)
-    return Effect(shift, _SAME, Estimate(abs(rate - expected.mean), least, most))
+    return Effect(shift, _SAME, Estimate(abs(rate - usual), least, most))
 
 
 def _wilson(rate: float, size: float, errors: float) -> tuple[float, float]:

@@ -47,6 +47,9 @@ smaller the change."""
 _LOWEST_OF_NUMBERS, _LOWEST_OF_LEVELS = -2.0, -np.inf
 """What the evidence of numbers may fall to at the least: some of their alternatives say nothing of
 most values, and so stay at their weights."""
+_LOWEST_OF_EVENED = -1.0
+"""Of 0s and 1s that are evened few tell of the change: the alternative that is next to none stays
+at its weight, a third."""
 _LEAST_PRODUCT = 1e-100
 """No alternative is ever out."""
 
@@ -61,11 +64,15 @@ class Held:
     `before` float64[cells] are counts under the reference. `numbers` says that cells are
     intervals of ranks, in their order; else they are levels. `onset` int64[n] are the cells of
     the values since the change began, up to the alarm. Evidence is taken to the power
-    2^(-power / 6).
+    2^(-power / 6). `evened` says that levels are 0s and 1s whose chances were made one, and follow
+    them.
     """
 
-    def __init__(self, before: Floats, numbers: bool, onset: Ints, power: int = 0) -> None:
+    def __init__(
+        self, before: Floats, numbers: bool, onset: Ints, power: int = 0, evened: bool = False
+    ) -> None:
         self._before, self._numbers, self._power = before, numbers, power
+        self._evened = evened
         cells, prior = len(before), _prior(numbers)
         self._products = np.tile(prior, (2, 1))
         self._counts = np.zeros((2, 0 if numbers else cells))
@@ -80,9 +87,16 @@ class Held:
             self._products,
             self._counts,
             self._figures,
-            _lowest(numbers),
+            self._lowest,
             onset,
         )
+
+    @property
+    def _lowest(self) -> float:
+        """What evidence may fall to at the least."""
+        if self._evened:
+            return _LOWEST_OF_EVENED
+        return _LOWEST_OF_NUMBERS if self._numbers else _LOWEST_OF_LEVELS
 
     def _arrange(self) -> None:
         """Make what follows from the counts before the change."""
@@ -107,7 +121,7 @@ class Held:
             self._counts,
             self._figures,
             _FIT_OF_NUMBERS if self._numbers else _FIT_OF_LEVELS,
-            _lowest(self._numbers),
+            self._lowest,
             cells,
             start,
         )
@@ -118,6 +132,7 @@ class Held:
             "before": self._before.copy(),
             "numbers": self._numbers,
             "power": self._power,
+            "evened": self._evened,
             "products": self._products.copy(),
             "counts": self._counts.copy(),
             "figures": self._figures.copy(),
@@ -127,7 +142,8 @@ class Held:
     def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
         before, none = array(state, "before").astype(np.float64), np.empty(0, dtype=np.int64)
-        held = cls(before, flag(state, "numbers"), none, integer(state, "power"))
+        power, evened = integer(state, "power"), flag(state, "evened")
+        held = cls(before, flag(state, "numbers"), none, power, evened)
         held._products = array(state, "products").astype(np.float64)
         held._counts = array(state, "counts").astype(np.float64)
         held._figures = array(state, "figures").astype(np.float64)
@@ -137,11 +153,6 @@ class Held:
 def _prior(numbers: bool) -> Floats:
     """Return the weights of the alternatives."""
     return WEIGHTS.astype(np.float64) if numbers else np.full(len(_MASSES), 1 / len(_MASSES))
-
-
-def _lowest(numbers: bool) -> float:
-    """Return what evidence may fall to at the least."""
-    return _LOWEST_OF_NUMBERS if numbers else _LOWEST_OF_LEVELS
 
 
 def _factors(before: Floats, power: int) -> Floats:

@@ -13,6 +13,7 @@ from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.onset import span_of
 from streamdrift.detectors.recent import Recent
 from streamdrift.records import Effect, Floats, StepKind, Stream
+from streamdrift.references.chances import evened, middles_of
 from streamdrift.references.urn import NOTHING, Cells, UrnState
 
 _LEAST_PRODUCT = 4.0
@@ -72,6 +73,12 @@ class Judge:
         """Return the codes of a signal's last values before column `stop`, since it was armed."""
         return self._recent.last(signal, block.codes[signal, block.fresh[signal] : stop], count)
 
+    def values_of(self, signal: int, codes: Cells) -> Floats:
+        """Return what the bank of a signal that is no number saw, by its codes."""
+        if self._expected[signal].chances is not None:
+            return middles_of(codes)
+        return codes.astype(np.float64)
+
     def sign(
         self,
         signal: int,
@@ -91,11 +98,14 @@ class Judge:
         fresh = block.codes[signal, block.fresh[signal] : stop]
         there = int(self._recent.counts[signal]) + int(np.count_nonzero(fresh != NOTHING))
         codes, tails = self.last(signal, block, stop, there), None
-        scores = codes.astype(np.float64)
+        shown = scores = self.values_of(signal, codes)
         if expected.stream is Stream.NUMERIC:
             state = urn()
-            scores, tails = state.ranks_of_last(codes), state.tails(codes)
-        span = span_of(expected, scores, evidence, there)
+            shown = scores = state.ranks_of_last(codes)
+            tails = state.tails(codes)
+        elif expected.chances is not None:
+            shown = evened(scores, expected.mean, 0, 0).astype(np.float64)
+        span = span_of(expected, shown, evidence, there)
         evidence = replace(
             evidence, earliest=span.most - 1, latest=span.least - 1, began=span.likeliest - 1
         )

@@ -10,10 +10,11 @@ import numpy as np
 
 from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
-from streamdrift.detectors.mixture import POWERS
+from streamdrift.detectors.learning_rates import NEEDED, learn_rate, power_of
 from streamdrift.records import Floats, Ints, Sample, State, Stream
 from streamdrift.references import recall as recalls
-from streamdrift.references.chain import Chain, fit_chain, variance_left
+from streamdrift.references.chain import Chain
+from streamdrift.references.chances import Chances
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
 from streamdrift.references.recall import Recall, fit_recall
@@ -25,18 +26,16 @@ from streamdrift.trees import array, flag, integer, text, trees, values
 _TENTHS_FOUND = 3
 """Tenths of all values in a block of counting where something explains the values: what is left
 follows itself for a while."""
-_GAIN = 2 * math.log(1e5)
-"""How much a change of 1 standard deviation needs, in its square, to be seen among 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What a signal is held against.
 
-    `counts` and `front` are of a numeric signal. The front moves on with the signal: whoever
-    watches by it takes a copy. `findings` are what people should know. A change must show itself
-    `within` so many values: what takes longer cannot be told from a rhythm that is not known.
-    `quantiles` are those of the values themselves, for people.
+    `counts` are of a numeric signal; a rate has a `front` where its values have chances. The front
+    moves on with the signal: whoever watches by it takes a copy. `findings` are what people should
+    know. A change must show itself `within` so many values: what takes longer cannot be told from a
+    rhythm that is not known. `quantiles` are those of the values themselves, for people.
     """
 
     expected: Expected
@@ -62,6 +61,7 @@ class Reference:
             "dependent": expected.dependent,
             "closed": expected.closed,
             "chain": None if expected.chain is None else expected.chain.snapshot(),
+            "chances": None if expected.chances is None else expected.chances.snapshot(),
             "recall": None if expected.recall is None else expected.recall.snapshot(),
             "counts": None if self.counts is None else self.counts.snapshot(),
             "front": None if self.front is None else self.front.snapshot(),
@@ -81,8 +81,8 @@ class Reference:
     def restore(cls, state: State) -> Self:
         """Return what `snapshot` was taken of."""
         mean, scale = array(state, "figures").astype(np.float64).tolist()
-        counts, front, chain = state["counts"], state["front"], state["chain"]
-        recall = state["recall"]
+        counts, front, recall = state["counts"], state["front"], state["recall"]
+        chain, chances = state["chain"], state["chances"]
         expected = Expected(
             Stream(text(state, "stream")),
             mean,
@@ -93,6 +93,7 @@ class Reference:
             flag(state, "closed"),
             Chain.restore(chain) if isinstance(chain, Mapping) else None,
             Recall.restore(recall) if isinstance(recall, Mapping) else None,
+            Chances.restore(chances) if isinstance(chances, Mapping) else None,
         )
         return cls(
             expected,
@@ -124,11 +125,12 @@ def learn(
 ) -> Reference:
     """Return what a signal is held against, learned from what is normal.
 
-    `times` int64[n] in microseconds, of the values of a numeric signal, let the calendar be
-    looked for, in `zone`; `given` is what is known of it beside.
+    `times` int64[n] in microseconds, of the values of a numeric signal or a rate, let the calendar
+    be looked for, in `zone`; `given` is what is known of it beside.
     """
     if sample.stream is Stream.RATE:
-        return _of_rate(sample)
+        rate = learn_rate(sample, times, zone, given)
+        return Reference(rate.expected, front=rate.front, findings=rate.findings)
     if sample.stream is Stream.CATEGORY:
         return _of_category(sample)
     fitted = fit(sample.values, times, zone, given=given)
@@ -148,29 +150,14 @@ def _of_category(sample: Sample) -> Reference:
     recall = fit_recall(sample.order, sample.values, sample.closed)
     if recall is None:
         left = recalls.variance_left(sample.order, sample.values, sample.closed)
-        return _discounted(expected, _power(left))
+        return _discounted(expected, power_of(left))
     ratio = recall.variance_ratio
-    expected = replace(expected, recall=recall, power=_power(ratio))
+    expected = replace(expected, recall=recall, power=power_of(ratio))
     if recall.ordered:
         found = Finding(Code.ORDER, {"share": 100 * recall.share})
     else:
-        found = Finding(Code.MEMORY, {"sum": recall.share, "needed": _GAIN * ratio})
+        found = Finding(Code.MEMORY, {"sum": recall.share, "needed": NEEDED * ratio})
     return Reference(expected, findings=(found,))
-
-
-def _of_rate(sample: Sample) -> Reference:
-    """Return what a rate is held against: with its chain, or a discount, where it remembers."""
-    expected = Expected.of_rate(*sample.values.tolist())
-    if sample.order is None:
-        return Reference(expected)
-    chain = fit_chain(sample.order)
-    if chain is not None:
-        ratio = chain.variance_ratio
-        needed = _GAIN * ratio
-        # That of the last value alone whose sums vary as much.
-        memory = Finding(Code.MEMORY, {"sum": (ratio - 1) / (ratio + 1), "needed": needed})
-        return Reference(replace(expected, chain=chain, power=_power(ratio)), findings=(memory,))
-    return _discounted(expected, _power(variance_left(sample.order)))
 
 
 def _discounted(expected: Expected, power: int) -> Reference:
@@ -179,8 +166,3 @@ def _discounted(expected: Expected, power: int) -> Reference:
         return Reference(expected)
     discounted = Finding(Code.DISCOUNTED, {"power": 2 ** (-power / 6)})
     return Reference(replace(expected, power=power), findings=(discounted,))
-
-
-def _power(ratio: float) -> int:
-    """Return the power of evidence whose sums vary `ratio` times as much as they should."""
-    return min(max(round(6 * math.log2(ratio)), 0), POWERS - 1)

@@ -23,9 +23,9 @@ _WEIGHTS = (0.2, 0.1, 0.07, 0.06, 0.04, 0.03)
 ODDS: Floats = np.exp(np.array([*_LOG_ODDS, *(-each for each in _LOG_ODDS)]))
 """Float64[12]: by how much the alternatives multiply the odds of a 1."""
 WEIGHTS: Factors = (np.array([*_WEIGHTS, *_WEIGHTS]) / (2 * sum(_WEIGHTS))).astype(np.float32)
-_MARGIN = 0.1
+MARGIN = 0.1
 """Part of the error of the learned rate, in standard errors, that the factors forgive."""
-_BLOCK = 1_000
+BLOCK = 1_000
 LATE = 10_000
 """Values from which on counting is delayed."""
 _AT_ONCE = 8
@@ -44,7 +44,7 @@ def factors_of(counts: Floats, factors: Factors, exponent: float) -> None:
     """Write the factors float32[2, 12] of a 0 and of a 1 under the learned rate, to a power."""
     size = counts[ZEROS] + counts[ONES]
     rate = (counts[ONES] + 1.0) / (size + 2.0)
-    error = _MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
+    error = MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
     for j in range(len(ODDS)):
         rarer = 1.0 / (1.0 + rate * (ODDS[j] - 1.0))
         forgiven = 1.0 + error * abs(ODDS[j] - 1.0) * rarer
@@ -75,7 +75,7 @@ def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> bool:
     else:
         counts[FILLED] += 1.0
         counts[FILLED_ONES] += 1.0 if one else 0.0
-        if counts[FILLED] < _BLOCK:
+        if counts[FILLED] < BLOCK:
             return False
         _count_block(counts)
     factors_of(counts, factors, exponent)
@@ -180,7 +180,7 @@ def _run(
                 see(sums, ages, enough, candidate, seen[look], told)
             look += 1
         late = counts[ZEROS] + counts[ONES] >= LATE
-        if late and counts[FILLED] + _AT_ONCE <= _BLOCK and not few and not candidate[0]:
+        if late and counts[FILLED] + _AT_ONCE <= BLOCK and not few and not candidate[0]:
             end, positive = _read(row, event, ones)
             later = (most + _AT_ONCE) * together[positive]
             few = end > len(row)
@@ -188,7 +188,7 @@ def _run(
                 _advance_all(sums, ages, factors, _WIDE_WEIGHTS, ones)
                 counts[FILLED] += _AT_ONCE
                 counts[FILLED_ONES] += positive
-                if counts[FILLED] == _BLOCK:
+                if counts[FILLED] == BLOCK:
                     _count_block(counts)
                     factors_of(counts, factors, exponent)
                     _growths(factors, single, together)

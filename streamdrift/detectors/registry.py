@@ -10,6 +10,7 @@ from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.calibration import calibrated
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
+from streamdrift.detectors.chances import EChanceBank
 from streamdrift.detectors.ddm import DdmBank, DdmSettings
 from streamdrift.detectors.e_detector import EDetectorBank, EDetectorSettings
 from streamdrift.detectors.eddm import EddmBank, EddmSettings
@@ -67,7 +68,12 @@ E_BANKS: Mapping[Stream, Callable[[Sequence[Expected], Floats], EBank]] = {
     Stream.RATE: ERateBank,
     Stream.CATEGORY: ECategoryBank,
 }
-"""The e-detector is another one for each kind of stream, and for rates with a chain."""
+"""The e-detector is another one for each kind of stream, and for what explains a rate."""
+E_BANKS_EXPLAINED: Mapping[str, Callable[[Sequence[Expected], Floats], EBank]] = {
+    "chain": EChainBank,
+    "chances": EChanceBank,
+}
+"""By what explains it."""
 
 
 def make_bank(
@@ -77,12 +83,11 @@ def make_bank(
 
     `expected` says what each slot's signal looks like under its reference, `run_lengths`
     float64[k] after how many values a false alarm is allowed on average. The slots of an
-    e-detector's bank are of one kind of stream, and all or none of them have a chain.
+    e-detector's bank are of one kind of stream, and the same explains them all, or nothing.
     """
     if settings.kind == "e_detector":
-        if expected[0].chain is not None:
-            return EChainBank(expected, run_lengths)
-        return E_BANKS[expected[0].stream](expected, run_lengths)
+        bank = E_BANKS_EXPLAINED.get(expected[0].explained, E_BANKS[expected[0].stream])
+        return bank(expected, run_lengths)
     return BANKS[settings.kind](settings, expected, run_lengths)
 
 

@@ -1,7 +1,8 @@
 """From signals' values to the scores that detectors see.
 
 Of a numeric signal the front takes off what it explains, and the rest becomes a rank among all
-that was seen while nothing changed. A rate is its own score. A category's score is the level's
+that was seen while nothing changed. A rate is its own score; where its values have chances of their
+own, that is the middle that says both (`references.chances`). A category's score is the level's
 surprisal under the reference, ranked: common levels low, rare ones high, uniform on [0, 1].
 """
 
@@ -15,6 +16,7 @@ from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.references.chances import code_of, evened, fill_middles, middles_of
 from streamdrift.references.front import Front
 from streamdrift.references.fronts import Fronts
 from streamdrift.references.shares import cells_of
@@ -51,6 +53,7 @@ class Scoring:
         self._seeds = list(seeds)
         self.urns = Urns(int(self._numeric.sum()))
         self._fronts = Fronts(len(references))
+        self._means = np.zeros(len(references))
         self._levels: list[Floats] = [np.zeros(0) for _ in references]
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
@@ -62,6 +65,8 @@ class Scoring:
     def learn(self, signal: int, reference: Reference) -> None:
         """Hold a signal against another reference from now on."""
         stream = self._streams[signal]
+        self._means[signal] = reference.expected.mean
+        self._fronts.put(signal, None if reference.front is None else reference.front.copy())
         if stream is Stream.CATEGORY:
             cells = cells_of(reference.expected.counts, reference.expected.closed).counts
             self._levels[signal] = np.concatenate([[0.0], np.cumsum(cells) / cells.sum()])
@@ -71,7 +76,6 @@ class Scoring:
         assert reference.counts is not None
         slot, seed = int(self._slot[signal]), self._seeds[signal]
         self.urns.learn(slot, reference.counts, seed, reference.tenths)
-        self._fronts.put(signal, None if reference.front is None else reference.front.copy())
 
     def score(self, block: Block, signals: Ints, start: Ints) -> Copies:
         """Fill in the scores and codes of `signals` from their columns start[signal] on.
@@ -90,6 +94,10 @@ class Scoring:
         others = signals[~self._numeric[signals]]
         levels = self._leveled[others]
         _fill_codes(block.values, others, start[others], levels, block.codes)
+        for signal in others[self._fronts.there[others]].tolist():
+            begin, row = int(start[signal]), block.scores[signal]
+            fill_middles(block.values[signal], row, begin, len(row), row)
+            _fill_codes_of_middles(row, begin, block.codes[signal])
         for signal in others[levels].tolist():
             self._score_levels(
                 signal, block.values[signal], int(start[signal]), block.scores[signal]
@@ -117,12 +125,11 @@ class Scoring:
         """Be as if only the signal's columns up to `stop` had been scored since `copies`."""
         block, start = copies.block, int(copies.start[signal])
         self.ordinals[signal] = copies.ordinals[signal]
-        if self._streams[signal] is not Stream.NUMERIC:
-            if self._streams[signal] is Stream.CATEGORY:
-                codes = block.codes[signal, start:stop]
-                self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
-            return
-        self.urns.go_back(int(self._slot[signal]), urn_at(signal, copies, stop))
+        if self._streams[signal] is Stream.CATEGORY:
+            codes = block.codes[signal, start:stop]
+            self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
+        if self._numeric[signal]:
+            self.urns.go_back(int(self._slot[signal]), urn_at(signal, copies, stop))
         if self._fronts.there[signal]:
             front = self._fronts.go_back(signal, copies.fronts)
             values = block.values[signal]
@@ -148,12 +155,16 @@ class Scoring:
         moves on: `follow_to` puts it where the signal is.
         """
         row, found = values[signal], np.full(values.shape[1], -1, dtype=np.int64)
+        left, front = row.copy(), self._fronts.of(signal)
+        coins = 0 if front is None else front.seen
+        if front is not None:
+            front.take(row, times, start, len(row), False, left)
         if self._streams[signal] is Stream.NUMERIC:
-            left, front = row.copy(), self._fronts.of(signal)
-            if front is not None:
-                front.take(row, times, start, len(row), False, left)
             codes = self.urns.cells_of(int(self._slot[signal]), left[start:])
             found[start:] = np.where(codes == NOTHING, -1, codes.astype(np.int64))
+        elif front is not None:
+            fill_middles(row, left, start, len(row), left)
+            found[start:] = self._evened(signal, left[start:], coins)
         elif self._streams[signal] is Stream.RATE:
             there = start + np.flatnonzero(~np.isnan(row[start:]))
             found[there] = row[there] > 0
@@ -164,12 +175,20 @@ class Scoring:
 
     def cells_of_codes(self, signal: int, codes: Cells) -> Ints:
         """Return the cells of values, int64[n], by their codes."""
+        front = self._fronts.of(signal)
+        if front is not None and self._streams[signal] is Stream.RATE:
+            # By coins that later values do not have.
+            return self._evened(signal, middles_of(codes), front.seen - len(codes))
         if self._streams[signal] is not Stream.CATEGORY:
             return codes.astype(np.int64)
         found = np.empty(len(codes), dtype=np.int64)
         cells = len(self._levels[signal]) - 1
         _cells_of_levels(codes.astype(np.float64), cells, int(self._known[signal]), 0, found)
         return found
+
+    def _evened(self, signal: int, middles: Floats, coins: int) -> Ints:
+        """Return 0s and 1s of one chance for middles, -1 for none; `coins` were taken before."""
+        return evened(middles, float(self._means[signal]), self._seeds[signal], coins)
 
     def front_state(self, signal: int) -> Floats | None:
         """Return a copy of the state of a signal's front, if it has one."""
@@ -257,6 +276,12 @@ def _fill_codes(values: Floats, rows: Ints, start: Ints, levels: Bools, codes: C
                 own[column] = code_of_level(value)
             else:
                 own[column] = 1 if value > 0.0 else 0
+
+
+@kernel
+def _fill_codes_of_middles(middles: Floats, start: int, codes: Cells) -> None:
+    for column in range(start, len(middles)):
+        codes[column] = NOTHING if np.isnan(middles[column]) else code_of(middles[column])
 
 
 @kernel

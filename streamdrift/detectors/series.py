@@ -8,12 +8,14 @@ from typing import Literal, SupportsFloat, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.detectors.bank import Bank
+from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
+from streamdrift.detectors.learning_rates import wandering
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
+from streamdrift.references.slow import Given
 from streamdrift.sketches.levels import keep
 
 Kind = Literal["numeric", "rate", "category"]
@@ -198,7 +200,13 @@ class Series:
         if self._stream is Stream.NUMERIC:
             return learn(Sample(self._stream, numbers), seed=self._seed)
         counts = np.array([len(numbers) - numbers.sum(), numbers.sum()])
-        return learn(Sample(self._stream, counts, order=numbers))
+        return learn(Sample(self._stream, counts, order=numbers), given=self._wandering(counts))
+
+    def _wandering(self, counts: Floats) -> Given | None:
+        """Return how a rate is followed that had no one rate: a short reference cannot tell."""
+        if self._watch is None or self._watch.expected(0).chances is None:
+            return None
+        return wandering(Expected.of_rate(*counts.tolist()).scale, float(counts.sum()))
 
     def _levels(self, values: Sequence[Value]) -> Reference:
         """Learn levels; where they are too many, rare ones and those to come are one."""

@@ -15,6 +15,9 @@ from streamdrift.detectors.categories import advance as advance_levels
 from streamdrift.detectors.categories import cell_of as cell_of_level
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chains import advance as advance_chain
+from streamdrift.detectors.chances import EChanceBank
+from streamdrift.detectors.chances import factors_of as factors_of_chance
+from streamdrift.detectors.chances import learn as learn_chance
 from streamdrift.detectors.e_detector import EDetectorBank, advance, advance_tied
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import ERateBank
@@ -23,6 +26,7 @@ from streamdrift.detectors.scoring import Scoring, code_of_level
 from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
 from streamdrift.records import Bytes, Codes, Floats, Ints
+from streamdrift.references.chances import code_of, fill_middles
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
 from streamdrift.references.urn import (
@@ -55,6 +59,8 @@ def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
     if isinstance(bank, ECategoryBank):
         return _Levels(bank, scoring, recent)
     front = scoring.front(0)
+    if isinstance(bank, EChanceBank):
+        return None if front is None or front.needs_times else _Chances(bank, front, recent)
     if not isinstance(bank, EDetectorBank):
         return None
     if front is not None and not front.plain:
@@ -181,6 +187,49 @@ def _take_of_chain(
     counts[0] += 1
     advance_chain(sums, ages, weights, factors, learned, position, value > 0.0)
     return total(sums)
+
+
+class _Chances:
+    def __init__(self, bank: EChanceBank, front: Front, recent: Recent) -> None:
+        *arrays, self._threshold = bank.arrays(0)
+        self._front = front
+        self._value, self._left = np.empty(1), np.empty(1)
+        self._arrays: tuple[Any, ...] = (
+            *arrays,
+            rates.ODDS,
+            rates.WEIGHTS,
+            recent.codes(0),
+            recent.counts,
+        )
+
+    def take(self, value: float) -> bool:
+        self._value[0] = value
+        self._front.take(self._value, _NO_TIMES, 0, 1, True, self._left)
+        return _take_of_chances(self._value, self._left, *self._arrays) >= self._threshold
+
+
+@kernel
+def _take_of_chances(
+    value: Floats,
+    left: Floats,
+    sums: Factors,
+    ages: Factors,
+    learned: Floats,
+    figures: Floats,
+    odds: Floats,
+    weights: Factors,
+    recent: Kept,
+    counts: Ints,
+) -> float:
+    fill_middles(value, left, 0, 1, left)
+    middle = left[0]
+    recent[counts[0] % len(recent)] = code_of(middle)
+    counts[0] += 1
+    factors = np.empty(len(odds), dtype=np.float32)
+    factors_of_chance(middle, learned, figures, odds, factors)
+    statistic = rates.advance(sums, ages, factors, weights)
+    learn_chance(learned, middle)
+    return statistic
 
 
 class _Levels:

@@ -5,7 +5,7 @@ reset and see nothing, and its reference learns nothing, until the signal is bac
 or what it became is accepted as the new one. So one change makes one sign, however long it lasts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from streamdrift.detectors.banks import (
     take_over,
 )
 from streamdrift.detectors.block import Block, new_block
+from streamdrift.detectors.candidates import Candidates, Seen, Together, none_any_more
 from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.e_detector import EDetectorBank
@@ -61,7 +62,7 @@ class Watch:
     """The references, the detectors and the hold of `count` signals.
 
     `detectors[s]` are the settings of signal s's detectors, `references[s]` what it is held
-    against, `seeds[s]` its coins'.
+    against, `seeds[s]` its coins'. `together` is that of `Candidates`.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Watch:
         seeds: Sequence[int],
         lengths: Lengths,
         minimum_effect: float = MINIMUM_EFFECT,
+        together: Together | None = None,
     ) -> None:
         count = len(references)
         self._detectors = detectors
@@ -85,8 +87,7 @@ class Watch:
         self._scored = self._find_scored()
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
-        self._candidate: Bools = np.zeros(count, dtype=np.bool_)
-        """Signals that were said to be candidates, and nothing else since."""
+        self._candidates = Candidates(count, together)
         self._summed: Bools = np.zeros(count, dtype=np.bool_)
         """Signals that have a detector with sums."""
         for entry in self._banks:
@@ -139,23 +140,24 @@ class Watch:
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
+        held = set(np.flatnonzero(self.held).tolist())
         if len(looks):
-            self._let_go(int(looks[0]), signs)
+            self._let_go(int(looks[0]))
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
+        signs += self._candidates.weigh(signs, held)
         self._recent.add(block.codes, block.fresh)
         return sorted(signs, key=lambda sign: (sign.column, sign.signal))
 
     def look(self) -> list[Sign]:
         """Look at what has been consumed: another second is over. Columns are 0."""
-        signs: list[Sign] = []
         block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
-        self._let_go(0, signs)
+        self._let_go(0)
         for entry in self._banks:
             if entry.e_bank is not None:
-                self._candidates(entry, entry.e_bank.sums.look(), block, signs)
-        return sorted(signs, key=lambda sign: sign.signal)
+                self._look_at(entry, entry.e_bank.sums.look(), block)
+        return self._candidates.weigh([], set(np.flatnonzero(self.held).tolist()))
 
     def step(self, value: float) -> list[Sign]:
         """Consume one value of the only signal: as `update` with a block of it, but quickly."""
@@ -176,11 +178,10 @@ class Watch:
         self._reset(0)
         return [] if sign is None else [sign._replace(column=0)]
 
-    def _let_go(self, column: int, signs: list[Sign]) -> None:
-        """Say that candidates are none any more that lost the detector with their evidence."""
-        for signal in np.flatnonzero(self._candidate & ~self._summed).tolist():
-            self._candidate[signal] = False
-            signs.append(Sign(column, signal, StepKind.WITHDRAWN))
+    def _let_go(self, column: int) -> None:
+        """Let candidates be none any more that lost the detector with their evidence."""
+        for signal in np.flatnonzero(self._candidates.there & ~self._summed).tolist():
+            self._candidates.see(none_any_more(column, signal))
 
     def _run_watched(self, block: Block, signs: list[Sign]) -> None:
         """Run the watched signals on to their first alarm."""
@@ -204,7 +205,7 @@ class Watch:
                 raised[signal] = entry
         for entry, looks in looked:
             before = [look for look in looks if look.row <= first[entry.signals[look.slot]]]
-            self._candidates(entry, before, block, signs, copies)
+            self._look_at(entry, before, block, copies, raised)
         block.start[running] = size
         for signal in sorted(raised):
             stop = int(first[signal]) + 1
@@ -221,13 +222,25 @@ class Watch:
 
     def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
         """Let one bank run."""
-        bank, signals = entry.bank, entry.signals
-        seen = block.scores if entry.scored else block.values
+        bank, signals, seen = entry.bank, entry.signals, self._seen(entry, block)
         if isinstance(bank, EDetectorBank):
             return bank.update(seen, signals, begin[signals], block.looks, block.ties)
         if entry.e_bank is not None:
             return entry.e_bank.update(seen, signals, begin[signals], block.looks)
         return bank.update(seen, signals, begin[signals])
+
+    def _seen(self, entry: Watcher, block: Block) -> Floats:
+        """Return what a bank sees: other detectors 0s and 1s, as they know nothing of chances."""
+        if not entry.scored:
+            return block.values
+        if entry.e_bank is not None:
+            return block.scores
+        moving = [each for each in entry.signals if self._expected[each].chances is not None]
+        if not moving:
+            return block.scores
+        seen = block.scores.copy()
+        seen[moving] = block.values[moving]
+        return seen
 
     def _unlearn(
         self,
@@ -247,8 +260,7 @@ class Watch:
             entry.bank.adopt(np.array([slot]), state, np.array([slot]))
             start = np.full(len(entry.signals), stop)
             start[slot] = begin
-            seen = block.scores if entry.scored else block.values
-            entry.bank.update(seen[:, :stop], entry.signals, start)
+            entry.bank.update(self._seen(entry, block)[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
         """Return what the alarm of a signal at column stop - 1 says; None if it is a trifle."""
@@ -265,40 +277,42 @@ class Watch:
             signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, urn
         )
 
-    def _candidates(
+    def _look_at(
         self,
         entry: Watcher,
         looks: Sequence[Look],
         block: Block,
-        signs: list[Sign],
         copies: Copies | None = None,
+        raised: Container[int] = (),
     ) -> None:
-        """Say which looks found candidates, and which found that a signal is none any more.
+        """See which looks found candidates, and which found that a signal is none any more.
 
         `copies` are of where the signals were before the block; None where they are at the looks.
+        Of what is recent of signals that `raised` an alarm, nothing will be left soon.
         """
         thresholds = entry.bank.readings()[1] if looks else np.empty(0)
         for look in looks:
             signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
             stream = self._expected[signal].stream
             evidence = evidence_of(look.statistic, threshold, look.age, stream)
-            known = bool(self._candidate[signal])
+            known = bool(self._candidates.there[signal])
             # Who is one stays one as long as there is evidence: others were weighed with it.
             stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
             if not stays or (not known and self._judge.dismisses(signal, evidence)):
                 if known:
-                    signs.append(Sign(look.row, signal, StepKind.WITHDRAWN))
-                self._candidate[signal] = False
+                    self._candidates.see(none_any_more(look.row, signal))
                 continue
-            self._candidate[signal] = True
             share = look.statistic / threshold
             kind, name = StepKind.CANDIDATE, entry.bank.name
             urn = partial(self._scoring.urn, signal)
             if copies is not None:
                 urn = partial(urn_at, signal, copies, look.row)
-            signs.append(
-                self._judge.sign(signal, kind, name, evidence, block, look.row, share, urn)
+            say = partial(
+                self._judge.sign, signal, kind, name, evidence, block, look.row, share, urn
             )
+            if signal in raised:
+                say = partial(_as_it_is, say())
+            self._candidates.see(Seen(look.row, signal, share, say))
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
         """Let the slow level of a signal follow what may have been a rhythm."""
@@ -319,8 +333,9 @@ class Watch:
         self._scoring.forget(signal, since)
         before = self._before(signal, since, length)
         numbers = expected.stream is Stream.NUMERIC
-        self.held[signal], self._candidate[signal] = True, False
-        self._holds[signal] = Held(before, numbers, onset, expected.power)
+        self.held[signal], self._candidates.there[signal] = True, False
+        evened = expected.chances is not None and expected.chances.remembers
+        self._holds[signal] = Held(before, numbers, onset, expected.power, evened)
         self._recent.clear(signal)
         block.fresh[signal] = block.values.shape[1]
 
@@ -343,7 +358,7 @@ class Watch:
                     # Much of what was learned is of the change, and not known any more.
                     entry.bank.reset(slot, expected)
                 else:
-                    entry.bank.take_back(slot, since.astype(np.float64))
+                    entry.bank.take_back(slot, self._judge.values_of(signal, since))
                 return entry.bank.learned(slot)
         if expected.stream is Stream.RATE:
             return expected.counts
@@ -361,7 +376,7 @@ class Watch:
                 entry.e_bank.sums.patience[slot] = self._lengths.patience[signal]
             entry.bank.reset(slot, expected, run_length)
             if entry.e_bank is not None:
-                entry.e_bank.sums.candidates[slot] = self._candidate[signal]
+                entry.e_bank.sums.candidates[slot] = self._candidates.there[signal]
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: Block, signs: list[Sign]) -> None:
@@ -390,7 +405,7 @@ class Watch:
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
-        chained = (self._expected[signal].chain is None) != (reference.expected.chain is None)
+        moved = self._expected[signal].explained != reference.expected.explained
         self._expected[signal] = reference.expected
         self._judge.within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
@@ -398,7 +413,7 @@ class Watch:
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
-        if chained:
+        if moved:
             self._regroup(signal)
         self._reset(signal, reference.expected, alone)
 
@@ -413,7 +428,7 @@ class Watch:
         self._stepper = self._make_stepper()
 
     def _regroup(self, moved: int) -> None:
-        """Let a signal that has a chain now, or none any more, have the bank that is made for it.
+        """Let a signal that something else explains now have the bank that is made for it.
 
         All others go on.
         """
@@ -442,7 +457,7 @@ class Watch:
     @property
     def candidates(self) -> list[int]:
         """Signals that were said to be candidates, and nothing else since."""
-        return [int(signal) for signal in np.flatnonzero(self._candidate)]
+        return self._candidates.said
 
     @property
     def reading_count(self) -> int:
@@ -469,7 +484,7 @@ class Watch:
             "scoring": self._scoring.snapshot(),
             "recent": self._recent.snapshot(),
             "held": self.held.copy(),
-            "candidates": self._candidate.copy(),
+            "candidates": self._candidates.snapshot(),
             "holds": [
                 {"signal": signal, "hold": self._holds[signal].snapshot()}
                 for signal in sorted(self._holds)
@@ -497,8 +512,8 @@ class Watch:
         self._scoring.restore(tree(state, "scoring"))
         self._recent.restore(tree(state, "recent"))
         self.held = array(state, "held").astype(np.bool_)
-        self._candidate = array(state, "candidates").astype(np.bool_)
-        for signal in np.flatnonzero(self._candidate & ~kept).tolist():
+        self._candidates.restore(tree(state, "candidates"))
+        for signal in np.flatnonzero(self._candidates.there & ~kept).tolist():
             self._reset(signal)
         self._holds = {
             integer(each, "signal"): Held.restore(tree(each, "hold"))
@@ -506,3 +521,7 @@ class Watch:
         }
         self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
+
+
+def _as_it_is(sign: Sign) -> Sign:
+    return sign

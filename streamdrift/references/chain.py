@@ -15,6 +15,7 @@ import numpy as np
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints, State
+from streamdrift.references.steps import in_waves
 
 ORDERS = 4
 """The most last values that make a state."""
@@ -28,6 +29,10 @@ in a thousand exceeds (Box and Pierce, Journal of the American Statistical Assoc
 LENGTHS = (32, 128, 512)
 _CLEAR = 3.5
 """Standard deviations by which the variance of sums may exceed that of independent values."""
+_SLOW = 20.0
+"""What the slowest waves explain of one in 2,000 references that are independent."""
+_FEW = 30
+"""0s and 1s, whichever are fewer, from which on their level is judged."""
 _RARER = 100
 """0s and 1s, whichever are fewer, from which on their dependence is judged: of fewer, two that
 happen to be neighbours look like it."""
@@ -160,31 +165,27 @@ def fit_chain(flags: Floats) -> Chain | None:
     return chosen
 
 
-def variance_left(flags: Floats) -> float:
-    """Return the variance of sums over that of independent values, where no chain explains it.
+def variance_left(used: Floats, rates: Floats) -> float:
+    """Return the variance of sums of what the rates leave over that of independent values.
 
-    `flags` as in `fit_chain`. The most of sums of several lengths; 1 where values look independent,
-    before and after one step at the least, or too few are known of either kind.
+    `used` float64[n] are 0 or 1, `rates` float64[n] the chances of a 1. The most of sums of several
+    lengths; 1 where values look independent, or too few are known of either kind.
     """
-    used = flags[~np.isnan(flags)]
     ones = np.count_nonzero(used)
     if len(used) < _LEAST or min(ones, len(used) - ones) < _RARER:
         return 1.0
-    if _look_independent(_left(used, np.full(len(used), ones / len(used)))):
-        return 1.0
-    # A change in the reference is no memory: a discount for it would hide those that come.
-    left = _left(used, _stepped(used))
+    left = _left(used, rates)
     if _look_independent(left):
         return 1.0
     return max(1.0, *(excess(left, length) for length in _lengths_in(len(used), 10)))
 
 
-def _stepped(used: Floats) -> Floats:
-    """Return the rates before and after the likeliest step, float64[n], by the place of each."""
-    sums = np.cumsum(used - used.mean())
-    place = int(np.argmax(np.abs(sums[:-1]))) + 1
-    rates = [(part.sum() + 0.5) / (len(part) + 1) for part in (used[:place], used[place:])]
-    return np.repeat(rates, [place, len(used) - place])
+def varies_slowly(used: Floats, rates: Floats) -> bool:
+    """Tell whether what the rates leave follows waves about as long as the reference."""
+    ones = np.count_nonzero(used)
+    if len(used) < _LEAST or min(ones, len(used) - ones) < _FEW:
+        return False
+    return in_waves(_left(used, rates)) > _SLOW
 
 
 def _lengths_in(size: int, times: int) -> list[int]:

@@ -4,7 +4,7 @@ Nothing is told: a period or a coefficient is found in the reference or there is
 nothing is found there is no front, and values go to the ranks as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -32,6 +32,7 @@ _OUTSIDE = 0.02
 """Share of one half's values beyond the other's range from which on a signal leaves its range."""
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
 _IDENTITY = Scale(np.empty(0), np.empty(0))
+_Find = Callable[[Floats, Ints | None, ZoneInfo | None, tuple[Floats, Ints] | None], Parts]
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,16 @@ class Front:
             return True
         return first < len(self.parameters) and tracking.has_calendar(self.parameters[first:])
 
+    @property
+    def seen(self) -> int:
+        """How many values were followed so far, where there is a slow level."""
+        return int(self.state[slow.ORDINAL])
+
     def quicken(self, age: float, within: float) -> None:
         """Let the slow level follow quicker; see `slow.quicken`."""
         if self.slow[0]:
-            slow.quicken(self.state[self.exact[1] :], age, within)
+            first, own = self.exact
+            slow.quicken(self.parameters[first:], self.state[own:], age, within)
 
     def copy(self) -> Self:
         """Return the same front, whose state moves on by itself."""
@@ -133,6 +140,8 @@ class Fitted:
     clustering: float = 0.0
     found: bool = False
     """Whether anything is taken off but the calendar and a slow level that are given."""
+    weights: int = 0
+    """How many numbers were learnt from the residuals' own values."""
 
     @property
     def wanders(self) -> bool:
@@ -146,6 +155,7 @@ def fit(
     zone: ZoneInfo | None = None,
     history: tuple[Floats, Ints] | None = None,
     given: Given | None = None,
+    flags: bool = False,
 ) -> Fitted:
     """Find what a reference's normal is beyond its distribution.
 
@@ -153,14 +163,15 @@ def fit(
     int64[n] in microseconds UTC, not falling, let the calendar be looked for, in `zone` (UTC
     without one). Where the reference is longer than what can be kept, `values` are its last
     stretch and `history` float64[m] and int64[m] a thinner sample of all of it: scores and
-    calendar come from there. With `given`, a stage of `slow` comes first. Nothing here is random.
+    calendar come from there. With `given`, a stage of `slow` comes first. Of `flags`, 0s and 1s,
+    the residuals are they less their chances. Nothing here is random.
     """
     if len(values) > MOST:
         cut = len(values) - MOST
         if times is not None:
             history = history or (values, times)
             times = times[cut:]
-        fitted = fit(values[cut:], times, zone, history, given)
+        fitted = fit(values[cut:], times, zone, history, given, flags)
         return replace(fitted, start=fitted.start + cut)
     finite = np.flatnonzero(np.isfinite(values))
     used = values[finite]
@@ -173,21 +184,24 @@ def fit(
     if len(used) < LEAST:
         short = {"values": float(len(used)), "needed": float(ENOUGH)}
         return Fitted(0, values, None, (Finding(Code.SHORT, short),))
-    if used.min() == used.max():
+    if used.min() == used.max() and not (flags and given is not None and given.scale is not None):
         return Fitted(0, values, None, (Finding(Code.CONSTANT),))
-    stage = find_exact(used)
+    if flags and given is None:
+        given = Given(0.0)
+    stage = None if flags else find_exact(used)
     if stage is not None:
         return _fit_exact(stage, values, times, zone)
     if given is not None:
         used = slow.spread(used, given)
         if given.scale is not None:
-            return _fit_behind(given, given.scale, values, times, zone)
-    parts = _fit(used, clock, zone, long)
+            return _fit_behind(given, given.scale, values, times, zone, flags)
+    find = _find_chances if flags else _fit
+    parts = find(used, clock, zone, long)
     findings = list[Finding]()
     place = 0
     # A longer history is not cut at what happened in its last stretch.
     if long is None:
-        parts, place, findings = _behind_step(parts, used, clock, zone)
+        parts, place, findings = _behind_step(parts, used, clock, zone, find)
     start = int(finite[place]) if place else 0
     used = used[place:]
     kept = values[start:]
@@ -200,9 +214,15 @@ def fit(
         left = kept if front is None else front.follow(kept)
         return Fitted(start, left, front, tuple(findings))
     findings.append(Finding(Code.SLOW_CYCLES, {"period": len(used) / 5}))
-    front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
+    if flags:
+        assert given is not None
+        # The slow level begins where theirs is, and scores do at 0.
+        front = _staged(replace(given, level=parts.level), replace(parts, level=0.0), used)
+    else:
+        front = Front(*assemble(parts, used)) if given is None else _staged(given, parts, used)
     residuals = front.follow(kept, None if times is None else times[start:])
-    return Fitted(start, residuals, front, tuple(findings), parts.clustering_gain, found=True)
+    gain = parts.clustering_gain
+    return Fitted(start, residuals, front, tuple(findings), gain, True, parts.weights)
 
 
 def _fit_exact(stage: Exact, values: Floats, times: Ints | None, zone: ZoneInfo | None) -> Fitted:
@@ -231,19 +251,19 @@ def _fit_exact(stage: Exact, values: Floats, times: Ints | None, zone: ZoneInfo 
 
 
 def _behind_step(
-    parts: Parts, used: Floats, clock: Ints | None, zone: ZoneInfo | None
+    parts: Parts, used: Floats, clock: Ints | None, zone: ZoneInfo | None, find: _Find
 ) -> tuple[Parts, int, list[Finding]]:
     """Return the parts of what follows a step, its place in the values, and that it was found.
 
     Without a step, or where no level follows it, they are those of all.
     """
-    step = find_step(parts, used)
+    step = find_step(parts, used, find is _find_chances)
     if step is None:
         return parts, 0, []
     later = used[step.place :]
     if later.min() == later.max():
         return parts, 0, []
-    again = _fit(later, None if clock is None else clock[step.place :], zone, None)
+    again = find(later, None if clock is None else clock[step.place :], zone, None)
     if again.wanders:
         return parts, 0, []
     figures = {"size": step.size, "left_out": float(step.place), "kept": float(len(later))}
@@ -262,7 +282,12 @@ def _staged(given: Given, parts: Parts, used: Floats | None = None) -> Front:
 
 
 def _fit_behind(
-    given: Given, scale: Scale, values: Floats, times: Ints | None, zone: ZoneInfo | None
+    given: Given,
+    scale: Scale,
+    values: Floats,
+    times: Ints | None,
+    zone: ZoneInfo | None,
+    flags: bool,
 ) -> Fitted:
     """Fit what a calendar that is given leaves of values; its own level is that of them."""
     first, own = slow.slow_arrays(scale, given)
@@ -274,7 +299,7 @@ def _fit_behind(
     own[slow.LEVEL] = bare[finite].mean()
     bare = bare[finite] - own[slow.LEVEL]
     rest = None if times is None else times[finite]
-    parts = find_parts(bare, _IDENTITY, None if given.calendar else rest, None, zone)
+    parts = find_parts(bare, _IDENTITY, None if given.calendar else rest, None, zone, flags)
     front = Front(first, own, (len(first), len(own)))
     if parts.anything:
         more, moving = assemble(parts, bare)
@@ -287,7 +312,15 @@ def _fit_behind(
     if given.calendar is not None:
         findings.append(Finding(Code.CALENDAR, given.calendar.figures))
     findings += parts.findings(len(bare))
-    return Fitted(0, residuals, front, tuple(findings), parts.clustering_gain, found=parts.anything)
+    gain = parts.clustering_gain
+    return Fitted(0, residuals, front, tuple(findings), gain, parts.anything, parts.weights)
+
+
+def _find_chances(
+    used: Floats, clock: Ints | None, zone: ZoneInfo | None, long: tuple[Floats, Ints] | None
+) -> Parts:
+    """Find the parts of 0s and 1s that are not all the same, as they are."""
+    return find_parts(used, _IDENTITY, clock, long, zone, flags=True)
 
 
 def _fit(

@@ -17,9 +17,9 @@ from streamdrift.durations import DAY
 from streamdrift.kernels import kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.references.calendar import Calendar, calendar_of, slopes_of, zone_offsets
-from streamdrift.references.slow import Given, fill_scores, lattice_in, scale_of
+from streamdrift.references.slow import Given, fill_scores, lattice_in, scale_of, shortest_in
 from streamdrift.references.tracking import DAYS, SLOTS
-from streamdrift.trees import array, integer, number
+from streamdrift.trees import array, flag, integer, number
 
 QUARTERS = 2 * SLOTS
 _QUARTER = DAY // QUARTERS
@@ -29,10 +29,10 @@ _PACES = (1, 2, 4, 8, 16, 32, 64)
 """Quarters of an hour over which a level that wanders may be followed."""
 _FIRST_VALUES = 20_000.0
 """Values over which a provisional level averages at least: fewer would hide small changes."""
-_LEAST_VALUES = 320.0
-"""Values over which a level averages at least once the reference's span is known."""
 _TRIFLE = 0.015
 """Standard deviations by which a level may be off."""
+_TRIFLE_OF_ODDS = 0.05
+"""By what part the odds of a rate may be."""
 _WORSE = 1.1
 _SHORTEST = DAY // 96
 _PART = 0.05
@@ -98,16 +98,22 @@ class Occasions:
     """What one signal has shown since `since`, until `until` (microseconds).
 
     `parameters` are those of the stage of `slow` that the signal is watched with meanwhile, `rate`
-    how many values it has in a microsecond.
+    how many values it has in a microsecond. The scores of `flags` are 0s and 1s.
     """
 
     def __init__(
-        self, parameters: Floats, zone: ZoneInfo, since: int, until: int, rate: float
+        self,
+        parameters: Floats,
+        zone: ZoneInfo,
+        since: int,
+        until: int,
+        rate: float,
+        flags: bool = False,
     ) -> None:
         self._parameters = parameters
         self._zone = zone
         self._offsets = zone_offsets(zone, since)
-        self.since, self.until, self.rate = since, until, rate
+        self.since, self.until, self.rate, self.flags = since, until, rate, flags
         days, places = np.empty(2, np.int64), np.empty(2, np.int64)
         quarters(np.array([since, until]), self._offsets, days, places)
         self._first = int(days[0])
@@ -128,7 +134,7 @@ class Occasions:
     def again(self) -> Self:
         """Return the same, with nothing learnt, over the next span of the same length."""
         later = 2 * self.until - self.since
-        return type(self)(self._parameters, self._zone, self.until, later, self.rate)
+        return type(self)(self._parameters, self._zone, self.until, later, self.rate, self.flags)
 
     def add(self, values: Floats, days: Ints, places: Ints, held: Floats) -> None:
         """Take the next values float64[n], their local days and quarters int64[n].
@@ -160,10 +166,15 @@ class Occasions:
         squares = float(self._squares[used].sum()) - size * level**2
         sums = np.where(used, self._sums, 0.0) - level * counts
         calendar = self._calendar(counts, sums, squares)
-        pace = self._pace(counts, sums, calendar)
-        gain = 0.0 if pace is None else 1.0 / max(pace * self.rate, _LEAST_VALUES)
+        trifle = _TRIFLE_OF_ODDS * level * (1 - level) if self.flags else _TRIFLE
+        if self.flags and calendar is not None:
+            moves = math.sqrt(max(1.0 - calendar.left, 0.0) * squares / size)
+            calendar = calendar if moves > trifle else None
+        pace = self._pace(counts, sums, calendar, trifle)
+        shortest = shortest_in(self._parameters)
+        gain = 0.0 if pace is None else 1.0 / max(pace * self.rate, shortest)
         scale, lattice = scale_of(self._parameters), lattice_in(self._parameters)
-        return Given(gain, lattice, seed, scale, calendar, level)
+        return Given(gain, lattice, seed, scale, calendar, level, shortest, size)
 
     def _weekend(self) -> Bools:
         """Return which days are of a weekend."""
@@ -201,11 +212,13 @@ class Occasions:
         slopes = slopes_of(counts, sums, days, float(found.variances[2]))
         return replace(found, slopes=slopes, figures={**found.figures, "days": covered})
 
-    def _pace(self, counts: Floats, sums: Floats, calendar: Calendar | None) -> float | None:
+    def _pace(
+        self, counts: Floats, sums: Floats, calendar: Calendar | None, trifle: float
+    ) -> float | None:
         """Return over how many microseconds the level must be followed; None where it stays.
 
         The slowest average of past quarters of an hour that predicts the next about as well as
-        the best one does.
+        the best one does; it may be off by `trifle`.
         """
         left = self._left(counts, sums, calendar)
         used = counts > 0
@@ -214,7 +227,7 @@ class Occasions:
         best = [float((weights * means**2).sum() / weights.sum())]
         for pace in _PACES[::-1]:
             best.append(_predicted(means, weights, 1.0 / pace))
-        limit = _WORSE * min(best) + _TRIFLE**2
+        limit = _WORSE * min(best) + trifle**2
         place = next(place for place, error in enumerate(best) if error <= limit)
         if place == 0:
             return None
@@ -248,6 +261,7 @@ class Occasions:
             "since": self.since,
             "until": self.until,
             "rate": self.rate,
+            "flags": self.flags,
             "counts": self._counts.copy(),
             "sums": self._sums.copy(),
             "squares": self._squares.copy(),
@@ -260,7 +274,8 @@ class Occasions:
         """Return what `snapshot` was taken of."""
         since, until = integer(state, "since"), integer(state, "until")
         parameters = array(state, "parameters").astype(np.float64)
-        rhythm = cls(parameters, zone, since, until, number(state, "rate"))
+        rate, flags = number(state, "rate"), flag(state, "flags")
+        rhythm = cls(parameters, zone, since, until, rate, flags)
         rhythm._counts = array(state, "counts").astype(np.float64)
         rhythm._sums = array(state, "sums").astype(np.float64)
         rhythm._squares = array(state, "squares").astype(np.float64)

@@ -51,7 +51,7 @@ class Parts:
 
     `level` is their mean where calendar and lines are taken off; `rest` float64[n] what is left
     then, which memory predicts. `size_unit` is one over the mean absolute deviation of what
-    memory leaves, in its standard deviations.
+    memory leaves, in its standard deviations. `unit` is the standard deviation of a score.
     """
 
     scale: Scale
@@ -64,12 +64,20 @@ class Parts:
     size_lines: tuple[Line, ...] = ()
     clustering: Clustering | None = None
     deviation: float = 1.0
+    unit: float = 1.0
 
     @property
     def anything(self) -> bool:
         """Whether there is anything to take off."""
         found = (self.calendar, self.lines, self.memory, self.size_lines, self.clustering)
         return any(part is not None and part != () for part in found)
+
+    @property
+    def weights(self) -> int:
+        """How many numbers lines and memory are learnt with."""
+        memory = self.memory
+        past = 0 if memory is None else len(memory.lags) + np.count_nonzero(memory.averages)
+        return 3 * len(self.lines) + int(past)
 
     @property
     def wanders(self) -> bool:
@@ -87,14 +95,15 @@ class Parts:
         if self.calendar is not None:
             found.append(Finding(Code.CALENDAR, self.calendar.figures))
         found += [
-            Finding(Code.CYCLE, {"period": line.period, "amplitude": line.amplitude})
+            Finding(Code.CYCLE, {"period": line.period, "amplitude": line.amplitude / self.unit})
             for line in self.lines
         ]
         if self.memory is not None and self.memory.wanders:
             found.append(Finding(Code.NO_LEVEL))
         elif self.memory is not None:
             total = self.memory.total
-            needed = 2 * math.log(1e5) * self.deviation**2 / (1.0 - total) ** 2
+            deviation = self.memory.deviation / self.unit
+            needed = 2 * math.log(1e5) * deviation**2 / (1.0 - total) ** 2
             found.append(Finding(Code.MEMORY, {"sum": total, "needed": needed}))
         found += [
             Finding(Code.SPREAD_CYCLE, {"period": line.period, "amplitude": line.amplitude})
@@ -113,15 +122,31 @@ def find_parts(
     times: Ints | None,
     long: tuple[Floats, Ints] | None,
     zone: ZoneInfo | None,
+    flags: bool = False,
 ) -> Parts:
     """Find the parts of float64[n], n >= 100: calendar or lines, then memory, then size.
 
     The calendar is looked for in the scores and their `times`, or in `long`, scores and times of
-    a thinner sample over a longer time.
+    a thinner sample over a longer time. The size of what is left of `flags`, 0s and 1s, follows
+    from their level: it is no part of its own, and they are followed in their own unit.
     """
+    parts = _level_parts(scores, scale, times, long, zone)
+    if flags:
+        return replace(parts, deviation=1.0, unit=float(scores.std()))
+    return _with_sizes(parts)
+
+
+def _level_parts(
+    scores: Floats,
+    scale: Scale,
+    times: Ints | None,
+    long: tuple[Floats, Ints] | None,
+    zone: ZoneInfo | None,
+) -> Parts:
+    """Find calendar or lines, then memory."""
     parts = _with_lines(scores, scale)
     if times is None:
-        return _with_sizes(parts)
+        return parts
     calendar = fit_calendar(*(long or (scores, times)), zone)
     if calendar is not None:
         other = _with_lines(scores - calendar.at(times), scale, calendar)
@@ -131,8 +156,8 @@ def find_parts(
         else:
             better = _cost(other, noise) < _cost(parts, noise)
         if better and not other.wanders:
-            parts = other
-    return _with_sizes(parts)
+            return other
+    return parts
 
 
 def _with_lines(scores: Floats, scale: Scale, calendar: Calendar | None = None) -> Parts:

@@ -32,12 +32,14 @@ from streamdrift.references.tracking import SLOTS, calendar_cell
     _ONE,
     _LATTICE,
     _SEED,
+    _SHORTEST,
     _HEADER,
-) = range(12)
+) = range(13)
 """Places at the beginning of `parameters`. BASE is the level about which calendar cells and the
-slow level lie; CELL_ERROR, OCCASION and ONE are a calendar's variances. Behind them: knots and
-their scores (without any a score is (value - CENTRE) * UNIT), slopes within half hours (of a
-workday and a day of the weekend), and the zone's offsets."""
+slow level lie; CELL_ERROR, OCCASION and ONE are a calendar's variances; SHORTEST is over how many
+values the slow level averages at least. Behind them: knots and their scores (without any a score is
+(value - CENTRE) * UNIT), slopes within half hours (of a workday and a day of the weekend), and the
+zone's offsets."""
 LEVEL, GAIN, ORDINAL, _VISITED, _ERRORS, _ERROR_COUNT, _OWN = range(7)
 """Places at the beginning of `state`; behind them lie the levels of calendar cells."""
 
@@ -48,7 +50,7 @@ _ENOUGH = 16
 _OFF, _OFF_AT_ENDS = 0.08, 0.04
 """By how much scores may be off a straight line, the more the farther out they are."""
 _LARGEST_STEP = 4.0
-_SHORTEST = 320.0
+SHORTEST = 320.0
 """Values over which a slow level averages at least."""
 _QUICKEST = 1 / 16
 _LARGEST_ATOM = 0.01
@@ -65,7 +67,8 @@ class Given:
 
     `gain` is that of the slow level. `lattice` is the step of values that are multiples of one:
     within it they are spread evenly, by coins of `seed`; 0 where they are not. `scale`,
-    `calendar` and the `level` about which it lies come from a longer time.
+    `calendar` and the `level` about which it lies come from a longer time. The slow level averages
+    over `shortest` values at least. `size` is how many values of the longer time were used.
     """
 
     gain: float
@@ -74,6 +77,8 @@ class Given:
     scale: Scale | None = None
     calendar: Calendar | None = None
     level: float = 0.0
+    shortest: float = SHORTEST
+    size: float = 0.0
 
 
 def lattice_of(values: Floats) -> float | None:
@@ -147,6 +152,7 @@ def slow_arrays(scale: Scale, given: Given) -> tuple[Floats, Floats]:
     if calendar is not None:
         header[_CELL_ERROR : _CELL_ERROR + 3] = calendar.variances
     header[_LATTICE], header[_SEED] = given.lattice, given.seed % _SEEDS
+    header[_SHORTEST] = given.shortest
     own = np.zeros(_OWN)
     own[GAIN], own[_VISITED] = given.gain, -1.0
     parameters = np.concatenate((header, scale.knots, scale.scores, slopes, zone.ravel()))
@@ -169,18 +175,23 @@ def lattice_in(parameters: Floats) -> float:
     return float(parameters[_LATTICE])
 
 
+def shortest_in(parameters: Floats) -> float:
+    """Return over how many values the slow level of a stage averages at least."""
+    return float(parameters[_SHORTEST])
+
+
 def has_cells(parameters: Floats) -> bool:
     """Tell whether a stage reads the times of its values."""
     return bool(parameters[_CELLS] > 0)
 
 
-def quicken(state: Floats, age: float, within: float) -> None:
+def quicken(parameters: Floats, state: Floats, age: float, within: float) -> None:
     """Let the slow level follow within half of the values that evidence took to come together.
 
     What drifts so steadily that it is seen in n values is then a quarter as far away. Each time
     it follows twice as quickly at least, up to a part of the values `within` which changes show.
     """
-    most = 1.0 / max(within * _QUICKEST, _SHORTEST)
+    most = 1.0 / max(within * _QUICKEST, parameters[_SHORTEST])
     state[GAIN] = max(state[GAIN], min(max(2.0 / age, 2.0 * state[GAIN]), most))
 
 

@@ -15,8 +15,8 @@ from streamdrift.references.scores import fit_scores, scores_of
 _CLEAR, _QUIET = 40.0, 12.5
 """The squared step over the long-run variance that a step has at least, and that each side of it
 has at most."""
-_LEAST_SIZE = 0.3
-"""In standard deviations of the scores."""
+_LEAST_SIZE, _LEAST_OF_FLAGS = 0.3, 0.05
+"""In standard deviations of the scores: of numbers, and of 0s and 1s, of which few may be 1s."""
 _SUDDEN = 0.7
 """The share of the step that happens at once."""
 _LEAST_VARIANCE = 0.05
@@ -26,6 +26,10 @@ _MARGIN = 50
 _UNSURE = 11.0
 """The step lies within this many long-run variances over its square with 95 % (Bai, Estimation of
 a change point in multiple regression models, Review of Economics and Statistics 1997)."""
+
+
+_WAVES = 4
+"""Half waves that may lie in a reference, for slow ones."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,22 @@ def _best_cut(values: Floats, start: int, stop: int) -> tuple[int, float]:
     return place, best
 
 
-def find_step(parts: Parts, used: Floats) -> Step | None:
+def in_waves(centred: Floats) -> float:
+    """Return what the slowest cosines explain of float64[n], as a sum of squares.
+
+    Of independent values of variance 1 it is a chi-square of as many degrees of freedom: Neyman's
+    smooth test (1937), for what is too slow, and too little, for sums of neighbours.
+    """
+    angles = np.pi * (np.arange(len(centred)) + 0.5) / len(centred)
+    waves = np.cos(np.arange(1, _WAVES + 1)[:, np.newaxis] * angles)
+    return float(2 * ((waves * centred).sum(axis=1) ** 2).sum() / len(centred))
+
+
+def find_step(parts: Parts, used: Floats, flags: bool) -> Step | None:
     """Return the one sudden, lasting step of a reference float64[n], lines taken off; else None.
+
+    The level of `flags`, 0s and 1s, is known so roughly that a slow wave looks like a step: the
+    step must explain more than those do.
 
     The noise is that of both sides' deviations from their own means: its long-run variance, from
     their memory.
@@ -79,10 +97,12 @@ def find_step(parts: Parts, used: Floats) -> Step | None:
         for line in find_lines(scores - level, LINES):
             rest -= drawn(line, len(rest))
         place, gain = _best_cut(rest, 0, len(rest))
-    return _step_at(rest, place, gain)
+    if flags and gain < in_waves(rest - rest.mean()):
+        return None
+    return _step_at(rest, place, gain, flags)
 
 
-def _step_at(rest: Floats, place: int, gain: float) -> Step | None:
+def _step_at(rest: Floats, place: int, gain: float, flags: bool) -> Step | None:
     """Return the step at a place where it is clear, large, sudden and the only one."""
     before, after = float(rest[:place].mean()), float(rest[place:].mean())
     size = after - before
@@ -91,13 +111,15 @@ def _step_at(rest: Floats, place: int, gain: float) -> Step | None:
     memory = fit_memory(sides)
     if memory.wanders or memory.total >= 1.0 or spread <= 0.0:
         return None
+    least = _LEAST_OF_FLAGS if flags else _LEAST_SIZE
     variance = memory.deviation**2 / (1.0 - memory.total) ** 2
-    if gain / variance <= _CLEAR or abs(size) < _LEAST_SIZE * spread:
+    if gain / variance <= _CLEAR or abs(size) < least * spread:
         return None
-    if any(
-        _best_cut(rest, *side)[1] / variance >= _QUIET for side in ((0, place), (place, len(rest)))
-    ):
-        return None
+    for begin, end in ((0, place), (place, len(rest))):
+        # The deviation of 0s and 1s is another one where their level is.
+        own = float(rest[begin:end].var()) / spread**2 if flags else 1.0
+        if _best_cut(rest, begin, end)[1] / variance >= _QUIET * own:
+            return None
     near = math.ceil(100 * variance / size**2)
     left, right = rest[max(place - near, 0) : place], rest[place : place + near]
     if (right.mean() - left.mean()) / size <= _SUDDEN:

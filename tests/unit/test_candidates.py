@@ -1,14 +1,17 @@
 """Candidates: said by their evidence, and taken back whatever takes that from them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 
 from streamdrift.detectors import AdwinSettings, DetectorSettings, EDetectorSettings
+from streamdrift.detectors.candidates import Candidates, Seen, none_any_more
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.incidents.budget import e_bh
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
@@ -105,7 +108,8 @@ def test_an_alarm_that_is_a_trifle_takes_a_candidate_back() -> None:
 
 def test_candidates_of_a_version_that_is_forgotten_are_withdrawn() -> None:
     chosen = ModelSettings.model_validate(
-        {"reference": {"events": 1_000}, "signal_weights": {"x": 1e-9}}
+        # Of a model that is divided, every candidate is said: others are weighed with them.
+        {"reference": {"events": 1_000}, "signal_weights": {"x": 1e-9}, "feature_groups": 2}
     )
     version = ModelVersion("m", "1", chosen)
     numbers = np.random.default_rng(7).normal(size=1_060)
@@ -144,3 +148,45 @@ def test_the_sums_that_many_signals_begin_with_are_no_evidence() -> None:
     assert watch.look() == []
     statistics = [statistic for _, _, statistic, _ in watch.readings()]
     assert statistics == pytest.approx([1.0] * count)
+
+
+def test_only_candidates_that_are_told_are_said_where_all_are_known() -> None:
+    """What changed, and the others that are candidates, decide together who that is."""
+    said: list[int] = []
+
+    def say(row: int, signal: int) -> Sign:
+        said.append(signal)
+        return Sign(row, signal, StepKind.CANDIDATE)
+
+    candidates = Candidates(3, e_bh)
+
+    def look(row: int, *shares: float) -> list[tuple[int, StepKind]]:
+        for signal, share in enumerate(shares):
+            if share:
+                candidates.see(Seen(row, signal, share, partial(say, row, signal)))
+            elif candidates.there[signal]:
+                candidates.see(none_any_more(row, signal))
+        found = candidates.weigh([], set())
+        return [(sign.signal, sign.kind) for sign in found]
+
+    assert look(0, 0.4, 0.4) == []
+    assert look(1, 0.5, 0.6) == [(0, StepKind.CANDIDATE), (1, StepKind.CANDIDATE)]
+    assert look(2, 0.7, 0.7, 0.2) == []  # They are told already.
+    assert look(3, 0.3, 0.7, 0.35) == []
+    assert look(4, 0.4, 0.7, 0.35) == [(signal, StepKind.CANDIDATE) for signal in (0, 1, 2)]
+    assert look(5, 0.4, 0.0, 0.35) == [(1, StepKind.WITHDRAWN)]
+    assert said == [0, 1, 0, 1, 2]
+
+
+def test_what_is_held_counts_as_enough_while_it_is() -> None:
+    candidates = Candidates(2, e_bh)
+    changes = [Sign(3, 0, StepKind.CHANGED), Sign(7, 0, StepKind.RETURNED)]
+    for row in (3, 9, 5):
+        sign = Sign(row, 1, StepKind.CANDIDATE)
+        candidates.see(Seen(row, 1, 0.5, partial(_same, sign)))
+    # At column 3 a look is at what was before; at 9 it is back.
+    assert [sign.column for sign in candidates.weigh(changes, set())] == [5]
+
+
+def _same(sign: Sign) -> Sign:
+    return sign

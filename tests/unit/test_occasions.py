@@ -233,16 +233,19 @@ def test_a_slow_level_follows_while_it_may_learn() -> None:
 
 
 def test_a_slow_level_is_quickened_to_half_the_age_and_then_twice_each_time() -> None:
-    _, state = slow_arrays(Scale(np.empty(0), np.empty(0)), Given(1e-5))
-    quicken(state, 20_000, 90_000)
+    parameters, state = slow_arrays(Scale(np.empty(0), np.empty(0)), Given(1e-5))
+    quicken(parameters, state, 20_000, 90_000)
     assert state[GAIN] == 1 / 10_000
-    quicken(state, 80_000, 72_000)
+    quicken(parameters, state, 80_000, 72_000)
     assert state[GAIN] == 1 / 5_000
     # At most as quick as a sixteenth of the values within which changes show.
-    quicken(state, 1_000, 72_000)
+    quicken(parameters, state, 1_000, 72_000)
     assert state[GAIN] == 1 / 4_500
-    quicken(state, 1_000, 160_000)
+    quicken(parameters, state, 1_000, 160_000)
     assert state[GAIN] == 1 / 4_500
+    parameters, state = slow_arrays(Scale(np.empty(0), np.empty(0)), Given(1e-5, shortest=5_000))
+    quicken(parameters, state, 100, 1_000)
+    assert state[GAIN] == 1 / 5_000
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.8])

@@ -12,6 +12,7 @@ _NULLS = {
     for group in (
         streams.INDEPENDENT,
         streams.REMEMBERING,
+        streams.MOVING,
         structured.ASKED,
         structured.BESIDES,
         structured.CALENDAR,
@@ -29,6 +30,7 @@ _CHANGES = {
         *changes.NEW_LEVELS,
         *changes.RATES,
         *changes.CHAINS,
+        *changes.RISING,
         changes.BURSTING,
     )
 }

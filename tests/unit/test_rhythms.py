@@ -42,7 +42,7 @@ def _settings(span: int = 7 * DAY, **changes: object) -> ModelSettings:
     )
 
 
-def _batch(columns: Mapping[str, Floats], times: Ints) -> Batch:
+def _batch(columns: Mapping[str, Floats], times: Ints, kind: Kind = Kind.NUMBER) -> Batch:
     size = len(times)
     return Batch(
         "m",
@@ -54,9 +54,7 @@ def _batch(columns: Mapping[str, Floats], times: Ints) -> Batch:
         np.zeros(size, dtype=np.uint64),
         times,
         {
-            feature(name): Column(
-                np.full(size, Kind.NUMBER, dtype=np.uint8), values, None, (), None
-            )
+            feature(name): Column(np.full(size, kind, dtype=np.uint8), values, None, (), None)
             for name, values in columns.items()
         },
     )
@@ -69,6 +67,20 @@ def _stream(days: float, seed: int = 1) -> Batch:
     draw = np.random.default_rng(seed)
     cycle = 0.5 * np.sin(2 * np.pi * times / DAY) + draw.normal(size=len(times))
     return _batch({"cycle": cycle, "plain": draw.normal(size=len(times))}, times)
+
+
+@cache
+def _flags(days: float, seed: int = 1) -> Batch:
+    """Return events of a flag whose rate has a daily cycle, of one with none, and of a rare one."""
+    times = MONDAY + np.arange(int(days * DAY) // GAP, dtype=np.int64) * GAP
+    coins = np.random.default_rng(seed).random((3, len(times)))
+    cycle = 0.5 + 0.2 * np.sin(2 * np.pi * times / DAY)
+    chances = {"cycle": cycle, "plain": np.full(len(times), 0.2), "rare": 0.02 * cycle}
+    columns = {
+        name: (coin < chance).astype(np.float64)
+        for coin, (name, chance) in zip(coins, chances.items(), strict=True)
+    }
+    return _batch({**columns, "never": np.zeros(len(times))}, times, Kind.BOOLEAN)
 
 
 def _shifted(whole: Batch, name: str, since: float, until: float, shift: float) -> Batch:
@@ -136,6 +148,57 @@ def test_a_daily_cycle_is_bearable_at_first_and_quiet_from_then_on() -> None:
     changed = [_day(step) for step in steps if step.kind is StepKind.CHANGED]
     assert sum(day < 7 for day in changed) <= 6
     assert sum(day >= 7 for day in changed) <= 6
+
+
+@cache
+def _three_weeks_of_flags() -> tuple[ModelVersion, list[Step], list[Notice]]:
+    return _run(_flags(21), _settings())
+
+
+def test_the_rhythm_of_a_flag_is_learnt_too() -> None:
+    first, _, _ = _run(_flags(1), _settings())
+    for name in ("cycle", "plain", "rare"):
+        assert Code.PROVISIONAL in _codes(first, name)
+    # What is always the same has no rhythm, and costs nothing.
+    assert not _codes(first, "never")
+    version, _, notices = _three_weeks_of_flags()
+    assert Code.CALENDAR in _codes(version, "cycle")
+    assert not _codes(version, "plain")
+    learnt = [each for each in notices if each.event == "rhythm learnt"]
+    assert [each.fields["signals"] for each in learnt] == [3]
+
+
+def test_a_flag_by_the_hour_is_bearable_at_first_and_quiet_from_then_on() -> None:
+    _, steps, _ = _three_weeks_of_flags()
+    changed = [_day(step) for step in steps if step.kind is StepKind.CHANGED]
+    assert sum(day < 7 for day in changed) <= 4
+    assert sum(day >= 7 for day in changed) <= 3
+
+
+@pytest.mark.parametrize("day", [9.3, 12.8])
+def test_a_change_of_a_flag_is_found_beside_its_rhythm(day: float) -> None:
+    whole = _flags(14)
+    times = (whole.time - MONDAY) / DAY
+    columns = {key.name: column.numbers.copy() for key, column in whole.columns.items()}
+    more = np.random.default_rng(3).random(len(times)) < 0.35
+    columns["cycle"][(times >= day) & more] = 1.0
+    _, steps, _ = _run(_batch(columns, whole.time, Kind.BOOLEAN), _settings())
+    found = [
+        _day(step)
+        for step in steps
+        if step.kind is StepKind.CHANGED and step.signal.name == "cycle" and _day(step) >= day
+    ]
+    assert found[0] - day < 500 * GAP / DAY
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_cuts_and_restores_change_nothing_of_flags(restored: bool) -> None:
+    whole = _flags(9)
+    version, steps, notices = _run(whole, _settings())
+    cuts = np.random.default_rng(4).choice(len(whole), 12, replace=False).tolist()
+    other, others, told = _run(whole, _settings(), cuts, restored=restored)
+    assert (others, told) == (steps, notices)
+    assert encode(other.snapshot()) == encode(version.snapshot())
 
 
 @pytest.mark.parametrize("day", [3.2, 9.9])
