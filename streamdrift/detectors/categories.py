@@ -44,7 +44,7 @@ _MOST, _MOST_NEW = float(_ODDS.max()), float(_NEW_ODDS.max())
 """What a bet on levels makes of its sum at most, where the level is not, and is, a new one."""
 _NO_GROUP, _IN_HALF, _NOT_IN_HALF = -1, -2, -3
 """In the place of a level: a bet on none; whether a value is in the commoner half."""
-_ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.44, 0.06
+_ADAPTIVE_WEIGHT, _SINGLE_WEIGHT, _NEW_WEIGHT = 0.5, 0.4, 0.1
 _FRESH_WEIGHT = 0.1
 """Part of the weight that is on a change of the memory, where there is one."""
 _SMALL = 1e-100
@@ -52,6 +52,10 @@ _SMALL = 1e-100
 SIZE, SINGLES, HALF, WHOLE, PART = range(5)
 """Places in a slot's figures: values counted; levels bet on alone; levels of the commoner half,
 how often those of its groups but the last were seen, and what its levels in the last weigh."""
+LEVEL, ALIKE = range(2)
+"""Rows of a slot's bets: the level each is on, and the group of that."""
+COUNT, FACTOR = range(2)
+"""Rows of how many values were in what a bet is on: a product."""
 SEEN, WEIGHT = range(2)
 """Rows of a slot's groups of levels: how often they were seen, and what all of them weigh."""
 
@@ -115,19 +119,80 @@ def _seen(counts: Floats, kin: Bytes, totals: Floats, cell: int) -> float:
 
 @inlined
 def _look_up(
-    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, group: int, seen: Floats
+    counts: Floats,
+    kin: Bytes,
+    totals: Floats,
+    figures: Floats,
+    cell: int,
+    bets: Codes,
+    seen: Floats,
 ) -> None:
-    """Let the bets know how many values were in what they are on: those on levels of a group."""
-    singles, half, odds = int(figures[SINGLES]), int(figures[HALF]), len(_ODDS)
-    for single in range(singles):
-        if kin[single] == group or group < 0:
-            own = _seen(counts, kin, totals, single)
-            for j in range(_FIRST + single * odds, _FIRST + (single + 1) * odds):
-                seen[j] = own
+    """Let the bets know how many values were in what they are on, after one of a cell.
+
+    That is what they count as, times what their group was seen as often as: so a value moves the
+    counts of one level, and a factor of those alike.
+    """
+    group, odds = kin[cell], len(_ODDS)
+    singles, half = int(figures[SINGLES]), int(figures[HALF])
+    factor = np.divide(totals[SEEN, group], totals[WEIGHT, group])
+    alike = np.int32(group)
+    for j in range(_NEW):
+        seen[FACTOR, j] = factor if bets[ALIKE, j] == alike else seen[FACTOR, j]
+    if cell < singles:
+        for j in range(_FIRST + cell * odds, _FIRST + (cell + 1) * odds):
+            seen[COUNT, j] = counts[cell]
     last = kin[half - 1]
     part = np.divide(totals[SEEN, last] * figures[PART], totals[WEIGHT, last])
     for j in range(_FIRST + singles * odds, _FIRST + (singles + 1) * odds):
-        seen[j] = figures[WHOLE] + part
+        seen[COUNT, j] = figures[WHOLE] + part
+
+
+@kernel
+def _recall(
+    chances: Floats,
+    averages: Floats,
+    spans: Floats,
+    moves: Floats,
+    around: Ints,
+    last: Ints,
+    cell: int,
+    share: float,
+    factors: Floats,
+) -> float:
+    """Return the chance that a level does not follow from those before, and let it be the last.
+
+    Write the factors of bets on more, or fewer, that do not. A call of its own: most slots have
+    no memory, and their loop stays small.
+    """
+    place = last[PLACE]
+    before = around[place] if len(around) else -1
+    fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share)
+    move_on(averages, spans, moves, last[0], cell)
+    last[0] = cell
+    if len(around):
+        around[place] = cell
+        last[PLACE] = (place + 1) % len(around)
+    for j in range(_FRESH, _BETS):
+        more = _ODDS_OF_BETS[j] - 1.0
+        factors[j] = np.divide(1.0 + fresh * more, 1.0 + chances[0] * more)
+    return fresh
+
+
+@inlined
+def _take(
+    sums: Factors, ages: Factors, weights: Factors, factors: Floats, exponent: float, bets: int
+) -> None:
+    """Take the factors of the first `bets` into the sums, to the exponent.
+
+    A power is in no vector loop, and few slots have one: it has a loop of its own.
+    """
+    if exponent < 1.0:
+        for j in range(bets):
+            factors[j] = factors[j] ** exponent
+    for j in range(bets):
+        begun = sums[j] + weights[j]
+        sums[j] = begun * factors[j]
+        ages[j] = (ages[j] + begun) * factors[j]
 
 
 @inlined
@@ -135,9 +200,10 @@ def advance(
     sums: Factors,
     ages: Factors,
     weights: Factors,
-    groups: Codes,
+    bets: Codes,
     seen: Floats,
     stakes: Floats,
+    factors: Floats,
     counts: Floats,
     kin: Bytes,
     totals: Floats,
@@ -165,57 +231,38 @@ def advance(
     own = _seen(counts, kin, totals, cell)
     fresh = 1.0
     if len(chances):
-        place, most = last[PLACE], _MOST_NEW
-        before = around[place] if len(around) else -1
+        most = _MOST_NEW
         share = np.divide(own, size)
-        fresh = freshness(chances, averages, spans, moves, before, last[0], cell, share)
-        move_on(averages, spans, moves, last[0], cell)
-        last[0] = cell
-        if len(around):
-            around[place] = cell
-            last[PLACE] = (place + 1) % len(around)
-        for j in range(_FRESH, _BETS):
-            more = _ODDS_OF_BETS[j] - 1.0
-            factor = np.divide(1.0 + fresh * more, 1.0 + chances[0] * more)
-            if exponent < 1.0:
-                factor = factor**exponent
-            begun = sums[j] + weights[j]
-            sums[j] = begun * factor
-            ages[j] = (ages[j] + begun) * factor
+        fresh = _recall(chances, averages, spans, moves, around, last, cell, share, factors)
     growth = max(
         _MOST_NEW if cell == new else most,
         _remember(memories, scales, cell, np.divide(own, size), fresh, stakes),
     )
     level = np.int32(cell)
     half = np.int32(_IN_HALF if cell < figures[HALF] else _NOT_IN_HALF)
-    for j in range(_FIRST + (int(figures[SINGLES]) + 1) * len(_ODDS)):
-        inside = (groups[j] == level) | (groups[j] == half)
-        part = size + seen[j] * (_ODDS_OF_BETS[j] - 1.0)
+    # Bets that a slot has not are of nothing: their sums stay 0, whatever their factors are.
+    for j in range(_NEW):
+        inside = (bets[LEVEL, j] == level) | (bets[LEVEL, j] == half)
+        part = size + seen[COUNT, j] * seen[FACTOR, j] * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if inside else stakes[j]) * size, part)
-        factor = 1.0 + fresh * (factor - 1.0)
-        if exponent < 1.0:
-            factor = factor**exponent
-        begun = sums[j] + weights[j]
-        sums[j] = begun * factor
-        ages[j] = (ages[j] + begun) * factor
+        factors[j] = 1.0 + fresh * (factor - 1.0)
     of_new = _seen(counts, kin, totals, new)
     for j in range(_NEW, _FRESH):
         part = size + of_new * (_ODDS_OF_BETS[j] - 1.0)
         factor = np.divide((_ODDS_OF_BETS[j] if cell == new else 1.0) * size, part)
-        factor = 1.0 + fresh * (factor - 1.0)
-        if exponent < 1.0:
-            factor = factor**exponent
-        begun = sums[j] + weights[j]
-        sums[j] = begun * factor
-        ages[j] = (ages[j] + begun) * factor
+        factors[j] = 1.0 + fresh * (factor - 1.0)
+    _take(sums, ages, weights, factors, exponent, _BETS if len(chances) else _FRESH)
     _count(counts, kin, totals, figures, cell, fresh)
-    _look_up(counts, kin, totals, figures, kin[cell], seen)
+    _look_up(counts, kin, totals, figures, cell, bets, seen)
     return growth * ROUNDED_UP
 
 
 @kernel
-def _look_all_up(counts: Floats, kin: Bytes, totals: Floats, figures: Floats, seen: Floats) -> None:
-    _look_up(counts, kin, totals, figures, -1, seen)
+def _look_all_up(
+    counts: Floats, kin: Bytes, totals: Floats, figures: Floats, bets: Codes, seen: Floats
+) -> None:
+    for cell in range(len(counts)):
+        _look_up(counts, kin, totals, figures, cell, bets, seen)
 
 
 @kernel
@@ -223,9 +270,10 @@ def _run(
     sums: Factors,
     ages: Factors,
     weights: Factors,
-    groups: Codes,
+    bets: Codes,
     seen_of: Floats,
     stakes: Floats,
+    factors: Floats,
     known: int,
     counts: Floats,
     kin: Bytes,
@@ -267,9 +315,10 @@ def _run(
             sums,
             ages,
             weights,
-            groups,
+            bets,
             seen_of,
             stakes,
+            factors,
             counts,
             kin,
             totals,
@@ -302,11 +351,13 @@ class ECategoryBank:
         slots = len(expected)
         self.sums = Sums(slots, _BETS, Stream.CATEGORY)
         self._weights: Factors = np.zeros((slots, _BETS), dtype=np.float32)
-        self._groups: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
-        self._seen = np.zeros((slots, _BETS))
+        self._bets: Codes = np.full((slots, 2, _BETS), _NO_GROUP, dtype=np.int32)
+        self._seen = np.zeros((slots, 2, _BETS))
         """What each bet is on, but for those on new levels, and how many values were in that."""
         self._stakes = np.ones((slots, _BETS))
         """What a value makes of bets it is outside of: of the adaptive ones what they stake."""
+        self._factors = np.ones(_BETS)
+        """Where the factors of a value are worked out."""
         self._known = np.zeros(slots, dtype=np.int64)
         self._counts: list[Floats] = [np.zeros(0) for _ in range(slots)]
         self._kin: list[Bytes] = [np.zeros(0, dtype=np.uint8) for _ in range(slots)]
@@ -330,9 +381,10 @@ class ECategoryBank:
                 self.sums.sums[slot],
                 self.sums.ages[slot],
                 self._weights[slot],
-                self._groups[slot],
+                self._bets[slot],
                 self._seen[slot],
                 self._stakes[slot],
+                self._factors,
                 self._known[slot],
                 self._counts[slot],
                 self._kin[slot],
@@ -359,9 +411,10 @@ class ECategoryBank:
             self.sums.sums[slot],
             self.sums.ages[slot],
             self._weights[slot],
-            self._groups[slot],
+            self._bets[slot],
             self._seen[slot],
             self._stakes[slot],
+            self._factors,
             self._counts[slot],
             self._kin[slot],
             self._totals[slot],
@@ -445,15 +498,18 @@ class ECategoryBank:
             if chances[USUAL] > 0:
                 # The longer it is known what usually follows, the less else does.
                 weights[_FRESH + _RARER_FRESH] = 0
-        groups = self._groups[slot]
-        groups[:] = _NO_GROUP
-        groups[_FIRST : _FIRST + bets] = np.repeat([*range(singles), _IN_HALF], len(_ODDS))
+        on = self._bets[slot]
+        on[:] = _NO_GROUP
+        on[LEVEL, _FIRST : _FIRST + bets] = np.repeat([*range(singles), _IN_HALF], len(_ODDS))
+        alike = [*self._kin[slot][:singles].tolist(), _NO_GROUP]
+        on[ALIKE, _FIRST : _FIRST + bets] = np.repeat(alike, len(_ODDS))
         self._look_up(slot)
 
     def _look_up(self, slot: int) -> None:
         """Let the bets know how many values were in what they are on."""
         counts, kin, totals = self._counts[slot], self._kin[slot], self._totals[slot]
-        _look_all_up(counts, kin, totals, self._figures[slot], self._seen[slot])
+        self._seen[slot] = [[0.0], [1.0]]
+        _look_all_up(counts, kin, totals, self._figures[slot], self._bets[slot], self._seen[slot])
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""

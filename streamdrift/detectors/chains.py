@@ -1,8 +1,12 @@
 """The e-detector of 0/1 streams that remember: a Markov chain, each of its states a rate.
 
 As `rates`, with a rate learned for each state. Given the state a value is independent of those
-before, so the factors of the state's own rate stay e-values, whatever the memory is. Half of the
-weight is on odds that change in all states alike, the rest on those of each state alone.
+before, so the factors of the state's own rate stay e-values, whatever the memory is. Most of the
+weight is on rates that rise or fall while the memory stays, which moves the chances of a 1 in all
+states as much; the rest on the odds of each state alone.
+
+Counting is late from the beginning: changes take long to show themselves through memory, and would
+teach themselves meanwhile. The error of the rates that are known is forgiven instead.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ from streamdrift.detectors import rates
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import Factors, total
-from streamdrift.detectors.rates import FILLED, FULL, ODDS, ONES, ZEROS, factors_of
+from streamdrift.detectors.rates import FILLED, FULL, ODDS, ONES, ZEROS, factors_of, note
 from streamdrift.detectors.sums import NAME, Sums
 from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
@@ -22,16 +26,28 @@ from streamdrift.trees import array, values
 
 _BETS = len(ODDS)
 _MOST_BETS = _BETS * (1 + (1 << ORDERS))
-_COMMON_WEIGHT = 0.5
+_LEVEL_WEIGHT = 0.75
+"""What the bets on a rate that moves while its memory stays count; those of the states share the
+rest."""
+_MARGIN = 0.35
+"""Part of the errors of the learned rates, in standard errors, that the factors forgive."""
+_PARTS, _LEAST_BLOCK = 5, 50.0
+"""A block of counting is this part of all values of a state, and so many at least."""
 STATE, KNOWN = range(2)
 """Places in a slot's position: the last values, the latest lowest, and how many are known."""
 
 
 def _weights(states: int) -> Factors:
     """Return what each sum of a chain counts, float32[12 + 12 * states]; together 1."""
-    own = np.tile(rates.WEIGHTS * np.float32((1 - _COMMON_WEIGHT) / states), states)
-    found: Factors = np.concatenate([rates.WEIGHTS * np.float32(_COMMON_WEIGHT), own])
+    own = np.tile(rates.WEIGHTS * np.float32((1 - _LEVEL_WEIGHT) / states), states)
+    found: Factors = np.concatenate([rates.WEIGHTS * np.float32(_LEVEL_WEIGHT), own])
     return found
+
+
+@inlined
+def _block(counts: Floats) -> float:
+    """Return how many values of a state are counted at once."""
+    return float(max((counts[ZEROS] + counts[ONES]) / _PARTS, _LEAST_BLOCK))
 
 
 @inlined
@@ -40,14 +56,16 @@ def advance(
     ages: Factors,
     weights: Factors,
     factors: Factors,
+    odds: Floats,
     counts: Floats,
     position: Ints,
     one: bool,
 ) -> bool:
     """Take one value into a slot's sums and ages, learn it and move on; tell whether it counted.
 
-    `factors` float32[states, 2, 12], `counts` float64[states, 6] as those of `rates`. A value
-    whose state is not known moves the state on, and is no evidence.
+    `odds` float64[states, 24] of a level and of the state alone, `factors` float32[states, 2, 24]
+    and `counts` float64[states, 6] as those of `rates`. A value whose state is not known moves
+    the state on, and is no evidence.
     """
     state, most = position[STATE], len(counts) - 1
     position[STATE] = ((state << 1) | (1 if one else 0)) & most
@@ -55,18 +73,20 @@ def advance(
         position[KNOWN] += 1
         return False
     factor = factors[state, 1 if one else 0]
-    for j in range(len(factor)):
+    for j in range(_BETS):
         begun = sums[j] + weights[j]
         sums[j] = begun * factor[j]
         ages[j] = (ages[j] + begun) * factor[j]
     # Of another state alone a value says nothing: a factor of 1.
-    first = (state + 1) * len(factor)
-    for j in range(len(factor), len(sums)):
+    first = (state + 1) * _BETS
+    for j in range(_BETS, len(sums)):
         begun, age = sums[j] + weights[j], ages[j]
-        own = factor[j - first] if first <= j < first + len(factor) else np.float32(1)
+        own = factor[_BETS + j - first] if first <= j < first + _BETS else np.float32(1)
         sums[j] = begun * own
         ages[j] = (age + begun) * own
-    rates.learn(counts[state], factors[state], 1.0, one)
+    own_counts = counts[state]
+    if note(own_counts, _block(own_counts), one):
+        factors_of(own_counts, odds[state], _MARGIN, 1.0, factors[state])
     return True
 
 
@@ -76,6 +96,7 @@ def _run(
     ages: Factors,
     weights: Factors,
     factors: Factors,
+    odds: Floats,
     counts: Floats,
     position: Ints,
     limit: float,
@@ -101,7 +122,7 @@ def _run(
         if np.isnan(values[event]):
             continue
         one = values[event] > 0.0
-        if not advance(sums, ages, weights, factors, counts, position, one):
+        if not advance(sums, ages, weights, factors, odds, counts, position, one):
             continue
         statistic = total(sums)
         if statistic >= limit:
@@ -122,7 +143,8 @@ class EChainBank:
         slots = len(expected)
         self.sums = Sums(slots, _MOST_BETS, Stream.RATE)
         self._weights: list[Factors] = [np.zeros(0, dtype=np.float32)] * slots
-        self._factors: list[Factors] = [np.zeros((0, 2, _BETS), dtype=np.float32)] * slots
+        self._factors: list[Factors] = [np.zeros((0, 2, 2 * _BETS), dtype=np.float32)] * slots
+        self._odds: list[Floats] = [np.zeros((0, 2 * _BETS))] * slots
         self._counts: list[Floats] = [np.zeros((0, 6))] * slots
         self._positions = np.zeros((slots, 2), dtype=np.int64)
         for slot, (each, run_length) in enumerate(zip(expected, run_lengths, strict=True)):
@@ -138,6 +160,7 @@ class EChainBank:
                 *self._bets(slot),
                 self._weights[slot],
                 self._factors[slot],
+                self._odds[slot],
                 self._counts[slot],
                 self._positions[slot],
                 self.sums.thresholds[slot],
@@ -156,12 +179,15 @@ class EChainBank:
         bets = len(self._weights[slot])
         return self.sums.sums[slot, :bets], self.sums.ages[slot, :bets]
 
-    def arrays(self, slot: int) -> tuple[Factors, Factors, Factors, Factors, Floats, Ints, float]:
+    def arrays(
+        self, slot: int
+    ) -> tuple[Factors, Factors, Factors, Factors, Floats, Floats, Ints, float]:
         """Return a slot's state in the order `advance` takes it, and its threshold."""
         return (
             *self._bets(slot),
             self._weights[slot],
             self._factors[slot],
+            self._odds[slot],
             self._counts[slot],
             self._positions[slot],
             float(self.sums.thresholds[slot]),
@@ -208,6 +234,8 @@ class EChainBank:
             counts = expected.chain.counts
             self._counts[slot] = np.zeros((len(counts), 6))
             self._counts[slot][:, : ONES + 1] = counts
+            own = np.broadcast_to(ODDS, (len(counts), _BETS))
+            self._odds[slot] = np.concatenate([expected.chain.moved(ODDS), own], axis=1)
             self.lose(slot)
         self._counts[slot][:, FILLED:] = 0
         self._arrange(slot)
@@ -217,9 +245,9 @@ class EChainBank:
         """Make what follows from a slot's counts."""
         counts = self._counts[slot]
         self._weights[slot] = _weights(len(counts))
-        self._factors[slot] = np.zeros((len(counts), 2, _BETS), dtype=np.float32)
-        for own, factors in zip(counts, self._factors[slot], strict=True):
-            factors_of(own, factors, 1.0)
+        self._factors[slot] = np.zeros((len(counts), 2, 2 * _BETS), dtype=np.float32)
+        for own, odds, factors in zip(counts, self._odds[slot], self._factors[slot], strict=True):
+            factors_of(own, odds, _MARGIN, 1.0, factors)
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""

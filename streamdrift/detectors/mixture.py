@@ -60,6 +60,17 @@ def _cosine(order: int, size: float) -> Distribution:
     return lambda u: u + size * 2**0.5 * np.sin(order * pi * u) / (order * pi)
 
 
+def _humps(apart: float) -> Distribution:
+    """Return two normal humps of mean 0 and standard deviation 1 in all, at -apart and +apart."""
+    width = (1 - apart * apart) ** 0.5
+
+    def humps(u: float) -> float:
+        z = _normal(u)
+        return 0.5 * _NORMAL.cdf((z + apart) / width) + 0.5 * _NORMAL.cdf((z - apart) / width)
+
+    return humps
+
+
 def _low_tail(u: float) -> float:
     outer, density = 1 / 512, 5.0
     if u <= outer:
@@ -91,8 +102,8 @@ def _alternatives() -> list[tuple[Form, float, Distribution]]:
     levels = ((0.125, 0.012), (0.25, 0.075), (0.5, 0.062), (1.0, 0.045), (2.0, 0.030))
     spreads = ((0.5, 0.040), (0.7, 0.015), (1.4, 0.043), (2.0, 0.075))
     cosines = (
-        (2, 0.25, 0.015), (2, 0.6, 0.015), (3, 0.3, 0.030), (4, 0.25, 0.025), (4, 0.6, 0.012),
-        (5, 0.3, 0.012), (6, 0.3, 0.015),
+        (2, 0.25, 0.015), (2, 0.6, 0.015), (3, 0.3, 0.030), (4, 0.25, 0.025), (5, 0.3, 0.012),
+        (6, 0.3, 0.015),
     )  # fmt: skip
     found: list[tuple[Form, float, Distribution]] = []
     for sign in (1, -1):
@@ -104,6 +115,8 @@ def _alternatives() -> list[tuple[Form, float, Distribution]]:
         ]
     return [
         *found,
+        (Form.SHAPE, 0.012, _cosine(4, -0.6)),
+        (Form.SHAPE, 0.012, _humps(0.7)),
         (Form.SHAPE, 0.010, _low_tail),
         (Form.SHAPE, 0.010, _high_tail),
         (Form.SHAPE, 0.075, _core_and_wide),

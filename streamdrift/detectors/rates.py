@@ -18,8 +18,8 @@ from streamdrift.kernels import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array
 
-_LOG_ODDS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.2)
-_WEIGHTS = (0.2, 0.1, 0.07, 0.06, 0.04, 0.03)
+_LOG_ODDS = (0.28, 0.5, 0.8, 1.3, 2.0, 3.2)
+_WEIGHTS = (0.3, 0.12, 0.09, 0.06, 0.02, 0.012)
 ODDS: Floats = np.exp(np.array([*_LOG_ODDS, *(-each for each in _LOG_ODDS)]))
 """Float64[12]: by how much the alternatives multiply the odds of a 1."""
 WEIGHTS: Factors = (np.array([*_WEIGHTS, *_WEIGHTS]) / (2 * sum(_WEIGHTS))).astype(np.float32)
@@ -40,19 +40,25 @@ block before."""
 
 
 @kernel
-def factors_of(counts: Floats, factors: Factors, exponent: float) -> None:
-    """Write the factors float32[2, 12] of a 0 and of a 1 under the learned rate, to a power."""
+def factors_of(
+    counts: Floats, odds: Floats, margin: float, exponent: float, factors: Factors
+) -> None:
+    """Write the factors float32[2, n] of a 0 and of a 1 under the learned rate, to a power.
+
+    `odds` float64[n] are what alternatives multiply those of a 1 by; `margin` is the part of the
+    rate's standard error that is forgiven.
+    """
     size = counts[ZEROS] + counts[ONES]
     rate = (counts[ONES] + 1.0) / (size + 2.0)
-    error = MARGIN * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
-    for j in range(len(ODDS)):
-        rarer = 1.0 / (1.0 + rate * (ODDS[j] - 1.0))
-        forgiven = 1.0 + error * abs(ODDS[j] - 1.0) * rarer
+    error = margin * np.sqrt(rate * (1.0 - rate) / max(size, 1.0))
+    for j in range(len(odds)):
+        rarer = 1.0 / (1.0 + rate * (odds[j] - 1.0))
+        forgiven = 1.0 + error * abs(odds[j] - 1.0) * rarer
         factors[0, j] = rarer / forgiven
-        factors[1, j] = ODDS[j] * rarer / forgiven
+        factors[1, j] = odds[j] * rarer / forgiven
         if exponent < 1.0:
             factors[0, j] = (rarer / forgiven) ** exponent
-            factors[1, j] = (ODDS[j] * rarer / forgiven) ** exponent
+            factors[1, j] = (odds[j] * rarer / forgiven) ** exponent
 
 
 @inlined
@@ -65,20 +71,24 @@ def _count_block(counts: Floats) -> None:
 
 
 @inlined
-def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> bool:
-    """Count one value, or note it; at the end of a block count the block before.
+def note(counts: Floats, block: float, one: bool) -> bool:
+    """Note one value; at the end of a block of so many count the block before, and tell so."""
+    counts[FILLED] += 1.0
+    counts[FILLED_ONES] += 1.0 if one else 0.0
+    if counts[FILLED] < block:
+        return False
+    _count_block(counts)
+    return True
 
-    Tell whether the factors are others now.
-    """
+
+@inlined
+def learn(counts: Floats, factors: Factors, exponent: float, one: bool) -> bool:
+    """Count one value, or note it to be counted late; tell whether the factors are others now."""
     if counts[ZEROS] + counts[ONES] < LATE:
         counts[ONES if one else ZEROS] += 1.0
-    else:
-        counts[FILLED] += 1.0
-        counts[FILLED_ONES] += 1.0 if one else 0.0
-        if counts[FILLED] < BLOCK:
-            return False
-        _count_block(counts)
-    factors_of(counts, factors, exponent)
+    elif not note(counts, BLOCK, one):
+        return False
+    factors_of(counts, ODDS, MARGIN, exponent, factors)
     return True
 
 
@@ -190,7 +200,7 @@ def _run(
                 counts[FILLED_ONES] += positive
                 if counts[FILLED] == BLOCK:
                     _count_block(counts)
-                    factors_of(counts, factors, exponent)
+                    factors_of(counts, ODDS, MARGIN, exponent, factors)
                     _growths(factors, single, together)
                 most, event = later, end
                 continue
@@ -316,8 +326,13 @@ class ERateBank:
             self._counts[slot, : ONES + 1] = expected.counts
             self._exponents[slot] = 2 ** (-expected.power / 6)
         self._counts[slot, FILLED:] = 0
-        factors_of(self._counts[slot], self._factors[slot], self._exponents[slot])
+        self._arrange(slot)
         self.sums.begin(slot, WEIGHTS, run_length)
+
+    def _arrange(self, slot: int) -> None:
+        """Make what follows from a slot's counts."""
+        exponent = float(self._exponents[slot])
+        factors_of(self._counts[slot], ODDS, MARGIN, exponent, self._factors[slot])
 
     def readings(self) -> tuple[Floats, Floats]:
         """Return each slot's sum and threshold; see `Bank`."""
@@ -340,4 +355,4 @@ class ERateBank:
         self.sums.adopt(slots, state, theirs)
         self._counts[slots] = array(state, "counts")[theirs]
         for slot in slots.tolist():
-            factors_of(self._counts[slot], self._factors[slot], self._exponents[slot])
+            self._arrange(slot)

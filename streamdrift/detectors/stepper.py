@@ -178,6 +178,7 @@ def _take_of_chain(
     ages: Factors,
     weights: Factors,
     factors: Factors,
+    odds: Floats,
     learned: Floats,
     position: Ints,
     recent: Kept,
@@ -185,7 +186,7 @@ def _take_of_chain(
 ) -> float:
     recent[counts[0] % len(recent)] = 1 if value > 0.0 else 0
     counts[0] += 1
-    advance_chain(sums, ages, weights, factors, learned, position, value > 0.0)
+    advance_chain(sums, ages, weights, factors, odds, learned, position, value > 0.0)
     return total(sums)
 
 
@@ -252,9 +253,10 @@ def _take_level(
     sums: Factors,
     ages: Factors,
     weights: Factors,
-    groups: Codes,
+    bets: Codes,
     seen: Floats,
     stakes: Floats,
+    factors: Floats,
     learned: Floats,
     kin: Bytes,
     totals: Floats,
@@ -282,9 +284,10 @@ def _take_level(
         sums,
         ages,
         weights,
-        groups,
+        bets,
         seen,
         stakes,
+        factors,
         learned,
         kin,
         totals,

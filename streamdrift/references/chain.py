@@ -33,6 +33,11 @@ _SLOW = 20.0
 """What the slowest waves explain of one in 2,000 references that are independent."""
 _FEW = 30
 """0s and 1s, whichever are fewer, from which on their level is judged."""
+_LEAST_LASTING = 0.5
+"""1s more that a 1 brings in the long run, itself among them, at least: that of values that
+alternate."""
+_MOST_TIMES = 10.0
+"""A chance becomes this part of itself at the least, where a rate moves."""
 _RARER = 100
 """0s and 1s, whichever are fewer, from which on their dependence is judged: of fewer, two that
 happen to be neighbours look like it."""
@@ -62,6 +67,36 @@ class Chain:
 
         Of order 1 it is (1 + r) / (1 - r) with the correlation r of neighbours.
         """
+        shares, ahead = self._lasting()
+        ones = (np.arange(len(shares)) & 1).astype(np.float64)
+        mean = float((shares * ones).sum())
+        variance = mean * (1 - mean)
+        return float(2 * (shares * (ones - mean) * ahead).sum() - variance) / variance
+
+    def moved(self, odds: Floats) -> Floats:
+        """Return by how much another rate of 1s, at the same memory, multiplies each state's odds.
+
+        `odds` float64[n] are what those of the rate are multiplied by; float64[2^order, n]. The
+        chances of a 1 rise or fall in all states as much; at most to a tenth, of either value.
+        """
+        shares, ahead = self._lasting()
+        states, most = np.arange(len(shares)), len(shares) - 1
+        mean = float(shares[states & 1 == 1].sum())
+        # How far the rate moves with the chances: what a 1 in place of a 0 brings in the long run.
+        lasts = float(
+            (shares * (ahead[((states << 1) | 1) & most] - ahead[(states << 1) & most])).sum()
+        )
+        by = (odds * mean / (1 + mean * (odds - 1)) - mean) / max(lasts, _LEAST_LASTING)
+        rates = self.rates[:, np.newaxis]
+        after = np.clip(rates + by, rates / _MOST_TIMES, 1 - (1 - rates) / _MOST_TIMES)
+        found: Floats = after / (1 - after) * (1 - rates) / rates
+        return found
+
+    def _lasting(self) -> tuple[Floats, Floats]:
+        """Return the states' shares of all values, and how many 1s more than on average follow.
+
+        A state's last value is among those that follow; float64[2^order] both.
+        """
         rates, size = self.rates, len(self.counts)
         states = np.arange(size)
         moves = np.zeros((size, size))
@@ -69,13 +104,11 @@ class Chain:
         moves[states, ((states << 1) | 1) & (size - 1)] += rates
         balance = moves.T - np.eye(size)
         balance[-1] = 1.0
-        shares = np.linalg.solve(balance, np.eye(size)[-1])
+        shares: Floats = np.linalg.solve(balance, np.eye(size)[-1])
         ones = (states & 1).astype(np.float64)
         mean = float((shares * ones).sum())
-        # What a state lets expect of all values from its own on, over their mean.
-        ahead = np.linalg.solve(np.eye(size) - moves + shares, ones - mean)
-        variance = mean * (1 - mean)
-        return float(2 * (shares * (ones - mean) * ahead).sum() - variance) / variance
+        ahead = np.linalg.solve(np.eye(size) - moves + shares, ones - mean).astype(np.float64)
+        return shares, ahead
 
     def snapshot(self) -> State:
         """Return everything as a tree."""
@@ -177,7 +210,14 @@ def variance_left(used: Floats, rates: Floats) -> float:
     left = _left(used, rates)
     if _look_independent(left):
         return 1.0
-    return max(1.0, *(excess(left, length) for length in _lengths_in(len(used), 10)))
+    # What is not known of it is as well for the worse.
+    return max(
+        1.0,
+        *(
+            excess(left, length) * (1 + _error(len(used), length))
+            for length in _lengths_in(len(used), 10)
+        ),
+    )
 
 
 def varies_slowly(used: Floats, rates: Floats) -> bool:
@@ -214,9 +254,15 @@ def _look_independent(left: Floats) -> bool:
     correlations = [float((left[lag:] * left[:-lag]).sum()) / square for lag in range(1, _LAGS + 1)]
     if size * sum(each**2 for each in correlations) > _CORRELATED:
         return False
-    # The variance of a ratio of variances of overlapping sums: Lo and MacKinlay, Stock market
-    # prices do not follow random walks, Review of Financial Studies 1988.
     return all(
-        excess(left, length) - 1 < _CLEAR * math.sqrt(4 * length / (3 * size))
-        for length in _lengths_in(size, 20)
+        excess(left, length) - 1 < _CLEAR * _error(size, length) for length in _lengths_in(size, 20)
     )
+
+
+def _error(size: int, length: int) -> float:
+    """Return the standard error of a ratio of variances, of overlapping sums, that is 1.
+
+    Lo and MacKinlay, Stock market prices do not follow random walks, Review of Financial Studies
+    1988.
+    """
+    return math.sqrt(4 * length / (3 * size))

@@ -47,7 +47,7 @@ class Plain:
         half = int(np.searchsorted(cumulative, self.cells.sum() / 2)) + 1
         self.half = min(half, len(self.cells) - 1)
         bets = (self.singles + 1) * len(ODDS)
-        self.weights = np.array([0.125] * 4 + [0.44 / bets] * bets + [0.03] * 2)
+        self.weights = np.array([0.125] * 4 + [0.4 / bets] * bets + [0.05] * 2)
         self.sums = head_start(run_length, math.inf) * self.weights
         self.ages = np.zeros(len(self.weights))
 
@@ -117,7 +117,7 @@ def test_the_factors_of_the_next_level_have_a_mean_of_one() -> None:
             bank.update(np.array([[float(place)]]), ROW, NOW)
             after.append(bank.readings()[0][0])
         # One for the value, of the weights of levels that there are.
-        weights = 0.5 + 0.44 + 0.06
+        weights = 0.5 + 0.4 + 0.1
         assert shares @ np.array(after) == pytest.approx(before + weights, rel=1e-4)
 
 

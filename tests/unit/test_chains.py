@@ -67,31 +67,41 @@ def same(one: State, other: State) -> bool:
     return encode(one) == encode(other)
 
 
-def factors(zeros: float, ones: float) -> Floats:
+def factors(zeros: float, ones: float, odds: Floats = ODDS, margin: float = 0.1) -> Floats:
     size = zeros + ones
     rate = (ones + 1) / (size + 2)
-    error = 0.1 * math.sqrt(rate * (1 - rate) / size)
-    none = 1 / (1 + rate * (ODDS - 1))
-    return np.array([none, ODDS * none]) / (1 + error * np.abs(ODDS - 1) * none)
+    error = margin * math.sqrt(rate * (1 - rate) / size)
+    none = 1 / (1 + rate * (odds - 1))
+    return np.array([none, odds * none]) / (1 + error * np.abs(odds - 1) * none)
 
 
-def test_sums_are_those_of_all_beginnings_in_all_states_and_in_each() -> None:
+def test_sums_are_those_of_all_beginnings_at_another_rate_and_in_each_state() -> None:
     counts = np.array([[90.0, 10.0], [20.0, 80.0]])
-    values = remembering([0.1, 0.8], 200, 1)
-    weights = np.concatenate([WEIGHTS / 2, WEIGHTS / 4, WEIGHTS / 4]).astype(np.float64)
+    values = remembering([0.1, 0.8], 600, 1)
+    weights = np.concatenate([0.75 * WEIGHTS, WEIGHTS / 8, WEIGHTS / 8]).astype(np.float64)
+    moved = Chain(1, counts.copy(), 0).moved(ODDS)
     start = head_start(1e12, math.inf)
     sums, ages = start * weights, np.zeros(36)
     bank = bank_of(counts.tolist())
     bank.update(values[np.newaxis, :1], ROW, NOW)
     assert bank.readings()[0][0] == pytest.approx(start)
+    blocks: list[list[list[int]]] = [[[]], [[]]]
     for before, value in itertools.pairwise(values.astype(int).tolist()):
+        own = 12 * before + 12
         factor = np.ones(36)
-        factor[:12] = factor[12 * before + 12 : 12 * before + 24] = factors(*counts[before])[value]
+        zeros, ones = counts[before].tolist()
+        factor[:12] = factors(zeros, ones, moved[before], 0.35)[value]
+        factor[own : own + 12] = factors(zeros, ones, ODDS, 0.35)[value]
         ages, sums = (ages + sums + weights) * factor, (sums + weights) * factor
-        counts[before, value] += 1
+        blocks[before][-1].append(value)
+        if len(blocks[before][-1]) >= max(50, counts[before].sum() / 5):
+            if len(blocks[before]) > 1:
+                counts[before] += np.bincount(blocks[before][-2], minlength=2)
+            blocks[before].append([])
         bank.update(np.array([[float(value)]]), ROW, NOW)
         assert bank.readings()[0][0] == pytest.approx(sums.sum(), rel=1e-4)
         assert bank.evidence(0).age == pytest.approx(ages.sum() / sums.sum(), abs=0.51)
+    assert min(map(len, blocks)) > 3
     assert bank.learned(0).tolist() == counts.sum(axis=0).tolist()
 
 
@@ -153,27 +163,33 @@ def test_the_state_stays_when_sums_start_anew_and_is_nothing_after_a_gap() -> No
     counts = [[90.0, 10.0], [40.0, 60.0], [70.0, 30.0], [10.0, 90.0]]
     bank = bank_of(counts)
     bank.update(np.array([[0.0, 1.0, 1.0]]), ROW, NOW)
-    learned = bank.learned(0).sum()
     bank.reset(0)
+    begun = bank.readings()[0].tolist()
     bank.update(np.array([[1.0]]), ROW, NOW)
-    assert bank.learned(0).sum() == learned + 1
     before = bank.readings()[0].tolist()
+    assert before != begun
     bank.lose(0)
     bank.update(np.array([[1.0, 0.0]]), ROW, NOW)
     assert bank.readings()[0].tolist() == before
-    assert bank.learned(0).sum() == learned + 1
     bank.update(np.array([[1.0]]), ROW, NOW)
-    assert bank.learned(0).sum() == learned + 2
+    assert bank.readings()[0].tolist() != before
 
 
 def test_a_change_is_found_and_its_values_are_taken_back() -> None:
-    bank = bank_of([[1_400, 160], [160, 240]], 1e4)
+    bank = bank_of([[700, 80], [80, 120]], 1e9)
     old = bank.learned(0).tolist()
     values = markov(0.4, 0.5, 3_000, 6)[np.newaxis]
     alarm = int(bank.update(values, ROW, NOW)[0])
-    assert 20 < alarm < 400
-    assert bank.learned(0).sum() == sum(old) + alarm
+    assert 100 < alarm < 2_000
+    assert sum(old) + 50 <= bank.learned(0).sum() <= sum(old) + alarm - 50
     bank.take_back(0, values[0, : alarm + 1])
+    assert bank.learned(0).tolist() == old
+
+
+def test_a_change_does_not_teach_itself_before_it_can_be_found() -> None:
+    bank = bank_of([[1_400, 160], [160, 240]], 1e4)
+    old = bank.learned(0).tolist()
+    assert 20 < bank.update(markov(0.4, 0.5, 3_000, 6)[np.newaxis], ROW, NOW)[0] < 400
     assert bank.learned(0).tolist() == old
 
 
@@ -272,7 +288,7 @@ def test_a_step_in_a_reference_is_no_memory(share: float) -> None:
     reference = learn(rate_sample(np.concatenate(parts)))
     assert (reference.expected.power, reference.expected.chain) == (0, None)
     both = np.concatenate([markov(0.2, 0.6, size, 16), markov(0.6, 0.6, 2_000 - size, 17)])
-    assert 6 <= learn(rate_sample(both)).expected.power <= 16
+    assert 6 <= learn(rate_sample(both)).expected.power <= 18
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.2, 0.02, 0.0])
@@ -381,7 +397,8 @@ def test_a_series_is_the_same_value_by_value(memory: float | None) -> None:
         if one.drift_detected:
             found.append(place)
     assert many.update_many(values).tolist() == found
-    assert found
+    # What bursts all the time has no level that could change.
+    assert found or memory is None
     assert (one.onset, one.effect) == (many.onset, many.effect)
 
 

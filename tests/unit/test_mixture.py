@@ -1,5 +1,8 @@
 """The table of alternatives: every factor an e-value, and the kernels that use it."""
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -68,6 +71,18 @@ def test_divergences_are_those_of_the_shifts() -> None:
     np.testing.assert_allclose(found, sizes**2 / 2, rtol=0.03)
     assert (found <= sizes**2 / 2).all()
     assert (DIVERGENCES > 0.003).all()
+
+
+def test_two_humps_that_are_barely_apart_are_bet_on() -> None:
+    # Of the same mean and standard deviation as the normal distribution.
+    normal, width = NormalDist(), math.sqrt(1 - 0.7**2)
+    scores = [normal.inv_cdf(u) for u in BORDERS[1:-1].tolist()]
+    below = [(normal.cdf((z - 0.7) / width) + normal.cdf((z + 0.7) / width)) / 2 for z in scores]
+    masses = np.diff([0.0, *below, 1.0])
+    best = float((masses * np.log(masses / WIDTHS)).sum())
+    assert best == pytest.approx(0.0087, abs=0.0001)
+    growth = masses @ np.log(FACTORS.astype(np.float64))
+    assert growth.max() > 0.95 * best
 
 
 def test_alternatives_come_in_mirrored_pairs_or_are_their_own_mirror() -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from loadtest.quality.lasting import judge
 from loadtest.quality.measures import (
     Coverage,
     Rate,
@@ -96,3 +97,19 @@ def test_one_run_has_no_error() -> None:
 def test_coverage_is_a_share() -> None:
     assert Coverage(19, 20, 7.0).share == 0.95
     assert math.isnan(Coverage(0, 0, 0.0).share)
+
+
+@pytest.mark.parametrize(
+    ("alarms", "held"),
+    [
+        ([1] * 100, True),
+        # A fifth of all series of 100 runs has one that is not as it should be.
+        ([1] * 99 + [2], True),
+        ([1] * 99 + [0], True),
+        ([1] * 98 + [2, 0], None),
+        ([1] * 97 + [2] * 3, False),
+        ([1] * 97 + [0] * 3, False),
+    ],
+)
+def test_openings_are_judged_by_what_chance_does(alarms: list[int], held: bool | None) -> None:
+    assert judge("shift", np.array(alarms)).held is held

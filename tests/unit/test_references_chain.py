@@ -87,3 +87,32 @@ def test_a_chain_goes_on_from_its_snapshot() -> None:
     again = Chain.restore(dict(chain.snapshot()))
     assert (again.order, again.state) == (chain.order, chain.state)
     assert again.counts.tobytes() == chain.counts.tobytes()
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.6], [0.3, 0.1], [0.1, 0.5, 0.2, 0.7]])
+def test_another_rate_moves_the_chances_in_all_states_as_much(rates: list[float]) -> None:
+    def chain(chances: Floats) -> Chain:
+        counts = 1e7 * np.stack([1 - chances, chances], axis=1)
+        return Chain(int(np.log2(len(chances))), counts, 0)
+
+    def odds_of_ones(chances: Floats) -> float:
+        flags = chained(chances.tolist(), 1, 400_000)
+        return float(flags.mean() / (1 - flags.mean()))
+
+    before = np.array(rates)
+    by = chain(before).moved(np.array([1.0, 1.3, 1 / 1.3]))
+    assert by[:, 0] == pytest.approx(1, abs=1e-6)
+    odds = by * (before / (1 - before))[:, np.newaxis]
+    after = odds / (1 + odds)
+    for place, times in ((1, 1.3), (2, 1 / 1.3)):
+        assert np.ptp(after[:, place] - before) < 1e-6
+        assert odds_of_ones(after[:, place]) / odds_of_ones(before) == pytest.approx(
+            times, rel=0.04
+        )
+
+
+def test_chances_are_moved_to_a_tenth_at_most() -> None:
+    chain = Chain(1, np.array([[9_600.0, 400.0], [40.0, 2_460.0]]), 0)
+    less = chain.moved(np.array([np.exp(-5)]))
+    assert (less > 0.09).all()
+    assert less[0, 0] < 0.1
