@@ -24,8 +24,8 @@ from streamdrift.detectors.mixture import (
     Form,
     step,
 )
-from streamdrift.detectors.rates import ODDS, advance
 from streamdrift.detectors.rates import WEIGHTS as RATE_WEIGHTS
+from streamdrift.detectors.rates import advance
 from streamdrift.kernels import kernel, uniform_hash
 from streamdrift.records import Floats, Ints
 from streamdrift.references import Code, Finding, Fitted
@@ -195,18 +195,17 @@ def _replay_flags(
     middles: Floats,
     counts: Floats,
     figures: Floats,
-    odds: Floats,
     weights: Factors,
     thresholds: Floats,
     alarms: Ints,
 ) -> None:
     """Count the alarms of middles at each threshold, starting anew after each alarm."""
-    sums = np.zeros((len(thresholds), len(odds)), dtype=np.float32)
-    ages = np.zeros((len(thresholds), len(odds)), dtype=np.float32)
-    factors = np.empty(len(odds), dtype=np.float32)
+    sums = np.zeros((len(thresholds), len(weights)), dtype=np.float32)
+    ages = np.zeros((len(thresholds), len(weights)), dtype=np.float32)
+    factors = np.empty(len(weights), dtype=np.float32)
     alarms[:] = 0
     for i in range(len(middles)):
-        factors_of(middles[i], counts, figures, odds, factors)
+        factors_of(middles[i], counts, figures, factors)
         for place in range(len(thresholds)):
             if advance(sums[place], ages[place], factors, weights) >= thresholds[place]:
                 alarms[place] += 1
@@ -221,7 +220,7 @@ def replay_flags(middles: Floats, doubt: float, power: int) -> Ints:
     figures = np.array([2 ** (-power / 6), doubt])
     thresholds = len(middles) * np.array([0.1, 1.0, 10.0])
     alarms = np.empty(3, dtype=np.int64)
-    _replay_flags(middles, counts, figures, ODDS, RATE_WEIGHTS, thresholds, alarms)
+    _replay_flags(middles, counts, figures, RATE_WEIGHTS, thresholds, alarms)
     return alarms
 
 

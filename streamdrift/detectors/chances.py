@@ -25,24 +25,31 @@ SIZE, EXCESS, KNOWN, FILLED, _FILLED_EXCESS, _FILLED_KNOWN, FULL, _FULL_EXCESS, 
 )
 """Places in a slot's counts: values learned, their 1s beyond what their chances sum to, and the sum
 of p (1 - p); the same of the block being filled and of the block before."""
+_LIKELY: Factors = np.stack([np.ones(len(ODDS)), ODDS]).astype(np.float32)
+_MORE: Factors = (ODDS - 1).astype(np.float32)
+_FAR: Factors = np.abs(_MORE)
+"""What a 0 and a 1 multiply, by how much odds are more than 1, and how far from it."""
+_LANES = 16
+"""Sums of a slot while it takes values: as many as compilers take eight at a time."""
 EXPONENT, DOUBT = range(2)
 """Places in a slot's figures."""
 
 
 @inlined
-def factors_of(middle: float, counts: Floats, figures: Floats, odds: Floats, out: Factors) -> None:
+def factors_of(middle: float, counts: Floats, figures: Floats, out: Factors) -> None:
     """Write a value's factors float32[12], given what is learned of all."""
     one, chance = is_one(middle), chance_of(middle)
     spread = chance * (1.0 - chance)
     chance += counts[EXCESS] / counts[KNOWN] * spread
     chance = min(max(chance, LEAST_CHANCE), 1.0 - LEAST_CHANCE)
     error = MARGIN * spread / np.sqrt(counts[KNOWN]) + figures[DOUBT]
-    for j in range(len(odds)):
-        likely = odds[j] if one else 1.0
-        out[j] = likely / (1.0 + chance * (odds[j] - 1.0) + error * abs(odds[j] - 1.0))
+    likely, single, off = _LIKELY[1 if one else 0], np.float32(chance), np.float32(error)
+    for j in range(len(_MORE)):
+        out[j] = likely[j] / (np.float32(1) + single * _MORE[j] + off * _FAR[j])
     if figures[EXPONENT] < 1.0:
-        for j in range(len(odds)):
-            out[j] = out[j] ** figures[EXPONENT]
+        exponent = np.float32(figures[EXPONENT])
+        for j in range(len(out)):
+            out[j] = out[j] ** exponent
 
 
 @inlined
@@ -75,7 +82,6 @@ def _update(
     thresholds: Floats,
     patience: Floats,
     candidates: Bools,
-    odds: Floats,
     weights: Factors,
     values: Floats,
     rows: Ints,
@@ -86,9 +92,14 @@ def _update(
     alarms: Ints,
 ) -> None:
     """Let every slot consume its row up to its first alarm; see `e_detector`."""
-    factors = np.empty(len(odds), dtype=np.float32)
+    bets = len(_MORE)
+    # Those beyond the bets stay 0.
+    factors = np.zeros(_LANES, dtype=np.float32)
+    own, age, wide = np.zeros_like(factors), np.zeros_like(factors), np.zeros_like(factors)
+    wide[:bets] = weights
     for slot in range(len(rows)):
-        row, own, age = values[rows[slot]], sums[slot], ages[slot]
+        row = values[rows[slot]]
+        own[:bets], age[:bets] = sums[slot], ages[slot]
         count, figure = counts[slot], figures[slot]
         look = np.searchsorted(looks, start[slot])
         alarms[slot] = len(row)
@@ -100,12 +111,13 @@ def _update(
                 look += 1
             if np.isnan(row[event]):
                 continue
-            factors_of(row[event], count, figure, odds, factors)
-            statistic = advance(own, age, factors, weights)
+            factors_of(row[event], count, figure, factors[:bets])
+            statistic = advance(own, age, factors, wide)
             learn(count, row[event])
             if statistic >= thresholds[slot]:
                 alarms[slot] = event
                 break
+        sums[slot], ages[slot] = own[:bets], age[:bets]
 
 
 @kernel
@@ -144,7 +156,6 @@ class EChanceBank:
             self.sums.thresholds,
             self.sums.patience,
             self.sums.candidates,
-            ODDS,
             WEIGHTS,
             np.ascontiguousarray(values),  # another layout would be compiled for anew
             rows,

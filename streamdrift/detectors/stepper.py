@@ -197,7 +197,6 @@ class _Chances:
         self._value, self._left = np.empty(1), np.empty(1)
         self._arrays: tuple[Any, ...] = (
             *arrays,
-            rates.ODDS,
             rates.WEIGHTS,
             recent.codes(0),
             recent.counts,
@@ -217,7 +216,6 @@ def _take_of_chances(
     ages: Factors,
     learned: Floats,
     figures: Floats,
-    odds: Floats,
     weights: Factors,
     recent: Kept,
     counts: Ints,
@@ -226,8 +224,8 @@ def _take_of_chances(
     middle = left[0]
     recent[counts[0] % len(recent)] = code_of(middle)
     counts[0] += 1
-    factors = np.empty(len(odds), dtype=np.float32)
-    factors_of_chance(middle, learned, figures, odds, factors)
+    factors = np.empty(len(weights), dtype=np.float32)
+    factors_of_chance(middle, learned, figures, factors)
     statistic = rates.advance(sums, ages, factors, weights)
     learn_chance(learned, middle)
     return statistic

@@ -397,7 +397,8 @@ def test_a_series_is_the_same_value_by_value(memory: float | None) -> None:
         if one.drift_detected:
             found.append(place)
     assert many.update_many(values).tolist() == found
-    assert found
+    # What bursts all the time has no level that could change.
+    assert found or memory is None
     assert (one.onset, one.effect) == (many.onset, many.effect)
 
 

@@ -15,7 +15,7 @@ from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.mixture import POWERS
 from streamdrift.detectors.onset import Span
-from streamdrift.detectors.rates import ODDS, WEIGHTS, ERateBank
+from streamdrift.detectors.rates import MARGIN, ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import head_start
 from streamdrift.detectors.watch import Lengths, Watch
@@ -106,7 +106,7 @@ def test_a_sum_is_that_of_the_odds_of_each_value_under_its_own_chance() -> None:
     sums = head_start(1e12, math.inf) * WEIGHTS.astype(np.float64)
     for flag, chance in zip(flags, chances, strict=True):
         spread = chance * (1 - chance)
-        error = 0.1 * spread / math.sqrt(known) + doubt
+        error = MARGIN * spread / math.sqrt(known) + doubt
         likely = ODDS if flag else np.ones(len(ODDS))
         factors = likely / (1 + chance * (ODDS - 1) + error * np.abs(ODDS - 1))
         sums = (sums + WEIGHTS) * factors
