@@ -64,10 +64,10 @@ def cell_of(place: float, cells: int, known: int) -> int:
 
 
 def _uncounted(function: Function) -> Function:
-    """Compile a kernel that allocates nothing, and owns no array.
+    """Compile a kernel that counts no references: it, and what it calls, must allocate nothing.
 
     What is inlined gives each array another name, and at every value numba would count these: that
-    takes longer than the bets.
+    takes longer than the bets. The caller keeps the arrays alive.
     """
     compiled: Any = kernel(function)
     compiled.targetoptions["_nrt"] = False
@@ -154,8 +154,8 @@ def _recall(
 ) -> float:
     """Return the chance that a level does not follow from those before, and let it be the last.
 
-    Write the factors of bets on more, or fewer, that do not. A call of its own: most slots have
-    no memory, and their loop stays small.
+    Write the factors of bets on more, or fewer, that do not, and over others. A call of its own:
+    most slots have no memory, and their loop stays small.
     """
     place = last[PLACE]
     before = around[place] if len(around) else -1
@@ -177,7 +177,8 @@ def _take(
 ) -> None:
     """Take the factors of the first `bets` into the sums, to the exponent.
 
-    A power is in no vector loop: it has a loop of its own.
+    Bets that a slot has not are of nothing: their sums stay 0, whatever their factors are. A power
+    is in no vector loop: it has a loop of its own.
     """
     if exponent < 1.0:
         for j in range(bets):
@@ -222,7 +223,8 @@ def advance(
     and `last` are those of its memory, see `Moving`; without one there are none. All factors are
     taken to the `exponent`. Return by how much it multiplied the sums at most.
     """
-    # Divisions are numpy's: one that may raise an error is in no vector loop.
+    # Divisions are numpy's: one that may raise an error is in no vector loop. What is chosen from
+    # is read before: vector loops would else choose addresses, and read from one at a time.
     size, new, most = figures[SIZE], len(counts) - 1, _MOST
     own, of_new = _seen(counts, kin, totals, cell), _seen(counts, kin, totals, new)
     share, fresh = np.divide(own, size), 1.0
@@ -353,7 +355,8 @@ class ECategoryBank:
         self._bets: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
         self._alike: Codes = np.full((slots, _BETS), _NO_GROUP, dtype=np.int32)
         self._seen, self._times = np.zeros((slots, _BETS)), np.ones((slots, _BETS))
-        """What each bet is on, but for those on new levels, and how many values were in that."""
+        """What each bet is on, but for those on new levels, and the groups of that; how often it
+        counts as seen, and what that is multiplied by: see `advance`."""
         self._stakes = np.ones((slots, _BETS))
         """What a value makes of bets it is outside of: of the adaptive ones what they stake."""
         self._factors = np.ones(_BETS)
