@@ -16,7 +16,6 @@ from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Lengths, Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 from streamdrift.references.slow import Given
-from streamdrift.sketches.levels import keep
 
 Kind = Literal["numeric", "rate", "category"]
 Value = float | Hashable
@@ -59,7 +58,7 @@ class Series:
             raise ValueError(f"seed is a number from 0 on, below 2**63, not {seed!r}")
         self._stream = Stream(kind)
         self._places: dict[Value, float] = {}
-        """Levels of the reference that are told apart, commonest first."""
+        """Levels of the reference, commonest first."""
         self._watch: Watch | None = None
         self._collected: list[Value] = []
         """What the next reference is learned from."""
@@ -209,18 +208,15 @@ class Series:
         return wandering(Expected.of_rate(*counts.tolist()).scale, float(counts.sum()))
 
     def _levels(self, values: Sequence[Value]) -> Reference:
-        """Learn levels; where they are too many, rare ones and those to come are one."""
         counts: dict[Value, int] = {}
         for value in values:
             counts[value] = counts.get(value, 0) + 1
         # Of those seen as often, the one that came first is first.
         ordered = sorted(counts, key=lambda name: -counts[name])
         masses = np.array([counts[name] for name in ordered], dtype=np.float64)
-        kept, dropped, unseen = keep(masses)
-        self._places = {name: float(place) for place, name in enumerate(ordered[:kept])}
-        masses = np.append(masses[:kept], unseen) if dropped else masses
-        places = np.array([self._places.get(name, float(kept)) for name in values])
-        return learn(Sample(self._stream, masses, dropped > 0, places))
+        self._places = {name: float(place) for place, name in enumerate(ordered)}
+        places = np.array([self._places[name] for name in values])
+        return learn(Sample(self._stream, masses, order=places))
 
 
 def _listed(values: list[Value] | Floats) -> list[Value]:

@@ -62,9 +62,8 @@ class EDetector(SeriesDetector):
     values are. `kind` says what the values are: levels of a category may be anything hashable.
     After an alarm the series is held until it is back at the reference, or 2,000 values have
     passed, which then become the reference: a change that lasts is one alarm. Numbers that are
-    not finite, and None, are skipped; of a category, None is a level, and NaN the same one, and
-    where there are very many levels the rare ones, and those to come, count as one. `seed` drives
-    the coins of ranks among equals.
+    not finite, and None, are skipped; of a category, None is a level, and NaN the same one. `seed`
+    drives the coins of ranks among equals.
 
     >>> from random import Random
     >>> draw = Random(4)

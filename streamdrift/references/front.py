@@ -90,8 +90,8 @@ class Front:
 
     @property
     def seen(self) -> int:
-        """How many values were followed so far, where there is a slow level."""
-        return int(self.state[slow.ORDINAL])
+        """How many values were followed so far, where there is a slow level; else 0."""
+        return int(self.state[self.exact[1] + slow.ORDINAL]) if self.slow[0] else 0
 
     def quicken(self, age: float, within: float) -> None:
         """Let the slow level follow quicker; see `slow.quicken`."""

@@ -29,6 +29,9 @@ RECENT = 256
 NAMED_UNSEEN = 32
 """Levels outside the reference that are remembered by name."""
 _SHOWN_LEVELS = 5
+_DOUBT = 4.0
+"""Which levels are rare was decided by the same values that say how often such come: their rate is
+known as well as from so many times fewer."""
 
 
 class Measure(Protocol):
@@ -319,6 +322,8 @@ class Categories:
         # One more for what is hardly ever there: that it came once is no surprise.
         surprise = np.abs(counts - expected) / np.sqrt(expected * (1 - np.minimum(shares, 1.0)) + 1)
         order = sorted(range(len(counts)), key=lambda place: (-surprise[place], place))
+        # Of levels that the reference had not, those that came.
+        known += 1 if self._levels.dropped else 0
         return [place for place in order if counts[place] or place < known][:_SHOWN_LEVELS]
 
     def accept(self, raw: Floats) -> Floats:
@@ -338,7 +343,11 @@ class Categories:
         closed = levels.dropped > 0
         counts = np.append(levels.counts, unseen) if closed else levels.counts
         flags = np.array([max(levels.size - unseen, 0.0), unseen])
-        return [Sample(Stream.CATEGORY, counts, closed, raw), Sample(Stream.RATE, flags)]
+        if closed:
+            flags /= _DOUBT
+        # As the detectors will see them: all others are one level.
+        order = np.minimum(raw, len(levels.names)) if closed else raw
+        return [Sample(Stream.CATEGORY, counts, closed, order), Sample(Stream.RATE, flags)]
 
     def snapshot(self) -> State:
         self._recent.begin(np.empty(0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
@@ -41,8 +41,12 @@ class Levels:
         seen = [(int(count), name) for count, name in zip(counts, strings, strict=True) if count]
         seen.sort(key=lambda level: (-level[0], level[1]))
         masses = np.array([count for count, _ in seen], dtype=np.float64)
-        kept, dropped, unseen = keep(masses, nameless)
-        return cls(tuple(name for _, name in seen[:kept]), masses[:kept], dropped, unseen)
+        kept = len(seen)
+        if nameless or kept > MAX_LEVELS or np.count_nonzero(masses == 1) > _FEW:
+            kept = min(MAX_LEVELS, int(np.count_nonzero(masses >= _KEPT)))
+        names = tuple(name for _, name in seen[:kept])
+        dropped = float(masses[kept:].sum()) + nameless
+        return cls(names, masses[:kept], dropped, max(1.0, nameless + _besides(masses, kept)))
 
     @property
     def size(self) -> float:
@@ -68,29 +72,6 @@ class Levels:
         assert isinstance(names, Sequence)
         dropped, unseen = np.asarray(state["others"]).tolist()
         return cls(tuple(str(name) for name in names), np.asarray(state["counts"]), dropped, unseen)
-
-
-class Kept(NamedTuple):
-    """Which of the levels of a sample are told apart: its first `kept`, commonest first.
-
-    `dropped` and `unseen` are those of `Levels`.
-    """
-
-    kept: int
-    dropped: float
-    unseen: float
-
-
-def keep(counts: Floats, nameless: int = 0) -> Kept:
-    """Return which levels to tell apart, given how often each was seen, float64[k], falling.
-
-    Beside them, `nameless` values were of other levels.
-    """
-    kept = len(counts)
-    if nameless or kept > MAX_LEVELS or np.count_nonzero(counts == 1) > _FEW:
-        kept = min(MAX_LEVELS, int(np.count_nonzero(counts >= _KEPT)))
-    dropped = float(counts[kept:].sum()) + nameless
-    return Kept(kept, dropped, max(1.0, nameless + _besides(counts, kept)))
 
 
 def _besides(counts: Floats, kept: int) -> float:

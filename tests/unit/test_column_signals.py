@@ -284,7 +284,7 @@ def test_levels_beyond_those_kept_are_expected_as_one() -> None:
     places = np.array(filled[SignalKind.CATEGORY][:-1])
     counts = samples[SignalKind.CATEGORY].values
     np.testing.assert_equal(np.bincount(places.astype(np.int64)), counts)
-    assert samples[SignalKind.UNSEEN].values.tolist() == [20_000, 10_000]
+    assert samples[SignalKind.UNSEEN].values.tolist() == [5_000, 2_500]
     assert sum(filled[SignalKind.UNSEEN][:-1]) == 10_000
     # New ones are told from dropped ones by nobody.
     assert filled[SignalKind.CATEGORY][-1] == len(counts) - 1
@@ -296,7 +296,7 @@ def test_accepted_levels_without_a_name_are_expected_as_one() -> None:
     new: list[Cell] = [f"new {i % 80:02}" for i in range(1_600)]
     learned = _accept(signals, new, SignalKind.UNSEEN)
     assert learned["category"].values.tolist() == [*[20] * 32, 960]
-    assert learned["unseen"].values.tolist() == [640, 960]
+    assert learned["unseen"].values.tolist() == [160, 240]
     filled = _fill(signals, new)
     places = np.array(filled[SignalKind.CATEGORY])
     np.testing.assert_equal(np.bincount(places.astype(np.int64)), learned["category"].values)

@@ -79,7 +79,7 @@ def test_a_reference_without_a_value_is_watched_for_the_first_one() -> None:
 
 def test_a_column_that_ends_is_missing() -> None:
     (summary,) = _opened(_watched(_NORMAL[:3_000].tolist() + [None] * 3_000))
-    assert summary.startswith("x of fraud/3 changed: missing 0.05 % -> ")
+    assert summary.startswith("x of fraud/3 changed: missing 0 % -> ")
 
 
 def test_a_constant_that_becomes_another_is_found() -> None:
