@@ -331,8 +331,9 @@ REST = "(other)"
 class Summary:
     """What a signal looked like before or after a change, in its column's own terms.
 
-    `mean` is that of a rate, of events a second, or of a pause in seconds; NaN of anything else.
-    Numeric columns have quantiles {0.05, 0.5, 0.95}, category columns the commonest levels' shares.
+    `mean` is that of numbers, of a rate, of events a second, or of a pause in seconds; NaN of
+    categories, and where it is not known. Numeric columns have quantiles {0.05, 0.5, 0.95},
+    category columns shares of levels.
     """
 
     mean: float

@@ -1,6 +1,7 @@
 """A model version whose reference is complete: from its events to its signals' steps."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,6 +35,7 @@ from streamdrift.records import (
     State,
     Step,
     StepKind,
+    Stream,
     Summary,
 )
 from streamdrift.references.findings import Code, Finding
@@ -320,9 +322,13 @@ class Watching:
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
         rate = expected.mean + effect.shift.value * expected.scale
         window = Window(last, back, min(max(rate, 0.0), 1.0))
-        old, new = column.describe(kind, reference.quantiles, expected.ones, window)
+        of_rate = expected.stream is Stream.RATE
+        mean = expected.ones if of_rate else reference.mean
+        old, new = column.describe(kind, reference.quantiles, mean, window)
         if not self._settings.private.isdisjoint(setting_names(column.key)):
-            old, new = Summary(old.mean), Summary(new.mean)
+            # How often something is so is told of a private column, and nothing of its values.
+            hidden = Summary(math.nan)
+            old, new = (Summary(old.mean), Summary(new.mean)) if of_rate else (hidden, hidden)
         return old, new
 
     def _collect(self, times: Ints, rows: Floats) -> None:

@@ -20,7 +20,7 @@ from streamdrift.references.front import Front, fit
 from streamdrift.references.recall import Recall, fit_recall
 from streamdrift.references.slow import Given
 from streamdrift.references.urn import Counts
-from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, quantiles_of
+from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, mean_of, quantiles_of
 from streamdrift.trees import array, flag, integer, text, trees, values
 
 _TENTHS_FOUND = 3
@@ -35,7 +35,8 @@ class Reference:
     `counts` are of a numeric signal; a rate has a `front` where its values have chances. The front
     moves on with the signal: whoever watches by it takes a copy. `findings` are what people should
     know. A change must show itself `within` so many values: what takes longer cannot be told from a
-    rhythm that is not known. `quantiles` are those of the values themselves, for people.
+    rhythm that is not known. `quantiles` and `mean` are those of a numeric signal's values
+    themselves, for people.
     """
 
     expected: Expected
@@ -44,6 +45,7 @@ class Reference:
     findings: tuple[Finding, ...] = ()
     within: float = math.inf
     quantiles: Quantiles = field(default_factory=dict)
+    mean: float = math.nan
 
     @property
     def tenths(self) -> int:
@@ -75,6 +77,7 @@ class Reference:
             ],
             "within": np.array([self.within]),
             "quantiles": np.array([self.quantiles[name] for name in sorted(self.quantiles)]),
+            "mean": np.array([self.mean]),
         }
 
     @classmethod
@@ -102,6 +105,7 @@ class Reference:
             tuple(_finding(each) for each in trees(state, "findings")),
             float(array(state, "within").astype(np.float64)[0]),
             _quantiles(array(state, "quantiles").astype(np.float64)),
+            float(array(state, "mean").astype(np.float64)[0]),
         )
 
 
@@ -138,8 +142,8 @@ def learn(
     armed = arm(fitted.residuals, fitted, seed)
     expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.found)
     findings = (*fitted.findings, *armed.findings)
-    quantiles = quantiles_of(sample.values)
-    return Reference(expected, Counts.of(left), fitted.front, findings, quantiles=quantiles)
+    quantiles, mean = quantiles_of(sample.values), mean_of(sample.values)
+    return Reference(expected, Counts.of(left), fitted.front, findings, math.inf, quantiles, mean)
 
 
 def _of_category(sample: Sample) -> Reference:

@@ -189,15 +189,22 @@ def _describe_numbers(signal: Signal, change: Change) -> str:
     """Say in the column's own terms what changed, where they may be told and are known."""
     before, after, effect = change.before, change.after, change.effect
     assert effect is not None
-    form = _form(effect)
-    known = before.quantiles.keys() & after.quantiles.keys()
-    if form is _Form.LEVEL and "0.5" in known:
-        words = _MEDIANS.get(signal.kind, "median")
+    form, words = _form(effect), _MEDIANS.get(signal.kind, "median")
+    told = None
+    if before.quantiles and after.quantiles:
         old, new = before.quantiles["0.5"], after.quantiles["0.5"]
-        return f"{words} {_number(old)} -> {_number(new)}"
-    if form is not _Form.LEVEL and {"0.05", "0.95"} <= known:
-        return f"middle 90 % {_range(before)} -> {_range(after)}"
-    return f"its {form.value} is not what it was"
+        told = _moved(words, _number(old), _number(new))
+        if form is not _Form.LEVEL:
+            told = _moved("middle 90 %", _range(before), _range(after))
+        # Where few values differ, quantiles stay while the mean moves.
+        if told is None and math.isfinite(before.mean) and math.isfinite(after.mean):
+            means = _number(before.mean), _number(after.mean)
+            told = _moved(words.replace("median", "mean"), *means)
+    return told or f"its {form.value} is not what it was"
+
+
+def _moved(words: str, old: str, new: str) -> str | None:
+    return None if old == new else f"{words} {old} -> {new}"
 
 
 def _range(summary: Summary) -> str:

@@ -1,5 +1,6 @@
 """All signals of one column of a model version."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -126,21 +127,21 @@ class ColumnSignals:
         return AlertKind.LATENCY if self.key.group is Group.METRIC else AlertKind.DATA_DRIFT
 
     def describe(
-        self, kind: SignalKind, quantiles: Quantiles, rate: float, after: Window
+        self, kind: SignalKind, quantiles: Quantiles, mean: float, after: Window
     ) -> tuple[Summary, Summary]:
         """Return before and after of a change, in the column's own terms.
 
-        `quantiles` are those of a numeric signal's reference, `rate` the mean of a rate's, and
-        `after` is where in the last `fill` the change was seen.
+        `quantiles` are those of a numeric signal's reference, `mean` is that of its, or a rate's,
+        and `after` is where in the last `fill` the change was seen.
         """
         measure = self._measure_of(kind)
         if measure is None or (is_rate(kind) and kind is not SignalKind.UNSEEN):
-            return Summary(rate), Summary(after.rate)
+            return Summary(mean), Summary(after.rate)
         new = measure.after(after.column, after.back)
         old = measure.before(quantiles, new.shares)
-        if kind is not SignalKind.UNSEEN:
-            return old, new
-        return replace(old, mean=rate), replace(new, mean=after.rate)
+        if kind is SignalKind.UNSEEN:
+            return replace(old, mean=mean), replace(new, mean=after.rate)
+        return (old, new) if math.isnan(new.mean) else (replace(old, mean=mean), new)
 
     def raw(self, kind: SignalKind, rows: Floats, first: int) -> Floats:
         """Return what `accept` needs to know of the cells of the last `fill`.

@@ -22,7 +22,7 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.sketches.levels import Levels
-from streamdrift.sketches.quantiles import Quantiles, quantiles_of
+from streamdrift.sketches.quantiles import Quantiles, mean_of, quantiles_of
 
 RECENT = 256
 """Values of a measure kept to say what it looks like since a change."""
@@ -154,7 +154,7 @@ class Numbers:
         values = self._recent.last(column, back)
         if not len(values):
             return Summary(math.nan)
-        return Summary(math.nan, quantiles=quantiles_of(values))
+        return Summary(mean_of(values), quantiles=quantiles_of(values))
 
     def accept(self, raw: Floats) -> Floats:
         """Return the values: numbers are what they are, whatever is normal."""

@@ -105,6 +105,17 @@ def test_what_may_not_be_told_in_values_is_told_by_its_effect(effect: Effect, wo
         assert opened_sentence([changed(NOON, change=change)]).endswith(f" changed: {words}")
 
 
+@pytest.mark.parametrize("effect", [make_effect(0.9), make_effect(0.1, 2.0)])
+def test_where_quantiles_stay_the_mean_says_what_moved(effect: Effect) -> None:
+    """As of a flag that is 0 or 1."""
+    quantiles = {"0.05": 0.0, "0.5": 0.0, "0.95": 1.0}
+    means = Summary(0.18, quantiles), Summary(0.29, quantiles)
+    step = changed(NOON, change=make_change(effect, *means))
+    assert " changed: mean 0.18 -> 0.29 (" in opened_sentence([step])
+    unknown = make_change(effect, *(Summary(math.nan, quantiles),) * 2)
+    assert " is not what it was (" in opened_sentence([changed(NOON, change=unknown)])
+
+
 def test_an_update() -> None:
     steps = [changed(NOON), changed(NOON, make_signal(1, "age"))]
     assert updated_sentence(steps, "critical") == (
