@@ -1,4 +1,5 @@
 import itertools
+import math
 from collections.abc import Mapping
 from typing import get_args
 
@@ -218,7 +219,9 @@ def test_private_columns_show_no_values() -> None:
     private = _SETTINGS.model_copy(update={"private": ("amount",)})
     changed = _observe(ModelVersion("fraud", "3", private), _stream(), [])[0]
     assert changed.change is not None
-    assert changed.change.before.quantiles == changed.change.after.quantiles == {}
+    for summary in (changed.change.before, changed.change.after):
+        assert summary.quantiles == {}
+        assert math.isnan(summary.mean)
 
 
 def test_column_that_appears_is_told_once_and_one_that_vanishes_is_missing() -> None:
