@@ -72,7 +72,7 @@ class EDetector(SeriesDetector):
     ...     detector.update(draw.gauss(0 if index < 2_000 else 1, 1))
     ...     if detector.drift_detected:
     ...         print(index, detector.onset, round(detector.effect.shift.value, 1))
-    2016 (1986, 2013) 1.4
+    2016 (1991, 2009) 1.3
     """
 
     def __init__(

@@ -149,7 +149,7 @@ def test_an_incident_is_put_together_from_its_alerts() -> None:
     assert found.openers == ("amount",)
     assert not found.silence
     assert list(found.sentences) == [at(10), at(20)]
-    assert found.sentences[at(10)].startswith("amount of fraud/3 changed: median 2 -> 2")
+    assert found.sentences[at(10)].startswith("amount of fraud/3 changed: its level")
     assert "joining an open incident" in found.sentences[at(20)]
 
 
