@@ -219,7 +219,3 @@ def _variation(after: Floats, before: Floats, size: int, widening: float) -> flo
 def _variation_about(value: float, size: int, widening: float) -> Estimate:
     reach = _VARIATION * widening / math.sqrt(size)
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
-
-
-def _about(value: float, reach: float) -> Estimate:
-    return Estimate(value, value - reach, value + reach)
