@@ -384,7 +384,8 @@ class Volume:
             return ()
         # How many bins a reference has, and no cycle can be longer than, is the same everywhere.
         every = (Code.SHORT, Code.SLOW_CYCLES)
-        return tuple(each for each in self._reference.findings if each.code not in every)
+        found = [each for each in self._reference.findings if each.code not in every]
+        return (*found, *(self._watch.findings(0) if self._watch is not None else ()))
 
     @property
     def length(self) -> int:

@@ -419,12 +419,13 @@ class Watching:
         """What people should know of signals, where there is anything: most of it of references."""
         found = []
         lengths = self.run_lengths.tolist()
-        for signal, each, length in zip(self.signals, self._references, lengths, strict=True):
+        for place, (signal, each) in enumerate(zip(self.signals, self._references, strict=True)):
+            own = [*each.findings, *self._watch.findings(place)]
             chosen = _detectors(self._settings, signal)
-            far = any(extrapolated(one, each.expected, length) for one in chosen)
-            own = (Finding(Code.EXTRAPOLATED, {"run_length": length}),) if far else ()
-            if each.findings or own:
-                found.append((signal, (*each.findings, *own)))
+            if any(extrapolated(one, each.expected, lengths[place]) for one in chosen):
+                own.append(Finding(Code.EXTRAPOLATED, {"run_length": lengths[place]}))
+            if own:
+                found.append((signal, tuple(own)))
         return found
 
     @property

@@ -58,7 +58,7 @@ class Scoring:
         """Cumulative shares of a category's cells."""
         self._known = np.zeros(len(references), dtype=np.int64)
         self.ordinals = np.zeros(len(references), dtype=np.int64)
-        """Levels scored so far."""
+        """Values scored so far, but for numbers, which urns count."""
         for signal, reference in enumerate(references):
             self.learn(signal, reference)
 
@@ -98,6 +98,7 @@ class Scoring:
             begin, row = int(start[signal]), block.scores[signal]
             fill_middles(block.values[signal], row, begin, len(row), row)
             _fill_codes_of_middles(row, begin, block.codes[signal])
+        _count(block.codes, others[~levels], start, self.ordinals)
         for signal in others[levels].tolist():
             self._score_levels(
                 signal, block.values[signal], int(start[signal]), block.scores[signal]
@@ -125,15 +126,21 @@ class Scoring:
         """Be as if only the signal's columns up to `stop` had been scored since `copies`."""
         block, start = copies.block, int(copies.start[signal])
         self.ordinals[signal] = copies.ordinals[signal]
-        if self._streams[signal] is Stream.CATEGORY:
+        if not self._numeric[signal]:
             codes = block.codes[signal, start:stop]
             self.ordinals[signal] += np.count_nonzero(codes != NOTHING)
-        if self._numeric[signal]:
+        else:
             self.urns.go_back(int(self._slot[signal]), urn_at(signal, copies, stop))
         if self._fronts.there[signal]:
             front = self._fronts.go_back(signal, copies.fronts)
             values = block.values[signal]
             front.take(values, block.times, start, stop, True, np.empty(len(values)))
+
+    def seen(self, signal: int) -> int:
+        """Return how many of a signal's values were scored so far."""
+        if self._numeric[signal]:
+            return self.urns.seen(int(self._slot[signal]))
+        return int(self.ordinals[signal])
 
     def urn(self, signal: int) -> UrnState:
         """Return what a numeric signal's values are ranked by; it moves on with them."""
@@ -276,6 +283,14 @@ def _fill_codes(values: Floats, rows: Ints, start: Ints, levels: Bools, codes: C
                 own[column] = code_of_level(value)
             else:
                 own[column] = 1 if value > 0.0 else 0
+
+
+@kernel
+def _count(codes: Cells, rows: Ints, start: Ints, ordinals: Ints) -> None:
+    """Count values by their codes[rows[i], start[rows[i]]:]."""
+    for row in rows:
+        for column in range(start[row], codes.shape[1]):
+            ordinals[row] += np.int64(codes[row, column] != NOTHING)
 
 
 @kernel

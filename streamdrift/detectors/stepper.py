@@ -53,14 +53,16 @@ class Stepper(Protocol):
 def stepper_of(bank: EBank, scoring: Scoring, recent: Recent) -> Stepper | None:
     """Return the way for the only signal; None where its front has other stages, or needs times."""
     if isinstance(bank, ERateBank):
-        return _Rates(bank, recent)
+        return _Rates(bank, scoring, recent)
     if isinstance(bank, EChainBank):
-        return _Chain(bank, recent)
+        return _Chain(bank, scoring, recent)
     if isinstance(bank, ECategoryBank):
         return _Levels(bank, scoring, recent)
     front = scoring.front(0)
     if isinstance(bank, EChanceBank):
-        return None if front is None or front.needs_times else _Chances(bank, front, recent)
+        if front is None or front.needs_times:
+            return None
+        return _Chances(bank, front, scoring, recent)
     if not isinstance(bank, EDetectorBank):
         return None
     if front is not None and not front.plain:
@@ -128,12 +130,13 @@ def _take_number(
 
 
 class _Rates:
-    def __init__(self, bank: ERateBank, recent: Recent) -> None:
+    def __init__(self, bank: ERateBank, scoring: Scoring, recent: Recent) -> None:
         *arrays, exponent, self._threshold = bank.arrays(0)
         self._arrays: tuple[Any, ...] = (
             *arrays,
             exponent,
             rates.WEIGHTS,
+            scoring.ordinals,
             recent.codes(0),
             recent.counts,
         )
@@ -151,21 +154,28 @@ def _take_rate(
     learned: Floats,
     exponent: float,
     weights: Factors,
+    ordinals: Ints,
     recent: Kept,
     counts: Ints,
 ) -> float:
     one = value > 0.0
     recent[counts[0] % len(recent)] = 1 if one else 0
     counts[0] += 1
+    ordinals[0] += 1
     statistic = rates.advance(sums, ages, factors[1 if one else 0], weights)
     rates.learn(learned, factors, exponent, one)
     return statistic
 
 
 class _Chain:
-    def __init__(self, bank: EChainBank, recent: Recent) -> None:
+    def __init__(self, bank: EChainBank, scoring: Scoring, recent: Recent) -> None:
         *arrays, self._threshold = bank.arrays(0)
-        self._arrays: tuple[Any, ...] = *arrays, recent.codes(0), recent.counts
+        self._arrays: tuple[Any, ...] = (
+            *arrays,
+            scoring.ordinals,
+            recent.codes(0),
+            recent.counts,
+        )
 
     def take(self, value: float) -> bool:
         return _take_of_chain(value, *self._arrays) >= self._threshold
@@ -181,23 +191,26 @@ def _take_of_chain(
     odds: Floats,
     learned: Floats,
     position: Ints,
+    ordinals: Ints,
     recent: Kept,
     counts: Ints,
 ) -> float:
     recent[counts[0] % len(recent)] = 1 if value > 0.0 else 0
     counts[0] += 1
+    ordinals[0] += 1
     advance_chain(sums, ages, weights, factors, odds, learned, position, value > 0.0)
     return total(sums)
 
 
 class _Chances:
-    def __init__(self, bank: EChanceBank, front: Front, recent: Recent) -> None:
+    def __init__(self, bank: EChanceBank, front: Front, scoring: Scoring, recent: Recent) -> None:
         *arrays, self._threshold = bank.arrays(0)
         self._front = front
         self._value, self._left = np.empty(1), np.empty(1)
         self._arrays: tuple[Any, ...] = (
             *arrays,
             rates.WEIGHTS,
+            scoring.ordinals,
             recent.codes(0),
             recent.counts,
         )
@@ -217,6 +230,7 @@ def _take_of_chances(
     learned: Floats,
     figures: Floats,
     weights: Factors,
+    ordinals: Ints,
     recent: Kept,
     counts: Ints,
 ) -> float:
@@ -224,6 +238,7 @@ def _take_of_chances(
     middle = left[0]
     recent[counts[0] % len(recent)] = code_of(middle)
     counts[0] += 1
+    ordinals[0] += 1
     factors = np.empty(len(weights), dtype=np.float32)
     factors_of_chance(middle, learned, figures, factors)
     statistic = rates.advance(sums, ages, factors, weights)

@@ -6,6 +6,7 @@ or what it became is accepted as the new one. So one change makes one sign, howe
 """
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -32,10 +33,12 @@ from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings, make_bank
+from streamdrift.detectors.returns import Returns
 from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import EBank, evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import Cells
 from streamdrift.trees import array, integer, text, tree, trees
@@ -87,6 +90,7 @@ class Watch:
         self._scored = self._find_scored()
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
+        self._returns = Returns([each.power for each in self._expected])
         self._candidates = Candidates(count, together)
         self._summed: Bools = np.zeros(count, dtype=np.bool_)
         """Signals that have a detector with sums."""
@@ -401,7 +405,28 @@ class Watch:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, EChainBank | ECategoryBank):
                 entry.bank.lose(slot)  # it saw nothing while the signal was held
-        self._reset(signal)
+        self._reset(signal, self._weighed_anew(signal))
+
+    def _weighed_anew(self, signal: int) -> Expected | None:
+        """Return what is expected of a signal that is back, if its evidence now counts less."""
+        expected = self._expected[signal]
+        explained = expected.dependent or expected.power > 0 or expected.chances is not None
+        if not self._summed[signal] or expected.chain is not None or expected.recall is not None:
+            return None  # Of these, all counts that is not explained.
+        seen, patience = self._scoring.seen(signal), float(self._lengths.patience[signal])
+        if not self._returns.came_back(signal, seen, patience, explained):
+            return None
+        return self._take_power(signal)
+
+    def _take_power(self, signal: int) -> Expected:
+        """Return what is expected of a signal, by the power at which its evidence counts now."""
+        expected = replace(self._expected[signal], power=self._returns.power(signal))
+        self._expected[signal] = expected
+        return expected
+
+    def findings(self, signal: int) -> tuple[Finding, ...]:
+        """Return what people should know of a signal that its reference does not show."""
+        return self._returns.findings(signal)
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
@@ -410,6 +435,7 @@ class Watch:
         self._judge.within[signal] = reference.within
         self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
         self._scoring.learn(signal, reference)
+        self._returns.begin(signal, reference.expected.power, self._scoring.seen(signal))
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
@@ -484,6 +510,7 @@ class Watch:
             "scoring": self._scoring.snapshot(),
             "recent": self._recent.snapshot(),
             "held": self.held.copy(),
+            "returns": self._returns.snapshot(),
             "candidates": self._candidates.snapshot(),
             "holds": [
                 {"signal": signal, "hold": self._holds[signal].snapshot()}
@@ -498,6 +525,10 @@ class Watch:
         Their hold, and all of the other signals, go on.
         """
         count = len(self.held)
+        self._returns.restore(tree(state, "returns"))
+        for signal in range(count):
+            if self._returns.power(signal) != self._expected[signal].power:
+                self._reset(signal, self._take_power(signal))
         stored = [
             (text(each, "detector"), array(each, "signals").astype(np.int64), tree(each, "slots"))
             for each in trees(state, "banks")

@@ -30,6 +30,7 @@ class Code(StrEnum):
     FOLLOWED = "followed"
     DISCOUNTED = "discounted"
     NOT_ASSURED = "not_assured"
+    COMES_BACK = "comes_back"
     EXTRAPOLATED = "extrapolated"
 
 
@@ -189,6 +190,11 @@ _SENTENCES: Mapping[Code, str] = {
     Code.NOT_ASSURED: (
         "the budget is not assured: in the reference itself, at a threshold for {expected}, "
         "{alarms} alarms were raised"
+    ),
+    Code.COMES_BACK: (
+        "it changed and came back {times} times within {values} values, more often than the whole "
+        "budget lets it: its evidence counts to the power {power} now, so what changes has to be "
+        "larger, or to last longer"
     ),
     Code.EXTRAPOLATED: (
         "a detector is asked for a run length of {run_length} values, longer than it was measured "

@@ -388,6 +388,10 @@ class Urns:
         """Which slots have a value that many are equal to."""
         return self.positions[:, TIED] >= 0
 
+    def seen(self, slot: int) -> int:
+        """Return how many values of a slot were ranked so far, under whatever reference."""
+        return int(self.positions[slot, ORDINAL])
+
     def forget(self, slot: int) -> None:
         """Drop what is not counted yet."""
         self.pending[slot] = 0

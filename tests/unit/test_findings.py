@@ -23,6 +23,7 @@ _FIGURES = {
     "shown": 900.0 * SECOND,
     "size": 1.04,
     "sum": 0.5,
+    "times": 3.0,
     "until": 20_465.0 * DAY,
     "values": 500.0,
 }
