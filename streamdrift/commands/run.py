@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Protocol
@@ -16,7 +16,9 @@ from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.durations import SECOND
+from streamdrift.following.backlog import Look
 from streamdrift.following.incidents import following_incidents
+from streamdrift.following.team import following_alerts, make_lines, worker_stages
 from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
@@ -74,6 +76,7 @@ def run_service(
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
     metrics = Metrics()
+    lines = make_lines(settings, metrics)
     service = _service(settings, metrics, step, reset=reset)
     with ExitStack() as stack:
         address = settings.http.address()
@@ -85,6 +88,8 @@ def run_service(
         stack.enter_context(
             following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
         )
+        stages = _stages(settings, service)
+        stack.enter_context(following_alerts(settings, lines, stages, metrics))
         _log.info(
             "starting",
             version=__version__,
@@ -119,6 +124,11 @@ def _service(
         metrics,
         step=step,
     )
+
+
+def _stages(settings: Settings, service: Served) -> Sequence[Look]:
+    """Return the stages on the way to the alerts."""
+    return [lambda: service.reached] if isinstance(service, Service) else worker_stages(settings)
 
 
 def _handlers(service: Served, metrics: Metrics) -> Mapping[str, Handler]:
