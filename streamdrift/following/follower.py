@@ -62,12 +62,12 @@ class Follower:
 
     def turn(self) -> None:
         """Do one round: read, deliver what is due, and commit."""
+        self._take_up()
         messages = self._seat.poll(_POLL_SECONDS)
         for partition in self._seat.gone():
             self._line.drop(partition)
             self._committed.pop(partition, None)
             self._ends.pop(partition, None)
-        self._take_up()
         for group in messages:
             self._take(group)
         self._tell()

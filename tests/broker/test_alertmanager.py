@@ -1,0 +1,207 @@
+"""A real Alertmanager holds an alert while its incident lasts, and drops it when it ends."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamdrift.assembly import own_needs
+from streamdrift.config import Settings
+from streamdrift.following.backlog import Look
+from streamdrift.following.team import following_alerts, make_lines
+from streamdrift.kafka import KafkaSettings
+from streamdrift.metrics import Metrics
+from streamdrift.outbox import Outbox
+from streamdrift.records import Partition, Reached
+from streamdrift.topics import ensure_topics
+from tests.alerts import SECOND, make_document
+from tests.broker.conftest import unavailable
+from tests.real_alertmanager import RealAlertmanager
+from tests.real_kafka import UnavailableError
+from tests.topic_maker import TopicMaker
+
+PATIENCE = 40.0
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[RealAlertmanager]:
+    try:
+        made = RealAlertmanager(tmp_path / "alertmanager")
+    except UnavailableError as error:
+        unavailable(f"{error} (its tests need it)")
+    made.start()
+    yield made
+    made.stop()
+
+
+class Deployment:
+    """A deployment whose alerts a test writes, and what follows them."""
+
+    def __init__(
+        self, connection: KafkaSettings, name: str, topics: TopicMaker, alerts: Mapping[str, Any]
+    ) -> None:
+        self.settings = Settings.model_validate(
+            {"name": name, "kafka": connection, "alerts": dict(alerts)}
+        )
+        needs = own_needs(self.settings)
+        ensure_topics(connection, needs, create=True)
+        topics.made(connection, *(need.name for need in needs))
+        self._outbox = Outbox(connection)
+        self.metrics = Metrics()
+        self.caught_up = True
+
+    def write(self, incident: int, step: int = 1, kind: str = "opened", **more: Any) -> None:
+        """Publish an alert, as the service does."""
+        time_ = more.pop("time", time.time_ns() // 1_000)
+        opened_at = more.pop("opened_at", time_)
+        value = make_document(incident, step, kind, opened_at=opened_at, time=time_, **more)
+        alerts = self.settings.alerts
+        self._outbox.send(alerts.topic, value, key=str(more.get("model", "fraud")).encode())
+        self._outbox.send(alerts.incidents, value, key=f"{incident:032x}".encode())
+        self._outbox.flush()
+
+    def forget(self, incident: int) -> None:
+        self._outbox.send(self.settings.alerts.incidents, None, key=f"{incident:032x}".encode())
+        self._outbox.flush()
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        def stage() -> Mapping[Partition, Reached]:
+            return {Partition("input", 0): Reached(5 if self.caught_up else 4, 5)}
+
+        stages: list[Look] = [stage]
+        lines = make_lines(self.settings, self.metrics)
+        with following_alerts(self.settings, lines, stages, self.metrics):
+            yield
+
+    def shown(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"streamdrift_sink_{name}", labels) or 0.0
+
+    def close(self) -> None:
+        self._outbox.close()
+
+
+Deploy = Callable[..., Deployment]
+
+
+@pytest.fixture
+def deploy(kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker) -> Iterator[Deploy]:
+    with ExitStack() as stack:
+
+        def it(**alerts: Any) -> Deployment:
+            made = Deployment(kafka_connection, name, make_topic, alerts)
+            stack.callback(made.close)
+            return made
+
+        yield it
+
+
+def until(reached: Callable[[], object], seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+
+
+def test_it_holds_what_lasts_and_drops_what_is_over(
+    alertmanager: RealAlertmanager, deploy: Deploy
+) -> None:
+    deployment = deploy(
+        alertmanager={"url": alertmanager.url, "resend": "1s"},
+        link="https://example.com/incidents/{incident}",
+    )
+    with deployment.following():
+        deployment.write(1, labels={"owner": "payments", "runbook": "https://wiki/fraud"})
+        deployment.write(2, model="other", version="", severity="info")
+        until(lambda: alertmanager.firing() == [("fraud", "warning"), ("other", "info")])
+        first, second = alertmanager.alerts()
+        assert first["labels"] == {
+            "alertname": "StreamdriftIncident",
+            "deployment": deployment.settings.name,
+            "kind": "data_drift",
+            "model": "fraud",
+            "version": "3",
+            "severity": "warning",
+            "owner": "payments",
+        } | {"deployment": "streamdrift"}
+        assert first["annotations"]["summary"] == "amount of fraud/3 changed"
+        assert first["annotations"]["runbook_url"] == "https://wiki/fraud"
+        assert first["generatorURL"] == f"https://example.com/incidents/{1:032x}"
+        assert "version" not in second["labels"]
+        # Longer than it lasts where it is not sent again.
+        time.sleep(7)
+        assert alertmanager.firing() == [("fraud", "warning"), ("other", "info")]
+        assert alertmanager.alerts()[0]["startsAt"] == first["startsAt"]
+        # What grows graver is another alert, and the one before ends.
+        deployment.write(1, 2, "updated", severity="critical")
+        until(lambda: alertmanager.firing() == [("fraud", "critical"), ("other", "info")])
+        deployment.write(1, 3, "resolved", severity="critical")
+        until(lambda: alertmanager.firing() == [("other", "info")])
+        deployment.forget(2)
+        until(lambda: alertmanager.firing() == [])
+        until(lambda: deployment.shown("behind_alerts", sink="alertmanager") == 0)
+    assert deployment.shown("failures_total", sink="alertmanager") == 0
+    assert deployment.shown("working", sink="alertmanager") == 1
+
+
+def test_what_is_open_comes_back_when_either_is_started_again(
+    alertmanager: RealAlertmanager, deploy: Deploy
+) -> None:
+    deployment = deploy(alertmanager={"url": alertmanager.url, "resend": "1s"})
+    deployment.write(1)
+    deployment.write(2, model="other")
+    deployment.write(2, 2, "resolved", model="other")
+    with deployment.following():
+        until(lambda: alertmanager.firing() == [("fraud", "warning")])
+        alertmanager.stop()
+        until(lambda: deployment.shown("failures_total", sink="alertmanager") > 0)
+        deployment.write(3, model="third")
+        alertmanager.start()
+        until(lambda: alertmanager.firing() == [("fraud", "warning"), ("third", "warning")])
+    # Nobody stands for them any more.
+    until(lambda: alertmanager.firing() == [])
+    deployment.write(3, 2, "resolved", model="third")
+    with deployment.following():
+        until(lambda: alertmanager.firing() == [("fraud", "warning")])
+        deployment.write(1, 2, "resolved")
+        until(lambda: alertmanager.firing() == [])
+
+
+def test_history_pages_nobody_but_of_what_is_open_at_its_end(
+    alertmanager: RealAlertmanager, deploy: Deploy
+) -> None:
+    deployment = deploy(alertmanager={"url": alertmanager.url, "resend": "1s"})
+    deployment.caught_up = False
+    yesterday = time.time_ns() // 1_000 - 86_400 * SECOND
+    with deployment.following():
+        deployment.write(1, time=yesterday)
+        deployment.write(2, time=yesterday, model="lasts")
+        deployment.write(1, 2, "resolved", time=yesterday + SECOND)
+        deployment.write(3, model="now")
+        until(lambda: alertmanager.firing() == [("now", "warning")])
+        time.sleep(3)
+        assert alertmanager.firing() == [("now", "warning")]
+        assert deployment.shown("held_alerts", sink="alertmanager") == 1
+        deployment.caught_up = True
+        until(lambda: alertmanager.firing() == [("lasts", "warning"), ("now", "warning")])
+    assert deployment.shown("passed_over_total", sink="alertmanager", reason="over") == 1
+
+
+def test_all_of_a_cluster_are_told_and_one_that_is_gone_holds_up_none(
+    alertmanager: RealAlertmanager, deploy: Deploy, tmp_path: Path
+) -> None:
+    other = RealAlertmanager(tmp_path / "other")
+    deployment = deploy(alertmanager={"url": [other.url, alertmanager.url], "resend": "1s"})
+    with deployment.following():
+        deployment.write(1)
+        until(lambda: alertmanager.firing() == [("fraud", "warning")])
+        assert deployment.shown("behind_alerts", sink="alertmanager") == 1
+        other.start()
+        try:
+            until(lambda: other.firing() == [("fraud", "warning")])
+            until(lambda: deployment.shown("behind_alerts", sink="alertmanager") == 0)
+        finally:
+            other.stop()
