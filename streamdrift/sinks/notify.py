@@ -131,7 +131,9 @@ class Notifier:
             )
         # It would log addresses, which are secrets.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-        self.place = self._open(self._url()).schema()
+        url = self._url()
+        self._open(url)
+        self.place = url.partition("://")[0]
 
     def _url(self) -> str:
         try:

@@ -1,7 +1,6 @@
 """Alerts as CloudEvents over HTTP, signed as Standard Webhooks has it."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -73,7 +72,7 @@ def key_of(secret: str) -> bytes:
     """Return the key in a secret; raise ValueError where it is none."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not _SHORTEST <= len(key) <= _LONGEST:
         raise ValueError(

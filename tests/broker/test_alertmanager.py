@@ -1,29 +1,20 @@
 """A real Alertmanager holds an alert while its incident lasts, and drops it when it ends."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streamdrift.assembly import own_needs
-from streamdrift.config import Settings
-from streamdrift.following.backlog import Look
-from streamdrift.following.team import following_alerts, make_lines
 from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
-from streamdrift.outbox import Outbox
-from streamdrift.records import Partition, Reached
-from streamdrift.topics import ensure_topics
-from tests.alerts import SECOND, make_document
+from tests.alerts import SECOND
 from tests.broker.conftest import unavailable
+from tests.paging import Paging, until
 from tests.real_alertmanager import RealAlertmanager
 from tests.real_kafka import UnavailableError
 from tests.topic_maker import TopicMaker
-
-PATIENCE = 40.0
 
 
 @pytest.fixture
@@ -37,73 +28,19 @@ def alertmanager(tmp_path: Path) -> Iterator[RealAlertmanager]:
     made.stop()
 
 
-class Deployment:
-    """A deployment whose alerts a test writes, and what follows them."""
-
-    def __init__(
-        self, connection: KafkaSettings, name: str, topics: TopicMaker, alerts: Mapping[str, Any]
-    ) -> None:
-        self.settings = Settings.model_validate(
-            {"name": name, "kafka": connection, "alerts": dict(alerts)}
-        )
-        needs = own_needs(self.settings)
-        ensure_topics(connection, needs, create=True)
-        topics.made(connection, *(need.name for need in needs))
-        self._outbox = Outbox(connection)
-        self.metrics = Metrics()
-        self.caught_up = True
-
-    def write(self, incident: int, step: int = 1, kind: str = "opened", **more: Any) -> None:
-        """Publish an alert, as the service does."""
-        time_ = more.pop("time", time.time_ns() // 1_000)
-        opened_at = more.pop("opened_at", time_)
-        value = make_document(incident, step, kind, opened_at=opened_at, time=time_, **more)
-        alerts = self.settings.alerts
-        self._outbox.send(alerts.topic, value, key=str(more.get("model", "fraud")).encode())
-        self._outbox.send(alerts.incidents, value, key=f"{incident:032x}".encode())
-        self._outbox.flush()
-
-    def forget(self, incident: int) -> None:
-        self._outbox.send(self.settings.alerts.incidents, None, key=f"{incident:032x}".encode())
-        self._outbox.flush()
-
-    @contextmanager
-    def following(self) -> Iterator[None]:
-        def stage() -> Mapping[Partition, Reached]:
-            return {Partition("input", 0): Reached(5 if self.caught_up else 4, 5)}
-
-        stages: list[Look] = [stage]
-        lines = make_lines(self.settings, self.metrics)
-        with following_alerts(self.settings, lines, stages, self.metrics):
-            yield
-
-    def shown(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"streamdrift_sink_{name}", labels) or 0.0
-
-    def close(self) -> None:
-        self._outbox.close()
-
-
-Deploy = Callable[..., Deployment]
+Deploy = Callable[..., Paging]
 
 
 @pytest.fixture
 def deploy(kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker) -> Iterator[Deploy]:
     with ExitStack() as stack:
 
-        def it(**alerts: Any) -> Deployment:
-            made = Deployment(kafka_connection, name, make_topic, alerts)
+        def it(**alerts: Any) -> Paging:
+            made = Paging(kafka_connection, name, make_topic, alerts)
             stack.callback(made.close)
             return made
 
         yield it
-
-
-def until(reached: Callable[[], object], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
 
 
 def test_it_holds_what_lasts_and_drops_what_is_over(
@@ -120,13 +57,13 @@ def test_it_holds_what_lasts_and_drops_what_is_over(
         first, second = alertmanager.alerts()
         assert first["labels"] == {
             "alertname": "StreamdriftIncident",
-            "deployment": deployment.settings.name,
+            "deployment": "streamdrift",
             "kind": "data_drift",
             "model": "fraud",
             "version": "3",
             "severity": "warning",
             "owner": "payments",
-        } | {"deployment": "streamdrift"}
+        }
         assert first["annotations"]["summary"] == "amount of fraud/3 changed"
         assert first["annotations"]["runbook_url"] == "https://wiki/fraud"
         assert first["generatorURL"] == f"https://example.com/incidents/{1:032x}"
