@@ -71,8 +71,10 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     """Return the topics the deployment writes."""
     write = (Right.WRITE,)
+    alerts = settings.alerts
+    reads = (Right.READ,) if alerts.webhook is not None or alerts.notify else ()
     return (
-        TopicNeed(settings.alerts.topic, "alerts", write),
+        TopicNeed(settings.alerts.topic, "alerts", (*reads, Right.WRITE)),
         incidents_need(settings),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
         *state_needs(settings),

@@ -7,8 +7,10 @@ import sys
 import time
 from contextlib import closing
 
+from streamdrift.config import load_settings
 from streamdrift.errors import StateError
 from streamdrift.kafka import KafkaSettings, make_admin
+from tests.deployment import known_incidents
 from tests.exactly_once import (
     CYCLE,
     PARTITIONS,
@@ -102,7 +104,9 @@ def test_while_a_worker_runs_nothing_is_changed_and_a_reset_begins_anew(
         said = _state(options, "reset", "--yes", code=StateError.exit_code)
         assert "there are workers" in said
         finish(life, kafka_connection, name, topic, _PATIENCE)
+    assert known_incidents(load_settings(None, options))
     _state(options, "reset", "--yes")
+    assert known_incidents(load_settings(None, options)) == {}
     assert "no state" in _state(options, "ls", code=StateError.exit_code)
     _check_begins_anew(kafka_connection, name, topic, options)
 

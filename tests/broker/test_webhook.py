@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,6 +44,10 @@ def told(receiver: Receiver) -> list[tuple[str, int]]:
     return [(event["model"], event["step"]) for event in events]
 
 
+def _has(receiver: Receiver, alerts: int) -> bool:
+    return len(told(receiver)) == alerts
+
+
 def test_every_alert_arrives_once_across_restarts_and_none_from_before(
     receiver: Receiver, page: Page
 ) -> None:
@@ -54,7 +59,7 @@ def test_every_alert_arrives_once_across_restarts_and_none_from_before(
         with paging.following():
             paging.write(2, step, kind, model="a")
             paging.write(3, step, kind, model="b")
-            until(lambda step=step: len(told(receiver)) == 2 * step)
+            until(partial(_has, receiver, 2 * step))
             until(lambda: paging.shown("behind_alerts", sink="webhook") == 0)
     paging.write(4, model="while away")
     with paging.following():
