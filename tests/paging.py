@@ -72,6 +72,13 @@ class Paging:
         """Return a metric of a sink."""
         return self.metrics.registry.get_sample_value(f"streamdrift_sink_{name}", labels) or 0.0
 
+    @contextmanager
+    def writing_anew(self) -> Iterator[None]:
+        """Write with another producer: the one before knows topics and brokers as they were."""
+        self._outbox.close()
+        self._outbox = Outbox(self.settings.kafka)
+        yield
+
     def close(self) -> None:
         """Give up the connection."""
         self._outbox.close()

@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
+from kafka.errors import KafkaError
 
+from streamdrift.errors import ConnectionsError
 from streamdrift.following.backlog import Backlog, Look
 from streamdrift.following.lines import Line, Moment, Record
 from streamdrift.following.outbound import Place
@@ -12,6 +15,7 @@ from streamdrift.following.seats import Seat
 from streamdrift.kafka import KafkaSettings, connection_errors
 from streamdrift.metrics import Metrics
 from streamdrift.records import Messages, Partition, Reached
+from streamdrift.sources.reading import PAUSE
 
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 2.0
@@ -59,6 +63,7 @@ class Follower:
         self._committed: dict[Partition, tuple[int, str]] = {}
         self._paused = False
         self._looked_at = float("-inf")
+        seat.lost = self._lost
 
     def turn(self) -> None:
         """Do one round: read, deliver what is due, and commit."""
@@ -107,12 +112,49 @@ class Follower:
             self._line.take(record, self._clock())
         self._line.passed(group.partition, group.next_offset)
 
+    def _lost(self, partition: Partition, offset: int, truncated_to: int | None) -> None:
+        """Go on where the topic has alerts that were not read.
+
+        Where it ends before that, it was made anew, or has lost its end: from what was published
+        since the begin on, of which some may be told again.
+        """
+        reader, here = self._seat.reader, [partition]
+        with suppress(KafkaError, ConnectionsError):  # The next poll meets it again.
+            first, last = reader.earliest(here)[partition], reader.latest(here)[partition]
+            if offset < first:
+                reader.seek({partition: first})
+                self._tell_lost("alerts lost", partition, offset, first)
+            elif offset <= last and truncated_to is None:
+                reader.seek({partition: offset})  # The broker does not agree with itself yet.
+                time.sleep(PAUSE)
+            else:
+                since = first if self._line.whole else self._since_begin(partition)
+                self._line.drop(partition)
+                self._line.begin(partition, since, "")
+                reader.seek({partition: since})
+                self._tell_lost("alerts are others", partition, offset, since)
+
+    def _since_begin(self, partition: Partition) -> int:
+        return self._seat.reader.offsets_at(self._begin_at, [partition])[partition]
+
+    def _tell_lost(self, event: str, partition: Partition, offset: int, after: int) -> None:
+        self._metrics.sink_passed_over(self._line.sink, "lost", max(0, after - offset))
+        _log.warning(
+            event,
+            sink=self._line.sink,
+            topic=partition.topic,
+            partition=partition.number,
+            from_offset=offset,
+            to_offset=after,
+        )
+
     def _tell(self) -> None:
+        """Tell of what only this reader knows: of brokers that are away the service tells."""
         for notice in self._seat.reader.notices():
-            if all(name in notice.fields for name in _LOST):
+            if notice.event == "damaged batch skipped":
+                topic, number = str(notice.fields["topic"]), int(str(notice.fields["partition"]))
                 first, after = (int(str(notice.fields[name])) for name in _LOST)
-                self._metrics.sink_passed_over(self._line.sink, "lost", max(0, after - first))
-                _log.warning(notice.event, sink=self._line.sink, **notice.fields)
+                self._tell_lost(notice.event, Partition(topic, number), first, after)
 
     def _look(self, moment: Moment) -> None:
         """Find out whether the service has caught up, where anything waits for that."""

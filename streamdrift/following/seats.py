@@ -1,6 +1,6 @@
 """Where a follower reads its topic: alone, or as one of a group of workers."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -10,13 +10,15 @@ from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
 from streamdrift.records import Messages, Partition
 from streamdrift.sources.committed import all_committed
 from streamdrift.sources.member import Committed, Member
-from streamdrift.sources.reading import Reader, move_into_range
+from streamdrift.sources.reading import Lost, Reader
 
 
 class Seat(Protocol):
     """What of a topic is this follower's to read, and how far the group has read it."""
 
     reader: Reader
+    lost: Lost
+    """Called where what was to be read next is not there."""
 
     def poll(self, timeout: float) -> Sequence[Messages]:
         """Return what has arrived, after at most `timeout` seconds."""
@@ -46,25 +48,48 @@ class Seat(Protocol):
 class Alone:
     """The seat of a deployment's one process: it has all partitions that there are.
 
-    Raises ConnectionsError where the topic is not there.
+    New ones are looked for every `discovery` microseconds. Raises ConnectionsError where
+    the topic is not there.
     """
 
-    def __init__(self, connection: KafkaSettings, group: str, topic: str) -> None:
+    def __init__(self, connection: KafkaSettings, group: str, topic: str, discovery: int) -> None:
         self._connection = connection
         self._group = group
-        self.reader = Reader(connection, self._lost, group_id=group)
+        self._topic = topic
+        self._added: set[Partition] = set()
+        self.lost: Lost = _leave
+        self.reader = Reader(
+            connection,
+            lambda *what: self.lost(*what),
+            group_id=group,
+            metadata_max_age_ms=discovery // 1_000,
+        )
         try:
-            with connection_errors(connection, f"read the topic {topic}"):
-                numbers = self.reader.consumer.partitions_for_topic(topic) or ()
-            if not numbers:
+            if not self._assign():
                 raise ConnectionsError(f"the topic {topic} is not there yet")
-            self._added = {Partition(topic, number) for number in numbers}
-            self.reader.consumer.assign([TopicPartition(*each) for each in self._added])
         except BaseException:
             self.reader.close()
             raise
 
+    def _assign(self) -> bool:
+        """Take all partitions that there are, some may be new; tell whether there are any."""
+        consumer = self.reader.consumer
+        with connection_errors(self._connection, f"read the topic {self._topic}"):
+            numbers = consumer.partitions_for_topic(self._topic) or ()
+        there = {Partition(self._topic, number) for number in numbers}
+        positions = dict(self.reader.positions)
+        new = there - positions.keys() - self._added
+        if new:
+            consumer.assign([TopicPartition(*each) for each in there])
+            self.reader.seek(positions)
+            for partition in there - positions.keys():
+                consumer.pause(TopicPartition(*partition))
+                consumer.seek(TopicPartition(*partition), 0)
+            self._added |= new
+        return bool(there)
+
     def poll(self, timeout: float) -> Sequence[Messages]:
+        self._assign()
         return self.reader.poll(timeout)
 
     def added(self) -> frozenset[Partition]:
@@ -82,32 +107,36 @@ class Alone:
 
     def start(self, starts: Mapping[Partition, int]) -> None:
         self.reader.seek(starts)
+        self.reader.consumer.resume(*(TopicPartition(*each) for each in starts))
         self._added -= starts.keys()
-
-    def _lost(self, partition: Partition, offset: int, truncated_to: int | None) -> None:
-        leave_lost(self.reader, partition, offset, truncated_to)
 
     def close(self) -> None:
         self.reader.close()
 
 
 def one_of_many(
-    connection: KafkaSettings, group: str, topic: str, instance: str, session: int
+    connection: KafkaSettings, group: str, topic: str, discovery: int, instance: str, session: int
 ) -> Member:
     """Return the seat of one worker of several, which share the partitions of a topic.
 
-    `session` as `Member` has it. Raises ConnectionsError where the topic is not there.
+    `discovery` as `Alone` has it, `session` as `Member`. Raises ConnectionsError where the
+    topic is not there.
     """
-    wanted: Callable[[], Collection[Partition]] = lambda: partitions  # noqa: E731
-    partitions: Collection[Partition] = ()
-    member = Member(connection, group, instance, session, wanted)
+    partitions: set[Partition] = set()
+    member = Member(
+        connection,
+        group,
+        instance,
+        session,
+        lambda: partitions,
+        metadata_max_age_ms=discovery // 1_000,
+    )
     try:
         with connection_errors(connection, f"read the topic {topic}"):
             numbers = member.reader.consumer.partitions_for_topic(topic) or ()
         if not numbers:
             raise ConnectionsError(f"the topic {topic} is not there yet")
-        partitions = frozenset(Partition(topic, number) for number in numbers)
-        member.lost = lambda *what: leave_lost(member.reader, *what)
+        partitions |= {Partition(topic, number) for number in numbers}
         member.subscribe([topic])
     except BaseException:
         member.close()
@@ -115,9 +144,8 @@ def one_of_many(
     return member
 
 
-def leave_lost(reader: Reader, partition: Partition, offset: int, truncated_to: int | None) -> None:
-    """Go on where the topic still has alerts."""
-    move_into_range(reader, partition, offset, truncated_to, lambda _: False)
+def _leave(partition: Partition, offset: int, truncated_to: int | None) -> None:
+    """Do nothing: what is not there is asked for again."""
 
 
 def commit(

@@ -37,7 +37,8 @@ from streamdrift.sources.committed import all_committed
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
 _TELL_AFTER = 15.0
 """Seconds without a turn after which it is said why: the first topics are only being made."""
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 5.0
+"""For a post under way: one that takes longer is made again after the next start."""
 _log = structlog.get_logger("streamdrift")
 
 
@@ -111,16 +112,17 @@ def following_alerts(
         yield
     finally:
         stopped.set()
+        deadline = time.monotonic() + _STOP_SECONDS
         for thread in threads:
-            thread.join(_STOP_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _open_seat(settings: Settings, line: Line) -> Seat:
     connection, group = settings.kafka, f"{settings.name}.sink.{line.sink}"
+    discovery, session = settings.source.discovery_interval, settings.worker.session
     if settings.mode == "standalone":
-        return Alone(connection, group, line.topic)
-    session = settings.worker.session
-    return one_of_many(connection, group, line.topic, settings.instance, session)
+        return Alone(connection, group, line.topic, discovery)
+    return one_of_many(connection, group, line.topic, discovery, settings.instance, session)
 
 
 def _follow(

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from streamdrift.kafka import KafkaSettings, make_admin
 from tests.alerts import SECOND
 from tests.http_receiver import Post, Receiver, Reply, receiving
 from tests.paging import Paging, until
+from tests.real_kafka import RealKafka
 from tests.topic_maker import TopicMaker
 
 Page = Callable[..., Paging]
@@ -125,12 +126,61 @@ def test_alerts_that_the_topic_has_lost_are_counted(
         until(lambda: told(receiver))
     for incident in range(2, 6):
         paging.write(incident)
-    admin = make_admin(kafka_connection)
-    admin.delete_records({TopicPartition(paging.settings.alerts.topic, 0): 4})
-    admin.close()
+    with closing(make_admin(kafka_connection)) as admin:
+        admin.delete_records({TopicPartition(paging.settings.alerts.topic, 0): 4})
     with paging.following():
         until(lambda: len(told(receiver)) == 2)
     assert paging.shown("passed_over_total", sink="webhook", reason="lost") == 3
+
+
+def test_a_topic_made_anew_is_followed(
+    receiver: Receiver, page: Page, kafka_connection: KafkaSettings, make_topic: TopicMaker
+) -> None:
+    paging = page(alerts={"webhook": {"url": receiver.url}})
+    topic = paging.settings.alerts.topic
+    with paging.following():
+        for step in (1, 2, 3):
+            paging.write(1, step, "opened" if step == 1 else "updated", model="before")
+        until(lambda: len(told(receiver)) == 3)
+        with closing(make_admin(kafka_connection)) as admin:
+            admin.delete_topics([topic])
+            until(lambda: topic not in admin.list_topics())
+        make_topic(kafka_connection, topic)
+        paging.write(2, model="after")
+        until(lambda: told(receiver)[3:] == [("after", 1)])
+
+
+def test_partitions_that_appear_are_followed(
+    receiver: Receiver, page: Page, kafka_connection: KafkaSettings
+) -> None:
+    source = {"discovery_interval": "1s"}
+    paging = page(alerts={"webhook": {"url": receiver.url}}, source=source)
+    models = [f"m{number}" for number in range(8)]
+    with paging.following():
+        paging.write(1)
+        until(lambda: len(told(receiver)) == 1)
+        with closing(make_admin(kafka_connection)) as admin:
+            admin.create_partitions({paging.settings.alerts.topic: 4})
+        with paging.writing_anew():
+            for number, model in enumerate(models, 2):
+                paging.write(number, model=model)
+        until(lambda: {model for model, _ in told(receiver)} >= set(models))
+    assert len(told(receiver)) == 1 + len(models)
+
+
+def test_a_broker_that_is_away_for_a_while_delays_alerts(
+    receiver: Receiver, page: Page, real_kafka: RealKafka
+) -> None:
+    paging = page(alerts={"webhook": {"url": receiver.url}})
+    with paging.following():
+        paging.write(1, model="before")
+        until(lambda: len(told(receiver)) == 1)
+        real_kafka.stop(kill=True)
+        time.sleep(3)
+        real_kafka.start()
+        with paging.writing_anew():
+            paging.write(2, model="after")
+        until(lambda: told(receiver) == [("before", 1), ("after", 1)])
 
 
 def test_of_several_workers_one_tells_each_alert_and_others_take_over(

@@ -38,6 +38,8 @@ def test_an_alert_says_how_its_incident_stands() -> None:
     )
     assert (found.expected, found.acknowledged, found.subject) == (True, False, "fraud/3")
     assert found.event() == json.loads(document)
+    plain = read_alert(make_document(expected=None, acknowledged={}), 0)
+    assert (plain.expected, plain.acknowledged) == (False, True)
     assert read_alert(make_document(version=""), 0).subject == "fraud"
     assert not read_alert(make_document(kind="resolved"), 0).is_open
 
