@@ -99,6 +99,8 @@ def run_service(
             guarantee=settings.guarantee,
             **_worker(settings),
         )
+        if lines:
+            _log.info("paging", sinks=[line.sink for line in lines])
         service.run()
 
 
