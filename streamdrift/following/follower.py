@@ -20,6 +20,8 @@ from streamdrift.sources.reading import PAUSE
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 2.0
 """Between two looks at whether the service has caught up."""
+_RECOMMIT_SECONDS = 3_600.0
+"""Brokers forget positions that nobody has committed for days (offsets.retention.minutes)."""
 _LOST = ("from_offset", "to_offset")
 _log = structlog.get_logger("streamdrift")
 
@@ -63,6 +65,7 @@ class Follower:
         self._committed: dict[Partition, tuple[int, str]] = {}
         self._paused = False
         self._looked_at = float("-inf")
+        self._recommit_at = clock().monotonic + _RECOMMIT_SECONDS
         seat.lost = self._lost
 
     def turn(self) -> None:
@@ -194,6 +197,10 @@ class Follower:
             for key, position in found.items()
             if position is not None and self._committed.get(key) != position
         }
+        now = self._clock().monotonic
+        if now >= self._recommit_at:
+            moved = {key: position for key, position in found.items() if position is not None}
+            self._recommit_at = now + _RECOMMIT_SECONDS
         if moved:
             self._commit(moved)
             self._committed |= moved

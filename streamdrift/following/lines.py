@@ -300,6 +300,7 @@ class _Alertmanager:
     endpoint: Poster
     receiver: _Receiver
     peer: Peer = field(default_factory=Peer)
+    tried_at: float = float("-inf")
 
 
 class Alertmanagers:
@@ -348,9 +349,11 @@ class Alertmanagers:
         self._firing.caught_up(since, moment.now)
 
     def turn(self, clock: Callable[[], Moment]) -> bool:
-        for each in self._all:
+        began = clock().monotonic
+        # One that does not answer in time must not come before the others each time.
+        for each in sorted(self._all, key=lambda each: each.tried_at):
             moment = clock()
-            if each.receiver.next_at <= moment.monotonic:
+            if each.receiver.next_at <= moment.monotonic <= began + _PATIENCE:
                 self._send(each, moment, clock)
         return False
 
@@ -358,6 +361,7 @@ class Alertmanagers:
         due = self._firing.due(to.peer, moment.now, moment.monotonic)
         if not due:
             return
+        to.tried_at = moment.monotonic
         body = encode_alerts([each.alert for each in due])
         answer = to.endpoint.post(body, {"content-type": "application/json"})
         monotonic = clock().monotonic

@@ -47,7 +47,7 @@ class EndpointSettings(BaseModel):
     cert_file: Path | None = Field(None, description="The client's certificate (mutual TLS).")
     key_file: Path | None = Field(None, description="Private key of that certificate.")
     timeout: Duration = Field(
-        10 * SECOND, gt=0, le=60 * SECOND, description="Longest wait for each part of an answer."
+        10 * SECOND, gt=0, le=20 * SECOND, description="Longest wait for each part of an answer."
     )
 
     @field_validator(*_FILES)

@@ -1,32 +1,19 @@
 """A real Alertmanager holds an alert while its incident lasts, and drops it when it ends."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from streamdrift.kafka import KafkaSettings
 from tests.alerts import SECOND
-from tests.broker.conftest import unavailable
 from tests.paging import Paging, until
 from tests.real_alertmanager import RealAlertmanager
-from tests.real_kafka import UnavailableError
 from tests.topic_maker import TopicMaker
-
-
-@pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[RealAlertmanager]:
-    try:
-        made = RealAlertmanager(tmp_path / "alertmanager")
-    except UnavailableError as error:
-        unavailable(f"{error} (its tests need it)")
-    made.start()
-    yield made
-    made.stop()
-
 
 Deploy = Callable[..., Paging]
 
@@ -35,8 +22,8 @@ Deploy = Callable[..., Paging]
 def deploy(kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker) -> Iterator[Deploy]:
     with ExitStack() as stack:
 
-        def it(**alerts: Any) -> Paging:
-            made = Paging(kafka_connection, name, make_topic, alerts)
+        def it(options: Mapping[str, Any] = MappingProxyType({}), **alerts: Any) -> Paging:
+            made = Paging(kafka_connection, name, make_topic, alerts, **options)
             stack.callback(made.close)
             return made
 
@@ -142,3 +129,26 @@ def test_all_of_a_cluster_are_told_and_one_that_is_gone_holds_up_none(
             until(lambda: deployment.shown("behind_alerts", sink="alertmanager") == 0)
         finally:
             other.stop()
+
+
+def test_of_several_workers_one_sends_and_another_takes_over(
+    alertmanager: RealAlertmanager, deploy: Deploy
+) -> None:
+    deployment = deploy(
+        {"mode": "distributed", "worker": {"session": "6s"}},
+        alertmanager={"url": alertmanager.url, "resend": "4s"},
+    )
+    deployment.write(1)
+    with ExitStack() as second:
+        with deployment.following(instance="a"):
+            until(lambda: alertmanager.firing() == [("fraud", "warning")])
+            sent = deployment.shown("delivered_total", sink="alertmanager")
+            second.enter_context(deployment.following(instance="b"))
+            time.sleep(6)
+            # Whoever has it, it was sent once as new by each that had it.
+            assert deployment.shown("delivered_total", sink="alertmanager") <= sent + 1
+        # It lasts for 20 s where nobody sends it: the other has taken over by then.
+        time.sleep(25)
+        assert alertmanager.firing() == [("fraud", "warning")]
+        deployment.write(1, 2, "resolved")
+        until(lambda: alertmanager.firing() == [])

@@ -2,33 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streamdrift.kafka import KafkaSettings
-from tests.broker.conftest import unavailable
 from tests.exactly_once import Life, produce, settings_of, started
 from tests.paging import until
 from tests.real_alertmanager import RealAlertmanager
-from tests.real_kafka import UnavailableError
 from tests.topic_maker import TopicMaker
 
 _SPACING = 0.1
 """Seconds from event to event."""
-
-
-@pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[RealAlertmanager]:
-    try:
-        made = RealAlertmanager(tmp_path / "alertmanager")
-    except UnavailableError as error:
-        unavailable(f"{error} (its tests need it)")
-    made.start()
-    yield made
-    made.stop()
 
 
 class _Traffic:

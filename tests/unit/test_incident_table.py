@@ -146,6 +146,21 @@ def test_a_topic_is_read_on_from_where_it_was_and_rubbish_is_passed_over(
     assert "incidents/1" in said
 
 
+def test_of_a_topic_made_anew_only_what_is_in_it_is_known() -> None:
+    log, table = MemoryLog(), IncidentTable(DAY)
+    reader = TopicReader("incidents", table)
+    for incident in (1, 2):
+        log.append("incidents", name(incident), make_document(incident))
+    log.flush()
+    reader.read(log)
+    anew = MemoryLog()
+    anew.append("incidents", name(3), make_document(3))
+    anew.flush()
+    reader.read(anew)
+    assert [each.incident for each in table.all()] == [name(3)]
+    assert table.count == 1
+
+
 def test_a_reset_leaves_no_incident_behind() -> None:
     log = MemoryLog()
     for incident in (1, 2):

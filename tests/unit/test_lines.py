@@ -1,6 +1,6 @@
 """How a sink's failures are met: waits that grow, told once, and what is given up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -214,6 +214,27 @@ def test_an_alertmanager_that_is_down_waits_by_itself() -> None:
     managers.line.turn(managers.clock)
     assert managers.value("behind_alerts") == 0
     assert managers.value("delivered_total") == 2
+
+
+def test_alertmanagers_that_do_not_answer_hold_up_none_for_good() -> None:
+    managers = _Managers(3)
+    for receiver in managers.all[:2]:
+        receiver.answer = FAILED
+        receiver.post = _slow(managers.clock, receiver.post)  # type: ignore[method-assign]
+    managers.line.take(record(1, 0), managers.clock())
+    managers.line.turn(managers.clock)
+    assert [len(each.got) for each in managers.all] == [1, 1, 0]
+    managers.clock.seconds += 0.5
+    managers.line.turn(managers.clock)
+    assert len(managers.all[2].got) == 1
+
+
+def _slow(clock: _Clock, post: Callable[..., Answer]) -> Callable[..., Answer]:
+    def it(*what: Any) -> Answer:
+        clock.seconds += 15
+        return post(*what)
+
+    return it
 
 
 def test_what_an_alertmanager_refuses_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
