@@ -1,12 +1,24 @@
 """From messages to alerts: decoders, ordering and monitor in a row, the same for every driver."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+
+from streamdrift.columns import cut
 from streamdrift.decoders import Decoder
 from streamdrift.ordering import Ordering
-from streamdrift.ordering.lane import Frontier
-from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
+from streamdrift.ordering.lane import Frontier, after
+from streamdrift.records import (
+    Batch,
+    Decoded,
+    Messages,
+    Notice,
+    Observation,
+    Partition,
+    Released,
+    State,
+)
 from streamdrift.sharded import Shards, frontier_of
 from streamdrift.trees import integer, tree
 
@@ -24,12 +36,25 @@ class Beside(Protocol):
         """Take the last events of all."""
 
 
+class Onlooker(Protocol):
+    """Looks at a pipeline's monitor, at places in the order of events that it chooses itself."""
+
+    def places(self, released: Released) -> Iterator[int]:
+        """Yield the event times, ascending, before whose events it is to look.
+
+        After each of them `look` is called, before the next is asked for.
+        """
+
+    def look(self, monitor: Shards, time: int) -> None:
+        """See what the monitor made of all events before `time`."""
+
+
 class Pipeline:
     """What the service and a replay both drive.
 
     `decoder_of` gives the decoder of a topic. Nothing here asks the machine for the time:
-    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor is in
-    no snapshot.
+    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor, or looks
+    on, is in no snapshot.
     """
 
     def __init__(
@@ -38,8 +63,10 @@ class Pipeline:
         ordering: Ordering,
         monitor: Shards,
         beside: Sequence[Beside] = (),
+        onlooker: Onlooker | None = None,
     ) -> None:
         self._decoder_of = decoder_of
+        self._onlooker = onlooker
         self._beside = beside
         self._decoders: dict[str, Decoder] = {}
         self.ordering = ordering
@@ -82,14 +109,34 @@ class Pipeline:
         released, frontier = self._note(self.ordering.release()), self.ordering.frontier
         for each in self._beside:
             each.observe(released, frontier)
-        return self.monitor.observe(released, frontier)
+        return self._looked_on(released, frontier, self.monitor.observe)
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
         released, frontier = self._note(self.ordering.drain()), self.ordering.frontier
         for each in self._beside:
             each.drain(released, frontier)
-        return self.monitor.drain(released, frontier)
+        return self._looked_on(released, frontier, self.monitor.drain)
+
+    def _looked_on(
+        self,
+        released: Released,
+        frontier: Frontier,
+        observe: Callable[[Released, Frontier], Observation],
+    ) -> Observation:
+        """Let the monitor observe, in parts between which somebody looks, if anybody does."""
+        if self._onlooker is None:
+            return observe(released, frontier)
+        told = []
+        for time in self._onlooker.places(released):
+            before, released = divided(released, time)
+            told.append(self.monitor.observe(before, after(time - 1)))
+            self._onlooker.look(self.monitor, time)
+        told.append(observe(released, frontier))
+        return Observation(
+            tuple(alert for each in told for alert in each.alerts),
+            tuple(notice for each in told for notice in each.notices),
+        )
 
     def _note(self, released: Released) -> Released:
         self.watermark = released.watermark
@@ -129,6 +176,19 @@ class Pipeline:
             self.ordering.keep(tree(state, "ordering"))
         self.last_event_at = integer(first, "last_event_at")
         return self.monitor.restore(states)
+
+
+def divided(released: Released, time: int) -> tuple[Released, Released]:
+    """Return the events before a time, and those from then on."""
+    before: list[Batch] = []
+    rest: list[Batch] = []
+    for batch in released.batches:
+        place = int(np.searchsorted(batch.time, time))
+        if place > 0:
+            before.append(cut(batch, 0, place))
+        if place < len(batch):
+            rest.append(cut(batch, place, len(batch)))
+    return Released(tuple(before), time - 1), Released(tuple(rest), released.watermark)
 
 
 def oldest(states: Mapping[int, State]) -> State:
