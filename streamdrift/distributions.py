@@ -13,7 +13,7 @@ BINS = 40
 """Bins of numbers, at most."""
 LEVELS = 12
 """Levels of a category that have a share of their own, at most."""
-_OUTSIDE = 0.005
+_OUTSIDE = 0.002
 """Share of the reference, and of what is now, that may lie beyond each end of the bins: the outer
 ones hold it, and one far away does not squeeze all others."""
 _SKEWED, _WIDE = 3.0, 20.0
@@ -101,7 +101,10 @@ def of_levels(
 
 def _edges(borders: Floats, masses: Floats, values: Floats) -> tuple[Floats, bool]:
     """Return the edges of bins that hold the reference and what is now, and if by logarithms."""
-    ends = [_quantile(borders, masses, each) for each in (_OUTSIDE, 1 - _OUTSIDE)]
+    # The border below, so that hardly more is outside than is meant to be.
+    first = int(np.searchsorted(np.cumsum(masses[:-1]), _OUTSIDE, side="right")) - 1
+    lowest = float(borders[max(first, 0)]) if len(borders) else 0.0
+    ends = [lowest, _quantile(borders, masses, 1 - _OUTSIDE)]
     if len(values):
         ends += np.quantile(values, (_OUTSIDE, 1 - _OUTSIDE), method="inverted_cdf").tolist()
     low, high = min(ends), max(ends)

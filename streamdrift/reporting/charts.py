@@ -40,6 +40,14 @@ class Span(NamedTuple):
     width: float
 
 
+class Alarm(NamedTuple):
+    """When a change was noticed and how near to the threshold that was, in percent; in words."""
+
+    left: float
+    bottom: float
+    told: str
+
+
 class CourseRow(NamedTuple):
     """What a course shows of a stretch of time, where it is nearest to its threshold."""
 
@@ -65,8 +73,7 @@ class CourseChart:
     learning: Span | None
     changed: tuple[Span, ...]
     onsets: tuple[Span, ...]
-    alarms: tuple[Tick, ...]
-    """When changes were noticed, with what people read of them."""
+    alarms: tuple[Alarm, ...]
     rows: tuple[CourseRow, ...]
     peak: str
 
@@ -108,22 +115,20 @@ class Levels:
     """A distribution of levels: two dots on a line each."""
 
     levels: tuple[Level, ...]
-    ticks: tuple[Tick, ...]
 
 
 def course_chart(
     detector: str, course: Course, members: Sequence[Member], time: Axis
 ) -> CourseChart:
     """Return the chart of a statistic; `members` are the changes of its signal."""
-    shares = np.where(course.changed, np.nan, course.shares)
+    times, shares = _with_alarms(course, members)
     positive = shares[shares > 0]
     lowest = float(np.quantile(positive, 0.02)) if len(positive) else 1.0
     low = decade_of(lowest)
     axis = share_axis(low, float(positive.max()) if len(positive) else 1.0)
     at_one = axis.place(1.0)
-    places = np.array([time.place(float(each)) for each in course.times])
+    places = np.array([time.place(float(each)) for each in times])
     heights = np.array([axis.place(float(each)) if each == each else np.nan for each in shares])
-    peak = course.peak
     return CourseChart(
         detector=detector,
         path=_line(places, heights),
@@ -131,29 +136,49 @@ def course_chart(
         low=low,
         ticks=axis.ticks,
         threshold=percent(at_one),
-        learning=_learning(course, places),
+        learning=_learning(course, time),
         changed=tuple(_changed(course, members, time)),
         onsets=tuple(_onsets(members, time)),
         alarms=tuple(
-            Tick(percent(time.place(each.changed_at)), figures.moment(each.changed_at))
+            Alarm(
+                percent(time.place(each.changed_at)),
+                percent(axis.place(_share_of(each))),
+                f"noticed {figures.moment(each.changed_at)} UTC, {share_text(_share_of(each))}",
+            )
             for each in members
         ),
         rows=tuple(_rows(course)),
-        peak="" if peak is None else share_text(float(course.shares[peak])),
+        peak=share_text(float(np.nanmax(shares))) if (shares >= 0).any() else "",
     )
 
 
+def _with_alarms(course: Course, members: Sequence[Member]) -> tuple[Floats, Floats]:
+    """Return the times and shares of a course, NaN while changed, and those of alarms between."""
+    shares = np.where(course.changed, np.nan, course.shares)
+    noticed = [each.changed_at for each in members]
+    # An alarm is the end of what led to it: it stands before all that is later.
+    places = np.searchsorted(course.times, noticed)
+    times = np.insert(course.times.astype(np.float64), places, noticed)
+    return times, np.insert(shares, places, [_share_of(each) for each in members])
+
+
+def _share_of(member: Member) -> float:
+    """Return how near the statistic was to the threshold when a change was noticed."""
+    statistic, threshold = member.told["statistic"], member.told["threshold"]
+    return 1.0 if statistic is None or not threshold else float(statistic / threshold)
+
+
 def share_text(share: float) -> str:
-    """Return how near a statistic is to its threshold.
+    """Return how near a statistic came to its threshold.
 
     >>> share_text(0.124), share_text(0.00002), share_text(1.3)
-    ('12% of the threshold', 'under 0.1% of the threshold', 'above the threshold')
+    ('12% of its threshold', 'under 0.1% of its threshold', 'reached its threshold')
     """
     if share >= 1:
-        return "above the threshold"
+        return "reached its threshold"
     if share < 0.001:
-        return "under 0.1% of the threshold"
-    return f"{100 * share:.2g}% of the threshold"
+        return "under 0.1% of its threshold"
+    return f"{100 * share:.2g}% of its threshold"
 
 
 def _line(places: Floats, heights: Floats) -> str:
@@ -173,12 +198,12 @@ def _line(places: Floats, heights: Floats) -> str:
     return " ".join(parts)
 
 
-def _learning(course: Course, places: Floats) -> Span | None:
+def _learning(course: Course, time: Axis) -> Span | None:
     """Return the stretch before the signal was watched, if there is any."""
     watched = np.flatnonzero(~np.isnan(course.statistics))
     if not len(watched) or watched[0] == 0:
         return None
-    return Span(0.0, percent(float(places[watched[0]])))
+    return Span(0.0, percent(time.place(float(course.times[watched[0]]))))
 
 
 def _changed(course: Course, members: Sequence[Member], time: Axis) -> list[Span]:
@@ -218,9 +243,9 @@ def _rows(course: Course) -> list[CourseRow]:
     return rows
 
 
-def distribution_chart(distribution: Distribution) -> Histogram | Levels:
-    """Return the chart of a distribution before and since a change."""
-    return _histogram(distribution) if distribution.edges else _levels(distribution)
+def distribution_chart(distribution: Distribution, kind: str) -> Histogram | Levels:
+    """Return the chart of a distribution before and since a change, of a signal of a `kind`."""
+    return _histogram(distribution) if distribution.edges else _levels(distribution, kind)
 
 
 def _histogram(distribution: Distribution) -> Histogram:
@@ -257,27 +282,24 @@ def _outline(places: Sequence[float], heights: Sequence[float]) -> str:
     return "".join([*parts, f"V{HEIGHT}"])
 
 
-def _levels(distribution: Distribution) -> Levels:
+def _levels(distribution: Distribution, kind: str) -> Levels:
     names, before, now = distribution.names, distribution.reference, distribution.current
     is_rate = names == ("0", "1")
     if is_rate:
-        names, before, now = ("share of 1",), before[1:], now[1:]
+        names, before, now = (kind,), before[1:], now[1:]
     most = min(max(*before, *now, 0.0005) * 1.05, 1.0)
-    axis = number_axis(0.0, 100 * most)
-    ticks = tuple(Tick(each.place, f"{each.label}%") for each in axis.ticks)
     return Levels(
         tuple(
             Level(
                 name,
                 _share(old),
                 _share(new),
-                percent(axis.place(100 * old)),
-                percent(axis.place(100 * new)),
+                percent(old / most),
+                percent(new / most),
                 old == 0 and not is_rate,
             )
             for name, old, new in zip(names, before, now, strict=True)
-        ),
-        ticks,
+        )
     )
 
 

@@ -96,10 +96,8 @@ class Panel:
     courses: tuple[CourseChart, ...]
     distribution: Histogram | Levels | None
     numeric: bool
-    before: str
     now: str
     private: bool
-    peak: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,21 +237,19 @@ def _panel(
     )
     signal = courses[0].signal if courses else None
     distribution, private = _distribution(history, key, signal, bool(members))
-    before, now = "reference", _now(distribution)
+    kind = _kind(signal, members)
     return Panel(
         number=number,
         name=key.signal,
         of=f"{key.model}/{key.version}" if key.version else key.model,
-        kind=_kind(signal, members),
+        kind=kind,
         sentences=tuple(dict.fromkeys(each.told["text"] for each in members)),
         facts=tuple(_member_facts(members[-1])) if members else (),
         courses=charts,
-        distribution=None if distribution is None else distribution_chart(distribution),
+        distribution=None if distribution is None else distribution_chart(distribution, kind),
         numeric=distribution is not None and bool(distribution.edges),
-        before=before,
-        now=now,
+        now=_now(distribution),
         private=private,
-        peak=max(charts, key=lambda chart: chart.threshold).peak if charts else "",
     )
 
 

@@ -22,9 +22,9 @@ function points(figure) {
 }
 
 function words(share) {
-  if (share >= 0.999) return "at the threshold";
-  if (share < 0.001) return "under 0.1% of the threshold";
-  return `${Number((100 * share).toPrecision(2))}% of the threshold`;
+  if (share >= 0.999) return "at its threshold";
+  if (share < 0.001) return "under 0.1% of its threshold";
+  return `${Number((100 * share).toPrecision(2))}% of its threshold`;
 }
 
 for (const figure of document.querySelectorAll(".course")) {
