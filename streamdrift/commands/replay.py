@@ -80,7 +80,7 @@ class _Report:
         """Write the page; raise OutputError where that cannot be done."""
         self.recorder.finish(replayed.monitor)
         report = make_report(
-            self.options.source,
+            _title(self.options.source),
             self.recorder,
             self.log.incidents(),
             self.extents.versions,
@@ -94,6 +94,13 @@ class _Report:
                 f"{self.options.report} cannot be written: {error.strerror or error}",
                 hint="check that the place exists, is writable and has space",
             ) from error
+
+
+def _title(source: str) -> str:
+    """Return what people call a history: the name of a file, wherever that lies."""
+    if source == "-":
+        return "standard input"
+    return source if source.startswith("kafka://") else Path(source).name
 
 
 @contextmanager

@@ -214,16 +214,19 @@ def _changed(course: Course, members: Sequence[Member], time: Axis) -> list[Span
         before = int(course.times[max(begin - 1, 0)])
         after = int(course.times[end - 1])
         noticed = [each.changed_at for each in members if before < each.changed_at <= after]
-        spans.append(_span(min(noticed, default=before), after, time))
+        spans.append(span_of(min(noticed, default=before), after, time))
     return spans
 
 
 def _onsets(members: Sequence[Member], time: Axis) -> list[Span]:
     """Return the stretches in which changes began."""
-    return [_span(each.earliest, each.latest, time) for each in members if each.latest is not None]
+    return [
+        span_of(each.earliest, each.latest, time) for each in members if each.latest is not None
+    ]
 
 
-def _span(first: int, last: int, time: Axis) -> Span:
+def span_of(first: int, last: int, time: Axis) -> Span:
+    """Return the stretch from one time to another."""
     left = percent(time.place(first))
     return Span(left, round(percent(time.place(last)) - left, 2))
 
