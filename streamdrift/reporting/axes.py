@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streamdrift import figures
 
-TIMES = 8
+TIMES = 6
 """Ticks of a time axis, at most."""
 _NUMBERS = 5
 _LOWEST_SHARE = 1e-6

@@ -120,8 +120,12 @@ class Levels:
 def course_chart(
     detector: str, course: Course, members: Sequence[Member], time: Axis
 ) -> CourseChart:
-    """Return the chart of a statistic; `members` are the changes of its signal."""
-    times, shares = _with_alarms(course, members)
+    """Return the chart of a statistic; `members` are the changes of its signal.
+
+    Alarms are drawn where this detector raised them itself.
+    """
+    own = [each for each in members if each.told["detector"] == detector]
+    times, shares = _with_alarms(course, own)
     positive = shares[shares > 0]
     lowest = float(np.quantile(positive, 0.02)) if len(positive) else 1.0
     low = decade_of(lowest)
@@ -145,7 +149,7 @@ def course_chart(
                 percent(axis.place(_share_of(each))),
                 f"noticed {figures.moment(each.changed_at)} UTC, {share_text(_share_of(each))}",
             )
-            for each in members
+            for each in own
         ),
         rows=tuple(_rows(course)),
         peak=share_text(float(np.nanmax(shares))) if (shares >= 0).any() else "",

@@ -140,7 +140,7 @@ def _member_facts(member: Member) -> Iterator[tuple[str, str]]:
         yield "began", f"{first} UTC" if first == last else f"{first} to {last[11:]} UTC"
     effect = told["effect"]
     if effect is not None and effect["size"] is not None:
-        yield "effect", f"{effect['size']:.2g} sd"
+        yield "effect", f"{figures.count(effect['size'])} sd"
     if told["statistic"] is not None and told["threshold"] is not None:
         yield "statistic", f"{told['statistic']:.3g}, threshold {told['threshold']:.3g}"
     if told["together"] > 1:

@@ -63,6 +63,8 @@ class Report:
     first: int
     last: int
     """Event times, in milliseconds."""
+    timed: bool
+    """Whether events have times; else they are made up."""
     facts: tuple[Fact, ...]
     ticks: tuple[Tick, ...]
     rows: tuple[Row, ...]
@@ -83,11 +85,14 @@ def make_report(
     seen: Mapping[tuple[str, str], Seen],
     monitor: Shards,
     summary: Sequence[str],
+    *,
+    timed: bool = True,
 ) -> Report:
     """Return the report of a replay that is over.
 
     `incidents` are in the order of their opening; `seen` says what there was of each version;
-    `summary` are the lines that say what was watched, what was not and why.
+    `summary` are the lines that say what was watched, what was not and why. `timed` is False where
+    event times are made up.
     """
     first = min((each.first for each in seen.values()), default=0)
     last = max((each.last for each in seen.values()), default=0)
@@ -110,6 +115,7 @@ def make_report(
         span=span if seen else "no events",
         first=first // 1_000,
         last=last // 1_000,
+        timed=timed,
         facts=tuple(_facts(recorder.courses, incidents, seen, members, monitor)),
         ticks=time.ticks,
         rows=tuple(rows[:MOST_ROWS]),

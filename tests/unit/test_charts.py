@@ -35,7 +35,7 @@ def course(shares: list[float], changed: list[bool] | None = None) -> Course:
 
 def member(seconds: float, statistic: float | None = 120.0) -> Member:
     time = START + int(seconds * SECOND)
-    told = {"statistic": statistic, "threshold": 100.0}
+    told = {"detector": "e_detector", "statistic": statistic, "threshold": 100.0}
     return Member("amount", "amount", time - SECOND, time, time - SECOND // 2, told)
 
 
@@ -79,8 +79,15 @@ def test_a_place_means_what_the_page_reads_off_it() -> None:
 
 
 def test_silence_has_no_statistic_and_stands_at_the_threshold() -> None:
-    found = course_chart("silence", course([0.1]), [member(1, None)], TIME)
+    found = course_chart("e_detector", course([0.1]), [member(1, None)], TIME)
     assert found.alarms[0].bottom == found.threshold
+
+
+def test_what_another_detector_found_is_no_alarm_of_this_one() -> None:
+    found = course_chart("adwin", course([0.1] * 9), [member(5.5)], TIME)
+    assert found.alarms == ()
+    assert len(found.onsets) == 1
+    assert found.peak == "10% of its threshold"
 
 
 def test_what_was_never_watched_has_no_peak() -> None:

@@ -1,6 +1,9 @@
 """The report of a replay: what is kept for it, what it says, and that it is but a page."""
 
 import json
+import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -315,6 +318,41 @@ def test_where_there_were_no_events_it_says_so() -> None:
         summary,
     )
     assert "kafka://t no events" in Page(render(made)).text
+
+
+def test_times_that_are_made_up_are_said_to_be(page: Page, tmp_path: Path) -> None:
+    source = tmp_path / "loans.csv"
+    source.write_text("a\n" + "\n".join(str(k * 7919 % 997) for k in range(600)))
+    assert "all times here are made up" in Page(report(source)).text
+    assert "made up" not in page.text
+
+
+def test_it_reads_standard_input(history: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    command = [sys.executable, "-m", "streamdrift", "replay", "-", "--report", str(target)]
+    small = ["--set", "models.*.reference.events=500"]
+    with history.open() as file:
+        subprocess.run([*command, *small], stdin=file, stdout=subprocess.DEVNULL, check=True)
+    assert Page(target.read_bytes()).text.startswith("standard input: drift report")
+
+
+def test_of_many_incidents_the_first_are_told_at_once(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    source = tmp_path / "events.jsonl"
+    with source.open("w") as file:
+        for place in range(15 * 1_200):
+            model, shifted = f"m{place % 15:02}", place // 15 >= 900
+            features = {"x": draw.gauss(4 if shifted else 0, 1)}
+            event = {"model": model, "version": "1", "timestamp": 1_767_225_600 + place // 15}
+            file.write(json.dumps({**event, "features": features}) + "\n")
+    found = Page(report(source))
+    assert "3 further incidents" in found.text
+    bars = {each["href"] for each in found.of("bar")}
+    assert bars == {f"#incident-{k}" for k in range(1, 16)}
+    places = [each["id"] for tag, each in found.tags if "id" in each]
+    assert len(places) == len(set(places))
+    linked = {each["href"] for tag, each in found.tags if tag == "a"}
+    assert linked <= {f"#{place}" for place in places}
 
 
 def test_what_was_never_watched_is_named(tmp_path: Path) -> None:
