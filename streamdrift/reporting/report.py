@@ -201,7 +201,8 @@ def _facts(
         each_model = "" if len(realised) == 1 else ", each model"
         yield Fact(figures.count(allowed), name, f"alert budget {budget}{each_model}")
     signals = {key_of(key) for key in courses.keys}
-    yield Fact(f"{len(members):,}", "signals changed", f"of {len(signals):,} watched")
+    name = "signal changed" if len(members) == 1 else "signals changed"
+    yield Fact(f"{len(members):,}", name, f"of {len(signals):,} watched")
     events = sum(each.events for each in seen.values())
     models = {model for model, _ in seen}
     versions = figures.counted(len(seen), "version")
