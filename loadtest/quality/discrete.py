@@ -154,6 +154,6 @@ SECTIONS = (
         "the 95 % bound of false alarms at most 3 times what was asked; a fifth or a third of the "
         "0s more within 250 / 150 / 250 / 150",
         moving,
-        "A cycle of 100 values leaves a phase that is followed, not known: its error counts as doubt",
+        "The phase of a cycle of 100 values is followed, not known: its error counts as doubt",
     ),
 )
