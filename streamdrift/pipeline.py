@@ -3,23 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-
-from streamdrift.columns import cut
 from streamdrift.decoders import Decoder
+from streamdrift.operators import Command, Taken
 from streamdrift.ordering import Ordering
-from streamdrift.ordering.lane import Frontier, after
-from streamdrift.records import (
-    Batch,
-    Decoded,
-    Messages,
-    Notice,
-    Observation,
-    Partition,
-    Released,
-    State,
-)
-from streamdrift.sharded import Shards, frontier_of
+from streamdrift.ordering.lane import Frontier, after, divided
+from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
+from streamdrift.sharded import Shards, frontier_of, merged
 from streamdrift.trees import integer, tree
 
 NO_TIME = -(2**63)
@@ -77,6 +66,8 @@ class Pipeline:
         """How many were observed since this began."""
         self.last_event_at = NO_TIME
         """Time of the last event observed."""
+        self._foreseen: list[Taken] = []
+        """Commands that took effect in another life, not reached again yet."""
 
     def feed(self, messages: Messages) -> Decoded:
         """Take the next messages of a partition; return what they held (for counting)."""
@@ -109,7 +100,42 @@ class Pipeline:
         released, frontier = self._note(self.ordering.release()), self.ordering.frontier
         for each in self._beside:
             each.observe(released, frontier)
-        return self._looked_on(released, frontier, self.monitor.observe)
+        observed = []
+        while self._foreseen and Frontier(*self._foreseen[0].where) <= frontier:
+            taken = self._foreseen.pop(0)
+            below, released = divided(released, Frontier(*taken.where))
+            observed.append(self._looked_on(below, Frontier(*taken.where), self.monitor.observe))
+            observed.append(Observation((), tuple(self._take(taken))))
+        return merged([*observed, self._looked_on(released, frontier, self.monitor.observe)])
+
+    def command(self, place: int, command: Command) -> tuple[Taken, list[Notice]]:
+        """Do what an operator asks, of all commands the one at `place`; return where that is.
+
+        All that is in order by now must be observed, and nothing be foreseen.
+        """
+        taken = Taken(place, self.ordering.frontier, command)
+        return taken, self._take(taken)
+
+    def _take(self, taken: Taken) -> list[Notice]:
+        return self.monitor.command(taken.place, taken.command, Frontier(*taken.where))
+
+    def foresee(self, commands: Sequence[Taken]) -> None:
+        """Do again what operators asked in another life, each where it was done then."""
+        self._foreseen = sorted(commands, key=lambda taken: taken.place)
+
+    def know_commands(self, place: int) -> None:
+        """Learn that all commands up to a place are of before this began, or were taken."""
+        self.monitor.know_commands(place)
+
+    @property
+    def foresees(self) -> bool:
+        """Whether a command of another life is not reached again yet."""
+        return bool(self._foreseen)
+
+    @property
+    def commanded(self) -> int:
+        """The place of the last command of all that nobody has to take any more."""
+        return max([self.monitor.commanded, *(taken.place for taken in self._foreseen)])
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
@@ -129,14 +155,11 @@ class Pipeline:
             return observe(released, frontier)
         told = []
         for time in self._onlooker.places(released):
-            before, released = divided(released, time)
-            told.append(self.monitor.observe(before, after(time - 1)))
+            place = after(time - 1)
+            before, released = divided(released, place)
+            told.append(self.monitor.observe(before, place))
             self._onlooker.look(self.monitor, time)
-        told.append(observe(released, frontier))
-        return Observation(
-            tuple(alert for each in told for alert in each.alerts),
-            tuple(notice for each in told for notice in each.notices),
-        )
+        return merged([*told, observe(released, frontier)])
 
     def _note(self, released: Released) -> Released:
         self.watermark = released.watermark
@@ -176,19 +199,6 @@ class Pipeline:
             self.ordering.keep(tree(state, "ordering"))
         self.last_event_at = integer(first, "last_event_at")
         return self.monitor.restore(states)
-
-
-def divided(released: Released, time: int) -> tuple[Released, Released]:
-    """Return the events before a time, and those from then on."""
-    before: list[Batch] = []
-    rest: list[Batch] = []
-    for batch in released.batches:
-        place = int(np.searchsorted(batch.time, time))
-        if place > 0:
-            before.append(cut(batch, 0, place))
-        if place < len(batch):
-            rest.append(cut(batch, place, len(batch)))
-    return Released(tuple(before), time - 1), Released(tuple(rest), released.watermark)
 
 
 def oldest(states: Mapping[int, State]) -> State:

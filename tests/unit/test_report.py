@@ -18,7 +18,7 @@ from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
 from streamdrift.extents import Extents
 from streamdrift.incident_log import IncidentLog
-from streamdrift.pipeline import Pipeline, divided
+from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Decoded, Messages, Released
 from streamdrift.replay import replay
 from streamdrift.reporting.page import render
@@ -145,18 +145,6 @@ def test_events_of_one_time_are_never_torn(history: Path) -> None:
     replay(_pieces(map(decoder.decode, events), 7), pipeline, lambda _: None)
     assert len(Asker.seen) > 10
     assert {count % 30 for _, count in Asker.seen} == {0}
-
-
-def test_released_events_are_divided_by_time(history: Path) -> None:
-    file = open_file(str(history), model=None)
-    decoded = make_decoder("json", file.layout.mapping).decode(next(iter(file)))
-    times = np.concatenate([batch.time for batch in decoded.batches])
-    middle = int(times[100])
-    before, rest = divided(Released(decoded.batches, int(times[-1])), middle)
-    assert sum(map(len, before.batches)) == 100
-    assert all(batch.time[-1] < middle for batch in before.batches)
-    assert sum(map(len, rest.batches)) == len(times) - 100
-    assert (before.watermark, rest.watermark) == (middle - 1, int(times[-1]))
 
 
 def test_what_a_signal_showed_before_its_change_and_since_is_kept(history: Path) -> None:
