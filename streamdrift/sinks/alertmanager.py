@@ -94,12 +94,21 @@ def annotations_of(published: Published) -> Mapping[str, str]:
         "summary": published.summary,
         "incident": published.incident,
         "signals": "; ".join(told) + (f"; and {more} more" if more else ""),
+        "acknowledged": _acknowledged(data.get("acknowledged")),
         **_first_signal(signals),
     }
     for name, value in published.labels.items():
         if _is_link(value):
             annotations[f"{_label_name(name).removesuffix('_url')}_url"] = value
     return {name: value for name, value in annotations.items() if value}
+
+
+def _acknowledged(word: Mapping[str, Any] | None) -> str:
+    """Return who looks after an incident, empty where nobody does."""
+    if not word:
+        return ""
+    by, note = word.get("by"), word.get("note")
+    return (f"by {by}" if by else "yes") + (f": {note}" if note else "")
 
 
 def _first_signal(signals: Sequence[Mapping[str, Any]]) -> dict[str, str]:

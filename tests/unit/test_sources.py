@@ -82,7 +82,8 @@ def test_a_pattern_matches_no_topic_of_the_deployments_own(monkeypatch: pytest.M
     )
     own = settings.own_topics().values()
     assert set(own) == {
-        *("told", "a.incidents", "a.dead-letters", "a.state", "a.journal", "a.exchange")
+        *("told", "a.incidents", "a.dead-letters", "a.state", "a.journal", "a.exchange"),
+        "a.commands",
     }
     names = ["events", "b.dead-letters", *own, "__consumer_offsets", "__transaction_state", "_x"]
     monkeypatch.setattr(discovery, "make_admin", lambda _: _Admin(names))
@@ -103,7 +104,8 @@ def test_the_service_tells_its_source_which_topics_are_its_own(
     settings = Settings.model_validate({"name": "a"})
     deployment.Deployment(settings)._open_source({}, {})
     assert given == [
-        *("a.dead-letters", "a.alerts", "a.incidents", "a.state", "a.journal", "a.exchange")
+        *("a.dead-letters", "a.alerts", "a.incidents", "a.state", "a.journal", "a.exchange"),
+        "a.commands",
     ]
 
 
