@@ -1,4 +1,4 @@
-"""The command line: `streamdrift run`, `replay`, `tune`, `check`, `settings`, `state`, `demo`."""
+"""The command line: `run`, `replay`, `tune`, `check`, `settings`, `compile`, `state`, `demo`."""
 
 import os
 import sys
@@ -224,6 +224,14 @@ def settings(
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
+
+
+@app.command("compile")
+def compile_() -> None:
+    """Compile what is fast now, for images: a first start does the same, once on a machine."""
+    from streamdrift.commands.compile import run_compile
+
+    run_compile()
 
 
 state = typer.Typer(

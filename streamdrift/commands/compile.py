@@ -1,0 +1,85 @@
+"""`streamdrift compile`, and the first part of every start: kernels, compiled once on a machine."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from streamdrift.compiling import Compiled, Tell, are_compiled, compile_kernels
+from streamdrift.errors import OutputError
+from streamdrift.kernel_cache import VARIABLE, cache_folder
+
+_TITLE = "compiling kernels, once on this machine"
+_EVERY = 5.0
+"""Seconds between two lines about it."""
+_log = structlog.get_logger("streamdrift")
+
+
+def run_compile() -> None:
+    """Compile all kernels, and say where they are; raise OutputError where none can be kept."""
+    if are_compiled():
+        typer.echo(f"all kernels are compiled: {cache_folder()}")
+        return
+    with _shown(lambda done, total: typer.echo(f"{_TITLE}: {done} of {total}", err=True)) as tell:
+        found = compile_kernels(tell)
+    if found.unkept is not None:
+        raise OutputError(
+            f"compiled kernels cannot be kept in {cache_folder()}: {found.unkept}",
+            hint=f"name a folder that can be written with the variable {VARIABLE}",
+        )
+    typer.echo(f"{found.compiled} functions compiled in {found.seconds:.0f} s: {cache_folder()}")
+
+
+def compile_at_start(beat: Callable[[], None]) -> None:
+    """Compile what is not on disk before anything is read; call `beat` as it goes on."""
+    if are_compiled():
+        return
+    with _shown(lambda done, total: _log.info(_TITLE, compiled=done, of=total)) as tell:
+
+        def told(done: int, total: int) -> None:
+            beat()
+            tell(done, total)
+
+        found = compile_kernels(told)
+    _say(found)
+
+
+def _say(found: Compiled) -> None:
+    if found.unkept is not None:
+        _log.warning(
+            "compiled kernels cannot be kept: every start compiles them anew",
+            folder=str(cache_folder()),
+            reason=found.unkept,
+            hint=f"name a folder that can be written with the variable {VARIABLE}",
+        )
+    seconds = round(found.seconds, 1)
+    _log.info("kernels compiled", functions=found.compiled, seconds=seconds)
+
+
+@contextmanager
+def _shown(say: Tell) -> Iterator[Tell]:
+    """Show a bar on a terminal; elsewhere `say` it at once, and every few seconds."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _now_and_then(say)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(_TITLE, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _now_and_then(say: Tell) -> Tell:
+    last = float("-inf")
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            say(done, total)
+
+    return tell
