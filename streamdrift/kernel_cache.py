@@ -128,7 +128,7 @@ def folder_of(file: Path) -> Path:
     return folder
 
 
-def _make(folder: Path) -> None:
+def make(folder: Path) -> None:
     """Make a kernels' folder, and leave only the newest of its and of its parent's kind."""
     if folder.is_dir():
         return
@@ -176,7 +176,7 @@ class _Locator(_CacheLocator):
             return None
 
     def ensure_cache_path(self) -> None:
-        _make(self._folder)
+        make(self._folder)
 
     def get_cache_path(self) -> str:
         return str(self._folder)

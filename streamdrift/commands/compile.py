@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamdrift.compiling import Compiled, Tell, are_compiled, compile_kernels
+from streamdrift.compiling import Tell, are_compiled, compile_kernels
 from streamdrift.errors import OutputError
-from streamdrift.kernel_cache import VARIABLE, cache_folder
+from streamdrift.kernel_cache import VARIABLE, cache_folder, why_unwritable
 
-_TITLE = "compiling kernels, once on this machine"
+_TITLE = "compiling kernels"
 _EVERY = 5.0
 """Seconds between two lines about it."""
 _log = structlog.get_logger("streamdrift")
@@ -38,6 +38,9 @@ def compile_at_start(beat: Callable[[], None]) -> None:
     """Compile what is not on disk before anything is read; call `beat` as it goes on."""
     if are_compiled():
         return
+    unwritable = why_unwritable()
+    if unwritable is not None:
+        _warn(unwritable)
     with _shown(lambda done, total: _log.info(_TITLE, compiled=done, of=total)) as tell:
 
         def told(done: int, total: int) -> None:
@@ -45,19 +48,18 @@ def compile_at_start(beat: Callable[[], None]) -> None:
             tell(done, total)
 
         found = compile_kernels(told)
-    _say(found)
+    if found.unkept not in (None, unwritable):
+        _warn(str(found.unkept))
+    _log.info("kernels compiled", functions=found.compiled, seconds=round(found.seconds, 1))
 
 
-def _say(found: Compiled) -> None:
-    if found.unkept is not None:
-        _log.warning(
-            "compiled kernels cannot be kept: every start compiles them anew",
-            folder=str(cache_folder()),
-            reason=found.unkept,
-            hint=f"name a folder that can be written with the variable {VARIABLE}",
-        )
-    seconds = round(found.seconds, 1)
-    _log.info("kernels compiled", functions=found.compiled, seconds=seconds)
+def _warn(reason: str) -> None:
+    _log.warning(
+        "compiled kernels cannot be kept: every start compiles them anew",
+        folder=str(cache_folder()),
+        reason=reason,
+        hint=f"name a folder that can be written with the variable {VARIABLE}",
+    )
 
 
 @contextmanager
