@@ -20,7 +20,7 @@ _UNSERVED = "streamdrift.detectors.stepper"
 _PAUSE = 0.2
 
 Tell = Callable[[int, int], None]
-"""Is told how many kernels are compiled, of how many, whenever one more is."""
+"""Is told how many kernels are compiled, of how many, now and then. What it raises ends it."""
 
 
 class Compiled(NamedTuple):
@@ -54,16 +54,19 @@ def compile_kernels(tell: Tell) -> Compiled:
     kernels = served_kernels()
     names: list[str] = []
 
+    def go_on() -> None:
+        tell(sum(bool(each.signatures) for each in kernels), len(kernels))
+
     def say(name: str) -> None:
         names.append(name)
-        tell(sum(bool(each.signatures) for each in kernels), len(kernels))
+        go_on()
 
     tell(0, len(kernels))
     unkept = kernel_cache.why_unwritable()
-    with _alone(unkept is None, lambda: tell(0, len(kernels))):
+    with _alone(unkept is None, go_on):
         if not are_compiled():
             with telling_compiled(say):
-                warm_up()
+                warm_up(go_on)
             unkept = unkept or KernelCache.unkept or _mark_complete()
     return Compiled(len(names), time.perf_counter() - began, unkept)
 
@@ -131,4 +134,6 @@ def _locked(lock: IO[str]) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        return True  # There are file systems without locks: what two compile is right all the same.
     return True

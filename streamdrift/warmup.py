@@ -198,13 +198,13 @@ def as_fetched(values: Sequence[bytes], partition: Partition, first: int = 0) ->
     return read_batches(partition, builder.buffer(), first, AbortedTransactions([])).messages
 
 
-def warm_up() -> None:
-    """Put a few events of every kind through pipelines, as the service does."""
+def warm_up(go_on: Callable[[], None]) -> None:
+    """Put a few events of every kind through pipelines, as the service does; `go_on` in between."""
     for model in _models():
-        _send(model)
+        _send(model, go_on)
 
 
-def _send(model: _Model) -> None:
+def _send(model: _Model, go_on: Callable[[], None]) -> None:
     """Send a model's events, and go on amid them from a snapshot."""
     decoder = make_decoder("json", model.mapping)
 
@@ -215,6 +215,7 @@ def _send(model: _Model) -> None:
     pipeline = new_pipeline()
     events = list(_events(model))
     for first in range(0, len(events), _AT_ONCE):
+        go_on()
         part = events[first : first + _AT_ONCE]
         pipeline.feed(as_fetched(part, Partition("warm-up", 0), first))
         pipeline.release()

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamdrift.compiling import Tell, are_compiled, compile_kernels
+from streamdrift.compiling import Tell, are_compiled, compile_kernels, telling_compiled
 from streamdrift.errors import OutputError
 from streamdrift.kernel_cache import VARIABLE, cache_folder, why_unwritable
 
@@ -34,8 +34,8 @@ def run_compile() -> None:
     typer.echo(f"{found.compiled} functions compiled in {found.seconds:.0f} s: {cache_folder()}")
 
 
-def compile_at_start(beat: Callable[[], None]) -> None:
-    """Compile what is not on disk before anything is read; call `beat` as it goes on."""
+def compile_at_start(go_on: Callable[[], None]) -> None:
+    """Compile what is not on disk before anything is read; call `go_on` now and then."""
     if are_compiled():
         return
     unwritable = why_unwritable()
@@ -44,13 +44,31 @@ def compile_at_start(beat: Callable[[], None]) -> None:
     with _shown(lambda done, total: _log.info(_TITLE, compiled=done, of=total)) as tell:
 
         def told(done: int, total: int) -> None:
-            beat()
+            go_on()
             tell(done, total)
 
         found = compile_kernels(told)
     if found.unkept not in (None, unwritable):
         _warn(str(found.unkept))
     _log.info("kernels compiled", functions=found.compiled, seconds=round(found.seconds, 1))
+
+
+@contextmanager
+def saying_compiled() -> Iterator[None]:
+    """Say once on stderr what takes so long where something is compiled in the block.
+
+    For commands that need some kernels only, and not at once.
+    """
+    said = False
+
+    def say(_: str) -> None:
+        nonlocal said
+        if not said:
+            typer.echo(f"{_TITLE}, once on this machine: this may take a minute", err=True)
+        said = True
+
+    with telling_compiled(say):
+        yield
 
 
 def _warn(reason: str) -> None:

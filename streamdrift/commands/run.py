@@ -63,13 +63,17 @@ class _Preparing:
     """What is served before there is a service: alive as long as it goes on."""
 
     ready = False
-    connecting = True
+    connecting = False
 
     def __init__(self) -> None:
-        self.beat()
+        self._beat = time.monotonic()
+        self._stopped = False
 
-    def beat(self) -> None:
-        """Say that it goes on."""
+    def go_on(self) -> None:
+        """Say that it goes on; raise SystemExit where it is not to: nothing was read yet."""
+        # Not by the signal's handler: the compiler ends the process where that raises within it.
+        if self._stopped:
+            raise SystemExit(0)
         self._beat = time.monotonic()
 
     @property
@@ -80,7 +84,8 @@ class _Preparing:
         """Serve nothing."""
 
     def stop(self) -> None:
-        """Leave nothing undone: whoever stops what has read nothing just leaves."""
+        """Let it leave before what comes next."""
+        self._stopped = True
 
 
 def run_service(
@@ -109,20 +114,25 @@ def run_service(
             listening = stack.enter_context(serve(address, handlers))
             _log.info("serving metrics and health", host=listening[0], port=listening[1])
         with stopped_by_signals(preparing, timeout):
-            compile_at_start(preparing.beat)
+            _say_starting(settings)
+            compile_at_start(preparing.go_on)
+        preparing.go_on()
         service = served = _service(settings, metrics, step, reset=reset)
         stack.enter_context(stopped_by_signals(service, timeout))
         stack.enter_context(telling_compiled(_say_compiled))
-        _log.info(
-            "starting",
-            version=__version__,
-            deployment=settings.name,
-            mode=settings.mode,
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            guarantee=settings.guarantee,
-            **_worker(settings),
-        )
         service.run()
+
+
+def _say_starting(settings: Settings) -> None:
+    _log.info(
+        "starting",
+        version=__version__,
+        deployment=settings.name,
+        mode=settings.mode,
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        guarantee=settings.guarantee,
+        **_worker(settings),
+    )
 
 
 def _worker(settings: Settings) -> Mapping[str, object]:

@@ -11,9 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,17 +68,15 @@ def _environment_of_the_image() -> Mapping[str, str]:
 
 
 @pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """The package in a place of its own, as the image has it."""
-    place = tmp_path / "site-packages"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(streamdrift.__file__).parent, place / "streamdrift", ignore=ignored)
-    # Above it there are folders that are their user's alone.
-    for folder in (tmp_path, *tmp_path.parents):
-        mode = folder.stat().st_mode
-        if not mode & 0o001:
-            folder.chmod(mode | 0o011)
-    return place
+def installed() -> Iterator[Path]:
+    """The package in a place of its own that all may read, as the image has it."""
+    # Pytest's folders are its user's alone.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        ignored = shutil.ignore_patterns("__pycache__")
+        place = Path(folder) / "site-packages"
+        shutil.copytree(Path(streamdrift.__file__).parent, place / "streamdrift", ignore=ignored)
+        yield place
 
 
 def _as_another_user() -> Sequence[str]:
@@ -106,17 +105,17 @@ def test_all_kernels_are_known_before_any_is_compiled() -> None:
     assert len(served_kernels()) == known
 
 
-def test_a_service_of_the_image_compiles_nothing(installed: Path, tmp_path: Path) -> None:
+def test_a_service_of_the_image_compiles_nothing(installed: Path) -> None:
     image = dict(_environment_of_the_image())
     image["STREAMDRIFT_CACHE_DIR"] = str(installed / "kernels")
     environment = _environment(installed, **image)
-    events = tmp_path / "events.jsonl"
+    events = installed.parent / "events.jsonl"
     recording = next(each for each in RECORDINGS if each.name == "insects_gradual")
     events.write_bytes(b"".join(event + b"\n" for event in recording.events()))
 
     def run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+            arguments, env=environment, cwd=installed, capture_output=True, text=True, check=False
         )
 
     done = run([sys.executable, "-c", _COMPILE])
@@ -145,9 +144,7 @@ def test_a_service_of_the_image_compiles_nothing(installed: Path, tmp_path: Path
     assert again.stdout.startswith("all kernels are compiled"), again.stderr
 
 
-def test_a_service_without_any_cache_says_so_answers_and_can_be_stopped(
-    installed: Path, tmp_path: Path
-) -> None:
+def test_a_service_without_any_cache_says_so_answers_and_can_be_stopped(installed: Path) -> None:
     (port,) = free_ports(1)
     environment = _environment(
         installed,
@@ -156,7 +153,7 @@ def test_a_service_without_any_cache_says_so_answers_and_can_be_stopped(
     )
     command = [*_as_another_user(), sys.executable, "-m", "streamdrift", "run"]
     with subprocess.Popen(
-        command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        command, env=environment, cwd=installed, stderr=subprocess.PIPE, text=True
     ) as service:
         assert service.stderr is not None
         lines = []
