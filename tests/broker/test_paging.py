@@ -12,6 +12,8 @@ from tests.paging import until
 from tests.real_alertmanager import RealAlertmanager
 from tests.topic_maker import TopicMaker
 
+_FIRST_START = 240.0
+"""Seconds, as kernels may have to be compiled."""
 _SPACING = 0.1
 """Seconds from event to event."""
 
@@ -68,7 +70,7 @@ def test_drift_fires_while_it_lasts_also_across_a_crash(
     traffic.write(600, level=2.0)
     traffic.write(2_500)
     with started(settings) as life:
-        until(lambda: _opened(life) >= 2)
+        until(lambda: _opened(life) >= 2, _FIRST_START)
         # Of today, within the time that is no history.
         traffic.go_on(time.time() - 300)
         traffic.write(1_000)
