@@ -348,7 +348,8 @@ def test_of_many_incidents_the_first_are_told_at_once(tmp_path: Path) -> None:
     source = tmp_path / "events.jsonl"
     with source.open("w") as file:
         for place in range(15 * 1_200):
-            model, shifted = f"m{place % 15:02}", place // 15 >= 900
+            model = f"m{place % 15:02}" if place // 15 < 1_190 else f"few{place % 15}"
+            shifted = place // 15 >= 900
             features = {"x": draw.gauss(4 if shifted else 0, 1)}
             event = {"model": model, "version": "1", "timestamp": 1_767_225_600 + place // 15}
             file.write(json.dumps({**event, "features": features}) + "\n")
@@ -356,6 +357,9 @@ def test_of_many_incidents_the_first_are_told_at_once(tmp_path: Path) -> None:
     assert "3 further incidents" in found.text
     bars = {each["href"] for each in found.of("bar")}
     assert bars == {f"#incident-{k}" for k in range(1, 16)}
+    rows = found.of("row")
+    assert len(rows) == 15 + 8 + 1  # Of those without incidents some; and the axis.
+    assert "7 further model versions are not drawn" in found.text
     places = [each["id"] for tag, each in found.tags if "id" in each]
     assert len(places) == len(set(places))
     linked = {each["href"] for tag, each in found.tags if tag == "a"}
