@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Protocol
@@ -18,6 +18,10 @@ from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.durations import SECOND
+from streamdrift.following.backlog import Look
+from streamdrift.following.incidents import following_incidents
+from streamdrift.following.team import following_alerts, make_lines, worker_stages
+from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
@@ -104,6 +108,7 @@ def run_service(
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
     metrics = Metrics()
+    lines = make_lines(settings, metrics)
     timeout = settings.shutdown_timeout / SECOND
     preparing = _Preparing()
     served: Served = preparing
@@ -120,6 +125,14 @@ def run_service(
         service = served = _service(settings, metrics, step, reset=reset)
         stack.enter_context(stopped_by_signals(service, timeout))
         stack.enter_context(telling_compiled(_say_compiled))
+        incidents = IncidentTable(settings.alerts.keep_resolved)
+        stack.enter_context(
+            following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
+        )
+        if lines:
+            _log.info("paging", sinks=[line.sink for line in lines])
+        stages = _stages(settings, service)
+        stack.enter_context(following_alerts(settings, lines, stages, metrics))
         service.run()
 
 
@@ -157,6 +170,11 @@ def _service(
         metrics,
         step=step,
     )
+
+
+def _stages(settings: Settings, service: Served) -> Sequence[Look]:
+    """Return the stages on the way to the alerts."""
+    return [lambda: service.reached] if isinstance(service, Service) else worker_stages(settings)
 
 
 def _say_compiled(name: str) -> None:
