@@ -17,12 +17,12 @@ from streamdrift.realised import Span
 from streamdrift.records import (
     Batch,
     ColumnKey,
+    FoundIn,
     Group,
     Kind,
     Notice,
     Sample,
     Signal,
-    SignalReading,
     State,
     Step,
     Stream,
@@ -312,14 +312,13 @@ class ModelVersion:
         """What people should know of the references of signals, where there is anything."""
         return [found for each in self._watched for found in each.findings]
 
-    def readings(self) -> list[SignalReading]:
-        """Return every detector's statistic and threshold."""
-        return [reading for each in self._watched for reading in each.readings()]
+    def found_in(self) -> list[FoundIn]:
+        """Return the kinds of what was found in the references of signals."""
+        return [FoundIn(self.model, self.version, each.codes) for each in self._watched]
 
-    @property
-    def reading_count(self) -> int:
-        """How many readings there are."""
-        return sum(each.reading_count for each in self._watched)
+    def readings(self) -> list[Readings]:
+        """Return every detector's statistic and threshold."""
+        return [each.readings() for each in self._watched]
 
     def warm_up(self) -> WarmUp:
         """Return how far the reference is."""

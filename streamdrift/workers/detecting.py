@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from streamdrift.commit import PART_BYTES, Outgoing
+from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import decode as decode_frame
 from streamdrift.exchange.shard import Shard
@@ -59,6 +60,7 @@ class Detecting:
         make_store: Callable[[int], TopicStore],
         trim: Callable[[Mapping[Partition, int]], None],
         metrics: Metrics,
+        desk: Desk,
         reached: Reached,
     ) -> None:
         self._settings = settings
@@ -70,6 +72,7 @@ class Detecting:
         self._trim = trim
         self._metrics = metrics
         self._telling = Telling(metrics, "exchange")
+        self._desk = desk
         self._reached = reached
         self._owned: dict[int, Owned] = {}
         self.has_taken_all = False
@@ -87,7 +90,7 @@ class Detecting:
     def turn(self) -> bool:
         """Do one round; tell of a commit."""
         start = time.monotonic()
-        messages = self._member.poll(_POLL_SECONDS)
+        messages = self._member.poll(0.0 if self._desk.waiting else _POLL_SECONDS)
         self._metrics.spent("receive", time.monotonic() - start)
         self._give_away(self._member.gone())
         self._take_up()
@@ -98,6 +101,7 @@ class Detecting:
         unsaid = any(each.changed for each in self._owned.values())
         known = len(self._owned) == self._settings.shards <= len(lag)
         self.has_taken_all = known and not any(lag.values()) and not unsaid
+        self._desk.serve([each.shard.monitor for each in self._owned.values()])
         now = time.monotonic()
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
@@ -327,7 +331,7 @@ class Detecting:
         self._metrics.lagging("exchange", self._member.reader.lag())
         self._metrics.pending(sum(shard.held for shard in shards))
         self._metrics.displaced({"unpromised": sum(shard.lifted for shard in shards)})
-        self._telling.standing([shard.monitor for shard in shards])
+        self._telling.progress([shard.monitor for shard in shards])
 
     def _show_reached(self) -> None:
         self._metrics.assigned("detect", len(self._owned))

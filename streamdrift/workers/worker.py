@@ -22,6 +22,7 @@ from streamdrift.assembly import (
 )
 from streamdrift.config import Settings
 from streamdrift.deployment import tell_created
+from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.exchange.ingest import Ingest
@@ -71,6 +72,8 @@ class Worker:
         self._sessions = {role: Sessions(metrics, _READS[role]) for role in settings.worker.roles}
         self._failures: list[BaseException] = []
         self._detecting: Detecting | None = None
+        self.desk = Desk()
+        """Where other threads ask the detect role."""
         self.connecting = True
         """Whether nothing was read yet."""
 
@@ -298,10 +301,12 @@ class Worker:
                 lambda number: open_shard(post.log, settings, number),
                 trimmer.trim,
                 self._metrics,
+                self.desk,
                 self._reached,
             )
             self._detecting = loop
-            sessions.serve(loop.turn, loop.finish)
+            with self.desk.served():
+                sessions.serve(loop.turn, loop.finish)
 
     @property
     def has_taken_all(self) -> bool:

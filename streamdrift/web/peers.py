@@ -1,0 +1,185 @@
+"""The other workers of a deployment, as each makes itself known with what it commits.
+
+The note to the offset that the detect role commits of a shard says whose the shard is and where
+that one serves HTTP: it is the owner's as long as the shard is, and needs no other bookkeeping.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+from starlette.concurrency import run_in_threadpool
+
+from streamdrift.errors import ConnectionsError, LaterError
+from streamdrift.records import Partition
+from streamdrift.sources.member import Committed
+from streamdrift.web.schemas import Unanswered
+
+PEER_SECONDS = 5.0
+"""Time another worker has to answer: its loop has less."""
+_KNOWN_SECONDS = 2.0
+"""For so long who has which shard is believed."""
+_NOWHERE = "-"
+
+
+class Place(NamedTuple):
+    """A worker, and where it serves; None where it does not."""
+
+    instance: str
+    address: str | None
+
+
+def note_of(place: Place) -> str:
+    """Return the note that says whose a shard is.
+
+    >>> note_of(Place("a", "host:8410"))
+    'a host:8410'
+    """
+    return f"{place.instance} {place.address or _NOWHERE}"
+
+
+def place_of(note: str) -> Place | None:
+    """Return what a note says, None where it says nothing of it."""
+    instance, separator, address = note.partition(" ")
+    if not separator or not address:
+        return None
+    return Place(instance, None if address == _NOWHERE else address)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What another worker answered."""
+
+    status: int
+    body: Any
+
+
+class Peers:
+    """Asks other workers what they have; `committed` tells what the detect group has committed.
+
+    `own` is this worker. `transport` is in the place of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        own: Place,
+        shards: int,
+        committed: Callable[[], Mapping[Partition, Committed]],
+        token: str | None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._own = own
+        self._shards = shards
+        self._committed = committed
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._transport = transport
+        self._known: Mapping[Place | None, list[int]] = {}
+        self._known_until = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def get(
+        self,
+        path: str,
+        parameters: Mapping[str, str | int] | None = None,
+        shards: Collection[int] | None = None,
+    ) -> tuple[list[Reply], list[Unanswered]]:
+        """Ask those that have any of `shards`, or any shard, for `path` as each has it alone.
+
+        Return their answers, and who gave none. Raises LaterError where the brokers do not tell
+        who they are.
+        """
+        owners = await self._owners()
+        asked = {
+            place: mine
+            for place, numbers in owners.items()
+            if (mine := [n for n in numbers if shards is None or n in shards])
+            and (place is None or place.instance != self._own.instance)
+        }
+        async with httpx.AsyncClient(
+            headers=self._headers,
+            timeout=PEER_SECONDS,
+            transport=self._transport,
+            trust_env=False,
+            follow_redirects=False,
+        ) as client:
+            found = await asyncio.gather(
+                *(self._one(client, place, path, parameters or {}) for place in asked)
+            )
+        replies = [each for each in found if isinstance(each, Reply)]
+        unanswered = [
+            Unanswered(instance=place.instance if place else "", shards=numbers, reason=each)
+            for (place, numbers), each in zip(asked.items(), found, strict=True)
+            if isinstance(each, str)
+        ]
+        return replies, unanswered
+
+    async def own(self, shards: Collection[int] | None, reason: str) -> list[Unanswered]:
+        """Say that this worker does not answer for what it has of `shards`, if it has any."""
+        owners = await self._owners()
+        mine = [
+            number
+            for place, numbers in owners.items()
+            if place is not None and place.instance == self._own.instance
+            for number in numbers
+            if shards is None or number in shards
+        ]
+        told = Unanswered(instance=self._own.instance, shards=mine, reason=reason)
+        return [told] if mine else []
+
+    async def _one(
+        self,
+        client: httpx.AsyncClient,
+        place: Place | None,
+        path: str,
+        parameters: Mapping[str, str | int],
+    ) -> Reply | str:
+        """Return what one worker answers, or why it does not."""
+        if place is None:
+            return "no worker has committed anything of these shards yet"
+        if place.address is None:
+            return "it serves no HTTP: set http.bind"
+        url = f"http://{place.address}{quote(path, safe='/~:')}"
+        try:
+            async with asyncio.timeout(PEER_SECONDS):
+                answer = await client.get(url, params={**parameters, "local": "true"})
+            if answer.status_code in (200, 404):
+                return Reply(answer.status_code, answer.json())
+        except TimeoutError:
+            return f"no answer from {place.address} within {PEER_SECONDS:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            return f"no answer from {place.address}: {error or type(error).__name__}"
+        return f"{place.address} answered with status {answer.status_code}"
+
+    async def _owners(self) -> Mapping[Place | None, list[int]]:
+        async with self._lock:
+            if time.monotonic() >= self._known_until:
+                try:
+                    notes = await run_in_threadpool(self._committed)
+                except ConnectionsError as error:
+                    raise LaterError(
+                        f"the brokers do not tell who has which shard: {error}",
+                        "ask again in a few seconds",
+                    ) from error
+                self._known = owners_of(
+                    {partition.number: each.note for partition, each in notes.items()},
+                    self._shards,
+                )
+                self._known_until = time.monotonic() + _KNOWN_SECONDS
+            return self._known
+
+
+def owners_of(notes: Mapping[int, str], shards: int) -> Mapping[Place | None, list[int]]:
+    """Return the shards of each worker; those of None nobody has said to have."""
+    owners: dict[Place | None, list[int]] = {}
+    for number in range(shards):
+        owners.setdefault(place_of(notes.get(number, "")), []).append(number)
+    return owners
+
+
+def bodies(replies: Sequence[Reply]) -> list[Any]:
+    """Return what those answered that had something."""
+    return [each.body for each in replies if each.status == 200]
