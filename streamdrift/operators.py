@@ -5,7 +5,7 @@ stream that was, and does the same there after a restart.
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -59,6 +59,29 @@ class Command(BaseModel):
         if self.kind is Asked.EXPECT and self.since >= self.until:
             raise ValueError("expect holds from a time up to a later one")
         return self
+
+
+class Taken(NamedTuple):
+    """A command that has taken effect."""
+
+    place: int
+    """Its offset in the commands topic: which of all it is."""
+    where: tuple[int, str, int, int]
+    """Where in the stream that was: the frontier of all events. Of a shard of several workers, an
+    offset in its partition of the exchange, and no more."""
+    command: Command
+
+
+class CommandsSettings(BaseModel):
+    """Where operators' commands come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topic: str = Field(
+        "streamdrift.commands",
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="Topic of what operators ask for, by the HTTP API and `streamdrift expect`.",
+    )
 
 
 def encode(command: Command) -> bytes:

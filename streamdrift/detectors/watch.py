@@ -399,14 +399,14 @@ class Watch:
                 block.fresh[signal] = column + 1
                 signs.append(Sign(column, signal, StepKind.RETURNED))
 
-    def _release(self, signal: int) -> None:
+    def _release(self, signal: int, *, by_itself: bool = True) -> None:
         self.held[signal] = False
         del self._holds[signal]
         for entry in self._banks:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, EChainBank | ECategoryBank):
                 entry.bank.lose(slot)  # it saw nothing while the signal was held
-        self._reset(signal, self._weighed_anew(signal))
+        self._reset(signal, self._weighed_anew(signal) if by_itself else None)
 
     def _weighed_anew(self, signal: int) -> Expected | None:
         """Return what is expected of a signal that is back, if its evidence now counts less."""
@@ -414,8 +414,9 @@ class Watch:
         explained = expected.dependent or expected.power > 0 or expected.chances is not None
         if not self._summed[signal] or expected.chain is not None or expected.recall is not None:
             return None  # Of these, all counts that is not explained.
-        seen, patience = self._scoring.seen(signal), float(self._lengths.patience[signal])
-        if not self._returns.came_back(signal, seen, patience, explained):
+        # One that is weighed with no other has a budget of its own.
+        length = float(min(self._lengths.patience[signal], self._lengths.alone[signal]))
+        if not self._returns.came_back(signal, self._scoring.seen(signal), length, explained):
             return None
         return self._take_power(signal)
 
@@ -428,6 +429,11 @@ class Watch:
     def findings(self, signal: int) -> tuple[Finding, ...]:
         """Return what people should know of a signal that its reference does not show."""
         return self._returns.findings(signal)
+
+    def let_go(self, signal: int) -> None:
+        """Watch a held signal again, under the reference it has: it is said to be mended."""
+        self._release(signal, by_itself=False)
+        self._recent.clear(signal)
 
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
