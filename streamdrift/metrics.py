@@ -45,6 +45,7 @@ class Metrics:
         self._declare_counters(self.registry)
         self._declare_gauges(self.registry)
         self._declare_histograms(self.registry)
+        self._declare_sinks(self.registry)
         self._shown = Shown(max_series)
         self._one = threading.Lock()
 
@@ -96,6 +97,54 @@ class Metrics:
         self._disconnects = Counter(
             "streamdrift_source_disconnects",
             "Times the brokers could not be reached.",
+            registry=registry,
+        )
+
+    def _declare_sinks(self, registry: CollectorRegistry) -> None:
+        self._delivered = Counter(
+            "streamdrift_sink_delivered",
+            "Alerts that a sink has taken.",
+            ["sink"],
+            registry=registry,
+        )
+        self._failed = Counter(
+            "streamdrift_sink_failures",
+            "Attempts to deliver that failed, and are made again.",
+            ["sink"],
+            registry=registry,
+        )
+        self._passed_over = Counter(
+            "streamdrift_sink_passed_over",
+            "Alerts that a sink is not told of, by reason.",
+            ["sink", "reason"],
+            registry=registry,
+        )
+        self._behind = Gauge(
+            "streamdrift_sink_behind_alerts",
+            "Alerts published that a sink has not taken yet.",
+            ["sink"],
+            registry=registry,
+        )
+        self._held = Gauge(
+            "streamdrift_sink_held_alerts",
+            "Of these, alerts that wait until the service has caught up, or a quiet time is over.",
+            ["sink"],
+            registry=registry,
+        )
+        self._working = Gauge(
+            "streamdrift_sink_working",
+            "1 while a sink takes alerts, 0 from an attempt that failed on.",
+            ["sink"],
+            registry=registry,
+        )
+        self._known = Gauge(
+            "streamdrift_incidents_kept",
+            "Incidents, open or over, that the incidents topic keeps.",
+            registry=registry,
+        )
+        self._evicted = Gauge(
+            "streamdrift_incidents_evicted",
+            "Incidents that this process gave up before alerts.keep_resolved, for want of room.",
             registry=registry,
         )
 
@@ -222,6 +271,30 @@ class Metrics:
     def exchanged(self, size: int) -> None:
         """Add to the bytes sent to the shards."""
         self._exchanged.inc(size)
+
+    def incidents_kept(self, known: int, evicted: int) -> None:
+        """Record how many incidents are known, and how many were given up for want of room."""
+        self._known.set(known)
+        self._evicted.set(evicted)
+
+    def sink_delivered(self, sink: str, alerts: int) -> None:
+        """Count alerts that a sink has taken: it works."""
+        self._delivered.labels(sink).inc(alerts)
+        self._working.labels(sink).set(1)
+
+    def sink_failed(self, sink: str) -> None:
+        """Count an attempt that failed."""
+        self._failed.labels(sink).inc()
+        self._working.labels(sink).set(0)
+
+    def sink_passed_over(self, sink: str, reason: str, alerts: int = 1) -> None:
+        """Count alerts that a sink is not told of."""
+        self._passed_over.labels(sink, reason).inc(alerts)
+
+    def sink_behind(self, sink: str, behind: int, held: int) -> None:
+        """Record how many alerts a sink has not taken, and how many of them wait for a reason."""
+        self._behind.labels(sink).set(behind)
+        self._held.labels(sink).set(held)
 
     def watched(self, standing: Standing) -> None:
         """Record how the monitors stand; replaces what was there."""

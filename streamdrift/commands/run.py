@@ -16,6 +16,8 @@ from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.durations import SECOND
+from streamdrift.following.incidents import following_incidents
+from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
@@ -79,6 +81,10 @@ def run_service(
             listening = stack.enter_context(serve(address, _handlers(service, metrics)))
             _log.info("serving metrics and health", host=listening[0], port=listening[1])
         stack.enter_context(stopped_by_signals(service, settings.shutdown_timeout / SECOND))
+        incidents = IncidentTable(settings.alerts.keep_resolved)
+        stack.enter_context(
+            following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
+        )
         _log.info(
             "starting",
             version=__version__,

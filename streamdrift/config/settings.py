@@ -27,7 +27,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import CommandsSettings
 from streamdrift.ordering import OrderingSettings
 from streamdrift.shards import MAX_SHARDS
-from streamdrift.sinks import AlertsSettings
+from streamdrift.sinks.settings import AlertsSettings
 from streamdrift.sources import SourceSettings
 from streamdrift.state import StateSettings
 from streamdrift.web.settings import HttpSettings
@@ -35,8 +35,8 @@ from streamdrift.web.settings import HttpSettings
 EVERY_MODEL = "*"
 _NAME = r"^[a-zA-Z0-9._-]{1,80}$"
 _OWN_TOPICS = (
-    *("source.dead_letters", "alerts.topic", "state.topic", "state.journal"),
-    *("exchange.topic", "commands.topic"),
+    *("source.dead_letters", "alerts.topic", "alerts.incidents"),
+    *("state.topic", "state.journal", "exchange.topic", "commands.topic"),
 )
 _INSTANCE = r"[a-zA-Z0-9._-]{1,80}"
 
@@ -121,7 +121,7 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping) or not re.fullmatch(_NAME, str(name or "")):
             return values
         named = {
-            "alerts": {"topic": f"{name}.alerts"},
+            "alerts": {"topic": f"{name}.alerts", "incidents": f"{name}.incidents"},
             "state": {"topic": f"{name}.state", "journal": f"{name}.journal"},
             "source": {"dead_letters": f"{name}.dead-letters"},
             "exchange": {"topic": f"{name}.exchange"},
