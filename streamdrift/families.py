@@ -180,7 +180,9 @@ class Shown:
         yield from _family(OPENED, (((each.model,), each.opened) for each in rates))
         yield from _family(JOINED, (((each.model,), each.joined) for each in rates))
         known = ((each.model, each.per_week) for each in rates)
-        yield from _family(REALISED, (((model,), rate) for model, rate in known if rate is not None))
+        yield from _family(
+            REALISED, (((model,), rate) for model, rate in known if rate is not None)
+        )
         dropped = sorted(stands.dropped.items())[some]
         yield from _family(DROPPED, (((model,), events) for model, events in dropped))
         yield from _family(UNWATCHED, [((), stands.unwatched)])

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from streamdrift.model import ModelVersion
 from streamdrift.monitor import Monitor
-from streamdrift.readings import Readings
+from streamdrift.readings import Readings, rows
 from streamdrift.realised import RealisedRate
-from streamdrift.records import FoundIn, WarmUp
+from streamdrift.records import FoundIn, SignalReading, WarmUp
 from streamdrift.slices import Slices, at_once
 
 _BY_MODEL = attrgetter("model")
@@ -89,3 +89,10 @@ def survey(monitors: Sequence[Monitor]) -> Slices[Standing]:
         realised,
         [each for each in findings if each.codes],
     )
+
+
+def every_reading(monitors: Sequence[Monitor]) -> list[SignalReading]:
+    """Return the statistic and threshold of each detector of every signal, event rates first."""
+    traffic = sorted(pair for monitor in monitors for pair in monitor.traffic.items())
+    found = [each for _, one in traffic for each in one.readings()]
+    return rows([*found, *(each for one in versions(monitors) for each in one.readings())])

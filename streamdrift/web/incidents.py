@@ -96,7 +96,9 @@ def incident_routes(table: IncidentTable, write: Write, now: Clock) -> APIRouter
         limit: Limit = 50,
         after: Annotated[
             str | None,
-            Query(description="`next` of the page before.", pattern=r"^-?[0-9]{1,18}-[0-9a-f]{32}$"),
+            Query(
+                description="`next` of the page before.", pattern=r"^-?[0-9]{1,18}-[0-9a-f]{32}$"
+            ),
         ] = None,
     ) -> Incidents:
         first = None if since is None else microseconds(since)

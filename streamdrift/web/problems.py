@@ -71,7 +71,9 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404:
             detail = f"nothing is at {request.url.path}: /openapi.json tells what there is"
         elif error.status_code == 405:
-            detail = f"{request.method} is not for {request.url.path}: {headers.get('Allow', '')} is"
+            detail = (
+                f"{request.method} is not for {request.url.path}: {headers.get('Allow', '')} is"
+            )
         else:
             detail = str(error.detail)
         return problem(error.status_code, detail, headers)

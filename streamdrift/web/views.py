@@ -150,5 +150,3 @@ def signal(key: SignalKey) -> Question[SignalFacts | None]:
 
 def _versions_of(monitors: Iterable[Monitor], model: str) -> list[ModelVersion]:
     return [each for each in versions(monitors) if each.model == model]
-
-
