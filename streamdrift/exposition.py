@@ -54,10 +54,10 @@ class Labels:
 
 
 def label(values: Mapping[str, str]) -> bytes:
-    """Return the labels of one series as text.
+    r"""Return the labels of one series as text.
 
-    >>> label({"model": 'a"b'})
-    b'{model="a\\\\"b"}'
+    >>> label({"model": 'a"b'}).decode()
+    '{model="a\\"b"}'
     """
     pairs = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in values.items())
     return f"{{{pairs}}}".encode()
@@ -76,7 +76,7 @@ def samples(name: str, labels: Labels, values: Floats, chosen: Ints) -> Iterator
         sizes = labels.ends[rows] - np.where(rows > 0, labels.ends[rows - 1], 0)
         out = np.empty(int(sizes.sum()) + (len(called) + _NUMBER) * len(rows), dtype=np.uint8)
         size = write_lines(called, labels.text, labels.ends, values, rows, out)
-        yield memoryview(out)[:size]
+        yield out[:size].data
 
 
 class ReadingLabels:

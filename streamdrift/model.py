@@ -14,6 +14,7 @@ from streamdrift.detectors.learning import learn
 from streamdrift.distributions import Distribution
 from streamdrift.errors import StateError
 from streamdrift.model_settings import ModelSettings
+from streamdrift.readings import Readings
 from streamdrift.realised import Span
 from streamdrift.records import (
     Batch,

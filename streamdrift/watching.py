@@ -464,6 +464,7 @@ class Watching:
             self._codes = codes_of((signal.name, found) for signal, found in self.findings)
         return self._codes
 
+    @property
     def changes(self) -> list[tuple[Signal, int, int]]:
         """Signals that are changed, since when, and how many values there were since."""
         return [

@@ -70,6 +70,8 @@ class Behind:
     desk: Desk
     metrics: Metrics
     table: IncidentTable
+    is_read: Callable[[], bool]
+    """Whether the table has all incidents."""
     write: Write
     now: Clock
     peers: Peers | None = None
@@ -128,7 +130,7 @@ def make_app(behind: Behind) -> Guard:
     watched = Watched(settings, behind.desk, behind.table, behind.peers)
     api = APIRouter(prefix="/api/v1")
     api.include_router(model_routes(watched, behind.write, behind.now))
-    api.include_router(incident_routes(behind.table, behind.write, behind.now))
+    api.include_router(incident_routes(behind.table, behind.is_read, behind.write, behind.now))
 
     @api.get("/config", tags=["service"], summary="Show the settings in effect; no secrets")
     def _() -> Configuration:

@@ -8,7 +8,7 @@ from streamdrift.errors import LaterError
 
 T = TypeVar("T")
 ANSWER_SECONDS = 3.0
-"""Time the loop has to answer: one that reads a backlog has long turns, and a commit may be slow."""
+"""Time the loop has to answer: turns are long while it reads a backlog."""
 
 
 async def ask(desk: Desk, question: Question[T]) -> T:

@@ -5,11 +5,12 @@ from itertools import islice
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
 from streamdrift.alert_documents import Published
+from streamdrift.errors import LaterError
 from streamdrift.incident_table import IncidentTable
 from streamdrift.operators import Asked, Command
 from streamdrift.records import AlertKind
@@ -66,9 +67,18 @@ def _names(published: Published, signal: str) -> bool:
     return any(each.get("name") == signal for each in published.event()["data"].get("signals", ()))
 
 
-def incident_routes(table: IncidentTable, write: Write, now: Clock) -> APIRouter:
-    """Return what is below `/incidents`."""
-    routes = APIRouter(tags=["incidents"])
+def incident_routes(
+    table: IncidentTable, is_read: Callable[[], bool], write: Write, now: Clock
+) -> APIRouter:
+    """Return what is below `/incidents`; `is_read` tells whether the table has all there are."""
+
+    def check_read() -> None:
+        if not is_read():
+            raise LaterError(
+                "the incidents are not read yet", "ask again in a few seconds, or see the log"
+            )
+
+    routes = APIRouter(tags=["incidents"], dependencies=[Depends(check_read)])
 
     def known(incident: str) -> Published:
         published = table.get(incident)

@@ -1,53 +1,23 @@
-"""The other workers of a deployment, as each makes itself known with what it commits.
-
-The note to the offset that the detect role commits of a shard says whose the shard is and where
-that one serves HTTP: it is the owner's as long as the shard is, and needs no other bookkeeping.
-"""
+"""The other workers of a deployment, and what they have."""
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 from starlette.concurrency import run_in_threadpool
 
 from streamdrift.errors import ConnectionsError, LaterError
-from streamdrift.records import Partition
-from streamdrift.sources.member import Committed
 from streamdrift.web.schemas import Unanswered
+from streamdrift.workers.places import Place, owners_of
 
 PEER_SECONDS = 5.0
 """Time another worker has to answer: its loop has less."""
 _KNOWN_SECONDS = 2.0
 """For so long who has which shard is believed."""
-_NOWHERE = "-"
-
-
-class Place(NamedTuple):
-    """A worker, and where it serves; None where it does not."""
-
-    instance: str
-    address: str | None
-
-
-def note_of(place: Place) -> str:
-    """Return the note that says whose a shard is.
-
-    >>> note_of(Place("a", "host:8410"))
-    'a host:8410'
-    """
-    return f"{place.instance} {place.address or _NOWHERE}"
-
-
-def place_of(note: str) -> Place | None:
-    """Return what a note says, None where it says nothing of it."""
-    instance, separator, address = note.partition(" ")
-    if not separator or not address:
-        return None
-    return Place(instance, None if address == _NOWHERE else address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +29,23 @@ class Reply:
 
 
 class Peers:
-    """Asks other workers what they have; `committed` tells what the detect group has committed.
+    """Asks other workers what they have.
 
-    `own` is this worker. `transport` is in the place of the network, for tests.
+    `own` is this worker; `notes` returns those to the offsets of the shards.
+    `transport` is in the place of the network, for tests.
     """
 
     def __init__(
         self,
         own: Place,
         shards: int,
-        committed: Callable[[], Mapping[Partition, Committed]],
+        notes: Callable[[], Mapping[int, str]],
         token: str | None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._own = own
         self._shards = shards
-        self._committed = committed
+        self._notes = notes
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._transport = transport
         self._known: Mapping[Place | None, list[int]] = {}
@@ -158,26 +129,15 @@ class Peers:
         async with self._lock:
             if time.monotonic() >= self._known_until:
                 try:
-                    notes = await run_in_threadpool(self._committed)
+                    notes = await run_in_threadpool(self._notes)
                 except ConnectionsError as error:
                     raise LaterError(
                         f"the brokers do not tell who has which shard: {error}",
                         "ask again in a few seconds",
                     ) from error
-                self._known = owners_of(
-                    {partition.number: each.note for partition, each in notes.items()},
-                    self._shards,
-                )
+                self._known = owners_of(notes, self._shards)
                 self._known_until = time.monotonic() + _KNOWN_SECONDS
             return self._known
-
-
-def owners_of(notes: Mapping[int, str], shards: int) -> Mapping[Place | None, list[int]]:
-    """Return the shards of each worker; those of None nobody has said to have."""
-    owners: dict[Place | None, list[int]] = {}
-    for number in range(shards):
-        owners.setdefault(place_of(notes.get(number, "")), []).append(number)
-    return owners
 
 
 def bodies(replies: Sequence[Reply]) -> list[Any]:

@@ -54,15 +54,15 @@ def install(app: FastAPI) -> None:
     """Let `app` answer every error with a problem."""
 
     @app.exception_handler(RefusedError)
-    async def _(request: Request, error: RefusedError) -> Response:
+    async def _(_request: Request, error: RefusedError) -> Response:
         return problem(error.status, error.detail, error.headers)
 
     @app.exception_handler(LaterError)
-    async def _(request: Request, error: LaterError) -> Response:
+    async def _(_request: Request, error: LaterError) -> Response:
         return unavailable(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _(request: Request, error: RequestValidationError) -> Response:
+    async def _(_request: Request, error: RequestValidationError) -> Response:
         return problem(422, _mistakes(error))
 
     @app.exception_handler(HTTPException)

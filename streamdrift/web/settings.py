@@ -71,7 +71,7 @@ class HttpSettings(BaseModel):
     def _check_reach(self) -> Self:
         if self.token is not None and self.token_file is not None:
             raise ValueError("set token or token_file, not both")
-        if not self.is_local and self.token is None and self.token_file is None:
+        if not self.is_local and not self.needs_token:
             raise ValueError(
                 f"bind is {self.bind}, where others than this machine can ask: set "
                 "http.token_file to a file with a token (such as `openssl rand -hex 32` makes), or "
@@ -102,6 +102,11 @@ class HttpSettings(BaseModel):
         if self.token_file is not None:
             return _read(self.token_file)
         return None if self.token is None else self.token.get_secret_value()
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether there is a token, which who asks must know."""
+        return self.token is not None or self.token_file is not None
 
     @property
     def most_series(self) -> int | None:

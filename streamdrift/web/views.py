@@ -138,11 +138,10 @@ def signal(key: SignalKey) -> Question[SignalFacts | None]:
             ]
             yield
             for each in own:
-                findings = told(
-                    (found.name, known) for found, known in version.findings if found == each
-                )
+                own_findings = (pair for pair in version.findings if pair[0] == each)
+                words = tuple(told((found.name, known) for found, known in own_findings))
                 distribution = version.distribution(each)
-                return SignalFacts(tuple(version.readings()), tuple(findings), distribution)
+                return SignalFacts(tuple(version.readings()), words, distribution)
         return None
 
     return answer

@@ -25,6 +25,7 @@ from streamdrift.telling import Telling, tell
 from streamdrift.transaction import Reached, commit_transaction
 from streamdrift.trees import tree
 from streamdrift.workers.owned import DetectWork, Owned
+from streamdrift.workers.places import Place
 from streamdrift.workers.post import Post
 
 _POLL_SECONDS = 0.2
@@ -46,6 +47,8 @@ class DetectSettings:
     commit_interval: float
     bytes_per_second: float
     fingerprint: Mapping[str, str]
+    place: Place
+    """This worker, which others are told of with every commit."""
 
 
 class Detecting:
@@ -135,6 +138,7 @@ class Detecting:
                 continue
             owned = self._restore(partition)
             if owned is not None:
+                owned.changed = True  # Whose it is, is told with the next commit.
                 self._owned[partition.number] = owned
                 self._listen_again()
                 self._show_reached()
@@ -335,7 +339,7 @@ class Detecting:
         self._obey()
         if not any(each.changed for each in self._owned.values()) and take is _take_none:
             return False
-        work = DetectWork(self._owned, self._post, self._sinks, take)
+        work = DetectWork(self._owned, self._post, self._sinks, take, self._settings.place)
         alerts = work.alerts
         commit_transaction(work, self._post.outbox, self._member.metadata, self._reached)
         for each in self._owned.values():
