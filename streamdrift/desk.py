@@ -40,7 +40,8 @@ class Desk:
         self._monotonic = monotonic
         self._waiting: deque[_Asked] = deque()
         self._lock = threading.Lock()
-        self._open = False
+        self.open = False
+        """Whether a loop takes questions."""
 
     def ask(self, question: Question[T]) -> "Future[T]":
         """Ask; may be called on any thread, and returns at once.
@@ -50,7 +51,7 @@ class Desk:
         """
         future: Future[T] = Future()
         with self._lock:
-            if not self._open:
+            if not self.open:
                 raise LaterError("the stream is not read at the moment", _AGAIN)
             if len(self._waiting) >= MOST_WAITING:
                 raise LaterError("too many ask at once", _AGAIN)
@@ -76,12 +77,12 @@ class Desk:
     def served(self) -> Iterator[None]:
         """Take questions while the block runs; those that are left have no answer."""
         with self._lock:
-            self._open = True
+            self.open = True
         try:
             yield
         finally:
             with self._lock:
-                self._open = False
+                self.open = False
                 left, self._waiting = self._waiting, deque()
             for asked in left:
                 if asked.slices is not None or asked.future.set_running_or_notify_cancel():

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -37,9 +38,11 @@ _ABOUT = (
     "addresses have ids, which the lists give."
 )
 _FAULTS = {
+    400: "What was sent is no JSON.",
     401: "No token, or another.",
     403: "Not from this machine, and there is no token.",
     404: "There is no such thing.",
+    408: "The body took too long.",
     409: "It is over.",
     413: "The body is too large.",
     422: "What was sent makes no sense.",
@@ -107,7 +110,7 @@ class Scrapes:
 
 def make_app(behind: Behind) -> Guard:
     """Return the application, which lets nobody in without the token."""
-    app = FastAPI(
+    app = _Documented(
         title="streamdrift",
         version=__version__,
         description=_ABOUT,
@@ -119,11 +122,11 @@ def make_app(behind: Behind) -> Guard:
         responses={
             status: {
                 "description": about,
-                "model": Problem,
                 "content": {problems.CONTENT_TYPE: {"schema": _PROBLEM}},
             }
             for status, about in _FAULTS.items()
         },
+        generate_unique_id_function=attrgetter("name"),
     )
     problems.install(app)
     settings = behind.settings
@@ -133,7 +136,7 @@ def make_app(behind: Behind) -> Guard:
     api.include_router(incident_routes(behind.table, behind.is_read, behind.write, behind.now))
 
     @api.get("/config", tags=["service"], summary="Show the settings in effect; no secrets")
-    def _() -> Configuration:
+    def show_config() -> Configuration:
         return settings.shown()
 
     app.include_router(api)
@@ -144,20 +147,29 @@ def make_app(behind: Behind) -> Guard:
 _PROBLEM: dict[str, Any] = {"$ref": "#/components/schemas/Problem"}
 
 
+class _Documented(FastAPI):
+    """Says in its document what a problem is, which no route answers of its own accord."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return document
+
+
 def _add_plain(app: FastAPI, behind: Behind) -> None:
     """Add what is no JSON, and in no document."""
     scrapes = Scrapes(behind.desk, behind.metrics)
 
     @app.get("/metrics", include_in_schema=False)
-    async def _() -> Response:
+    async def metrics() -> Response:
         return await scrapes.answer()
 
     @app.get("/healthz", include_in_schema=False)
-    async def _() -> Response:
+    async def healthz() -> Response:
         return _told(behind.health.healthy)
 
     @app.get("/readyz", include_in_schema=False)
-    async def _() -> Response:
+    async def readyz() -> Response:
         return _told(behind.health.ready)
 
 

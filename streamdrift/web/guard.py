@@ -1,5 +1,6 @@
 """Who may ask, and how much: what is decided before a request is looked at."""
 
+import asyncio
 import hmac
 import ipaddress
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ from streamdrift.web.problems import problem
 HEALTH = frozenset({"/healthz", "/readyz"})
 """Paths that need no token: who restarts containers has none."""
 LARGEST_BODY = 65_536
+BODY_SECONDS = 10.0
+"""Time to send it."""
 _HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -35,8 +38,19 @@ class Guard:
         if answer is not None:
             await answer(scope, receive, _sealed(send))
             return
-        body = _Body(receive)
-        await self._app(scope, body.receive, _sealed(send))
+        if scope["method"] == "HEAD":  # What it is for is what GET is for; the server sends no body.
+            scope = {**scope, "method": "GET"}
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(receive)
+        except TimeoutError:
+            answer = problem(408, f"the body took longer than {BODY_SECONDS:g} s: send it at once")
+            await answer(scope, receive, _sealed(send))
+            return
+        if body is None:
+            await _too_large()(scope, receive, _sealed(send))
+            return
+        await self._app(scope, _with(body, receive), _sealed(send))
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -96,19 +110,30 @@ def _too_large() -> Response:
     return problem(413, detail, {"Connection": "close"})
 
 
-class _Body:
-    """A request's body, which ends where it is too long."""
+async def _read(receive: Receive) -> bytes | None:
+    """Return a request's body, None where it is too long."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return body  # Who asked has gone.
+        body += message.get("body", b"")
+        if len(body) > LARGEST_BODY:
+            return None
+        if not message.get("more_body", False):
+            return body
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._left = LARGEST_BODY
 
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            return {"type": "http.disconnect"}
-        return message
+def _with(body: bytes, receive: Receive) -> Receive:
+    """Receive a body that was read, and then what comes."""
+    left = [body]
+
+    async def given() -> Message:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return given
 
 
 def _sealed(send: Send) -> Send:

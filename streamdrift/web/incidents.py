@@ -87,7 +87,7 @@ def incident_routes(
         return published
 
     @routes.get("/incidents", summary="List incidents, that opened last first")
-    def _(
+    def list_incidents(
         model: Annotated[str | None, Query(description="Of this model alone, by its name.")] = None,
         version: Annotated[str | None, Query(description="Of this version alone.")] = None,
         state: Annotated[list[State] | None, Query(description="In one of these states.")] = None,
@@ -133,7 +133,7 @@ def incident_routes(
         )
 
     @routes.get("/incidents/{incident}", summary="Show an incident")
-    def _(incident: IncidentId) -> Incident:
+    def show_incident(incident: IncidentId) -> Incident:
         published = known(incident)
         return Incident(**summary_of(published).model_dump(), alert=published.event())
 
@@ -161,7 +161,7 @@ def incident_routes(
         status_code=202,
         summary="Say that somebody looks after it",
     )
-    async def _(incident: IncidentId, remark: Remark | None = None) -> Accepted:
+    async def acknowledge_incident(incident: IncidentId, remark: Remark | None = None) -> Accepted:
         return await command(Asked.ACKNOWLEDGE, incident, remark)
 
     @routes.post(
@@ -169,7 +169,7 @@ def incident_routes(
         status_code=202,
         summary="Say that it is mended: its signals are watched again as they were",
     )
-    async def _(incident: IncidentId, remark: Remark | None = None) -> Accepted:
+    async def resolve_incident(incident: IncidentId, remark: Remark | None = None) -> Accepted:
         return await command(Asked.RESOLVE, incident, remark)
 
     @routes.post(
@@ -177,7 +177,7 @@ def incident_routes(
         status_code=202,
         summary="Say that it is the new normal: what came since the change is the reference",
     )
-    async def _(incident: IncidentId, remark: Remark | None = None) -> Accepted:
+    async def accept_incident(incident: IncidentId, remark: Remark | None = None) -> Accepted:
         return await command(Asked.ACCEPT, incident, remark)
 
     return routes

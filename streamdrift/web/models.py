@@ -189,7 +189,6 @@ def _model(facts: views.ModelFacts, settings: Settings) -> Model:
                 reference_wanted=each.wanted,
                 signals=each.signals,
                 changed=each.changed,
-                open_incidents=each.open_incidents,
             )
             for each in facts.versions
         ],
@@ -233,7 +232,6 @@ def _whole_version(groups: Sequence[ModelVersion]) -> ModelVersion:
             "reference_events": min(each.reference_events for each in groups),
             "signals": sum(each.signals for each in groups),
             "changed": sum(each.changed for each in groups),
-            "open_incidents": sum(each.open_incidents for each in groups),
         }
     )
 
@@ -308,11 +306,11 @@ def model_routes(watched: Watched, write: Write, now: Clock) -> APIRouter:
     routes = APIRouter(tags=["models"])
 
     @routes.get("/models", summary="List models, by name")
-    async def _(limit: Limit = 50, after: After = None, local: Local = False) -> Models:
+    async def list_models(limit: Limit = 50, after: After = None, local: Local = False) -> Models:
         return await watched.models(after, limit, local=local)
 
     @routes.get("/models/{model}/signals", summary="List the signals of a model, by id")
-    async def _(
+    async def list_signals(
         model: ModelId,
         version: Annotated[str | None, Query(description="Of this version alone.")] = None,
         limit: Limit = 100,
@@ -322,7 +320,7 @@ def model_routes(watched: Watched, write: Write, now: Clock) -> APIRouter:
         return await watched.signals(name_of(model), version, after, limit, local=local)
 
     @routes.get("/signals/{signal}", summary="Show what a signal was, and what it is")
-    async def _(
+    async def show_signal(
         signal: Annotated[str, Path(description="A signal's id, as the list has it.")],
         local: Local = False,
     ) -> SignalDetail:
@@ -333,7 +331,7 @@ def model_routes(watched: Watched, write: Write, now: Clock) -> APIRouter:
         status_code=202,
         summary="Say that a model is about to change: incidents that begin then page nobody",
     )
-    async def _(model: ModelId, expectation: Expectation) -> Accepted:
+    async def expect_change(model: ModelId, expectation: Expectation) -> Accepted:
         command = expected(name_of(model), expectation, now())
         await run_in_threadpool(write, command)
         return accepted(command)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 from starlette.concurrency import run_in_threadpool
 
 from streamdrift.errors import ConnectionsError, LaterError
@@ -41,7 +41,7 @@ class Peers:
         shards: int,
         notes: Callable[[], Mapping[int, str]],
         token: str | None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._own = own
         self._shards = shards
@@ -70,7 +70,7 @@ class Peers:
             if (mine := [n for n in numbers if shards is None or n in shards])
             and (place is None or place.instance != self._own.instance)
         }
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             headers=self._headers,
             timeout=PEER_SECONDS,
             transport=self._transport,
@@ -103,7 +103,7 @@ class Peers:
 
     async def _one(
         self,
-        client: httpx.AsyncClient,
+        client: httpx2.AsyncClient,
         place: Place | None,
         path: str,
         parameters: Mapping[str, str | int],
@@ -121,7 +121,7 @@ class Peers:
                 return Reply(answer.status_code, answer.json())
         except TimeoutError:
             return f"no answer from {place.address} within {PEER_SECONDS:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             return f"no answer from {place.address}: {error or type(error).__name__}"
         return f"{place.address} answered with status {answer.status_code}"
 

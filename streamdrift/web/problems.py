@@ -74,6 +74,8 @@ def install(app: FastAPI) -> None:
             detail = (
                 f"{request.method} is not for {request.url.path}: {headers.get('Allow', '')} is"
             )
+        elif error.status_code == 400:
+            detail = "the body is no JSON: send some in UTF-8, as Content-Type: application/json"
         else:
             detail = str(error.detail)
         return problem(error.status_code, detail, headers)
@@ -88,6 +90,9 @@ def _mistakes(error: RequestValidationError) -> str:
     """Say each mistake of a request, with its place."""
     told = []
     for each in error.errors():
+        if each["type"] == "json_invalid":
+            told.append("the body is no JSON")
+            continue
         place = ".".join(str(part) for part in each["loc"])
         told.append(f"{place}: {each['msg'].removeprefix('Value error, ')}")
     return "; ".join(told)

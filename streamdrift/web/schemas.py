@@ -2,15 +2,29 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
-from streamdrift.durations import Duration
+from streamdrift.durations import parse_duration
 from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE
 
 _INCIDENT = "ff893b18349f82679f12b5522500f714"
 _TIME = "2026-11-21T12:00:00Z"
+
+
+_Length = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w)\s*$"}),
+]
 
 
 class _Answer(BaseModel):
@@ -51,7 +65,6 @@ class ModelVersion(_Answer):
     reference_wanted: int = Field(description="Events it waits for.", examples=[10_000])
     signals: int = Field(description="Signals watched.", examples=[5])
     changed: int = Field(description="Signals that changed and are not back.", examples=[1])
-    open_incidents: int = Field(examples=[1])
 
 
 class Model(_Answer):
@@ -61,9 +74,7 @@ class Model(_Answer):
     model: str = Field(description="Its name.", examples=["fraud"])
     alert_budget: str = Field(description="False alarms allowed.", examples=["2/week"])
     labels: dict[str, str] = Field(examples=[{"owner": "payments"}])
-    open_incidents: int = Field(
-        description="Those of silence and event rate, which are of no version.", examples=[0]
-    )
+    open_incidents: int = Field(examples=[1])
     versions: list[ModelVersion] = Field(
         description="Those with the latest events first, 100 at most."
     )
@@ -186,7 +197,7 @@ class Remark(_Asked):
 class Expectation(Remark):
     """A planned change: incidents that begin in a stretch of event time page nobody."""
 
-    for_: Duration | None = Field(
+    for_: _Length | None = Field(
         None, alias="for", description="How long, from `since` on.", examples=["2h"]
     )
     since: AwareDatetime | None = Field(None, description="Now, if not given.", examples=[_TIME])

@@ -33,7 +33,6 @@ class VersionFacts(NamedTuple):
     wanted: int
     signals: int
     changed: int
-    open_incidents: int
 
 
 class ModelFacts(NamedTuple):
@@ -41,7 +40,6 @@ class ModelFacts(NamedTuple):
 
     model: str
     open_incidents: int
-    """Those of no version."""
     versions: tuple[VersionFacts, ...]
 
 
@@ -66,25 +64,26 @@ def models_after(after: str | None, most: int) -> Question[list[ModelFacts]]:
         for each in versions(monitors):
             if each.model in groups:
                 groups[each.model].append(each)
-        incidents: Counter[tuple[str, str]] = Counter()
+        incidents: Counter[str] = Counter()
         for monitor in monitors:
-            incidents.update(monitor.open_incidents())
+            for (model, _), count in monitor.open_incidents().items():
+                incidents[model] += count
         yield
         found = []
         for name, own in groups.items():
             facts = []
             for each in own:
-                facts.append(_version_facts(each, incidents))
+                facts.append(_version_facts(each))
                 if len(facts) % _VERSIONS == 0:
                     yield
-            found.append(ModelFacts(name, incidents[name, ""], tuple(facts)))
+            found.append(ModelFacts(name, incidents[name], tuple(facts)))
             yield
         return found
 
     return answer
 
 
-def _version_facts(version: ModelVersion, incidents: Counter[tuple[str, str]]) -> VersionFacts:
+def _version_facts(version: ModelVersion) -> VersionFacts:
     warm_up = version.warm_up()
     return VersionFacts(
         version.version,
@@ -95,7 +94,6 @@ def _version_facts(version: ModelVersion, incidents: Counter[tuple[str, str]]) -
         warm_up.wanted,
         len(version.signals),
         len(version.changes),
-        incidents[version.model, version.version] if version.group == 0 else 0,
     )
 
 
