@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.mixture import POWERS
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.past_bins import Past

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.candidates import Together
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.registry import extrapolated
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
