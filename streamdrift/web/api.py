@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -27,7 +27,7 @@ from streamdrift.web.guard import Guard
 from streamdrift.web.incidents import Clock, incident_routes
 from streamdrift.web.models import Watched, model_routes
 from streamdrift.web.peers import Peers
-from streamdrift.web.problems import Problem
+from streamdrift.web.problems import Problem, RefusedError
 from streamdrift.web.schemas import Configuration
 
 _FRESH_SECONDS = 1.0
@@ -131,7 +131,7 @@ def make_app(behind: Behind) -> Guard:
     problems.install(app)
     settings = behind.settings
     watched = Watched(settings, behind.desk, behind.table, behind.peers)
-    api = APIRouter(prefix="/api/v1")
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(check_query)])
     api.include_router(model_routes(watched, behind.write, behind.now))
     api.include_router(incident_routes(behind.table, behind.is_read, behind.write, behind.now))
 
@@ -154,6 +154,15 @@ class _Documented(FastAPI):
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         return document
+
+
+def check_query(request: Request) -> None:
+    """Refuse parameters that there are not: what was misspelt would change nothing."""
+    known = sorted(each.alias for each in request.scope["route"].dependant.query_params)
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        there = f"there are {', '.join(known)}" if known else "there are none"
+        raise RefusedError(422, f"query.{unknown[0]}: no such parameter: {there}")
 
 
 def _add_plain(app: FastAPI, behind: Behind) -> None:

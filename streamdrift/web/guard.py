@@ -38,7 +38,7 @@ class Guard:
         if answer is not None:
             await answer(scope, receive, _sealed(send))
             return
-        if scope["method"] == "HEAD":  # What it is for is what GET is for; the server sends no body.
+        if scope["method"] == "HEAD":  # The server sends no body then.
             scope = {**scope, "method": "GET"}
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -117,7 +117,8 @@ async def _read(receive: Receive) -> bytes | None:
         message = await receive()
         if message["type"] != "http.request":
             return body  # Who asked has gone.
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > LARGEST_BODY:
             return None
         if not message.get("more_body", False):

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
 from streamdrift.alert_documents import Published
@@ -17,7 +16,7 @@ from streamdrift.records import AlertKind
 from streamdrift.times import date_of, microseconds
 from streamdrift.web.commands import Write
 from streamdrift.web.problems import RefusedError
-from streamdrift.web.schemas import Accepted, Incident, Incidents, IncidentSummary, Remark
+from streamdrift.web.schemas import Accepted, Incident, Incidents, IncidentSummary, Moment, Remark
 
 MOST_CHANGES = 20
 """Incidents that are shown with a signal."""
@@ -98,11 +97,9 @@ def incident_routes(
             list[str] | None, Query(description="Of one of these kinds, such as `data_drift`.")
         ] = None,
         since: Annotated[
-            AwareDatetime | None, Query(description="Opened at this event time or later.")
+            Moment | None, Query(description="Opened at this event time or later.")
         ] = None,
-        until: Annotated[
-            AwareDatetime | None, Query(description="Opened before this event time.")
-        ] = None,
+        until: Annotated[Moment | None, Query(description="Opened before this event time.")] = None,
         limit: Limit = 50,
         after: Annotated[
             str | None,

@@ -1,5 +1,6 @@
 """What the API answers and takes: the types of its document."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,7 +12,9 @@ from pydantic import (
     ConfigDict,
     Field,
     WithJsonSchema,
+    field_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from streamdrift.durations import parse_duration
 from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE
@@ -25,6 +28,17 @@ _Length = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w)\s*$"}),
 ]
+
+
+def _check_time(given: object) -> object:
+    """Refuse numbers, which could be seconds or milliseconds."""
+    if not isinstance(given, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]", given):
+        raise ValueError("write a time as RFC 3339 has it, such as 2026-11-21T12:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_check_time)]
+"""A time in a request."""
 
 
 class _Answer(BaseModel):
@@ -197,11 +211,28 @@ class Remark(_Asked):
 class Expectation(Remark):
     """A planned change: incidents that begin in a stretch of event time page nobody."""
 
-    for_: _Length | None = Field(
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]},
+    )
+
+    for_: _Length | SkipJsonSchema[None] = Field(
         None, alias="for", description="How long, from `since` on.", examples=["2h"]
     )
-    since: AwareDatetime | None = Field(None, description="Now, if not given.", examples=[_TIME])
-    until: AwareDatetime | None = Field(None, description="In the place of `for`.")
+    since: Moment | SkipJsonSchema[None] = Field(
+        None, description="Now, if not given.", examples=[_TIME]
+    )
+    until: Moment | SkipJsonSchema[None] = Field(
+        None, description="In the place of `for`.", examples=["2026-11-21T14:00:00Z"]
+    )
+
+    @field_validator("for_", "since", "until", mode="before")
+    @classmethod
+    def _check_given(cls, given: object) -> object:
+        if given is None:
+            raise ValueError("leave it out, rather than to say null")
+        return given
 
 
 class Accepted(_Answer):

@@ -55,14 +55,15 @@ def test_pages_of_models_follow_one_another() -> None:
     with World().client() as client:
         whole = client.get("/api/v1/models").json()["items"]
         found, after = [], None
-        for pages in itertools.count(1):
+        while True:
             parameters = {"limit": 1} | ({} if after is None else {"after": after})
             page = client.get("/api/v1/models", params=parameters).json()
+            assert len(page["items"]) <= 1
             found += page["items"]
             after = page["next"]
             if after is None:
                 break
-    assert (found, pages) == (whole, 4)
+    assert found == whole
 
 
 def test_signals_are_listed_by_id() -> None:
@@ -207,7 +208,16 @@ def test_incidents_are_filtered_and_paged(query: str, count: int) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=501", "limit=x", "state=gone", "severity=x", "since=yesterday", "after=x"],
+    [
+        "modle=fraud",
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "state=gone",
+        "severity=x",
+        "since=yesterday",
+        "after=x",
+    ],
 )
 def test_what_makes_no_sense_in_a_query_is_said(query: str) -> None:
     with World().client() as client:
@@ -305,6 +315,7 @@ def test_a_planned_change_is_written() -> None:
         ({"until": "2020-01-01T00:00:00Z"}, "later than"),
         ({"since": "1960-01-01T00:00:00Z", "for": "1h"}, "from 1970"),
         ({"for": "2h", "fro": "x"}, "fro"),
+        ({"for": None, "until": "2026-02-01T12:00:00Z"}, "leave it out"),
         ({"for": "2h", "note": "x" * 2_001}, "note"),
         ({"for": "2h", "by": "a\nb"}, "by"),
         ([], "body"),
@@ -426,9 +437,8 @@ def test_the_document_has_every_endpoint_and_examples() -> None:
     with World().client() as client:
         document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    named = {
-        operation["operationId"] for path in document["paths"].values() for operation in path.values()
-    }
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    named = {each["operationId"] for each in operations}
     assert named == {
         *("list_models", "list_signals", "show_signal", "expect_change"),
         *("list_incidents", "show_incident", "show_config"),

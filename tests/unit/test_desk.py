@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -26,6 +27,10 @@ def counted(slices: int, done: list[int]) -> Slices[int]:
         done.append(each)
         yield
     return slices
+
+
+def counting(monitors: Sequence[Monitor], slices: int, done: list[int]) -> Slices[int]:
+    return counted(slices, done)
 
 
 def test_the_loop_answers_with_what_it_has_on_its_own_thread() -> None:
@@ -59,7 +64,7 @@ def test_answers_come_in_the_order_of_the_questions() -> None:
     done: list[int] = []
     desk = Desk()
     with desk.served():
-        answers = [desk.ask(lambda _, n=n: counted(n, done)) for n in (3, 1, 2)]
+        answers = [desk.ask(partial(counting, slices=slices, done=done)) for slices in (3, 1, 2)]
         desk.serve([])
     assert [answer.result(0) for answer in answers] == [3, 1, 2]
     assert not desk.waiting

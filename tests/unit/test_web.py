@@ -3,9 +3,9 @@
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -83,10 +83,10 @@ def test_nothing_but_health_is_told_without_the_token(path: str) -> None:
             {"Authorization": "Bearer"},
             {"Authorization": f"Bearer {TOKEN[:-1]}"},
             {"Authorization": f"Bearer {TOKEN}x"},
-            {"Authorization": "Bearer t\xf6ken".encode("latin-1").decode("latin-1")},
+            {"Authorization": "Bearer t\xf6ken"},
         ):
             for method in ("GET", "HEAD", "POST", "OPTIONS"):
-                encoded = {name: text.encode("latin-1") for name, text in headers.items()}
+                encoded = [(k.encode(), text.encode("latin-1")) for k, text in headers.items()]
                 answer = client.request(method, path, headers=encoded)
                 assert answer.status_code == 401
                 assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -147,7 +147,8 @@ def test_a_body_that_does_not_end_is_not_read() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(head + chunk * (LARGEST_BODY // 0x8000 + 1))
             assert client.recv(12) == b"HTTP/1.1 413"
-        status, body, _ = ask(port, "POST", "/api/v1/models/fraud/expect", b" " * (LARGEST_BODY + 1))
+        large = b" " * (LARGEST_BODY + 1)
+        status, body, _ = ask(port, "POST", "/api/v1/models/fraud/expect", large)
         assert status == 413
         assert json.loads(body)["status"] == 413
         assert ask(port, "GET", "/readyz")[0] == 200
@@ -166,8 +167,7 @@ def test_a_body_that_does_not_end_is_not_read() -> None:
         b"GET /api/v1/models?after=%ff&limit=%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"POST /api/v1/models/x/expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"POST /api/v1/models/x/expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
-        b"GET /api/v1/models HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n",
         b"",
     ],
 )
@@ -188,15 +188,9 @@ def test_a_client_that_hangs_up_disturbs_nobody() -> None:
 
 def test_many_ask_at_once() -> None:
     with served(World()) as port:
-        statuses: list[int] = []
-        threads = [
-            threading.Thread(target=lambda: statuses.append(ask(port, "GET", path)[0]))
-            for path in ("/metrics", "/api/v1/models", "/api/v1/models/fraud/signals") * 10
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        paths = ("/metrics", "/api/v1/models", "/api/v1/models/fraud/signals") * 10
+        with ThreadPoolExecutor(len(paths)) as pool:
+            statuses = list(pool.map(lambda path: ask(port, "GET", path)[0], paths))
     assert statuses == [200] * 30
 
 
