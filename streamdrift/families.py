@@ -109,7 +109,7 @@ LAG = Family(
     "streamdrift_lag_messages",
     "gauge",
     "Messages of a partition that are not read yet.",
-    ("topic", "partition"),
+    ("partition", "topic"),
 )
 DISPLACED = Family(
     "streamdrift_events_displaced_total",
@@ -144,7 +144,7 @@ class Shown:
         yield from self._findings(stands.findings)
         yield from self._models(stands)
         lag = (
-            ((partition.topic, str(partition.number)), messages)
+            ((str(partition.number), partition.topic), messages)
             for of in self.lag.values()
             for partition, messages in sorted(of.items())
         )
