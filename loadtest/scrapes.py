@@ -142,6 +142,7 @@ def measure(models: int, seconds: float) -> None:
         print(f"without scrapes: {_told(alone)}", flush=True)
         for name, most in (("10,000 series", 10_000), ("all series", None)):
             metrics = Metrics(max_series=most)
+            metrics.exposition()
             answers = _scraped(settings, desk, metrics, seconds)
             scraped = loop.take()
             took, size = np.array(answers).T

@@ -91,8 +91,6 @@ class Scrapes:
         self._monotonic = monotonic
         self._fresh_until = float("-inf")
         self._one = asyncio.Lock()
-        # What makes the text is compiled, or loaded, now: that would hold up the loop.
-        metrics.exposition()
 
     async def answer(self) -> Response:
         """Return the answer to a scrape; where the loop does not answer, with its last numbers."""
