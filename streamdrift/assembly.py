@@ -73,20 +73,16 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     """Return the topics the deployment writes."""
     write = (Right.WRITE,)
+    alerts = settings.alerts
+    reads = (Right.READ,) if alerts.webhook is not None or alerts.notify else ()
     return (
-        TopicNeed(settings.alerts.topic, "alerts", write),
+        TopicNeed(settings.alerts.topic, "alerts", (*reads, Right.WRITE)),
         incidents_need(settings),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
         commands_need(settings),
         *state_needs(settings),
         *exchange_needs(settings),
     )
-
-
-def commands_need(settings: Settings) -> TopicNeed:
-    """Return the topic of what operators ask for: one partition, as all of it has one order."""
-    rights = (Right.READ, Right.WRITE)
-    return TopicNeed(settings.commands.topic, "operators' commands", rights, partitions=1)
 
 
 def incidents_need(settings: Settings) -> TopicNeed:
@@ -96,6 +92,12 @@ def incidents_need(settings: Settings) -> TopicNeed:
     return TopicNeed(
         settings.alerts.incidents, "incidents", rights, partitions=1, configs=_COMPACTED
     )
+
+
+def commands_need(settings: Settings) -> TopicNeed:
+    """Return the topic of what operators ask for: one partition, as all of it has one order."""
+    rights = (Right.READ, Right.WRITE)
+    return TopicNeed(settings.commands.topic, "operators' commands", rights, partitions=1)
 
 
 def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:
