@@ -10,6 +10,7 @@ from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Beside, Pipeline
+from streamdrift.schema_registry import schemas_of
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
 from streamdrift.state import TopicStore
@@ -39,15 +40,16 @@ def make_pipeline(
 
 
 def make_decoder_of(settings: Settings) -> Callable[[str], Decoder]:
-    """Return what makes a topic's decoder."""
+    """Return what makes a topic's decoder; all of them share what is known of schemas."""
     source = settings.source
+    schemas = schemas_of(source.schema_registry)
 
     def decoder_of(topic: str) -> Decoder:
         entry = source.settings_of(topic)
         if entry is None:
-            return make_decoder(source.format, source.mapping)
+            return make_decoder(source.format, source.mapping, schemas)
         mapping = source.mapping if entry.mapping is None else entry.mapping
-        return make_decoder(entry.format or source.format, mapping)
+        return make_decoder(entry.format or source.format, mapping, schemas)
 
     return decoder_of
 

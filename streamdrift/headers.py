@@ -109,7 +109,8 @@ def _varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
         at += 1
         number |= np.uint64(byte & 0x7F) << np.uint64(shift)
         if byte < 0x80:
-            return np.int64(number >> np.uint64(1)) ^ -np.int64(number & np.uint64(1)), at
+            value = int(np.int64(number >> np.uint64(1)))
+            return (-value - 1 if number & np.uint64(1) else value), at
         shift += 7
     return 0, -1
 

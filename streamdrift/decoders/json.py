@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamdrift.columns import join, take
 from streamdrift.decoders.alike import AlikeReader
 from streamdrift.decoders.beside import NOTHING, Beside
 from streamdrift.decoders.fields import MAX_NAMES, Fields, gather
 from streamdrift.decoders.ids import hash_cells, hash_places
 from streamdrift.decoders.letters import brief, by_place, letter
 from streamdrift.decoders.mapping import MISSING, MappingSettings, parse_pointer
+from streamdrift.decoders.merging import merged
 from streamdrift.decoders.names import group_names, read_names
 from streamdrift.decoders.parsing import Events, Unwrap, parse_messages
 from streamdrift.decoders.places import read_place
@@ -151,19 +151,6 @@ def _most_names(batches: Sequence[Batch]) -> int:
     for batch in batches:
         names.setdefault((batch.model, batch.version), set()).update(batch.columns)
     return max(map(len, names.values()), default=0)
-
-
-def merged(batches: Sequence[Batch]) -> list[Batch]:
-    """Return one batch per model version, by its first event, with the events in order."""
-    groups: dict[tuple[str, str], list[Batch]] = {}
-    for batch in batches:
-        groups.setdefault((batch.model, batch.version), []).append(batch)
-    merged = [_in_order(join(group)) if len(group) > 1 else group[0] for group in groups.values()]
-    return sorted(merged, key=lambda batch: (int(batch.offset[0]), int(batch.index[0])))
-
-
-def _in_order(batch: Batch) -> Batch:
-    return take(batch, np.lexsort((batch.index, batch.offset)))
 
 
 def _choose(events: Events, places: Sequence[int] | None) -> Events:

@@ -13,6 +13,20 @@ HINTS: Mapping[str, str] = {
     "invalid_text": "a text has half of a surrogate pair (\\ud800 to \\udfff), which UTF-8 cannot "
     "hold: the producer has to write whole characters",
     "not_an_object": "the event is no JSON object; if parts of it are, set source.mapping",
+    "no_cloudevent": "the message is no CloudEvent: it has neither a header ce_specversion nor the "
+    "content type application/cloudevents+json",
+    "invalid_cloudevent": "the message is no CloudEvent of version 1.0",
+    "batched_cloudevents": "CloudEvents are read one to a message: Kafka has no batches of them",
+    "invalid_body": "the events of this message cannot be told apart",
+    "unclear_side": "the message may be a request or a response, which protobuf does not say: end "
+    "the topic's name in .inputs or .outputs, or set source.mapping.prediction or .features to "
+    "null",
+    "unframed": "the message does not begin as a schema registry's serialisers write it: with 0x00 "
+    "and the schema's number, or 0x01 and its GUID",
+    "unknown_schema": "the schema registry has no Avro schema of this id that can be used: check "
+    "that source.schema_registry.url is the producers' registry",
+    "invalid_avro": "the message does not follow the schema that it names",
+    "invalid_arrow": "the message is no Arrow IPC stream or file that can be read",
     "no_content": "neither features nor a prediction are where source.mapping says",
     "invalid_features": "what source.mapping.features names is neither an object nor a list: "
     "write the features by name, or map where they are",

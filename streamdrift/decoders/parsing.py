@@ -11,8 +11,8 @@ from streamdrift.decoders.letters import brief, letter
 from streamdrift.documents import HalfPairError, parse
 from streamdrift.records import Codes, DeadLetter, Messages
 
-Unwrap = Callable[[object], object]
-"""Returns the event within a document, None where the document tells of none."""
+Unwrap = Callable[[dict[str, object]], object]
+"""Returns the event within a JSON object, None where the object tells of none."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ def parse_messages(messages: Messages, unwrap: Unwrap | None = None) -> Events:
             pass
         else:
             if unwrap is not None:
-                documents = [unwrap(document) for document in documents]
+                documents = [unwrap(each) if type(each) is dict else each for each in documents]
             if set(map(type, documents)) == {dict}:
                 size = len(documents)
                 return Events(documents, range(size), np.zeros(size, dtype=np.int32))
@@ -58,9 +58,11 @@ def _parse_one_by_one(messages: Messages, unwrap: Unwrap | None) -> Events:
             letters.append(letter(messages, row, reason, detail))
         found = parsed if isinstance(parsed, list) else [parsed]
         for index, whole in enumerate(found if reason is None else []):
-            document = whole if unwrap is None else unwrap(whole)
-            if document is None and unwrap is not None:
-                continue
+            document = whole
+            if unwrap is not None and isinstance(whole, dict):
+                document = unwrap(whole)
+                if document is None:
+                    continue
             if isinstance(document, dict):
                 documents.append(document)
                 rows.append(row)
