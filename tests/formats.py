@@ -307,7 +307,10 @@ V2_OUTPUTS = Example(
 
 _LOGGED = {"model": "fraud", "version": "3", "timestamp": "2026-01-01T00:00:00Z"}
 _FRAME = {"columns": ["amount", "country"], "data": [[12.5, "DE"], [99, None]]}
-_FRAME_EVENTS: Sequence[Mapping[str, Any]] = [{"amount": 12.5, "country": "DE"}, {"amount": 99, "country": None}]
+_FRAME_EVENTS: Sequence[Mapping[str, Any]] = [
+    {"amount": 12.5, "country": "DE"},
+    {"amount": 99, "country": None},
+]
 
 
 def _logged(events: Sequence[Mapping[str, Any]], **body: Any) -> Sent:

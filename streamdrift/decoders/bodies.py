@@ -5,12 +5,14 @@ Read are V1 and TensorFlow Serving (`instances`, `predictions`), V2, the Open In
 and Seldon Core 1's `data`. What is first in a shape is the batch: one event for each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.decoders.letters import brief
 from streamdrift.decoders.tables import Objects, Part, Rows
@@ -91,34 +93,56 @@ def _is_tensors(value: object) -> bool:
 def _tensors(group: Group, tensors: object) -> tuple[int, list[Part]]:
     """Return the parts of V2's tensors."""
     assert isinstance(tensors, list)
-    found = [
+    return one_batch(
         tensor(group, each["name"], each["shape"], _flat(each.get("data"))) for each in tensors
-    ]
-    sizes = {count for count, _ in found}
+    )
+
+
+def one_batch(tensors: Iterable[tuple[int, Part]]) -> tuple[int, list[Part]]:
+    """Return tensors, each given with the size of its batch, which must be the same, as one."""
+    sizes, parts = set(), []
+    for size, part in tensors:
+        sizes.add(size)
+        parts.append(part)
     if len(sizes) > 1:
         raise BodyError(f"the tensors have different batch sizes: {sorted(sizes)}"[:200])
-    return next(iter(sizes)), [part for _, part in found]
+    return sizes.pop(), parts
 
 
 def tensor(
-    group: Group, name: object, shape: object, flat: list[object] | np.ndarray
+    group: Group, name: object, shape: object, flat: list[object] | NDArray[Any]
 ) -> tuple[int, Part]:
     """Return the size of a tensor's batch, and its part: `flat` holds it row by row."""
+    try:
+        count, width, names = _layout(name, tuple(shape))  # type: ignore[arg-type]
+    except TypeError:  # The name cannot be looked up, or the shape is none.
+        raise BodyError(f"a tensor is {brief(name)} of the shape {brief(shape)}") from None
+    if count * width != len(flat):
+        raise BodyError(f"{name!s:.80}: {len(flat)} values do not fill the shape {brief(shape)}")
+    if width > MAX_WIDTH:
+        return count, Rows(group, names, _vectors(flat, count, width))
+    return count, Rows(group, names, flat)
+
+
+@lru_cache(maxsize=4_096)
+def _layout(name: object, shape: tuple[object, ...]) -> tuple[int, int, tuple[str, ...]]:
+    """Return the size of a tensor's batch, the values of one event, and its columns' names."""
     if not isinstance(name, str):
         raise BodyError(f"the name of a tensor is no text: {brief(name)}")
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+    sizes = [n for n in shape if type(n) is int and n >= 0]
+    if len(sizes) < len(shape):
         raise BodyError(f"{name:.80}: the shape is no list of whole numbers: {brief(shape)}")
-    count, width = (shape[0], prod(shape[1:])) if shape else (1, 1)
-    if count * width != len(flat):
-        raise BodyError(f"{name:.80}: {len(flat)} values do not fill the shape {brief(shape)}")
+    count, width = (sizes[0], prod(sizes[1:])) if sizes else (1, 1)
     if count and not width:
         raise BodyError(f"{name:.80}: the shape {brief(shape)} has no values")
-    if width <= MAX_WIDTH:
-        return count, Rows(group, column_names(name, max(width, 1)), flat)
-    return count, Rows(group, (name,), _vectors(flat, count, width))
+    if width > MAX_WIDTH:
+        return count, width, (name,)
+    return count, width, column_names(name, max(width, 1))
 
 
-def _vectors(flat: list[object] | np.ndarray, count: int, width: int) -> list[object] | np.ndarray:
+def _vectors(
+    flat: list[object] | NDArray[Any], count: int, width: int
+) -> list[object] | NDArray[Any]:
     if isinstance(flat, np.ndarray):
         return flat.reshape(count, width)
     if set(map(type, flat)) <= {int, float}:

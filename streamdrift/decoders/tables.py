@@ -6,8 +6,8 @@ made of it: a message with one event costs no arrays of its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +53,7 @@ event, where only as many names are kept as for any format."""
 _GROUP_OF: Mapping[str, Group] = {"features": Group.FEATURE, "prediction": Group.OUTPUT}
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Named columns of n events: the cell of event i in column j is `flat[i * len(names) + j]`.
 
     Where `flat` is an array of two dimensions, its rows are the cells of the one column there is.
@@ -65,8 +64,7 @@ class Rows:
     flat: list[object] | Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Objects:
+class Objects(NamedTuple):
     """Features or predictions of n events as a producer writes them in JSON, one after another."""
 
     group: Group
@@ -76,12 +74,11 @@ class Objects:
 Part = Rows | Objects
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The events of the message at `row`, of which there are `count`."""
+class Table(NamedTuple):
+    """The events of the message at `row`, of which there are `size`."""
 
     row: int
-    count: int
+    size: int
     head: Mapping[str, object]
     parts: tuple[Part, ...]
 
@@ -141,7 +138,7 @@ class TableReader:
             shown = ", ".join(map(str, table.head))
             letters.append(letter(messages, table.row, "no_content", f"fields: {shown:.200}"))
             return False
-        return table.count > 0
+        return table.size > 0
 
     def _batches(
         self,
@@ -202,7 +199,7 @@ class TableReader:
         times: Ints,
     ) -> tuple[Batch, int]:
         """Return the events of messages of one shape, and how many fields were dropped."""
-        counts = np.array([table.count for table in tables], dtype=np.int64)
+        counts = np.array([table.size for table in tables], dtype=np.int64)
         rows = np.repeat(np.array([table.row for table in tables], dtype=np.int64), counts)
         index = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         columns, dropped = self._columns(tables, counts)
@@ -338,14 +335,14 @@ def _by_event(table: Table) -> Table:
     """Return a table as objects, one an event: all its messages then have one shape a group."""
     parts = []
     for group in dict.fromkeys(part.group for part in table.parts):
-        events: list[dict[str, object]] = [{} for _ in range(table.count)]
+        events: list[dict[str, object]] = [{} for _ in range(table.size)]
         for part in _parts(table, group):
             for name, cells in _named_cells(part).items():
                 for event, cell in zip(events, cells, strict=True):
                     if cell is not MISSING:
                         event[name] = cell
         parts.append(Objects(group, list(events)))
-    return Table(table.row, table.count, table.head, tuple(parts))
+    return Table(table.row, table.size, table.head, tuple(parts))
 
 
 def _named_cells(part: Part) -> Mapping[str, Sequence[object]]:

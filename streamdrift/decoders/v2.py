@@ -65,7 +65,7 @@ class V2Decoder:
 
         rows = is_json.nonzero()[0]
         found, unread = unroll(messages.take(rows), read)
-        tables += [Table(int(rows[each.row]), each.count, each.head, each.parts) for each in found]
+        tables += [Table(int(rows[each.row]), each.size, each.head, each.parts) for each in found]
         tables.sort(key=lambda table: table.row)
         return self._reader.read(messages, tables, letters + unread)
 

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from streamdrift.decoders.bodies import BodyError, tensor
+from streamdrift.decoders.bodies import BodyError, one_batch, tensor
 from streamdrift.decoders.tables import Part
 from streamdrift.records import Group
 
@@ -122,21 +122,21 @@ def read_message(value: bytes, side: Group | None) -> tuple[dict[str, object], i
     raw = message.seven if side is Group.FEATURE else message.six
     if raw and len(raw) != len(message.tensors):
         raise BodyError(f"there are {len(raw)} raw contents for {len(message.tensors)} tensors")
-    parts, sizes = [], set()
-    for place, each in enumerate(message.tensors):
-        flat = _raw(each, raw[place]) if raw else _typed(each)
-        count, part = tensor(side, each.name, list(each.shape), flat)
-        parts.append(part)
-        sizes.add(count)
-    if len(sizes) > 1:
-        raise BodyError(f"the tensors have different batch sizes: {sorted(sizes)}"[:200])
+    count, parts = one_batch(
+        tensor(side, each.name, each.shape, flat)
+        for each, flat in zip(
+            message.tensors,
+            map(_raw, message.tensors, raw) if raw else map(_typed, message.tensors),
+            strict=True,
+        )
+    )
     head: dict[str, object] = {
         "model_name": message.model_name,
         "model_version": message.model_version,
         "id": message.id,
         "parameters": {name: _parameter(each) for name, each in message.parameters.items()},
     }
-    return head, sizes.pop(), parts
+    return head, count, parts
 
 
 def _parameter(parameter: Any) -> object:
