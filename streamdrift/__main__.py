@@ -1,4 +1,4 @@
-"""The command line: `streamdrift run`, `gateway`, `replay`, `tune`, `check`, `settings`, `state`, `demo`."""
+"""The command line: `streamdrift run`, `gateway`, `replay`, `tune`, `check`, `settings`, ..."""
 
 import os
 import sys

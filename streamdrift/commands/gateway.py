@@ -17,6 +17,7 @@ from streamdrift.gateway.app import make_app
 from streamdrift.gateway.metrics import GatewayMetrics
 from streamdrift.gateway.writer import AwayError, Writer
 from streamdrift.logs import Level, set_up_logs
+from streamdrift.topics import Right, TopicNeed, ensure_topics
 
 _IDLE = 75
 """Seconds after which a connection without requests is closed; clients reuse theirs for a while."""
@@ -30,7 +31,13 @@ def run_gateway(settings: Settings, log_level: Level) -> None:
     gateway = settings.gateway
     token = gateway.secret()
     listener = _listen(gateway.address())
-    writer = Writer(settings.kafka, gateway.topic, gateway.timeout / SECOND)
+    need = TopicNeed(gateway.topic, "prediction events", (Right.WRITE,))
+    writer = Writer(
+        settings.kafka,
+        gateway.topic,
+        gateway.timeout / SECOND,
+        lambda connection: ensure_topics(connection, [need], create=settings.topics.create),
+    )
     app = make_app(gateway, token, writer, GatewayMetrics())
     config = uvicorn.Config(
         app,

@@ -5,7 +5,8 @@ import base64
 import binascii
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -17,9 +18,26 @@ from streamdrift.cloudevents import CloudEvent, CloudEventError, from_http
 from streamdrift.durations import SECOND
 from streamdrift.gateway.metrics import GatewayMetrics
 from streamdrift.gateway.settings import GatewaySettings, is_local
-from streamdrift.gateway.writer import AwayError, Entry, TooLargeError, Writer
+from streamdrift.gateway.writer import AwayError, Entry, TooLargeError
 
 _RETRY = {"Retry-After": "1"}
+
+
+class Writes(Protocol):
+    """What the events are handed to."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the brokers answered last."""
+        ...
+
+    async def connect(self) -> None:
+        """Call the brokers; raise AwayError where they do not answer."""
+        ...
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Return when the brokers have all entries; raise AwayError or TooLargeError."""
+        ...
 
 
 class _RefusedError(Exception):
@@ -35,7 +53,7 @@ class _Gateway:
     """Takes requests, within the limits of the settings."""
 
     def __init__(
-        self, settings: GatewaySettings, token: str | None, writer: Writer, metrics: GatewayMetrics
+        self, settings: GatewaySettings, token: str | None, writer: Writes, metrics: GatewayMetrics
     ) -> None:
         self._settings = settings
         self._token = None if token is None else token.encode()
@@ -167,7 +185,7 @@ class _Gateway:
 
 
 def make_app(
-    settings: GatewaySettings, token: str | None, writer: Writer, metrics: GatewayMetrics
+    settings: GatewaySettings, token: str | None, writer: Writes, metrics: GatewayMetrics
 ) -> Starlette:
     """Return the gateway as an ASGI application."""
     gateway = _Gateway(settings, token, writer, metrics)

@@ -13,7 +13,7 @@ from streamdrift.secrets import read_secret
 
 _PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):(\d{1,5})")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,}")
-_NO_TOKEN = (
+_TOO_SIMPLE = (
     "a token has 16 characters at least, letters, digits and signs of ASCII: "
     "`openssl rand -hex 32` makes one"
 )
@@ -64,7 +64,7 @@ class GatewaySettings(BaseModel):
     @classmethod
     def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
-            raise ValueError(_NO_TOKEN)
+            raise ValueError(_TOO_SIMPLE)
         return token
 
     @model_validator(mode="after")
@@ -93,7 +93,7 @@ class GatewaySettings(BaseModel):
         """
         secret = read_secret("gateway.token", self.token, self.token_file)
         if secret is not None and not _TOKEN.fullmatch(secret):
-            raise SettingsError(f"gateway.token_file: {self.token_file}: {_NO_TOKEN}")
+            raise SettingsError(f"gateway.token_file: {self.token_file}: {_TOO_SIMPLE}")
         return secret
 
 

@@ -47,13 +47,21 @@ class Writer:
     """One producer, used from a thread of its own.
 
     One that has failed is never used again: another takes its place, and what waited is told
-    that it is not known to be written. `timeout` is in seconds.
+    that it is not known to be written. `prepare` is called before each, to see to the topic.
+    `timeout` is in seconds.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, timeout: float) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        timeout: float,
+        prepare: Callable[[KafkaSettings], object],
+    ) -> None:
         connect = min(settings.bootstrap_timeout, _CONNECT)
         self._settings = settings.model_copy(update={"bootstrap_timeout": connect})
         self._topic = topic
+        self._prepare = prepare
         self._timeout = timeout
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="producer")
         self._producer: KafkaProducer | None = None
@@ -107,6 +115,7 @@ class Writer:
         if self._producer is None:
             milliseconds = round(self._timeout * 1_000)
             try:
+                self._prepare(self._settings)
                 self._producer = make_producer(
                     self._settings,
                     request_timeout_ms=milliseconds // 2,
