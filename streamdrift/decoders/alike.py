@@ -10,6 +10,7 @@ from streamdrift.decoders.beside import NOTHING, Beside
 from streamdrift.decoders.cells import MAX_DEPTH
 from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
 from streamdrift.decoders.ids import hash_places, hash_values
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, MAX_NAME
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -33,10 +34,6 @@ from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ids, Int
 
 FEWEST = 64
 """Messages for which making a template is worth it."""
-MAX_MESSAGE_BYTES = 16 << 20
-"""A longer message is not parsed: it would take a hundred times its size in memory."""
-MAX_NAME = 200
-"""Longest name of a model or version."""
 _MOST_TEMPLATES = 16
 _MOST_MISSES = 4
 """Templates in a row that fit few messages: then the shapes are too many for this reader."""

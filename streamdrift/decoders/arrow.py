@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamdrift.columns import take
-from streamdrift.decoders.alike import MAX_MESSAGE_BYTES
 from streamdrift.decoders.arrow_columns import ids_of, leaves, times_of, to_column
 from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
 from streamdrift.decoders.ids import hash_places
 from streamdrift.decoders.letters import brief, by_place, letter
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES
 from streamdrift.decoders.mapping import MISSING, MappingSettings, Place, Steps, parse_pointer
 from streamdrift.decoders.merging import merged
 from streamdrift.decoders.names import group_names

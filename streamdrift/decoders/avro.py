@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from streamdrift.decoders.alike import MAX_MESSAGE_BYTES
 from streamdrift.decoders.framing import (
     HEADER,
     payload_starts,
@@ -19,6 +18,7 @@ from streamdrift.decoders.framing import (
 )
 from streamdrift.decoders.json import JsonDecoder
 from streamdrift.decoders.letters import brief, letter
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES
 from streamdrift.decoders.mapping import MappingSettings
 from streamdrift.decoders.parsing import Events
 from streamdrift.errors import SettingsError

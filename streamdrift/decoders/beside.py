@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamdrift.decoders.ids import hash_places
-from streamdrift.decoders.mapping import HeaderPlace
+from streamdrift.decoders.letters import brief
+from streamdrift.decoders.mapping import MISSING, HeaderPlace
 from streamdrift.decoders.times import INVALID, parse_texts, read_times, record_times
-from streamdrift.headers import header_spans
+from streamdrift.headers import header_spans, header_texts
 from streamdrift.records import Codes, Ids, Ints, Messages
 
 
@@ -33,6 +34,15 @@ class Beside:
             found[place] = read_times([text])[0]
         times[given] = found
         return times
+
+    def time_fault(self, cell: object, messages: Messages, row: int) -> tuple[str, str]:
+        """Return why an event has no time, whose own stands in `cell`, and what was found."""
+        if cell not in (MISSING, None):
+            return "invalid_time", f"time: {brief(cell)}"
+        if self.time is None:
+            return "no_time", f"time: {brief(cell)}"
+        told = header_texts(messages, self.time.header)[row]
+        return "no_time" if told is None else "invalid_time", f"{self.time.header}: {brief(told)}"
 
     def ids(self, own: Ids, messages: Messages, rows: Ints, indices: Codes) -> Ids:
         """Return the ids of events at `indices` of the messages `rows`: their `own` first."""

@@ -114,8 +114,8 @@ class JsonDecoder:
                 times[given] = read_times([cells[place] for place in given])
         usable = times != INVALID
         for place in np.flatnonzero(~usable).tolist():
-            reason = "no_time" if cells[place] in (MISSING, None) else "invalid_time"
-            _reject(chosen, messages, place, reason, f"time: {brief(cells[place])}")
+            reason, shown = self._beside.time_fault(cells[place], messages, int(rows[place]))
+            _reject(chosen, messages, place, reason, shown)
         for place, reason in self._fields.faults(chosen.documents).items():
             if usable[place]:
                 usable[place] = False

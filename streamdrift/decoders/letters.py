@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Mapping
 
-from streamdrift.decoders.alike import MAX_MESSAGE_BYTES, MAX_NAME
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, MAX_NAME
 from streamdrift.records import DeadLetter, Messages
 
 HINTS: Mapping[str, str] = {

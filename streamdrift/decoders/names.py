@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from streamdrift.decoders.alike import MAX_NAME
+from streamdrift.decoders.limits import MAX_NAME
 from streamdrift.decoders.mapping import MISSING, MappingSettings
 from streamdrift.decoders.places import read_place
 from streamdrift.records import Messages

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
-from streamdrift.decoders.alike import MAX_MESSAGE_BYTES
 from streamdrift.decoders.letters import brief, letter
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES
 from streamdrift.documents import HalfPairError, parse
 from streamdrift.records import Codes, DeadLetter, Messages
 

@@ -185,9 +185,9 @@ class TableReader:
             if given:
                 times[given] = read_times([cells[place] for place in given])
         for place in np.flatnonzero(times == INVALID).tolist():
-            reason = "no_time" if cells[place] in (MISSING, None) else "invalid_time"
-            shown = f"time: {brief(cells[place])}"
-            letters.append(letter(messages, tables[place].row, reason, shown))
+            row = tables[place].row
+            reason, shown = self._beside.time_fault(cells[place], messages, row)
+            letters.append(letter(messages, row, reason, shown))
         return times
 
     def _batch(
