@@ -9,7 +9,7 @@ from streamdrift.durations import SECOND
 from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
-from streamdrift.pipeline import Beside, Pipeline
+from streamdrift.pipeline import Beside, Onlooker, Pipeline
 from streamdrift.schema_registry import schemas_of
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
@@ -24,18 +24,20 @@ def make_pipeline(
     *,
     timed: bool = True,
     beside: Sequence[Beside] = (),
+    onlooker: Onlooker | None = None,
 ) -> Pipeline:
     """Return a pipeline without state.
 
     `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
     event times are made up: silence and event rates are not watched then. Those `beside` its
-    monitor are shown the same events.
+    monitor are shown the same events; the `onlooker` sees what it makes of them.
     """
     return Pipeline(
         decoder_of or make_decoder_of(settings),
         Ordering(settings.ordering),
         Shards(settings.model, settings.shards, timed=timed),
         beside,
+        onlooker,
     )
 
 
@@ -69,9 +71,16 @@ def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     return (
         TopicNeed(settings.alerts.topic, "alerts", write),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
+        commands_need(settings),
         *state_needs(settings),
         *exchange_needs(settings),
     )
+
+
+def commands_need(settings: Settings) -> TopicNeed:
+    """Return the topic of what operators ask for: one partition, as all of it has one order."""
+    rights = (Right.READ, Right.WRITE)
+    return TopicNeed(settings.commands.topic, "operators' commands", rights, partitions=1)
 
 
 def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamdrift.columns import cut, take
 from streamdrift.detectors.learning import learn
+from streamdrift.distributions import Distribution
 from streamdrift.errors import StateError
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import Span
@@ -288,6 +289,15 @@ class ModelVersion:
         """Return the last steps of a version that is forgotten."""
         return [step for each in self._watched for step in each.retire(self.retires_at)]
 
+    def accept(self, time: int) -> None:
+        """Take what changed for normal, as an operator asks, once it has shown enough."""
+        for each in self._watched:
+            each.accept(time)
+
+    def resolve(self, time: int) -> list[Step]:
+        """Watch what changed as before, as an operator asks."""
+        return [step for each in self._watched for step in each.resolve(time)]
+
     @property
     def _watched(self) -> list[Watching]:
         return [each for each in (self._watching, self._repeats) if each is not None]
@@ -315,6 +325,16 @@ class ModelVersion:
     def readings(self) -> list[SignalReading]:
         """Return every detector's statistic and threshold."""
         return [reading for each in self._watched for reading in each.readings()]
+
+    @property
+    def changes(self) -> list[tuple[Signal, int, int]]:
+        """Signals that are changed, since when, and how many values there were since."""
+        return [change for each in self._watched for change in each.changes]
+
+    def distribution(self, signal: Signal) -> Distribution | None:
+        """Return what one of the signals shows beside its reference; None where that is private."""
+        watching = next(each for each in self._watched if signal in each.signals)
+        return watching.distribution(signal)
 
     @property
     def reading_count(self) -> int:

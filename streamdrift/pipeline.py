@@ -1,13 +1,14 @@
 """From messages to alerts: decoders, ordering and monitor in a row, the same for every driver."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streamdrift.decoders import Decoder
+from streamdrift.operators import Command, Taken
 from streamdrift.ordering import Ordering
-from streamdrift.ordering.lane import Frontier
+from streamdrift.ordering.lane import Frontier, after, divided
 from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
-from streamdrift.sharded import Shards, frontier_of
+from streamdrift.sharded import Shards, frontier_of, merged
 from streamdrift.trees import integer, tree
 
 NO_TIME = -(2**63)
@@ -24,12 +25,25 @@ class Beside(Protocol):
         """Take the last events of all."""
 
 
+class Onlooker(Protocol):
+    """Looks at a pipeline's monitor, at places in the order of events that it chooses itself."""
+
+    def places(self, released: Released) -> Iterator[int]:
+        """Yield the event times, ascending, before whose events it is to look.
+
+        After each of them `look` is called, before the next is asked for.
+        """
+
+    def look(self, monitor: Shards, time: int) -> None:
+        """See what the monitor made of all events before `time`."""
+
+
 class Pipeline:
     """What the service and a replay both drive.
 
     `decoder_of` gives the decoder of a topic. Nothing here asks the machine for the time:
-    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor is in
-    no snapshot.
+    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor, or looks
+    on, is in no snapshot.
     """
 
     def __init__(
@@ -38,8 +52,10 @@ class Pipeline:
         ordering: Ordering,
         monitor: Shards,
         beside: Sequence[Beside] = (),
+        onlooker: Onlooker | None = None,
     ) -> None:
         self._decoder_of = decoder_of
+        self._onlooker = onlooker
         self._beside = beside
         self._decoders: dict[str, Decoder] = {}
         self.ordering = ordering
@@ -50,6 +66,8 @@ class Pipeline:
         """How many were observed since this began."""
         self.last_event_at = NO_TIME
         """Time of the last event observed."""
+        self._foreseen: list[Taken] = []
+        """Commands that took effect in another life, not reached again yet."""
 
     def feed(self, messages: Messages) -> Decoded:
         """Take the next messages of a partition; return what they held (for counting)."""
@@ -82,14 +100,66 @@ class Pipeline:
         released, frontier = self._note(self.ordering.release()), self.ordering.frontier
         for each in self._beside:
             each.observe(released, frontier)
-        return self.monitor.observe(released, frontier)
+        observed = []
+        while self._foreseen and Frontier(*self._foreseen[0].where) <= frontier:
+            taken = self._foreseen.pop(0)
+            below, released = divided(released, Frontier(*taken.where))
+            observed.append(self._looked_on(below, Frontier(*taken.where), self.monitor.observe))
+            observed.append(Observation((), tuple(self._take(taken))))
+        return merged([*observed, self._looked_on(released, frontier, self.monitor.observe)])
+
+    def command(self, place: int, command: Command) -> tuple[Taken, list[Notice]]:
+        """Do what an operator asks, of all commands the one at `place`; return where that is.
+
+        All that is in order by now must be observed, and nothing be foreseen.
+        """
+        taken = Taken(place, self.ordering.frontier, command)
+        return taken, self._take(taken)
+
+    def _take(self, taken: Taken) -> list[Notice]:
+        return self.monitor.command(taken.place, taken.command, Frontier(*taken.where))
+
+    def foresee(self, commands: Sequence[Taken]) -> None:
+        """Do again what operators asked in another life, each where it was done then."""
+        self._foreseen = sorted(commands, key=lambda taken: taken.place)
+
+    def know_commands(self, place: int) -> None:
+        """Learn that all commands up to a place are of before this began, or were taken."""
+        self.monitor.know_commands(place)
+
+    @property
+    def foresees(self) -> bool:
+        """Whether a command of another life is not reached again yet."""
+        return bool(self._foreseen)
+
+    @property
+    def commanded(self) -> int:
+        """The place of the last command of all that nobody has to take any more."""
+        return max([self.monitor.commanded, *(taken.place for taken in self._foreseen)])
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""
         released, frontier = self._note(self.ordering.drain()), self.ordering.frontier
         for each in self._beside:
             each.drain(released, frontier)
-        return self.monitor.drain(released, frontier)
+        return self._looked_on(released, frontier, self.monitor.drain)
+
+    def _looked_on(
+        self,
+        released: Released,
+        frontier: Frontier,
+        observe: Callable[[Released, Frontier], Observation],
+    ) -> Observation:
+        """Let the monitor observe, in parts between which somebody looks, if anybody does."""
+        if self._onlooker is None:
+            return observe(released, frontier)
+        told = []
+        for time in self._onlooker.places(released):
+            place = after(time - 1)
+            before, released = divided(released, place)
+            told.append(self.monitor.observe(before, place))
+            self._onlooker.look(self.monitor, time)
+        return merged([*told, observe(released, frontier)])
 
     def _note(self, released: Released) -> Released:
         self.watermark = released.watermark
