@@ -13,6 +13,7 @@ from streamdrift.pipeline import Beside, Onlooker, Pipeline
 from streamdrift.schema_registry import schemas_of
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
+from streamdrift.sources import TopicSettings
 from streamdrift.state import TopicStore
 from streamdrift.state.log import Log
 from streamdrift.topics import Right, TopicNeed
@@ -46,12 +47,16 @@ def make_decoder_of(settings: Settings) -> Callable[[str], Decoder]:
     source = settings.source
     schemas = schemas_of(source.schema_registry)
 
-    def decoder_of(topic: str) -> Decoder:
-        entry = source.settings_of(topic)
-        if entry is None:
-            return make_decoder(source.format, source.mapping, schemas)
+    def make(entry: TopicSettings) -> Decoder:
         mapping = source.mapping if entry.mapping is None else entry.mapping
         return make_decoder(entry.format or source.format, mapping, schemas)
+
+    # What a format lacks, such as a library, is told at the start.
+    for entry in source.predictions:
+        make(entry)
+
+    def decoder_of(topic: str) -> Decoder:
+        return make(source.settings_of(topic) or TopicSettings(name=topic))
 
     return decoder_of
 

@@ -66,15 +66,13 @@ class ArrowDecoder:
             if len(value) > MAX_MESSAGE_BYTES:
                 letters.append(letter(messages, row, "too_large", f"{len(value):,} bytes"))
                 continue
+            faults: list[DeadLetter] = []
             try:
-                table = _table(value)
-            except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+                made, lost = self._read(messages, row, value, faults)
+            except Exception as error:  # Whatever the bytes make the library do.
                 letters.append(letter(messages, row, "invalid_arrow", f"{error!s:.200}"))
                 continue
-            if not table.num_rows:
-                continue
-            reader = self._nested if "features" in table.schema.names else self._flat
-            made, lost = reader.read(messages, row, table, letters)
+            letters += faults
             batches += made
             dropped += lost
         return Decoded(
@@ -85,6 +83,15 @@ class ArrowDecoder:
             tombstones=int((messages.length < 0).sum()),
             dropped_fields=dropped,
         )
+
+    def _read(
+        self, messages: Messages, row: int, value: bytes, letters: list[DeadLetter]
+    ) -> tuple[list[Batch], int]:
+        table = _table(value)
+        if not table.num_rows:
+            return [], 0
+        reader = self._nested if "features" in table.schema.names else self._flat
+        return reader.read(messages, row, table, letters)
 
 
 def _table(value: bytes) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from streamdrift.records import Group
 
 MAX_WIDTH = 128
 """Numbers of one event in a tensor that are columns of their own; more are a vector."""
+_MOST = 1 << 53
 KEYS = (
     *("instances", "inputs", "dataframe_split", "dataframe_records", "predictions", "outputs"),
     "data",
@@ -93,12 +94,58 @@ def _is_tensors(value: object) -> bool:
 def _tensors(group: Group, tensors: object) -> tuple[int, list[Part]]:
     """Return the parts of V2's tensors."""
     assert isinstance(tensors, list)
-    return one_batch(
-        tensor(group, each["name"], each["shape"], _flat(each.get("data"))) for each in tensors
-    )
+    found = [(each["name"], each["shape"], _flat(each.get("data"))) for each in tensors]
+    return joined_tensors(group, found)
 
 
-def one_batch(tensors: Iterable[tuple[int, Part]]) -> tuple[int, list[Part]]:
+def joined_tensors(
+    group: Group, tensors: Sequence[tuple[object, object, list[object] | NDArray[Any]]]
+) -> tuple[int, list[Part]]:
+    """Return tensors, each given with its name, its shape and its values, as one batch.
+
+    Of a batch of one event they are one part, whose row they are: that is how most services are
+    asked, and a part for each number would cost more than all else.
+    """
+    try:
+        row = _row(tuple((name, *shape) for name, shape, _ in tensors))  # type: ignore[misc]
+    except TypeError:
+        row = None
+    if row is not None and row.widths == [len(values) for _, _, values in tensors]:
+        flat: list[object] = []
+        for _, _, values in tensors:
+            flat += values if isinstance(values, list) else values.tolist()
+        return 1, [Rows(group, row.names, flat)]
+    return _one_batch(tensor(group, *each) for each in tensors)
+
+
+class _Row(NamedTuple):
+    """The columns of tensors of one event, and how many each tensor has."""
+
+    names: tuple[str, ...]
+    widths: list[int]
+
+
+@lru_cache(maxsize=1_024)
+def _row(tensors: tuple[tuple[object, ...], ...]) -> _Row | None:
+    """Return the columns of tensors of one event, given by their names and shapes.
+
+    None where there are more events or fewer, or a tensor is a vector.
+    """
+    names: list[str] = []
+    widths: list[int] = []
+    for name, *shape in tensors:
+        try:
+            count, width, own = _layout(name, tuple(shape))
+        except BodyError:
+            return None
+        if count != 1 or width > MAX_WIDTH:
+            return None
+        names += own
+        widths.append(width)
+    return _Row(tuple(names), widths)
+
+
+def _one_batch(tensors: Iterable[tuple[int, Part]]) -> tuple[int, list[Part]]:
     """Return tensors, each given with the size of its batch, which must be the same, as one."""
     sizes, parts = set(), []
     for size, part in tensors:
@@ -129,7 +176,8 @@ def _layout(name: object, shape: tuple[object, ...]) -> tuple[int, int, tuple[st
     """Return the size of a tensor's batch, the values of one event, and its columns' names."""
     if not isinstance(name, str):
         raise BodyError(f"the name of a tensor is no text: {brief(name)}")
-    sizes = [n for n in shape if type(n) is int and n >= 0]
+    # What is equal is one key of the cache: so 1.0 must be what 1 is, whichever comes first.
+    sizes = [int(n) for n in shape if isinstance(n, int | float) and 0 <= n < _MOST and n % 1 == 0]
     if len(sizes) < len(shape):
         raise BodyError(f"{name:.80}: the shape is no list of whole numbers: {brief(shape)}")
     count, width = (sizes[0], prod(sizes[1:])) if sizes else (1, 1)

@@ -14,25 +14,28 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from streamdrift.decoders.bodies import BodyError, one_batch, tensor
+from streamdrift.decoders.bodies import BodyError, joined_tensors
 from streamdrift.decoders.tables import Part
 from streamdrift.records import Group
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _NAMESPACE = "streamdrift.v2"
-_RAW: Mapping[str, str] = {
-    "INT8": "<i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT8": "<u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
+_RAW: Mapping[str, tuple[str, str, int]] = {
+    "INT8": ("<i1", "b", 1),
+    "INT16": ("<i2", "h", 2),
+    "INT32": ("<i4", "i", 4),
+    "INT64": ("<i8", "q", 8),
+    "UINT8": ("<u1", "B", 1),
+    "UINT16": ("<u2", "H", 2),
+    "UINT32": ("<u4", "I", 4),
+    "UINT64": ("<u8", "Q", 8),
+    "FP16": ("<f2", "e", 2),
+    "FP32": ("<f4", "f", 4),
+    "FP64": ("<f8", "d", 8),
 }
+"""Datatypes of numbers, as NumPy and as `struct` call them, and their bytes."""
+_FEW = 16
+"""Values for which an array costs more than it saves."""
 _CONTENTS: Sequence[tuple[str, int]] = (
     ("bool_contents", _FIELD.TYPE_BOOL),
     ("int_contents", _FIELD.TYPE_INT32),
@@ -122,14 +125,9 @@ def read_message(value: bytes, side: Group | None) -> tuple[dict[str, object], i
     raw = message.seven if side is Group.FEATURE else message.six
     if raw and len(raw) != len(message.tensors):
         raise BodyError(f"there are {len(raw)} raw contents for {len(message.tensors)} tensors")
-    count, parts = one_batch(
-        tensor(side, each.name, each.shape, flat)
-        for each, flat in zip(
-            message.tensors,
-            map(_raw, message.tensors, raw) if raw else map(_typed, message.tensors),
-            strict=True,
-        )
-    )
+    values = map(_raw, message.tensors, raw) if raw else map(_typed, message.tensors)
+    tensors = [(t.name, list(t.shape), v) for t, v in zip(message.tensors, values, strict=True)]
+    count, parts = joined_tensors(side, tensors)
     head: dict[str, object] = {
         "model_name": message.model_name,
         "model_version": message.model_version,
@@ -168,7 +166,11 @@ def _raw(each: Any, raw: bytes) -> list[object] | NDArray[np.float64]:
     kind = _RAW.get(each.datatype)
     if kind is None:
         raise BodyError(f"{each.name:.80}: {each.datatype:.20} is no datatype of the protocol")
-    return _from_buffer(each.name, raw, kind).astype(np.float64)
+    name, code, size = kind
+    count, rest = divmod(len(raw), size)
+    if count <= _FEW and not rest:
+        return list(struct.unpack(f"<{count}{code}", raw))
+    return _from_buffer(each.name, raw, name).astype(np.float64)
 
 
 def _from_buffer(name: str, raw: bytes, kind: str) -> NDArray[Any]:

@@ -60,7 +60,7 @@ def body(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-def tensor(name: str, shape: Sequence[int], data: Sequence[object]) -> dict[str, object]:
+def tensor(name: str, shape: Sequence[object], data: Sequence[object]) -> dict[str, object]:
     return {"name": name, "shape": list(shape), "datatype": "FP64", "data": list(data)}
 
 
@@ -149,6 +149,7 @@ def test_kserve_events_of_another_type_are_told() -> None:
     [
         ({"inputs": [tensor("a", [2], [1])]}, "1 values do not fill the shape [2]"),
         ({"inputs": [tensor("a", [2], [1, 2]), tensor("b", [1], [1])]}, "batch sizes: [1, 2]"),
+        ({"inputs": [tensor("a", [1], [1, 2]), tensor("b", [1], [])]}, "a: 2 values do not fill"),
         ({"inputs": [tensor("a", [10**9, 0], [])]}, "has no values"),
         ({"inputs": [{"name": "a", "shape": [1]}]}, "the data of a tensor is no list"),
         ({"inputs": [{"name": "a", "shape": "x", "data": [1]}]}, "no list of whole numbers"),
@@ -174,6 +175,18 @@ def test_batches_that_cannot_be_told_apart_are_dead_letters(
     decoded = decode("mlflow", body(model="fraud", **found))
     assert reasons(decoded) == ["invalid_body"]
     assert said in decoded.dead_letters[0].detail
+
+
+def test_a_size_may_be_written_as_any_number() -> None:
+    """Equal shapes are one shape, whichever of them comes first."""
+    shapes: list[list[Any]] = [[1.0, 2], [1, 2.0], [1, 2], [True, 2]]
+    for shape in shapes:
+        decoded = decode("mlflow", body(model="m", inputs=[tensor("a", shape, [3, 4])]))
+        assert shown(decoded)[0, 0]["feature"] == {"a.0": 3, "a.1": 4}
+    wrongs: list[list[Any]] = [[1.5, 2], [-1, -2], [None], [float("inf")], [float("nan"), 2]]
+    for wrong in wrongs:
+        value = json.dumps({"model": "m", "inputs": [tensor("a", wrong, [3, 4])]})
+        assert reasons(decode("mlflow", value.encode())) == ["invalid_body"]
 
 
 def test_a_body_without_events_says_what_it_has() -> None:
