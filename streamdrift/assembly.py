@@ -10,8 +10,10 @@ from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Beside, Onlooker, Pipeline
+from streamdrift.schema_registry import schemas_of
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
+from streamdrift.sources import TopicSettings
 from streamdrift.state import TopicStore
 from streamdrift.state.log import Log
 from streamdrift.topics import Right, TopicNeed
@@ -48,15 +50,20 @@ def make_pipeline(
 
 
 def make_decoder_of(settings: Settings) -> Callable[[str], Decoder]:
-    """Return what makes a topic's decoder."""
+    """Return what makes a topic's decoder; all of them share what is known of schemas."""
     source = settings.source
+    schemas = schemas_of(source.schema_registry)
+
+    def make(entry: TopicSettings) -> Decoder:
+        mapping = source.mapping if entry.mapping is None else entry.mapping
+        return make_decoder(entry.format or source.format, mapping, schemas)
+
+    # What a format lacks, such as a library, is told at the start.
+    for entry in source.predictions:
+        make(entry)
 
     def decoder_of(topic: str) -> Decoder:
-        entry = source.settings_of(topic)
-        if entry is None:
-            return make_decoder(source.format, source.mapping)
-        mapping = source.mapping if entry.mapping is None else entry.mapping
-        return make_decoder(entry.format or source.format, mapping)
+        return make(source.settings_of(topic) or TopicSettings(name=topic))
 
     return decoder_of
 

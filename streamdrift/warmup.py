@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from streamdrift.decoders import make_decoder
 from streamdrift.detectors import BANKS, DetectorSettings
 from streamdrift.durations import DAY, SECOND
+from streamdrift.metrics import Metrics
 from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
@@ -212,14 +213,15 @@ def _send(model: _Model, go_on: Callable[[], None]) -> None:
         monitors = Shards(lambda _: model.settings, 1)
         return Pipeline(lambda _: decoder, Ordering(OrderingSettings()), monitors)
 
-    pipeline = new_pipeline()
+    pipeline, metrics = new_pipeline(), Metrics()
     events = list(_events(model))
     for first in range(0, len(events), _AT_ONCE):
         go_on()
         part = events[first : first + _AT_ONCE]
         pipeline.feed(as_fetched(part, Partition("warm-up", 0), first))
         pipeline.release()
-        standing(pipeline.monitor.monitors, most_readings=100)
+        metrics.watched(standing(pipeline.monitor.monitors))
+        metrics.exposition()
         if first in _SNAPSHOTS:
             state = encode(pipeline.snapshot(0))
             pipeline = new_pipeline()

@@ -14,9 +14,11 @@ import structlog
 from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.commands.compile import compile_at_start
+from streamdrift.commands.http import Here, serving_http
 from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
+from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
 from streamdrift.following.backlog import Look
 from streamdrift.following.incidents import following_incidents
@@ -27,8 +29,8 @@ from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
 from streamdrift.sessions import HUNG
-from streamdrift.web.server import TEXT, Answer, Handler, serve
 from streamdrift.workers.offline import reset_workers
+from streamdrift.workers.places import Place
 from streamdrift.workers.worker import Worker
 
 _ONE_WISH = 0.5
@@ -92,6 +94,21 @@ class _Preparing:
         self._stopped = True
 
 
+class _Current:
+    """How the one stands that is served at the time."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+
+    @property
+    def ready(self) -> bool:
+        return self.served.ready
+
+    @property
+    def healthy(self) -> bool:
+        return self.served.healthy
+
+
 def run_service(
     settings: Settings,
     log_level: Level,
@@ -107,28 +124,26 @@ def run_service(
     set_up_logs(log_level)
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
-    metrics = Metrics()
+    metrics, desk = Metrics(max_series=settings.http.most_series), Desk()
     lines = make_lines(settings, metrics)
     timeout = settings.shutdown_timeout / SECOND
     preparing = _Preparing()
-    served: Served = preparing
+    current = _Current(preparing)
     with ExitStack() as stack:
-        address = settings.http.address()
-        if address is not None:
-            handlers = _handlers(lambda: served, metrics)
-            listening = stack.enter_context(serve(address, handlers))
-            _log.info("serving metrics and health", host=listening[0], port=listening[1])
+        incidents = IncidentTable(settings.alerts.keep_resolved)
+        reader = stack.enter_context(
+            following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
+        )
+        here = Here(current, desk, metrics, incidents, lambda: reader.complete)
+        place = stack.enter_context(serving_http(settings, here))
         with stopped_by_signals(preparing, timeout):
             _say_starting(settings)
             compile_at_start(preparing.go_on)
         preparing.go_on()
-        service = served = _service(settings, metrics, step, reset=reset)
+        metrics.exposition()  # What makes the text is loaded now: that would hold up the loop.
+        service = current.served = _service(settings, metrics, desk, step, place, reset=reset)
         stack.enter_context(stopped_by_signals(service, timeout))
         stack.enter_context(telling_compiled(_say_compiled))
-        incidents = IncidentTable(settings.alerts.keep_resolved)
-        stack.enter_context(
-            following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
-        )
         if lines:
             _log.info("paging", sinks=[line.sink for line in lines])
         stages = _stages(settings, service)
@@ -156,19 +171,26 @@ def _worker(settings: Settings) -> Mapping[str, object]:
 
 
 def _service(
-    settings: Settings, metrics: Metrics, step: Callable[[str], None], *, reset: bool
+    settings: Settings,
+    metrics: Metrics,
+    desk: Desk,
+    step: Callable[[str], None],
+    place: Place,
+    *,
+    reset: bool,
 ) -> Served:
     """Return what serves in the mode of the settings."""
     if settings.mode == "distributed":
         if reset:
             reset_workers(settings)
-        return Worker(settings, metrics, step)
+        return Worker(settings, metrics, desk, step, place)
     return Service(
         service_settings(settings),
         Deployment(settings, reset=reset).open_session,
         lambda: make_pipeline(settings),
         metrics,
         step=step,
+        desk=desk,
     )
 
 
@@ -180,22 +202,6 @@ def _stages(settings: Settings, service: Served) -> Sequence[Look]:
 def _say_compiled(name: str) -> None:
     # No start has called it: a lag behind the input may have this reason.
     _log.info("kernel compiled late", kernel=name)
-
-
-def _handlers(served: Callable[[], Served], metrics: Metrics) -> Mapping[str, Handler]:
-    def exposition() -> Answer:
-        body, content_type = metrics.exposition()
-        return Answer(body, content_type=content_type)
-
-    return {
-        "/metrics": exposition,
-        "/healthz": lambda: _answer(served().healthy),
-        "/readyz": lambda: _answer(served().ready),
-    }
-
-
-def _answer(good: bool) -> Answer:
-    return Answer(b"ok\n", content_type=TEXT) if good else Answer(b"no\n", 503, TEXT)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -89,8 +89,8 @@ def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL):
+        httpx2.URL(url)
+    except (ValueError, httpx2.InvalidURL):
         good = False
     if not good or re.search(r"\s", url):
         raise ValueError("must be an address such as https://host:port/path")
@@ -112,7 +112,7 @@ class Endpoint:
     def __init__(self, url: str, settings: EndpointSettings) -> None:
         self._url = url
         self._settings = settings
-        self._client: httpx.Client | None = None
+        self._client: httpx2.Client | None = None
         parts = urlsplit(url)
         self.place = f"{parts.scheme}://{parts.netloc}"
         """What may be logged: the rest of an address may be a secret."""
@@ -126,11 +126,11 @@ class Endpoint:
                 "POST", self._url, content=body, headers={**headers, **self._login()}
             ) as response:
                 text = _beginning(response)
-        except httpx.LocalProtocolError:
+        except httpx2.LocalProtocolError:
             # What it says has the header in it, which may be a secret.
             return Answer(Verdict.FAILED, "a header cannot be sent: has a secret a line end in it?")
         # A server may answer what no standard has; files may be gone.
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             self.close()
             return Answer(Verdict.FAILED, f"{type(error).__name__}: {error}"[:_SHOWN])
         status = response.status_code
@@ -145,17 +145,17 @@ class Endpoint:
         """Close the connection; the next post opens another."""
         client, self._client = self._client, None
         if client is not None:
-            with suppress(httpx.HTTPError, OSError):
+            with suppress(httpx2.HTTPError, OSError):
                 client.close()
 
-    def _open(self) -> httpx.Client:
+    def _open(self) -> httpx2.Client:
         settings = self._settings
         context = ssl.create_default_context(
             cafile=None if settings.ca_file is None else str(settings.ca_file)
         )
         if settings.cert_file is not None:
             context.load_cert_chain(settings.cert_file, settings.key_file)
-        return httpx.Client(
+        return httpx2.Client(
             timeout=settings.timeout / SECOND,
             verify=context,
             headers={"user-agent": f"streamdrift/{__version__}"},
@@ -169,12 +169,12 @@ class Endpoint:
         password = read_secret(settings.password, settings.password_file)
         if settings.username is None or password is None:
             return {}
-        request = httpx.Request("POST", self._url)
-        flow = httpx.BasicAuth(settings.username, password).auth_flow(request)
+        request = httpx2.Request("POST", self._url)
+        flow = httpx2.BasicAuth(settings.username, password).auth_flow(request)
         return {"authorization": next(flow).headers["authorization"]}
 
 
-def _beginning(response: httpx.Response) -> str:
+def _beginning(response: httpx2.Response) -> str:
     """Return the beginning of an answer on one line; what is short is read to its end."""
     read = b""
     for part in response.iter_raw():
@@ -184,7 +184,7 @@ def _beginning(response: httpx.Response) -> str:
     return " ".join(read[: 4 * _SHOWN].decode(errors="replace").split())
 
 
-def _asked_wait(response: httpx.Response) -> float | None:
+def _asked_wait(response: httpx2.Response) -> float | None:
     """Return the seconds that an answer asks to wait, where it names them."""
     asked = response.headers.get("retry-after", "")
     return min(float(asked), _LONGEST_WAIT) if re.fullmatch(r"\d{1,6}", asked) else None
