@@ -15,7 +15,7 @@ from streamdrift.records import Partition, Reached
 from tests.alerts import make_document
 from tests.topic_maker import TopicMaker
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class Paging:
