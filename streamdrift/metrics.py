@@ -63,13 +63,15 @@ class Metrics:
         )
         self._dead_letters = Counter(
             "streamdrift_dead_letters",
-            "Messages or events that could not be used.",
+            "Messages or events that could not be used; the topic of dead letters has them (of "
+            "what is too large for it, place and reason).",
             ["reason"],
             registry=registry,
         )
         self._skipped = Counter(
             "streamdrift_offsets_skipped",
-            "Offsets that were passed over without their messages being read.",
+            "Offsets passed over without their messages being read: `lost` as retention removed "
+            "them, or `damaged`.",
             ["topic", "reason"],
             registry=registry,
         )
@@ -80,11 +82,14 @@ class Metrics:
             registry=registry,
         )
         self._stages = Counter(
-            "streamdrift_stage_seconds", "Time spent per stage.", ["stage"], registry=registry
+            "streamdrift_stage_seconds",
+            "Time the loop spent, by stage: together they are how busy it is.",
+            ["stage"],
+            registry=registry,
         )
         self._exchanged = Counter(
             "streamdrift_exchange_bytes",
-            "Bytes sent to the shards, before they are compressed.",
+            "With several workers: bytes sent to the shards, before they are compressed.",
             registry=registry,
         )
         self._disconnects = Counter(
@@ -109,12 +114,13 @@ class Metrics:
         )
         self._blocked = Gauge(
             "streamdrift_blocked_partitions",
-            "Partitions whose next messages belong to a transaction that has not ended.",
+            "Partitions in which a producer's open transaction hides what comes next; it is waited "
+            "for.",
             registry=registry,
         )
         self._watermark = Gauge(
             "streamdrift_watermark_timestamp_seconds",
-            "Event time up to which everything is observed.",
+            "Event time up to which everything is observed; not above 0 before the first event.",
             registry=registry,
         )
         self._state_bytes = Gauge(
@@ -122,7 +128,8 @@ class Metrics:
         )
         self._assigned = Gauge(
             "streamdrift_assigned_partitions",
-            "Partitions of the input, or of the exchange (shards), that are this worker's.",
+            "With several workers: partitions of the input (`ingest`) and shards (`detect`) that "
+            "are this one's.",
             ["role"],
             registry=registry,
         )
@@ -305,7 +312,9 @@ class _Shown(Collector):
         yield lag
         displaced = CounterMetricFamily(
             "streamdrift_events_displaced",
-            "Events taken at another time than their own: late, or too far ahead to be believed.",
+            "Events taken at another time than their own: `late`, or `unbelieved` as too far "
+            "ahead; with several workers `unpromised`, which came below what their partition had "
+            "promised: there should be none.",
             labels=["reason"],
         )
         for reason, events in sorted(self.displaced.items()):
@@ -353,8 +362,9 @@ class _Shown(Collector):
         )
         finding = GaugeMetricFamily(
             "streamdrift_signal_finding",
-            "1 where this was found in a signal's reference: the log and `streamdrift state show` "
-            "say it in words.",
+            "1 where this was found in a signal's reference: `calendar`, `cycle`, `memory`, "
+            "`no_level`, `provisional`, `not_assured`, `comes_back`, ...; the log, a replay's "
+            "summary and `streamdrift state show` say it in words.",
             labels=["model", "version", "signal", "finding"],
         )
         for found in self.findings:
@@ -404,7 +414,8 @@ class _Shown(Collector):
         )
         rate = GaugeMetricFamily(
             "streamdrift_realised_alerts_per_week",
-            "The same per week of event time since the model's first reference, a week at least.",
+            "Incidents that tests opened in a week of event time since the model's first "
+            "reference; less than a week counts as one.",
             labels=labels,
         )
         for each in self.realised[: self._max_series]:

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import fcntl
-import os
 import shutil
 import socket
 import subprocess
@@ -274,8 +273,3 @@ def free_ports(count: int) -> list[int]:
 def _address(server: str) -> tuple[str, int]:
     host, _, port = server.rpartition(":")
     return host, int(port)
-
-
-def running_in_ci() -> bool:
-    """Return whether a missing part must fail the run instead of shortening it."""
-    return os.environ.get("CI", "").lower() in ("1", "true", "yes")

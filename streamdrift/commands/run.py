@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Protocol
 
 import structlog
+from prometheus_client import ProcessCollector
 
 from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
@@ -72,6 +73,7 @@ def run_service(
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
     metrics = Metrics()
+    ProcessCollector(registry=metrics.registry)
     service = _service(settings, metrics, step, reset=reset)
     with ExitStack() as stack:
         address = settings.http.address()
