@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import fcntl
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,8 @@ from kafka.errors import KafkaError
 
 ROOT = Path(__file__).parent.parent
 POM = ROOT / "tests" / "broker" / "pom.xml"
-JARS = ROOT / ".cache" / "kafka-4.3.0"
+JARS = ROOT / ".cache" / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+"""What the file above names: another one is fetched anew."""
 USER, PASSWORD = "tester", "a secret"
 
 _START_SECONDS = 60.0
