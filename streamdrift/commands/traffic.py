@@ -10,7 +10,6 @@ from kafka import KafkaProducer
 from streamdrift.config import Settings
 from streamdrift.demo.ending import ended_by_signals
 from streamdrift.demo.endless import MODELS, Cycles, EndlessTraffic
-from streamdrift.demo.producer import PARTITIONS
 from streamdrift.durations import SECOND, format_duration, parse_duration
 from streamdrift.errors import SettingsError
 from streamdrift.kafka import connection_errors, make_producer
@@ -46,7 +45,7 @@ def run_traffic(settings: Settings, topic: str, cycles: Cycles) -> NoReturn:
     Raises ConnectionsError where the brokers do not take it.
     """
     set_up_logs("info")
-    need = TopicNeed(topic, "prediction events", (Right.WRITE,), PARTITIONS)
+    need = TopicNeed(topic, "prediction events", (Right.WRITE,))
     ensure_topics(settings.kafka, [need], create=settings.topics.create)
     with ended_by_signals(), closing(make_producer(settings.kafka, linger_ms=10)) as producer:
         _log.info(

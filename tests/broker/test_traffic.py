@@ -43,7 +43,6 @@ def test_it_sends_until_it_is_stopped(
 def _read(connection: KafkaSettings, topic: str) -> list[dict[str, object]]:
     consumer = make_consumer(connection)
     keys = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-    assert len(keys) == 2
     consumer.assign(keys)
     ends = consumer.end_offsets(keys)
     for key in keys:
