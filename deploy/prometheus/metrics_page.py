@@ -1,7 +1,4 @@
-"""Makes docs/metrics.md from the metrics' declarations and the Prometheus rules.
-
-python -m deploy.prometheus.metrics_page
-"""
+"""docs/metrics.md, from the metrics' declarations and the Prometheus rules."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +28,7 @@ RULES = ROOT / "deploy" / "prometheus" / "streamdrift.rules.yaml"
 _HEAD = """\
 # Metrics, recording rules and alerts
 
-Made by `python -m deploy.prometheus.metrics_page`; do not edit.
+Made by `python -m deploy.prometheus`; do not edit.
 
 `http://127.0.0.1:8410/metrics` (`http.bind`) has these. On Linux those of the process are with them
 (`process_resident_memory_bytes`, `process_cpu_seconds_total`, `process_open_fds`, ...).
@@ -132,7 +129,3 @@ def read_rules() -> Mapping[str, Any]:
     """Return the rules as Prometheus loads them."""
     rules: Mapping[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     return rules
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(specimen(), read_rules()), encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.prometheus.metrics_page import PAGE, RULES, page, read_rules, specimen
+from deploy.prometheus.operator import OBJECT, rule_object
 from tests.programs import program
 
 
@@ -40,7 +41,11 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     made = page(specimen(), read_rules())
-    assert PAGE.read_text() == made, "python -m deploy.prometheus.metrics_page"
+    assert PAGE.read_text() == made, "python -m deploy.prometheus"
+
+
+def test_the_rules_of_the_operator_are_up_to_date() -> None:
+    assert OBJECT.read_text() == rule_object(read_rules()), "python -m deploy.prometheus"
 
 
 def test_the_page_has_every_metric() -> None:
