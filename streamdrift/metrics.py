@@ -83,7 +83,7 @@ class Metrics:
         )
         self._stages = Counter(
             "streamdrift_stage_seconds",
-            "Time the loop spent, by stage: together they are how busy it is.",
+            "Time the loops spent, by stage; `read` and `receive` wait for events, too.",
             ["stage"],
             registry=registry,
         )

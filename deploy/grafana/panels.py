@@ -91,6 +91,7 @@ def lines(
             .sort(shown.SortOrder.DESCENDING)
         )
         .fill_opacity(30 if stacked else 5)
+        .no_value("nothing so far")
         .span(span)
         .height(HEIGHT)
     )

@@ -173,8 +173,8 @@ def _work(made: Dashboard) -> None:
     made.with_panel(
         lines(
             "Stages",
-            "Seconds per second that the loops spend on each stage. A loop that comes near to 1 is "
-            "as fast as its core.",
+            "Seconds per second that the loops spend on each stage. Read and receive wait for "
+            "events, too: where the others come near to 1, one core is not enough.",
             [Query(f"job_stage:streamdrift_stage_seconds:rate5m{_OF}", "{{stage}}")],
             unit="percentunit",
             stacked=True,

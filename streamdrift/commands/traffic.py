@@ -1,9 +1,11 @@
 """`streamdrift traffic`: the demo's prediction traffic, with its drift, for ever."""
 
+import heapq
 import time
 from contextlib import closing
 from typing import NoReturn
 
+import orjson
 import structlog
 from kafka import KafkaProducer
 
@@ -68,10 +70,15 @@ def _send(producer: KafkaProducer, topic: str, cycles: Cycles) -> NoReturn:
         now = (time.time_ns() / 1_000 - epoch) / SECOND
         for what, injection in cycles.injected(before, now):
             _log.info(f"drift {what}s", model=injection.model, injection=injection.name)
-        sent = [
-            producer.send(topic, value) for model in traffic for value in model.until(now, epoch)
-        ]
+        # Those of one model after those of the other would be late.
+        due = heapq.merge(*(model.until(now, epoch) for model in traffic), key=_time)
+        sent = [producer.send(topic, value) for value in due]
         producer.flush(_ACKNOWLEDGED)
         for each in sent:
             each.get(0)
         before = max(before, now)
+
+
+def _time(event: bytes) -> float:
+    time: float = orjson.loads(event)["timestamp"]
+    return time

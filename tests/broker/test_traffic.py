@@ -38,6 +38,8 @@ def test_it_sends_until_it_is_stopped(
     assert len(events) > 2 * 400 * 0.13 * 60
     assert {event["model"] for event in events} == {"fraud", "delivery-time"}
     assert all(event["features"] for event in events)
+    times = [float(str(event["timestamp"])) for event in events]
+    assert times == sorted(times), "late ones would be taken at another time than their own"
 
 
 def _read(connection: KafkaSettings, topic: str) -> list[dict[str, object]]:
