@@ -1,4 +1,4 @@
-"""The command line: `streamdrift run`, `replay`, `tune`, `check`, `state`, `demo`, and others."""
+"""The command line: `streamdrift run`, `replay`, `tune`, `expect`, `check`, and others."""
 
 import os
 import sys
@@ -120,7 +120,10 @@ def replay(
     ] = None,
     journal: Annotated[
         bool,
-        typer.Option("--journal", help="Repeat the service's verdicts on idle partitions."),
+        typer.Option(
+            "--journal",
+            help="Repeat the service's verdicts on idle partitions, and what operators asked.",
+        ),
     ] = False,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -190,6 +193,31 @@ def tune(
 
     options = TuneOptions(History(source, model, events_per_day), budgets, known, json_file)
     run_tune(options, load_settings(config, assignments or ()))
+
+
+@app.command()
+def expect(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model that will change.")],
+    lasts: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="For how long, such as 2h.")
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="When it begins (RFC 3339); default: now."),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why: alerts say so.")] = "",
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who says so; default: the user.")
+    ] = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Announce a planned change: incidents that begin meanwhile say so, and page nobody."""
+    from streamdrift.commands.expect import ExpectOptions, run_expect
+    from streamdrift.config import load_settings
+
+    options = ExpectOptions(model, lasts, since, note, by)
+    run_expect(options, load_settings(config, assignments or ()))
 
 
 @app.command()

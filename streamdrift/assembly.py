@@ -67,9 +67,16 @@ def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     return (
         TopicNeed(settings.alerts.topic, "alerts", write),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
+        commands_need(settings),
         *state_needs(settings),
         *exchange_needs(settings),
     )
+
+
+def commands_need(settings: Settings) -> TopicNeed:
+    """Return the topic of what operators ask for: one partition, as all of it has one order."""
+    rights = (Right.READ, Right.WRITE)
+    return TopicNeed(settings.commands.topic, "operators' commands", rights, partitions=1)
 
 
 def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:

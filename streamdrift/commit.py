@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from streamdrift.operators import Taken
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Floor, Partition
 from streamdrift.sinks import Sink
@@ -27,8 +28,13 @@ class Letters(Protocol):
 class Store(Protocol):
     """What the commit needs of the state's store."""
 
-    def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
-        """Append floors, and what is published with them; durable from the next flush on."""
+    def journal(
+        self,
+        floors: Sequence[Floor],
+        published: Published | None = None,
+        commands: Sequence[Taken] = (),
+    ) -> None:
+        """Append what is decided, and published with it; durable from the next flush on."""
         ...
 
     def flush(self) -> None:
@@ -79,6 +85,8 @@ class Outgoing:
     def __init__(self, published: Published) -> None:
         self.alerts: list[Alert] = []
         self.letters: list[DeadLetter] = []
+        self.commands: list[Taken] = []
+        """What operators asked, and took effect since."""
         self._published = published
         self._marks: dict[Place, int] = {}
         self._identities: Mapping[str, int] = {}
@@ -88,7 +96,7 @@ class Outgoing:
         self._identities = identities
 
     def __bool__(self) -> bool:
-        return bool(self.alerts or self.letters)
+        return bool(self.alerts or self.letters or self.commands)
 
     def add(self, alerts: Sequence[Alert] = (), letters: Sequence[DeadLetter] = ()) -> None:
         """Take what came out of the pipeline."""
@@ -133,6 +141,7 @@ class Outgoing:
         """Forget what is committed."""
         self.alerts.clear()
         self.letters.clear()
+        self.commands.clear()
         self._marks.clear()
 
 
@@ -158,9 +167,10 @@ def commit_at_least_once(
 
     0. `check_owner` looks for another process's claim: who was replaced writes nothing.
     1. Guard the order: what idle and new partitions bring later must not sort in before
-       events that have led to an alert. That makes floors.
-    2. Journal the floors and wait until they are acknowledged: without them a replay could
-       merge the partitions in another order and find other alerts.
+       events that have led to an alert, or after which a command took effect. That makes floors.
+    2. Journal floors and commands and wait until they are acknowledged: without them a replay
+       could merge the partitions in another order, do what was asked elsewhere, and find other
+       alerts.
     3. Write alerts to every sink, and dead letters, and wait until they are acknowledged.
        Whoever dies before the next snapshot writes them again, with the same ids.
     4. `take` snapshots of the shards whose turn it is: write the chunks of each into the slot
@@ -173,12 +183,10 @@ def commit_at_least_once(
     starts from the last manifests. `reached` is told of every step, for fault tests.
     """
     check_owner()
-    if outgoing.alerts:
-        pipeline.ordering.guard()
-    floors = pipeline.ordering.floors()
+    floors = _guarded(pipeline, outgoing)
     reached("guarded")
-    if floors:
-        places.store.journal(floors)
+    if floors or outgoing.commands:
+        places.store.journal(floors, None, outgoing.commands)
         places.store.flush()
     reached("journaled")
     _write(outgoing, places, reached)
@@ -211,12 +219,9 @@ class ServiceWork:
         _write(self._outgoing, self._places, reached)
 
     def remember(self, reached: Reached) -> None:
-        # What idle and new partitions bring later must not sort in before events that have led
-        # to an alert.
-        if self._outgoing.alerts:
-            self._pipeline.ordering.guard()
-        floors = self._pipeline.ordering.floors()
-        self._places.store.journal(floors, self._outgoing.marks(self._pipeline.watermark))
+        floors = _guarded(self._pipeline, self._outgoing)
+        marks = self._outgoing.marks(self._pipeline.watermark)
+        self._places.store.journal(floors, marks, self._outgoing.commands)
         reached("journaled")
         _save(self._pipeline, self._outgoing, self._places.store, self._take, reached)
 
@@ -236,6 +241,17 @@ class ServiceWork:
     def done(self) -> None:
         self._outgoing.clear()
         self._committed |= self._offsets
+
+
+def _guarded(pipeline: Pipeline, outgoing: Outgoing) -> Sequence[Floor]:
+    """Return the floors to be journaled.
+
+    What idle and new partitions bring later must not sort in before events that have led to an
+    alert, or before a command.
+    """
+    if outgoing.alerts or outgoing.commands:
+        pipeline.ordering.guard()
+    return pipeline.ordering.floors()
 
 
 def _write(outgoing: Outgoing, places: Places, reached: Reached) -> None:

@@ -19,6 +19,7 @@ from streamdrift.sinks.dead_letters import DeadLetters
 from streamdrift.sources.committed import has_committed
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.state import Ownership, TopicStore
+from streamdrift.state.commands import CommandLog
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.topics import Right, TopicNeed, TopicReport, ensure_topics
 
@@ -173,6 +174,7 @@ class Deployment:
             transaction,
             settings.name,
             lambda: transaction is not None and has_committed(settings.kafka, settings.name),
+            lambda after: CommandLog(log, settings.commands.topic, after),
         )
 
     def _open_source(

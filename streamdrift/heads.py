@@ -51,6 +51,10 @@ class Heads:
         self._divided: dict[str, frozenset[int]] = {}
         """Models with their head here, and the other shards that have groups of them."""
 
+    def is_head_of(self, model: str) -> bool:
+        """Tell whether the model's incidents are here."""
+        return self._home.head_of(model) == self._home.shard
+
     def meet(self, model: str) -> None:
         """Learn that there are events of a model here."""
         groups, head = self._groups_of(model), self._home.head_of(model)

@@ -81,6 +81,12 @@ class Metrics:
             ["type"],
             registry=registry,
         )
+        self._commands = Counter(
+            "streamdrift_commands",
+            "What operators asked, by what that was; `refused`: records that are no command.",
+            ["kind"],
+            registry=registry,
+        )
         self._stages = Counter(
             "streamdrift_stage_seconds",
             "Time the loops spent, by stage; `read` and `receive` wait for events, too.",
@@ -166,6 +172,10 @@ class Metrics:
     def dead_letter(self, reason: str, count: int = 1) -> None:
         """Count messages or events that could not be used."""
         self._dead_letters.labels(reason).inc(count)
+
+    def commanded(self, kind: str) -> None:
+        """Count a record of the commands topic."""
+        self._commands.labels(kind).inc()
 
     def spent(self, stage: str, seconds: float) -> None:
         """Add to the time a stage took."""

@@ -288,6 +288,15 @@ class ModelVersion:
         """Return the last steps of a version that is forgotten."""
         return [step for each in self._watched for step in each.retire(self.retires_at)]
 
+    def accept(self, time: int) -> None:
+        """Take what changed for normal, as an operator asks, once it has shown enough."""
+        for each in self._watched:
+            each.accept(time)
+
+    def resolve(self, time: int) -> list[Step]:
+        """Watch what changed as before, as an operator asks."""
+        return [step for each in self._watched for step in each.resolve(time)]
+
     @property
     def _watched(self) -> list[Watching]:
         return [each for each in (self._watching, self._repeats) if each is not None]

@@ -11,6 +11,7 @@ from streamdrift.heads import Heads, Home
 from streamdrift.incidents.grouping import Incidents
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
+from streamdrift.operators import Asked, Command
 from streamdrift.pace import Pace
 from streamdrift.realised import RealisedRate, Span
 from streamdrift.records import (
@@ -25,7 +26,7 @@ from streamdrift.records import (
 )
 from streamdrift.traffic import Traffic
 
-FORMAT = 2
+FORMAT = 3
 """Of the snapshot of a monitor: what is watched, and how, depends on all that is in it."""
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
@@ -70,6 +71,8 @@ class Monitor:
         self._dropped: dict[str, int] = {}
         self._watched: dict[str, Span] = {}
         """By model, from its first reference on."""
+        self.commanded = -1
+        """The place, among all commands, of the last one that was taken."""
 
     def _groups_of(self, model: str) -> int:
         return self._settings_of(model).feature_groups
@@ -100,6 +103,45 @@ class Monitor:
             behind = self._heads.behind(released.watermark)
         alerts = self._incidents.observe(steps, released.watermark, behind)
         return Observation(alerts, tuple(notices))
+
+    def command(self, place: int, command: Command, time: int) -> list[Notice]:
+        """Do what an operator asks, all below `time` being observed; one of a new `place` only.
+
+        What follows is told from the next `observe` on.
+        """
+        if place <= self.commanded:
+            return []
+        self.commanded = place
+        is_head = self._heads is None or self._heads.is_head_of(command.model)
+        if is_head and command.kind is not Asked.EXPECT and not self._incidents.is_open(command):
+            return [_told(command, "nothing: no such incident is open")]
+        steps = self._do(command, time)
+        if self._heads is not None:
+            steps = self._heads.take(steps)
+        self._incidents.take(steps)
+        if not is_head:
+            return []
+        self._incidents.ask(command, time)
+        return [_told(command, _EFFECTS[command.kind])]
+
+    def _do(self, command: Command, time: int) -> list[Step]:
+        """Let signals be accepted, or watched again."""
+        steps: list[Step] = []
+        resolves = command.kind is Asked.RESOLVE
+        if command.kind not in (Asked.ACCEPT, Asked.RESOLVE):
+            return steps
+        if command.of_model:
+            traffic = self._traffic.get(command.model)
+            if traffic is not None:
+                steps += traffic.resolve(time) if resolves else traffic.accept(time)
+            return steps
+        for (model, version, _), watched in self._versions.items():
+            if (model, version) == (command.model, command.version):
+                if resolves:
+                    steps += watched.resolve(time)
+                else:
+                    watched.accept(time)
+        return steps
 
     def hear(self, heard: Heard) -> None:
         """Take what another shard tells: it counts from the next `observe` on."""
@@ -280,6 +322,7 @@ class Monitor:
             "dropped": [[model, self._dropped[model]] for model in sorted(self._dropped)],
             "watched": [[model, *span] for model, span in sorted(self._watched.items())],
             "heads": None if self._heads is None else self._heads.snapshot(),
+            "commanded": self.commanded,
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
@@ -288,6 +331,9 @@ class Monitor:
         Raises StateError where another release wrote it.
         """
         check_format(state)
+        commanded = state["commanded"]
+        assert isinstance(commanded, int)
+        self.commanded = commanded
         versions, incidents = state["versions"], state["incidents"]
         unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
         watched, paces = state["watched"], state["paces"]
@@ -337,6 +383,21 @@ def traffic_of(state: Mapping[str, object]) -> Sequence[tuple[str, State]]:
     traffic = state["traffic"]
     assert isinstance(traffic, Sequence)
     return [(model, each) for model, each in traffic]
+
+
+_EFFECTS = {
+    Asked.ACKNOWLEDGE: "the incident bears who looks after it",
+    Asked.RESOLVE: "its signals are watched again",
+    Asked.ACCEPT: "its signals become normal once they have shown enough values",
+    Asked.EXPECT: "incidents that begin meanwhile page nobody",
+}
+
+
+def _told(command: Command, effect: str) -> Notice:
+    fields = {"command": command.kind.value, "by": command.by, "effect": effect}
+    if command.incident:
+        fields["incident"] = command.incident
+    return Notice("command taken", command.model, command.version, fields)
 
 
 def _key(batch: Batch) -> VersionKey:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from streamdrift.decoders import Decoder
+from streamdrift.operators import Command, Taken
 from streamdrift.ordering import Ordering
-from streamdrift.ordering.lane import Frontier
+from streamdrift.ordering.lane import Frontier, divided
 from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
-from streamdrift.sharded import Shards, frontier_of
+from streamdrift.sharded import Shards, frontier_of, merged
 from streamdrift.trees import integer, tree
 
 NO_TIME = -(2**63)
@@ -50,6 +51,8 @@ class Pipeline:
         """How many were observed since this began."""
         self.last_event_at = NO_TIME
         """Time of the last event observed."""
+        self._foreseen: list[Taken] = []
+        """Commands that took effect in another life, not reached again yet."""
 
     def feed(self, messages: Messages) -> Decoded:
         """Take the next messages of a partition; return what they held (for counting)."""
@@ -82,7 +85,42 @@ class Pipeline:
         released, frontier = self._note(self.ordering.release()), self.ordering.frontier
         for each in self._beside:
             each.observe(released, frontier)
-        return self.monitor.observe(released, frontier)
+        observed = []
+        while self._foreseen and Frontier(*self._foreseen[0].where) <= frontier:
+            taken = self._foreseen.pop(0)
+            below, released = divided(released, Frontier(*taken.where))
+            observed.append(self.monitor.observe(below, Frontier(*taken.where)))
+            observed.append(Observation((), tuple(self._take(taken))))
+        return merged([*observed, self.monitor.observe(released, frontier)])
+
+    def command(self, place: int, command: Command) -> tuple[Taken, list[Notice]]:
+        """Do what an operator asks, of all commands the one at `place`; return where that is.
+
+        All that is in order by now must be observed, and nothing be foreseen.
+        """
+        taken = Taken(place, self.ordering.frontier, command)
+        return taken, self._take(taken)
+
+    def _take(self, taken: Taken) -> list[Notice]:
+        return self.monitor.command(taken.place, taken.command, Frontier(*taken.where))
+
+    def foresee(self, commands: Sequence[Taken]) -> None:
+        """Do again what operators asked in another life, each where it was done then."""
+        self._foreseen = sorted(commands, key=lambda taken: taken.place)
+
+    def know_commands(self, place: int) -> None:
+        """Learn that all commands up to a place are of before this began, or were taken."""
+        self.monitor.know_commands(place)
+
+    @property
+    def foresees(self) -> bool:
+        """Whether a command of another life is not reached again yet."""
+        return bool(self._foreseen)
+
+    @property
+    def commanded(self) -> int:
+        """The place of the last command of all that nobody has to take any more."""
+        return max([self.monitor.commanded, *(taken.place for taken in self._foreseen)])
 
     def drain(self) -> Observation:
         """Observe all that is left, at the end of all input."""

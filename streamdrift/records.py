@@ -397,6 +397,8 @@ class StepKind(StrEnum):
     """A candidate that did not change has lost its evidence."""
     RETURNED = "returned"
     ACCEPTED = "accepted"
+    RESOLVED = "resolved"
+    """An operator says that it is mended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@
    journaled since the oldest of them.
 3. It restores the snapshots, if the settings fit them (`recover` here; for one shard of a worker
    `Detecting`): the order of events goes on where the oldest stands, by the floors that were
-   journaled.
+   journaled; what operators asked is done again where it was done.
 4. It reads the input again from there: the same input, in the same order, makes the same alerts.
    Those whose ids are in the journal are published already, and left out (`commit.Outgoing`).
 """
@@ -39,6 +39,7 @@ def recover(pipeline: Pipeline, stored: Stored, fingerprint: Mapping[str, str]) 
 
     Raises StateError where it does not fit the `fingerprint` of the settings.
     """
+    pipeline.foresee(stored.commands)
     if not stored.snapshots:
         pipeline.ordering.foresee(stored.floors)
         return Recovered({}, stored.published, ())

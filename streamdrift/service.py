@@ -30,6 +30,7 @@ from streamdrift.sessions import Sessions
 from streamdrift.sinks import Sink
 from streamdrift.sources import Source, by_topic
 from streamdrift.state import Published, TopicStore, encode
+from streamdrift.state.commands import CommandLog, Received
 from streamdrift.telling import Telling, tell
 from streamdrift.transaction import Transaction, commit_transaction
 
@@ -57,6 +58,8 @@ class Session:
     """The consumer group whose offsets show how far the input is read."""
     has_committed: Callable[[], bool] = lambda: False
     """Tells whether the group has offsets, from this life of the deployment or another."""
+    open_commands: Callable[[int | None], CommandLog] | None = None
+    """Opens what operators ask, from behind the last place that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,11 @@ class Service:
     def _serve(self, session: Session) -> None:
         positions, published, rota = self._startup(session)
         source = session.open_source(positions, self.pipeline.ordering.identities)
+        commands = self._listen(session)
         loop = _Loop(
             session,
             source,
+            commands,
             self.pipeline,
             Outgoing(published if session.transaction else Published()),
             rota,
@@ -169,6 +174,16 @@ class Service:
         finally:
             self._kept = self._kept or loop.kept
             source.close()
+
+    def _listen(self, session: Session) -> CommandLog | None:
+        """Return what operators ask from here on."""
+        if session.open_commands is None:
+            return None
+        if self._kept:
+            return session.open_commands(self.pipeline.commanded)
+        commands = session.open_commands(None)
+        self.pipeline.know_commands(commands.known)
+        return commands
 
     def _startup(self, session: Session) -> tuple[Mapping[Partition, int], Published, Rota]:
         """Restore the last commit into a new pipeline.
@@ -207,6 +222,7 @@ class _Loop:
         self,
         session: Session,
         source: Source,
+        commands: CommandLog | None,
         pipeline: Pipeline,
         outgoing: Outgoing,
         rota: Rota,
@@ -217,6 +233,9 @@ class _Loop:
     ) -> None:
         self._session = session
         self._source = source
+        self._commands = commands
+        self._asked: list[Received] = []
+        """What operators asked that has not taken effect yet."""
         self._pipeline = pipeline
         self._settings = settings
         self._metrics = metrics
@@ -236,6 +255,7 @@ class _Loop:
         """The group's offsets: those of the last commit."""
         self._shown_at = float("-inf")
         self._check_due = clock.monotonic() + _CHECK_EVERY
+        self._listen_due = clock.monotonic()
         self._commit_due = self._snapshot_due = clock.monotonic() + settings.commit_interval
         self._assign()
 
@@ -251,6 +271,9 @@ class _Loop:
         now = self._clock.monotonic()
         if messages:
             self._rota.all_changed()
+        if now >= self._listen_due and self._commands is not None:
+            self._listen_due = now + self._settings.commit_interval
+            self._asked += self._commands.read()
         due = self._due(now)
         if due:
             # The first commit of all says where reading began.
@@ -344,6 +367,20 @@ class _Loop:
         if observation.alerts or self._pipeline.events > before:
             self._rota.all_changed()
 
+    def _obey(self) -> None:
+        """Do what operators asked, at this place; after what was asked in another life."""
+        if self._pipeline.foresees:
+            return
+        for received in self._asked:
+            self._telling.commanded(received)
+            if received.command is not None:
+                taken, notices = self._pipeline.command(received.place, received.command)
+                self._outgoing.commands.append(taken)
+                for notice in notices:
+                    tell(notice)
+                self._rota.all_changed()
+        self._asked.clear()
+
     def _pending(self) -> Mapping[Partition, int]:
         return self._pipeline.ordering.pending()
 
@@ -364,13 +401,15 @@ class _Loop:
 
         Alerts leave at once, but for transactions, which cost too much for that.
         """
-        waiting = bool(self._outgoing) or self._pipeline.ordering.has_floors
+        asked = bool(self._asked) and not self._pipeline.foresees
+        waiting = asked or bool(self._outgoing) or self._pipeline.ordering.has_floors
         if self._session.transaction is not None:
             return (waiting or self._rota.unsaved) and now >= self._commit_due
         return waiting or (self._rota.unsaved and now >= self._snapshot_due)
 
     def _commit(self, take: Take) -> None:
         start = self._clock.monotonic()
+        self._obey()
         alerts = tuple(self._outgoing.alerts)
         self._taken = 0
         self._commit_with(self._session.transaction, take)

@@ -7,6 +7,7 @@ from streamdrift.columns import cut
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import MAX_VERSIONS, Monitor
+from streamdrift.operators import Command
 from streamdrift.ordering.lane import START, Frontier, released_below
 from streamdrift.records import (
     Batch,
@@ -69,13 +70,13 @@ class Shards:
             if frontier > self._frontiers[shard]
         ]
         self._advance(frontier)
-        return _merged(told)
+        return merged(told)
 
     def drain(self, released: Released, frontier: Frontier) -> Observation:
         """Take the last events of all: nothing later can change what is being gathered."""
         told = [self.monitors[shard].drain(part) for shard, part in self._parts(released, frontier)]
         self._advance(frontier)
-        return _merged(told)
+        return merged(told)
 
     def _parts(self, released: Released, frontier: Frontier) -> Iterator[tuple[int, Released]]:
         """Yield each shard's events, those left out that it has observed already."""
@@ -98,6 +99,27 @@ class Shards:
     def ahead(self, frontier: Frontier) -> frozenset[int]:
         """Return the shards that have observed more than what lies below `frontier`."""
         return frozenset(shard for shard, passed in enumerate(self._frontiers) if passed > frontier)
+
+    def command(self, place: int, command: Command, frontier: Frontier) -> list[Notice]:
+        """Do what an operator asks at a place in the order of all events.
+
+        A shard that is ahead of it did so already if its snapshot is of later.
+        """
+        shard = shard_of(command.model, 0, self.count)
+        for other, monitor in enumerate(self.monitors):
+            if other != shard:
+                monitor.commanded = max(monitor.commanded, place)
+        return self.monitors[shard].command(place, command, frontier.watermark)
+
+    def know_commands(self, place: int) -> None:
+        """Learn that nobody has to take the commands up to a place any more, or that never did."""
+        for monitor in self.monitors:
+            monitor.commanded = max(monitor.commanded, place)
+
+    @property
+    def commanded(self) -> int:
+        """The place of the last command that no shard has to take any more."""
+        return min(monitor.commanded for monitor in self.monitors)
 
     def versions(self) -> Sequence[ModelVersion]:
         """Return every model version, each of its groups, by model, version and group."""
@@ -124,7 +146,7 @@ class Shards:
         return sorted(notices, key=_BY_VERSION)
 
 
-def _merged(observations: Iterable[Observation]) -> Observation:
+def merged(observations: Iterable[Observation]) -> Observation:
     """Return what several monitors tell as one would that watches all their models.
 
     A model is watched by one of them, and the sort is stable: its own order stays.

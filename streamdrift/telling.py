@@ -8,6 +8,7 @@ from streamdrift.metrics import Metrics, Read
 from streamdrift.monitor import Monitor
 from streamdrift.records import Alert, Decoded, Messages, Notice, WarmUp
 from streamdrift.standing import standing
+from streamdrift.state.commands import Received
 
 _GOOD_NEWS = frozenset({"broker back", "partition found"})
 _SKIPPING = {"offsets lost": "lost", "damaged batch skipped": "damaged"}
@@ -79,6 +80,13 @@ class Telling:
                 alert=alert.id,
                 summary=alert.data.get("summary"),
             )
+
+    def commanded(self, received: Received) -> None:
+        """Tell of what an operator asked."""
+        command = received.command
+        self._metrics.commanded("refused" if command is None else command.kind.value)
+        if command is None:
+            _log.warning("command refused", place=received.place, why=received.fault)
 
     def standing(self, monitors: Sequence[Monitor]) -> None:
         """Tell how monitors stand."""

@@ -47,6 +47,17 @@ class Traffic:
             return [*steps, *self.volume.pause(steps[0].time)]
         return self.volume.advance(watermark)
 
+    def accept(self, time: int) -> list[Step]:
+        """Take what changed for normal, as an operator asks: the rate at the end of its bin."""
+        if self.volume is not None:
+            self.volume.accept(time)
+        return self.silence.leave(StepKind.ACCEPTED, time)
+
+    def resolve(self, time: int) -> list[Step]:
+        """Watch what changed as before, as an operator asks."""
+        found = self.silence.leave(StepKind.RESOLVED, time)
+        return found if self.volume is None else [*found, *self.volume.resolve(time)]
+
     def readings(self) -> Sequence[SignalReading]:
         """Return the statistic and the threshold of each detector of the event rate."""
         return () if self.volume is None else self.volume.readings()

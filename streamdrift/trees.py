@@ -69,6 +69,11 @@ def tree(state: State, name: str) -> State:
     return cast(State, _read(state, name, dict))
 
 
+def optional_tree(state: State, name: str) -> State | None:
+    """Return the subtree called `name`, or the None that stands there."""
+    return None if name in state and state[name] is None else tree(state, name)
+
+
 def values(state: State, name: str) -> list[StateValue]:
     """Return the list called `name`."""
     value = state.get(name)

@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.mixture import POWERS
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.past_bins import Past
@@ -115,6 +116,8 @@ class Volume:
         """None until there is a reference."""
         self._since: int | None = None
         """The bin at which the signal changed, while it is held."""
+        self._asked_at: int | None = None
+        """When an operator asked to accept that."""
         self._returned_at: int | None = None
         """When it returned from a change last."""
         self._power = 0
@@ -185,7 +188,8 @@ class Volume:
         length, after = self._bins.length, self._settings.accept_after
         if not self._follower.rhythm.known:
             after = min(max(_SOON, _SOON_BINS * length), after)
-        return (self._since + 1 - -after // length) * length
+        due = (self._since + 1 - -after // length) * length
+        return due if self._asked_at is None else min(due, -(-self._asked_at // length) * length)
 
     def _take_block(self, bins: Ints, counts: Ints, steps: list[Step]) -> int:
         """Take bins of one half hour; return how many were taken, up to a change or return."""
@@ -263,6 +267,28 @@ class Volume:
             self._return(time)
         return [Step(sign.kind, self._model, "", EVENT_RATE, time, change)]
 
+    def accept(self, time: int) -> None:
+        """Make what the rate became its new normal, at the end of a bin."""
+        if self._since is not None and self._asked_at is None:
+            self._asked_at = time
+
+    def resolve(self, time: int) -> list[Step]:
+        """Watch the rate again as before its change."""
+        if self._since is None:
+            return []
+        assert self._watch is not None
+        self._forget_change()
+        self._watch.let_go(0)
+        return [Step(StepKind.RESOLVED, self._model, "", EVENT_RATE, time)]
+
+    def _forget_change(self) -> None:
+        """Be as before the change."""
+        assert self._half_hours is not None
+        assert self._since is not None
+        self._half_hours.returned()
+        self._past = self._past.until(self._since)
+        self._since = self._asked_at = None
+
     def _discounted(self, reference: Reference) -> Reference:
         """Return the same, by which evidence counts no more than returns have shown it may."""
         power = max(reference.expected.power, self._power)
@@ -278,12 +304,8 @@ class Volume:
 
     def _return(self, time: int) -> None:
         """Be as before the change; of a rate that comes and goes, evidence counts less."""
-        assert self._half_hours is not None
-        assert self._since is not None
         assert self._reference is not None
-        self._half_hours.returned()
-        self._past = self._past.until(self._since)
-        self._since = None
+        self._forget_change()
         if self._returned_at is not None and time < self._returned_at + _WEEK:
             self._power = min(self._reference.expected.power + _DISCOUNT, POWERS - 1)
             self._reference = self._discounted(self._reference)
@@ -316,7 +338,7 @@ class Volume:
         assert self._reference is not None
         before = float(self._level[LEVEL])
         self._past = self._past.since(self._since)
-        self._since = None
+        self._since = self._asked_at = None
         if len(self._past.bins) >= self._wanted:
             self._reference = self._learn()
         else:
@@ -433,6 +455,7 @@ class Volume:
             "reference": None if self._reference is None else self._reference.snapshot(),
             "watch": None if self._watch is None else self._watch.snapshot(),
             "since": self._since,
+            "asked_at": self._asked_at,
             "returned_at": self._returned_at,
             "power": self._power,
         }
@@ -444,6 +467,7 @@ class Volume:
         self._level = array(state, "level").astype(np.float64)
         self._due, self._since = integer(state, "due"), optional_integer(state, "since")
         self._returned_at = optional_integer(state, "returned_at")
+        self._asked_at = optional_integer(state, "asked_at")
         self._power = integer(state, "power")
         if isinstance(state["rhythm"], Mapping):
             rhythm = Rhythm.restore(tree(state, "rhythm"))

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
 from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.candidates import Together
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.registry import extrapolated
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, e_bh, patience, shares
@@ -112,6 +113,13 @@ class _Since:
     begin: int
     """The column of the current block they start at."""
     values: Latest
+    asked_at: int | None = None
+    """When an operator asked to accept it."""
+
+    def due(self, accept_after: int) -> int:
+        """Return when what the signal became is its new normal."""
+        due = self.changed_at + accept_after
+        return due if self.asked_at is None else min(due, self.asked_at)
 
 
 def signals_of(
@@ -210,10 +218,10 @@ class Watching:
         accept_after = self._settings.hold.accept_after
         span = int(np.searchsorted(time, time[begin] + accept_after))
         end = min(len(time), begin + BLOCK, max(span, begin + 1))
-        due = min((since.changed_at for since in self._since.values()), default=None)
+        due = min((since.due(accept_after) for since in self._since.values()), default=None)
         events, last = self._ordinal + end - begin, int(time[end - 1])
         whole = self._rhythms.due(self._watch.held, events, last)
-        if whole is not None or (due is not None and last >= due + accept_after):
+        if whole is not None or (due is not None and last >= due):
             end = min(end, begin + STRIDE - self._ordinal % STRIDE)
         return end
 
@@ -356,12 +364,12 @@ class Watching:
         steps = []
         for ordinal in sorted(self._since):
             since = self._since.get(ordinal)
-            if since is None or time < since.changed_at + accept_after:
+            if since is None or time < since.due(accept_after):
                 continue
             touched = [ordinal]
             if since.values.seen >= self._settings.hold.accept_events:
                 touched = self._relearn(ordinal, since, time)
-            elif time <= since.seen_at + accept_after:
+            elif time < since.changed_at + accept_after or time <= since.seen_at + accept_after:
                 continue
             for other in touched:
                 self._rearm(other)
@@ -399,6 +407,22 @@ class Watching:
         """Watch at another pace from now on: run lengths follow, what is summed up stays."""
         self.pace = pace
         self._watch.allow(self._lengths())
+
+    def accept(self, time: int) -> None:
+        """Make the new normal of all that is held its reference, once it has shown enough."""
+        for since in self._since.values():
+            if since.asked_at is None:
+                since.asked_at = time
+
+    def resolve(self, time: int) -> list[Step]:
+        """Watch all that is held again, under the references they have."""
+        steps = []
+        for ordinal in sorted(self._since):
+            self._watch.let_go(ordinal)
+            signal = self.signals[ordinal]
+            steps.append(Step(StepKind.RESOLVED, self._model, self._version, signal, time))
+        self._since.clear()
+        return steps
 
     def retire(self, time: int) -> list[Step]:
         """Let go of all that is held, or a candidate, as the version sends nothing any more."""
@@ -467,6 +491,7 @@ class Watching:
                     since.seen_at,
                     since.ordinal,
                     since.values.snapshot(),
+                    since.asked_at,
                 ]
                 for ordinal, since in sorted(self._since.items())
             ],
@@ -513,10 +538,10 @@ class Watching:
         restarted = watching._watch.restore(watch)
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
-        for signal, changed_at, seen_at, before, values in since:
+        for signal, changed_at, seen_at, before, values, asked_at in since:
             latest = Latest(settings.room)
             latest.restore(values)
-            watching._since[signal] = _Since(changed_at, seen_at, before, 0, latest)
+            watching._since[signal] = _Since(changed_at, seen_at, before, 0, latest, asked_at)
         return watching, [watching.signals[signal] for signal in restarted]
 
 

@@ -131,9 +131,12 @@ def _delays(made: Dashboard) -> None:
     commit = f"streamdrift_commit_seconds_bucket{_OF}"
     made.with_panel(
         lines(
-            "Alerts published",
-            "Incidents opened, updated and resolved, in an hour.",
-            [Query(f"sum {_WITHOUT} (increase(streamdrift_alerts_total{_OF}[1h]))", "{{type}}")],
+            "Alerts published, commands taken",
+            "Incidents opened, updated and resolved, in an hour; and what operators asked in all.",
+            [
+                Query(f"sum {_WITHOUT} (increase(streamdrift_alerts_total{_OF}[1h]))", "{{type}}"),
+                Query(f"sum {_WITHOUT} (streamdrift_commands_total{_OF})", "asked: {{kind}}"),
+            ],
             unit="none",
             span=8,
         )

@@ -107,6 +107,7 @@ def specimen() -> Metrics:
     metrics.skipped("predictions", "lost", 1)
     metrics.spent("observe", 0.1)
     metrics.published([Alert("a", "opened", "fraud", "3", 0, 0, {})], 0)
+    metrics.commanded("accept")
     metrics.committed(0.1)
     metrics.lagging("input", {Partition("predictions", 0): 1})
     metrics.displaced({"late": 1})

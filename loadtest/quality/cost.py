@@ -14,8 +14,9 @@ from loadtest.quality.plan import Plan, Section
 from loadtest.quality.streams import Stream
 from loadtest.quality.tables import Result, Table, Verdict, at_most
 from streamdrift.detectors import EDetectorSettings
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.learning import learn
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Sample
 from streamdrift.records import Stream as Kind
 from streamdrift.state import encode

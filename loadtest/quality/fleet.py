@@ -269,6 +269,8 @@ SECTIONS = (
         "500 signals of which 10 move",
         "none false, 10 of 10 found, within 130 events in the median, one incident",
         many,
+        "Beside ten that are told, e-BH takes less evidence of others: of all that it tells, false "
+        "ones may be a part, here one of some fifty",
     ),
     Section(
         "weeks1000",

@@ -28,9 +28,13 @@ class Plan(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of the evaluation: `reach` is what is to be reached, in words."""
+    """A part of the evaluation: `reach` is what is to be reached, in words.
+
+    `why` says what keeps lines of it from that, where it is known.
+    """
 
     name: str
     title: str
     reach: str
     run: Callable[[Plan], Result]
+    why: str = ""

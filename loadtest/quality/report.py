@@ -104,11 +104,14 @@ class Report:
             verdicts = of_tree(self._found[name]).verdicts
             if verdicts:
                 rows.append((section.title, section.reach, tally(verdicts)))
-            missed += [
+            lines = [
                 f"- {one.what}: {one.measured}, where {one.reach} was to be reached"
                 for one in verdicts
                 if one.held is False
             ]
+            if lines and section.why:
+                lines[-1] += f". {section.why}"
+            missed += lines
         parts = [self._delays()] if _DELAYS in self._found else []
         parts.append(_bare(("what", "to be reached", "verdicts"), rows))
         parts.append("\n".join(["Missed:", "", *missed]) if missed else "Nothing was missed.")

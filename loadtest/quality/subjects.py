@@ -8,10 +8,11 @@ import numpy as np
 
 from loadtest.quality.peers import Series
 from streamdrift.detectors import DetectorSettings, EDetector, EDetectorSettings
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.learning import learn
 from streamdrift.detectors.series import WARMUP
 from streamdrift.detectors.series import Series as OneSeries
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 from streamdrift.signals.measures import rate_sample
 

@@ -1,7 +1,7 @@
 """History as the commands take it: a file, stdin or a topic, put through a pipeline."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Floor, Partition
+from streamdrift.records import Partition
 from streamdrift.replay import Publish, Tally, history, replay
 from streamdrift.sharded import Shards
 from streamdrift.sinks.file import written_anew
@@ -24,7 +24,7 @@ from streamdrift.sources import SourceSettings, TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, open_file
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.sources.layout import Layout
-from streamdrift.state.journal import read_journal
+from streamdrift.state.journal import Journaled, read_journal
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.summary import clock_lines, summarize
 from streamdrift.time_order import Sorting, in_time_order, plausible
@@ -220,8 +220,10 @@ def _replay_topic(
     settings = settings.model_copy(update={"source": source_settings})
     pipeline = make(settings)
     if options.journal:
-        floors = _floors(settings)
-        pipeline.ordering.foresee(each for each in floors if each.partition.topic == wanted.topic)
+        known = _journaled(settings)
+        floors = [each for each in known.floors if each.partition.topic == wanted.topic]
+        pipeline.ordering.foresee(floors)
+        pipeline.foresee(known.commands)
     source = KafkaSource(settings.kafka, source_settings)
     try:
         if not source.partitions():
@@ -279,10 +281,10 @@ def _first_times(
     return times
 
 
-def _floors(settings: Settings) -> Sequence[Floor]:
-    """Return what the deployment journaled about the order of events."""
+def _journaled(settings: Settings) -> Journaled:
+    """Return what the deployment journaled: the order of events, and what was asked."""
     with closing(KafkaLog(settings.kafka)) as log:
-        return read_journal(log, settings.name, settings.state.journal).floors
+        return read_journal(log, settings.name, settings.state.journal)
 
 
 Measure = Callable[[], tuple[int, int | None]]

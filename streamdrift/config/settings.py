@@ -24,6 +24,7 @@ from streamdrift.durations import SECOND, Duration
 from streamdrift.exchange.settings import ExchangeSettings, WorkerSettings
 from streamdrift.kafka import KafkaSettings
 from streamdrift.model_settings import ModelSettings
+from streamdrift.operators import CommandsSettings
 from streamdrift.ordering import OrderingSettings
 from streamdrift.shards import MAX_SHARDS
 from streamdrift.sinks import AlertsSettings
@@ -34,7 +35,7 @@ EVERY_MODEL = "*"
 _NAME = r"^[a-zA-Z0-9._-]{1,80}$"
 _OWN_TOPICS = (
     *("source.dead_letters", "alerts.topic", "state.topic", "state.journal"),
-    "exchange.topic",
+    *("exchange.topic", "commands.topic"),
 )
 _INSTANCE = r"[a-zA-Z0-9._-]{1,80}"
 
@@ -108,6 +109,9 @@ class Settings(BaseModel):
     exchange: ExchangeSettings = Field(
         ExchangeSettings(), validate_default=True, description="Between workers."
     )
+    commands: CommandsSettings = Field(
+        CommandsSettings(), validate_default=True, description="What operators ask for."
+    )
     worker: WorkerSettings = Field(WorkerSettings(), description="What this worker does.")
     shards: int = Field(
         16,
@@ -145,10 +149,11 @@ class Settings(BaseModel):
             "state": {"topic": f"{name}.state", "journal": f"{name}.journal"},
             "source": {"dead_letters": f"{name}.dead-letters"},
             "exchange": {"topic": f"{name}.exchange"},
+            "commands": {"topic": f"{name}.commands"},
         }
         return merge(named, values)
 
-    @field_validator("source", "alerts", "state", "exchange")
+    @field_validator("source", "alerts", "state", "exchange", "commands")
     @classmethod
     def _check_topics(cls, section: BaseModel, info: ValidationInfo) -> BaseModel:
         """Refuse a topic of this section that is an input, or has another use already."""

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.detectors.bank import Bank, Expected
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import wandering
 from streamdrift.detectors.registry import DetectorSettings
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
 from streamdrift.references.slow import Given
 

@@ -5,60 +5,38 @@ reset and see nothing, and its reference learns nothing, until the signal is bac
 or what it became is accepted as the new one. So one change makes one sign, however long it lasts.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
 from streamdrift.detectors.bank import Bank, Expected
-from streamdrift.detectors.banks import (
-    LEARNING,
-    Watcher,
-    by_signal,
-    groups,
-    learning_besides,
-    take_over,
-)
+from streamdrift.detectors.banks import LEARNING, Banks, Lengths, Watcher
 from streamdrift.detectors.block import Block, new_block
 from streamdrift.detectors.candidates import Candidates, Seen, Together, none_any_more
-from streamdrift.detectors.categories import ECategoryBank
-from streamdrift.detectors.chains import EChainBank
-from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
 from streamdrift.detectors.rates import LATE
 from streamdrift.detectors.recent import Recent
-from streamdrift.detectors.registry import DetectorSettings, make_bank
+from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.returns import Returns
 from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
-from streamdrift.detectors.sums import EBank, evidence_of
+from streamdrift.detectors.sums import evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
 from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import Cells
-from streamdrift.trees import array, integer, text, tree, trees
+from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)
 MINIMUM_EFFECT = 0.05
 """Standard deviations: the evidence of a lasting smaller shift is dropped."""
 _QUICK = 0.125
 """Evidence of a younger age, in parts of what is slow, is of no rhythm."""
-
-
-class Lengths(NamedTuple):
-    """After how many of their own values signals may raise a false alarm, float64[count] both.
-
-    `alone` each by itself; `patience` all signals of the model together: an e-detector's sum
-    from which on it counts beside others.
-    """
-
-    alone: Floats
-    patience: Floats
 
 
 class Watch:
@@ -78,52 +56,23 @@ class Watch:
         together: Together | None = None,
     ) -> None:
         count = len(references)
-        self._detectors = detectors
         self._expected = [reference.expected for reference in references]
-        self._lengths = lengths
         self._scoring = Scoring(references, seeds)
-        self._banks = [
-            self._watcher(settings, signals)
-            for settings, signals in groups(detectors, self._expected)
-        ]
-        self._mixed = learning_besides(self._banks, count)
-        self._scored = self._find_scored()
+        self._banks = Banks(detectors, self._expected, lengths)
         self.held: Bools = np.zeros(count, dtype=np.bool_)
         self._holds: dict[int, Held] = {}
         self._returns = Returns([each.power for each in self._expected])
         self._candidates = Candidates(count, together)
-        self._summed: Bools = np.zeros(count, dtype=np.bool_)
-        """Signals that have a detector with sums."""
-        for entry in self._banks:
-            if entry.e_bank is not None:
-                self._summed[entry.signals] = True
         self._recent = Recent([each.stream for each in self._expected])
         within = np.array([reference.within for reference in references])
         self._judge = Judge(self._expected, self._recent, minimum_effect, within)
         self._stepper = self._make_stepper()
 
-    def _watcher(self, settings: DetectorSettings, signals: Ints) -> Watcher:
-        expected = [self._expected[signal] for signal in signals]
-        bank = make_bank(settings, expected, self._lengths.alone[signals])
-        if isinstance(bank, EBank):
-            bank.sums.patience = self._lengths.patience[signals]
-            for slot in range(len(signals)):
-                bank.reset(slot)
-        return Watcher(settings, bank, signals, expected[0])
-
-    def _find_scored(self) -> list[int]:
-        """Return the signals that have scores which are more than their values, ascending."""
-        seen = np.array([each.stream is Stream.NUMERIC for each in self._expected], dtype=np.bool_)
-        for entry in self._banks:
-            seen[entry.signals] |= entry.scored
-        found: list[int] = np.flatnonzero(seen).tolist()
-        return found
-
     def _make_stepper(self) -> Stepper | None:
         """Return what takes single values of the only signal, if there is such a way."""
-        if len(self._expected) != 1 or len(self._banks) != 1:
+        if len(self._expected) != 1 or len(self._banks.all) != 1:
             return None
-        bank = self._banks[0].e_bank
+        bank = self._banks.all[0].e_bank
         return None if bank is None else stepper_of(bank, self._scoring, self._recent)
 
     def __getstate__(self) -> dict[str, object]:
@@ -140,7 +89,8 @@ class Watch:
         `times` int64[n] in microseconds; `looks` are the columns before which a second is
         over. Returns what the signals did, in the order of (column, signal).
         """
-        block = new_block(values, times, looks, self._scored, bool(self._scoring.urns.tied.any()))
+        tied = bool(self._scoring.urns.tied.any())
+        block = new_block(values, times, looks, self._banks.scored, tied)
         block.fresh[self.held] = values.shape[1]
         signs: list[Sign] = []
         size = values.shape[1]
@@ -158,7 +108,7 @@ class Watch:
         """Look at what has been consumed: another second is over. Columns are 0."""
         block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
         self._let_go(0)
-        for entry in self._banks:
+        for entry in self._banks.all:
             if entry.e_bank is not None:
                 self._look_at(entry, entry.e_bank.sums.look(), block)
         return self._candidates.weigh([], set(np.flatnonzero(self.held).tolist()))
@@ -176,7 +126,7 @@ class Watch:
         if not self._stepper.take(value):
             return []
         block = new_block(np.empty((1, 0)), NO_LOOKS, NO_LOOKS)
-        sign = self._sign(0, self._banks[0], block, 0)
+        sign = self._sign(0, self._banks.all[0], block, 0)
         if sign is not None:
             self._hold(0, sign, block, 0)
         self._reset(0)
@@ -184,7 +134,7 @@ class Watch:
 
     def _let_go(self, column: int) -> None:
         """Let candidates be none any more that lost the detector with their evidence."""
-        for signal in np.flatnonzero(self._candidates.there & ~self._summed).tolist():
+        for signal in np.flatnonzero(self._candidates.there & ~self._banks.summed).tolist():
             self._candidates.see(none_any_more(column, signal))
 
     def _run_watched(self, block: Block, signs: list[Sign]) -> None:
@@ -195,12 +145,12 @@ class Watch:
         if not len(running):
             return
         copies = self._scoring.score(block, running, begin)
-        stored = {place: self._banks[place].bank.snapshot() for place in self._mixed}
+        stored = self._banks.stored()
         first = np.full(len(begin), size)
         raised: dict[int, Watcher] = {}
         looked: list[tuple[Watcher, list[Look]]] = []
-        for entry in self._banks:
-            rows = self._update(entry, block, begin)
+        for entry in self._banks.all:
+            rows = self._banks.update(entry, block, begin)
             if entry.e_bank is not None:
                 looked.append((entry, entry.e_bank.sums.looked()))
             for slot in np.flatnonzero(rows < np.minimum(first[entry.signals], size)).tolist():
@@ -215,7 +165,8 @@ class Watch:
             stop = int(first[signal]) + 1
             self._scoring.go_back(signal, copies, stop)
             sign = self._sign(signal, raised[signal], block, stop)
-            self._unlearn(signal, raised[signal], stored, block, int(begin[signal]), stop)
+            since = int(begin[signal])
+            self._banks.unlearn(signal, raised[signal], stored, block, since, stop)
             block.scores[signal, stop:] = block.values[signal, stop:]
             self._quicken(signal, raised[signal])
             if sign is not None:
@@ -223,48 +174,6 @@ class Watch:
                 self._hold(signal, sign, block, stop)
             self._reset(signal)
             block.start[signal] = stop
-
-    def _update(self, entry: Watcher, block: Block, begin: Ints) -> Ints:
-        """Let one bank run."""
-        bank, signals, seen = entry.bank, entry.signals, self._seen(entry, block)
-        if isinstance(bank, EDetectorBank):
-            return bank.update(seen, signals, begin[signals], block.looks, block.ties)
-        if entry.e_bank is not None:
-            return entry.e_bank.update(seen, signals, begin[signals], block.looks)
-        return bank.update(seen, signals, begin[signals])
-
-    def _seen(self, entry: Watcher, block: Block) -> Floats:
-        """Return what a bank sees: other detectors 0s and 1s, as they know nothing of chances."""
-        if not entry.scored:
-            return block.values
-        if entry.e_bank is not None:
-            return block.scores
-        moving = [each for each in entry.signals if self._expected[each].chances is not None]
-        if not moving:
-            return block.scores
-        seen = block.scores.copy()
-        seen[moving] = block.values[moving]
-        return seen
-
-    def _unlearn(
-        self,
-        signal: int,
-        raiser: Watcher,
-        stored: Mapping[int, State],
-        block: Block,
-        begin: int,
-        stop: int,
-    ) -> None:
-        """Put banks that learn, beside the one that raised the alarm, to where it was raised."""
-        for place, state in stored.items():
-            entry = self._banks[place]
-            slot = entry.slot_of(signal)
-            if entry is raiser or slot is None:
-                continue
-            entry.bank.adopt(np.array([slot]), state, np.array([slot]))
-            start = np.full(len(entry.signals), stop)
-            start[slot] = begin
-            entry.bank.update(self._seen(entry, block)[:, :stop], entry.signals, start)
 
     def _sign(self, signal: int, entry: Watcher, block: Block, stop: int) -> Sign | None:
         """Return what the alarm of a signal at column stop - 1 says; None if it is a trifle."""
@@ -301,7 +210,7 @@ class Watch:
             evidence = evidence_of(look.statistic, threshold, look.age, stream)
             known = bool(self._candidates.there[signal])
             # Who is one stays one as long as there is evidence: others were weighed with it.
-            stays = look.statistic >= WITHDRAW * self._lengths.patience[signal]
+            stays = look.statistic >= WITHDRAW * self._banks.lengths.patience[signal]
             if not stays or (not known and self._judge.dismisses(signal, evidence)):
                 if known:
                     self._candidates.see(none_any_more(look.row, signal))
@@ -351,7 +260,7 @@ class Watch:
         expected = self._expected[signal]
         if expected.stream is Stream.NUMERIC:
             return self._scoring.in_cells(signal)
-        for entry in self._banks:
+        for entry in self._banks.all:
             slot = entry.slot_of(signal)
             if slot is not None and isinstance(entry.bank, LEARNING):
                 if expected.recall is not None:
@@ -371,16 +280,9 @@ class Watch:
     def _reset(
         self, signal: int, expected: Expected | None = None, run_length: float | None = None
     ) -> None:
-        """Make the signal's detectors as new; of a candidate the next look tells all the same."""
-        for entry in self._banks:
-            slot = entry.slot_of(signal)
-            if slot is None:
-                continue
-            if entry.e_bank is not None:
-                entry.e_bank.sums.patience[slot] = self._lengths.patience[signal]
-            entry.bank.reset(slot, expected, run_length)
-            if entry.e_bank is not None:
-                entry.e_bank.sums.candidates[slot] = self._candidates.there[signal]
+        """Make the signal's detectors as new."""
+        is_candidate = bool(self._candidates.there[signal])
+        self._banks.reset(signal, expected, run_length, is_candidate=is_candidate)
         self._stepper = self._make_stepper()
 
     def _run_held(self, block: Block, signs: list[Sign]) -> None:
@@ -398,23 +300,26 @@ class Watch:
                 block.fresh[signal] = column + 1
                 signs.append(Sign(column, signal, StepKind.RETURNED))
 
-    def _release(self, signal: int) -> None:
+    def _release(self, signal: int, *, by_itself: bool = True) -> None:
         self.held[signal] = False
         del self._holds[signal]
-        for entry in self._banks:
-            slot = entry.slot_of(signal)
-            if slot is not None and isinstance(entry.bank, EChainBank | ECategoryBank):
-                entry.bank.lose(slot)  # it saw nothing while the signal was held
-        self._reset(signal, self._weighed_anew(signal))
+        self._banks.lose(signal)  # they saw nothing while the signal was held
+        self._reset(signal, self._weighed_anew(signal) if by_itself else None)
 
     def _weighed_anew(self, signal: int) -> Expected | None:
         """Return what is expected of a signal that is back, if its evidence now counts less."""
         expected = self._expected[signal]
         explained = expected.dependent or expected.power > 0 or expected.chances is not None
-        if not self._summed[signal] or expected.chain is not None or expected.recall is not None:
+        if (
+            not self._banks.summed[signal]
+            or expected.chain is not None
+            or expected.recall is not None
+        ):
             return None  # Of these, all counts that is not explained.
-        seen, patience = self._scoring.seen(signal), float(self._lengths.patience[signal])
-        if not self._returns.came_back(signal, seen, patience, explained):
+        # One that is weighed with no other has a budget of its own.
+        lengths = self._banks.lengths
+        length = float(min(lengths.patience[signal], lengths.alone[signal]))
+        if not self._returns.came_back(signal, self._scoring.seen(signal), length, explained):
             return None
         return self._take_power(signal)
 
@@ -428,49 +333,31 @@ class Watch:
         """Return what people should know of a signal that its reference does not show."""
         return self._returns.findings(signal)
 
+    def let_go(self, signal: int) -> None:
+        """Watch a held signal again, under the reference it has: it is said to be mended."""
+        self._release(signal, by_itself=False)
+        self._recent.clear(signal)
+
     def rearm(self, signal: int, reference: Reference, alone: float, patience: float) -> None:
         """Watch a signal anew, from now on under a new reference and run lengths."""
         moved = self._expected[signal].explained != reference.expected.explained
         self._expected[signal] = reference.expected
         self._judge.within[signal] = reference.within
-        self._lengths.alone[signal], self._lengths.patience[signal] = alone, patience
+        lengths = self._banks.lengths
+        lengths.alone[signal], lengths.patience[signal] = alone, patience
         self._scoring.learn(signal, reference)
         self._returns.begin(signal, reference.expected.power, self._scoring.seen(signal))
         self._recent.clear(signal)
         self.held[signal] = False
         self._holds.pop(signal, None)
         if moved:
-            self._regroup(signal)
+            self._banks.regroup(signal)
         self._reset(signal, reference.expected, alone)
 
     def allow(self, lengths: Lengths) -> None:
         """Go on under other run lengths: thresholds change, what is summed up does not."""
-        self._lengths = lengths
-        before = self._banks
-        self._banks = [self._watcher(*each) for each in groups(self._detectors, self._expected)]
-        every = np.ones(len(self.held), dtype=np.bool_)
-        for entry, old in zip(self._banks, before, strict=True):
-            take_over(entry, old.bank.snapshot(), old.signals, every)
+        self._banks.allow(lengths)
         self._stepper = self._make_stepper()
-
-    def _regroup(self, moved: int) -> None:
-        """Let a signal that something else explains now have the bank that is made for it.
-
-        All others go on.
-        """
-        kept = np.arange(len(self.held)) != moved
-        old = {entry.name: entry for entry in self._banks}
-        self._banks = []
-        for settings, signals in groups(self._detectors, self._expected):
-            entry = self._watcher(settings, signals)
-            before = old.get(entry.name)
-            if before is not None and np.array_equal(before.signals, signals):
-                entry = before
-            elif before is not None:
-                take_over(entry, before.bank.snapshot(), before.signals, kept)
-            self._banks.append(entry)
-        self._mixed = learning_besides(self._banks, len(self.held))
-        self._scored = self._find_scored()
 
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
@@ -478,7 +365,7 @@ class Watch:
 
     def bank(self, place: int) -> Bank:
         """Return one of the banks, in the order in which settings name them first."""
-        return self._banks[place].bank
+        return self._banks.all[place].bank
 
     @property
     def candidates(self) -> list[int]:
@@ -488,12 +375,12 @@ class Watch:
     @property
     def reading_count(self) -> int:
         """How many readings there are."""
-        return sum(len(entry.signals) for entry in self._banks)
+        return sum(len(entry.signals) for entry in self._banks.all)
 
     def readings(self) -> list[tuple[int, str, float, float]]:
         """Return (signal, detector, statistic, threshold) of every signal and detector."""
         found = []
-        for entry in self._banks:
+        for entry in self._banks.all:
             statistics, thresholds = entry.bank.readings()
             for slot, signal in enumerate(entry.signals.tolist()):
                 figures = float(statistics[slot]), float(thresholds[slot])
@@ -503,10 +390,7 @@ class Watch:
     def snapshot(self) -> State:
         """Return the detectors' state, the scoring's and the hold's."""
         return {
-            "banks": [
-                {"detector": each.name, "signals": each.signals, "slots": each.bank.snapshot()}
-                for each in self._banks
-            ],
+            "banks": self._banks.snapshot(),
             "scoring": self._scoring.snapshot(),
             "recent": self._recent.snapshot(),
             "held": self.held.copy(),
@@ -524,22 +408,11 @@ class Watch:
         Returns the signals that had other detectors: all detectors of these start afresh.
         Their hold, and all of the other signals, go on.
         """
-        count = len(self.held)
         self._returns.restore(tree(state, "returns"))
-        for signal in range(count):
+        for signal in range(len(self.held)):
             if self._returns.power(signal) != self._expected[signal].power:
                 self._reset(signal, self._take_power(signal))
-        stored = [
-            (text(each, "detector"), array(each, "signals").astype(np.int64), tree(each, "slots"))
-            for each in trees(state, "banks")
-        ]
-        had = by_signal(count, ((told, signals) for told, signals, _ in stored))
-        have = by_signal(count, ((entry.name, entry.signals) for entry in self._banks))
-        kept = np.array([old == new for old, new in zip(had, have, strict=True)], dtype=np.bool_)
-        for told, signals, slots in stored:
-            for entry in self._banks:
-                if entry.name == told:
-                    take_over(entry, slots, signals, kept)
+        kept = self._banks.restore(trees(state, "banks"))
         self._scoring.restore(tree(state, "scoring"))
         self._recent.restore(tree(state, "recent"))
         self.held = array(state, "held").astype(np.bool_)

@@ -1,11 +1,12 @@
 """The detect side: one shard, from frames to alerts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from streamdrift.exchange.frames import Events, Frame, Progress
 from streamdrift.heads import Home
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
+from streamdrift.operators import Command, Taken
 from streamdrift.ordering.junction import Bound, Junction
 from streamdrift.ordering.lane import START
 from streamdrift.records import Heard, Notice, Observation, State
@@ -32,6 +33,8 @@ class Shard:
         self._junction = Junction()
         self.monitor = Monitor(settings_of, home=home, max_versions=max_versions)
         self._told = self.watermark
+        self._foreseen: list[Taken] = []
+        """Commands that took effect in another life, not reached again yet."""
 
     def take(self, frame: Frame, place: int) -> None:
         """Take the next frame, which stands at `place`."""
@@ -51,6 +54,32 @@ class Shard:
     def observe(self) -> Observation:
         """Observe what is in order by now."""
         return self.monitor.observe(self._junction.release())
+
+    def command(self, place: int, command: Command, offset: int) -> tuple[Taken, list[Notice]]:
+        """Do what an operator asks, behind the frames before `offset`, all of them observed."""
+        notices = self.monitor.command(place, command, self.watermark)
+        return Taken(place, (offset, "", 0, 0), command), notices
+
+    def foresee(self, commands: Sequence[Taken]) -> None:
+        """Do again what operators asked in another life, each where it was done then."""
+        known = self.monitor.commanded
+        self._foreseen = sorted(each for each in commands if each.place > known)
+
+    def due(self, offset: int) -> Taken | None:
+        """Return the next command of another life, if it was done before the frame at `offset`."""
+        if self._foreseen and self._foreseen[0].where[0] <= offset:
+            return self._foreseen.pop(0)
+        return None
+
+    @property
+    def foresees(self) -> bool:
+        """Whether a command of another life is not reached again yet."""
+        return bool(self._foreseen)
+
+    @property
+    def commanded(self) -> int:
+        """The place of the last command that is known."""
+        return max([self.monitor.commanded, *(taken.place for taken in self._foreseen)])
 
     def tell(self) -> Mapping[int, Heard]:
         """Return what other shards are to hear, by the shard; nothing where there is no news."""

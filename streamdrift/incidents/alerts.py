@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from streamdrift.incidents.asked import Plan, Word
 from streamdrift.incidents.sentences import (
+    asked_sentence,
     describe,
     lasting_sentence,
     opened_sentence,
@@ -70,6 +72,11 @@ class Facts:
     """How many signals opened it by e-BH; 1 where one was enough."""
     members: Sequence[Member]
     labels: Mapping[str, str]
+    acknowledged: Word | None = None
+    asked: Word | None = None
+    """That it be resolved, or what changed be accepted."""
+    expected: Plan | None = None
+    """The planned change that it began in."""
 
 
 def opened(facts: Facts, steps: Sequence[Step], due: int) -> Alert:
@@ -98,6 +105,13 @@ def lasting(facts: Facts, due: int) -> Alert:
     steps = by_strength(member.step for member in facts.members if member.active)
     sentence = lasting_sentence(steps, due - facts.opened_at, facts.severity.label)
     told = {"summary": sentence, "joined": [], "severity_rose": True}
+    return _alert(facts, "updated", steps, due, due, told)
+
+
+def asked(facts: Facts, word: Word, due: int) -> Alert:
+    """Return the alert of an incident of which an operator said something at `due`."""
+    steps = by_strength(member.step for member in facts.members if member.active)
+    told = {"summary": asked_sentence(steps, word), "joined": [], "severity_rose": False}
     return _alert(facts, "updated", steps, due, due, told)
 
 
@@ -134,6 +148,9 @@ def _alert(
         "opened_at": rfc3339(facts.opened_at),
         "rule": "alone" if facts.together == 1 else "together",
         "together": facts.together,
+        "acknowledged": None if facts.acknowledged is None else facts.acknowledged.data(),
+        "asked": None if facts.asked is None else facts.asked.data(),
+        "expected": None if facts.expected is None else facts.expected.data(),
         **told,
         "signals": [
             _signal_data(step)

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from streamdrift.incidents.alerts import (
     Facts,
     Member,
+    asked,
     by_strength,
     lasting,
     make_id,
@@ -15,55 +16,22 @@ from streamdrift.incidents.alerts import (
     resolved,
     updated,
 )
+from streamdrift.incidents.asked import Plans, word_of
 from streamdrift.incidents.gate import Gate, Subject, Told, subject_of
+from streamdrift.incidents.incident import (
+    Count,
+    Incident,
+    count_state,
+    incident_state,
+    read_count,
+    read_incident,
+)
 from streamdrift.incidents.settings import IncidentSettings
 from streamdrift.incidents.severity import Severity, severity_of
 from streamdrift.incidents.steps import read_step, step_state
-from streamdrift.records import Alert, SignalKind, State, StateValue, Step, StepKind
-from streamdrift.trees import flag, integer, optional_integer, text, tree, trees
-
-
-@dataclass(slots=True)
-class _Incident:
-    """One subject's trouble, from the first change to the last return."""
-
-    opened_at: int
-    id: str = ""
-    """Empty until it is published as opened; so is `kind`."""
-    kind: str = ""
-    told: int = 0
-    """Steps published."""
-    together: int = 1
-    """How many signals opened it by e-BH; 1 where one was enough."""
-    severity: Severity = Severity.INFO
-    members: dict[int, Member] = field(default_factory=dict)
-    """By the signal's ordinal: all that ever joined."""
-    gathered: dict[int, Step] = field(default_factory=dict)
-    """By the signal's ordinal: changes to be told at `due`."""
-    due: int | None = None
-    """When what is gathered is told; all and only incidents with something gathered have it."""
-    graver_at: int | None = None
-    """When it will have lasted so long that its severity rises."""
-    left_at: int = 0
-    resolution: StepKind = StepKind.RETURNED
-    """When and how the last signal left."""
-
-    @property
-    def over(self) -> bool:
-        return not any(member.active for member in self.members.values())
-
-
-@dataclass(slots=True)
-class Count:
-    """What was told of a model so far."""
-
-    alerts: int = 0
-    opened: int = 0
-    """Incidents that were opened by tests, which the budget is for."""
-    joined: int = 0
-    """Changes that joined one later."""
-    silences: int = 0
-    """Those that were opened by silence."""
+from streamdrift.operators import Asked, Command, decode, encode
+from streamdrift.records import Alert, SignalKind, State, Step, StepKind
+from streamdrift.trees import integer, text, trees
 
 
 class Incidents:
@@ -87,10 +55,32 @@ class Incidents:
         self._labels_of = labels_of
         self._waiting: list[Step] = []
         """Steps at or above the last watermark."""
-        self._incidents: dict[Subject, _Incident] = {}
+        self._incidents: dict[Subject, Incident] = {}
         self._gate = Gate()
         self._counts: dict[str, Count] = {}
         """By model."""
+        self._plans = Plans()
+        self._words: list[tuple[int, Command]] = []
+        """Said at times that are not past yet."""
+
+    def take(self, steps: Sequence[Step]) -> None:
+        """Take steps, none below the last watermark, for the next call of `observe`."""
+        self._waiting += steps
+
+    def ask(self, command: Command, time: int) -> None:
+        """Take what an operator asks for at `time`, which is not below the last watermark.
+
+        What is said of an incident that is over by then is left out.
+        """
+        if command.kind is Asked.EXPECT:
+            self._plans.add(command)
+        else:
+            self._words.append((time, command))
+
+    def is_open(self, command: Command) -> bool:
+        """Tell whether the incident that a command is of is open."""
+        incident = self._incidents.get(_subject(command))
+        return incident is not None and incident.id == command.incident
 
     def observe(
         self,
@@ -135,11 +125,15 @@ class Incidents:
         def tell(number: int, alert: Alert) -> None:
             alerts.append((alert.due, alert.model, alert.version, number, alert))
 
+        words: Sequence[tuple[int, Command]]
+        words = [word for word in self._words if is_past(word[1].model, word[0])]
         for step in sorted(steps, key=_order):
+            words = self._hear(words, step.time, tell)
             for told in self._gate.take(step):
                 self._take(told, tell)
         for told in self._gate.settle(is_past):
             self._take(told, tell)
+        self._hear(words, None, tell)
         for key, incident in list(self._incidents.items()):
             if incident.due is not None and is_past(key[0], incident.due):
                 self._tell_gathered(key, incident, tell)
@@ -150,6 +144,33 @@ class Incidents:
                 self._grow_graver(key, incident, tell)
         alerts.sort(key=lambda entry: entry[:4])
         return tuple(self._numbered(entry[4]) for entry in alerts)
+
+    def _hear(
+        self,
+        words: Sequence[tuple[int, Command]],
+        before: int | None,
+        tell: Callable[[int, Alert], None],
+    ) -> Sequence[tuple[int, Command]]:
+        """Take what was said before a time, or all of it; return the rest."""
+        now = [word for word in words if before is None or word[0] <= before]
+        for time, command in now:
+            self._words.remove((time, command))
+            self._note(time, command, tell)
+        return words[len(now) :]
+
+    def _note(self, time: int, command: Command, tell: Callable[[int, Alert], None]) -> None:
+        """Let an incident bear what was said of it, and tell of it; a resolution tells itself."""
+        key, word = _subject(command), word_of(command)
+        if not self.is_open(command):
+            return
+        incident = self._incidents[key]
+        if command.kind is Asked.ACKNOWLEDGE:
+            incident.acknowledged = word
+        else:
+            incident.asked = word
+        if command.kind is not Asked.RESOLVE and not incident.over:
+            incident.told += 1
+            tell(incident.told, asked(self._facts(key, incident), word, time))
 
     def _numbered(self, alert: Alert) -> Alert:
         count = self._counts.setdefault(alert.model, Count())
@@ -166,12 +187,12 @@ class Incidents:
             self._grow_graver(key, incident, tell)
         if step.kind in (StepKind.CHANGED, StepKind.CANDIDATE):
             if incident is None:
-                incident = self._incidents[key] = _Incident(opened_at=step.time)
+                incident = self._incidents[key] = Incident(opened_at=step.time)
             self._join(incident, told)
         elif incident:
             self._leave(key, incident, step, tell)
 
-    def _join(self, incident: _Incident, told: Told) -> None:
+    def _join(self, incident: Incident, told: Told) -> None:
         step, ordinal = told.step, told.step.signal.ordinal
         member = incident.members.get(ordinal)
         if member and member.active:
@@ -187,7 +208,7 @@ class Incidents:
     def _leave(
         self,
         key: Subject,
-        incident: _Incident,
+        incident: Incident,
         step: Step,
         tell: Callable[[int, Alert], None],
     ) -> None:
@@ -200,7 +221,7 @@ class Incidents:
             self._resolve(key, incident, step.time, tell)
 
     def _tell_gathered(
-        self, key: Subject, incident: _Incident, tell: Callable[[int, Alert], None]
+        self, key: Subject, incident: Incident, tell: Callable[[int, Alert], None]
     ) -> None:
         """Publish what was gathered: as the opening, or as an update."""
         due = incident.due
@@ -218,6 +239,7 @@ class Incidents:
             incident.together = 1 if 1 in found else max(found)
             incident.id = make_id("incident", *key[:2], incident.opened_at, ordinals)
             incident.kind = steps[0].signal.alert_kind.value
+            incident.expected = self._plans.of(key[0], incident.opened_at)
             if settings.persist_after and incident.severity < Severity.CRITICAL:
                 incident.graver_at = incident.opened_at + settings.persist_after
             tell(1, opened(self._facts(key, incident), steps, due))
@@ -229,7 +251,7 @@ class Incidents:
             self._resolve(key, incident, due, tell)
 
     def _grow_graver(
-        self, key: Subject, incident: _Incident, tell: Callable[[int, Alert], None]
+        self, key: Subject, incident: Incident, tell: Callable[[int, Alert], None]
     ) -> None:
         """Tell that an incident lasts: it is graver than its effect alone says."""
         due, incident.graver_at = incident.graver_at, None
@@ -249,7 +271,7 @@ class Incidents:
     def _resolve(
         self,
         key: Subject,
-        incident: _Incident,
+        incident: Incident,
         due: int,
         tell: Callable[[int, Alert], None],
     ) -> None:
@@ -258,7 +280,7 @@ class Incidents:
         tell(incident.told, resolved(facts, incident.left_at, due, incident.resolution))
         del self._incidents[key]
 
-    def _facts(self, key: Subject, incident: _Incident) -> Facts:
+    def _facts(self, key: Subject, incident: Incident) -> Facts:
         return Facts(
             id=incident.id,
             opened_at=incident.opened_at,
@@ -268,6 +290,9 @@ class Incidents:
             together=incident.together,
             members=tuple(incident.members.values()),
             labels=self._labels_of(key[0]),
+            acknowledged=incident.acknowledged,
+            asked=incident.asked,
+            expected=incident.expected,
         )
 
     def snapshot(self) -> State:
@@ -275,95 +300,34 @@ class Incidents:
         return {
             "waiting": [step_state(step) for step in sorted(self._waiting, key=_order)],
             "incidents": [
-                _incident_state(key, incident)
+                incident_state(key, incident)
                 for key, incident in sorted(self._incidents.items(), key=lambda item: item[0])
             ],
-            "told": [
-                {
-                    "model": model,
-                    "alerts": count.alerts,
-                    "opened": count.opened,
-                    "joined": count.joined,
-                    "silences": count.silences,
-                }
-                for model, count in sorted(self._counts.items())
-            ],
+            "told": [count_state(model, count) for model, count in sorted(self._counts.items())],
             "evidence": self._gate.snapshot(),
+            "plans": self._plans.snapshot(),
+            "words": [
+                {"time": time, "command": encode(command).decode()} for time, command in self._words
+            ],
         }
 
     def restore(self, state: State) -> None:
         """Become what the snapshot was taken of."""
         self._waiting = [read_step(step) for step in trees(state, "waiting")]
-        self._incidents = {
-            (
-                text(incident, "model"),
-                text(incident, "version"),
-                flag(incident, "of_model"),
-            ): _read_incident(incident)
-            for incident in trees(state, "incidents")
-        }
+        self._incidents = dict(map(read_incident, trees(state, "incidents")))
         self._gate.restore(trees(state, "evidence"))
-        self._counts = {text(each, "model"): _read_count(each) for each in trees(state, "told")}
+        self._counts = {text(each, "model"): read_count(each) for each in trees(state, "told")}
+        self._plans.restore(trees(state, "plans"))
+        self._words = [
+            (integer(each, "time"), decode(text(each, "command").encode()))
+            for each in trees(state, "words")
+        ]
+
+
+def _subject(command: Command) -> Subject:
+    """Return whose incident a command is of."""
+    return command.model, command.version, command.of_model
 
 
 def _order(step: Step) -> tuple[int, str, str, int]:
     return step.time, step.model, step.version, step.signal.ordinal
-
-
-def _incident_state(key: Subject, incident: _Incident) -> dict[str, StateValue]:
-    return {
-        "model": key[0],
-        "version": key[1],
-        "of_model": key[2],
-        "opened_at": incident.opened_at,
-        "id": incident.id,
-        "kind": incident.kind,
-        "told": incident.told,
-        "together": incident.together,
-        "severity": incident.severity.label,
-        "members": [
-            {
-                "step": step_state(member.step),
-                "together": member.together,
-                "active": member.active,
-            }
-            for _, member in sorted(incident.members.items())
-        ],
-        "gathered": [step_state(step) for _, step in sorted(incident.gathered.items())],
-        "due": incident.due,
-        "graver_at": incident.graver_at,
-        "left_at": incident.left_at,
-        "resolution": incident.resolution.value,
-    }
-
-
-def _read_count(state: State) -> Count:
-    return Count(
-        integer(state, "alerts"),
-        integer(state, "opened"),
-        integer(state, "joined"),
-        integer(state, "silences"),
-    )
-
-
-def _read_member(state: State) -> Member:
-    return Member(read_step(tree(state, "step")), integer(state, "together"), flag(state, "active"))
-
-
-def _read_incident(state: State) -> _Incident:
-    members = [_read_member(member) for member in trees(state, "members")]
-    gathered = [read_step(step) for step in trees(state, "gathered")]
-    return _Incident(
-        opened_at=integer(state, "opened_at"),
-        id=text(state, "id"),
-        kind=text(state, "kind"),
-        told=integer(state, "told"),
-        together=integer(state, "together"),
-        severity=Severity[text(state, "severity").upper()],
-        members={member.step.signal.ordinal: member for member in members},
-        gathered={step.signal.ordinal: step for step in gathered},
-        due=optional_integer(state, "due"),
-        graver_at=optional_integer(state, "graver_at"),
-        left_at=integer(state, "left_at"),
-        resolution=StepKind(text(state, "resolution")),
-    )

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from streamdrift.durations import format_duration
+from streamdrift.incidents.asked import Word
+from streamdrift.operators import Asked
 from streamdrift.records import (
     REST,
     Change,
@@ -78,14 +80,30 @@ def lasting_sentence(steps: Sequence[Step], lasted: int, severity: str) -> str:
 def resolved_sentence(steps: Sequence[Step], resolution: StepKind) -> str:
     """Return the sentence of an incident whose signals, those of `steps`, have all left it."""
     lead = steps[0]
-    if all(step.signal.kind is SignalKind.SILENCE for step in steps):
+    if resolution is StepKind.RETURNED and all(
+        step.signal.kind is SignalKind.SILENCE for step in steps
+    ):
         return f"{lead.model} sends events again"
     names = _names(steps)
     verb = "is" if len(steps) == 1 else "are"
-    end = "back at the reference"
-    if resolution is StepKind.ACCEPTED:
-        end = "accepted as the new normal"
-    return f"{names} of {_place(lead)} {verb} {end}"
+    return f"{names} of {_place(lead)} {verb} {_ENDS[resolution]}"
+
+
+_ENDS: Mapping[StepKind, str] = {
+    StepKind.RETURNED: "back at the reference",
+    StepKind.ACCEPTED: "accepted as the new normal",
+    StepKind.RESOLVED: "said to be mended, and watched again",
+}
+
+
+def asked_sentence(steps: Sequence[Step], word: Word) -> str:
+    """Return the sentence of an operator's word on an incident of which `steps` are left."""
+    names, lead = _names(steps), steps[0]
+    if word.kind is Asked.ACKNOWLEDGE:
+        return f"the change of {names} of {_place(lead)} is acknowledged{word.sentence()}"
+    verb = "is" if len(steps) == 1 else "are"
+    end = "to be accepted as the new normal"
+    return f"{names} of {_place(lead)} {verb} {end}{word.sentence()}"
 
 
 def describe(signal: Signal, change: Change) -> str:

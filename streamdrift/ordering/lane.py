@@ -10,7 +10,7 @@ import numpy as np
 
 from streamdrift.columns import cut, take
 from streamdrift.ordering.clock import advance, events, last_key, new_clock
-from streamdrift.records import Batch, Decoded, Floor, Ints, Partition, State
+from streamdrift.records import Batch, Decoded, Floor, Ints, Partition, Released, State
 from streamdrift.trees import array, flag, integer, optional_integer, text
 
 
@@ -64,6 +64,18 @@ def released_below(batch: Batch, frontier: Frontier) -> int:
     same = np.array([each == there for each in batch.partitions], dtype=np.bool_)
     below = before[places] | (same[places] & (batch.offset[low:high] < frontier.offset))
     return int(low) + int(below.sum())
+
+
+def divided(released: Released, frontier: Frontier) -> tuple[Released, Released]:
+    """Return what lies below a place in the order, and the rest."""
+    below, rest = [], []
+    for batch in released.batches:
+        count = released_below(batch, frontier)
+        below.append(cut(batch, 0, count))
+        rest.append(cut(batch, count, len(batch)))
+    first = tuple(batch for batch in below if len(batch))
+    last = tuple(batch for batch in rest if len(batch))
+    return Released(first, frontier.watermark), Released(last, released.watermark)
 
 
 @dataclass(slots=True)

@@ -108,6 +108,10 @@ class Silence:
         time = self._last + limit
         return [Step(StepKind.CHANGED, self._model, "", SILENCE, time, change)]
 
+    def leave(self, kind: StepKind, time: int) -> list[Step]:
+        """Tell that an operator says so of the model's silence, if it is silent."""
+        return [Step(kind, self._model, "", SILENCE, time)] if self._silent else []
+
     def snapshot(self) -> State:
         """Return the pauses."""
         return {

@@ -4,7 +4,7 @@ Format 2: `SDEX`, one byte with the format's version, the CRC-32C of all that fo
 bytes, big-endian), the length of the JSON and that of the snapshots together (8 bytes each),
 the JSON, the snapshots as the codec wrote them, one shard's after the other's. The JSON is
 `{"deployment", "shards": [[size, sequence, journal], ...], "journal_end", "claim": [epoch,
-owner] or null, "floors", "published"}`, the last two as the journal has them.
+owner] or null, "floors", "published", "commands"}`, the last three as the journal has them.
 """
 
 import json
@@ -17,8 +17,10 @@ from crc32c import crc32c
 from streamdrift.errors import InputError, StateError
 from streamdrift.state.journal import (
     Journaled,
+    command_value,
     floor_value,
     published_value,
+    read_command,
     read_floor,
     read_published,
 )
@@ -83,8 +85,7 @@ def take(stores: Sequence[TopicStore]) -> Archive | None:
         )
     since = Journaled()
     for store, last in found:
-        floors, published = store.since(min(saved.journal for saved in last.values()))
-        since = Journaled((*since.floors, *floors), since.published.and_then(published))
+        since = since.and_then(store.since(min(saved.journal for saved in last.values())))
     return Archive(
         deployment=stores[0].deployment,
         snapshots=snapshots,
@@ -114,6 +115,7 @@ def pack(archive: Archive) -> bytes:
         "claim": archive.claim,
         "floors": [floor_value(floor) for floor in archive.since.floors],
         "published": published_value(archive.since.published),
+        "commands": [command_value(taken) for taken in archive.since.commands],
     }
     text = json.dumps(about, separators=(",", ":")).encode()
     snapshots = b"".join(saved.snapshot for saved in shards)
@@ -160,5 +162,6 @@ def unpack(data: bytes, name: str) -> Archive:
         since=Journaled(
             tuple(read_floor(value) for value in about["floors"]),
             read_published(about["published"]),
+            tuple(read_command(value) for value in about.get("commands", ())),
         ),
     )

@@ -1,8 +1,8 @@
 """What a deployment remembers between snapshots, in a topic that is never compacted.
 
-Its records have the keys `NAME/floor`, `NAME/published`, `NAME/kept`, which says that there is a
-state now, and `NAME/reset`, which ends what was before; those of a shard that keeps its own marks
-`NAME/S/floor` and `NAME/S/published`.
+Its records have the keys `NAME/floor`, `NAME/published`, `NAME/command`, `NAME/kept`, which says
+that there is a state now, and `NAME/reset`, which ends what was before; those of a shard that keeps
+its own marks `NAME/S/floor`, `NAME/S/published` and `NAME/S/command`.
 (`NAME/claim` is of `ownership`.)
 """
 
@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from streamdrift.operators import Taken
+from streamdrift.operators import decode as decode_command
+from streamdrift.operators import encode as encode_command
 from streamdrift.records import Floor, Partition
 from streamdrift.state.log import Log
 
@@ -56,6 +59,26 @@ class Journaled(NamedTuple):
 
     floors: tuple[Floor, ...] = ()
     published: Published = Published()
+    commands: tuple[Taken, ...] = ()
+
+    def and_then(self, later: "Journaled") -> "Journaled":
+        """Return what stands here, and what stands elsewhere."""
+        return Journaled(
+            (*self.floors, *later.floors),
+            self.published.and_then(later.published),
+            (*self.commands, *later.commands),
+        )
+
+
+def command_value(taken: Taken) -> list[Any]:
+    """Return a command that has taken effect as JSON has it."""
+    return [taken.place, list(taken.where), encode_command(taken.command).decode()]
+
+
+def read_command(value: Any) -> Taken:
+    """Return what `command_value` wrote."""
+    place, where, command = value
+    return Taken(place, tuple(where), decode_command(command.encode()))
 
 
 def floor_value(floor: Floor) -> list[str | int]:
@@ -107,6 +130,15 @@ def write_published(
     log.append(topic, f"{owner}/published", value, partition=partition)
 
 
+def write_commands(
+    log: Log, owner: str, topic: str, commands: Sequence[Taken], partition: int = 0
+) -> None:
+    """Append to the journal which commands took effect, and where."""
+    for taken in commands:
+        value = json.dumps(command_value(taken)).encode()
+        log.append(topic, f"{owner}/command", value, partition=partition)
+
+
 def write_reset(log: Log, deployment: str, topic: str, partition: int = 0) -> None:
     """Append to the journal that nothing before counts any more."""
     log.append(topic, f"{deployment}/{RESET}", b"{}", partition=partition)
@@ -131,11 +163,14 @@ def read_journal(log: Log, owner: str, topic: str, start: int = 0, partition: in
     reset = f"{owner.partition('/')[0]}/{RESET}"
     floors: list[Floor] = []
     published = Published()
+    commands: list[Taken] = []
     for entry in log.read(topic, start, partition=partition):
         if entry.key == reset:
-            floors, published = [], Published()
+            floors, published, commands = [], Published(), []
         if entry.key == f"{owner}/floor" and entry.value is not None:
             floors.append(read_floor(json.loads(entry.value)))
         if entry.key == f"{owner}/published" and entry.value is not None:
             published = published.and_then(read_published(json.loads(entry.value)))
-    return Journaled(tuple(floors), published)
+        if entry.key == f"{owner}/command" and entry.value is not None:
+            commands.append(read_command(json.loads(entry.value)))
+    return Journaled(tuple(floors), published, tuple(commands))

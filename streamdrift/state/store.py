@@ -9,6 +9,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from streamdrift.errors import StateError
+from streamdrift.operators import Taken
 from streamdrift.records import Floor
 from streamdrift.state.journal import (
     KEPT,
@@ -17,6 +18,7 @@ from streamdrift.state.journal import (
     Published,
     last_word,
     read_journal,
+    write_commands,
     write_floors,
     write_kept,
     write_published,
@@ -48,6 +50,7 @@ class Stored(NamedTuple):
     snapshots: Mapping[int, Saved]
     floors: tuple[Floor, ...]
     published: Published
+    commands: tuple[Taken, ...] = ()
     reset: bool = False
 
 
@@ -180,10 +183,16 @@ class TopicStore:
                 return False
         return known
 
-    def journal(self, floors: Sequence[Floor], published: Published | None = None) -> None:
-        """Append floors, and what is published with them; durable from the next flush on."""
+    def journal(
+        self,
+        floors: Sequence[Floor],
+        published: Published | None = None,
+        commands: Sequence[Taken] = (),
+    ) -> None:
+        """Append what is decided, and published with it; durable from the next flush on."""
         place = (self._log, self._journal_owner, self._journal)
         write_floors(*place, floors, self._journal_partition)
+        write_commands(*place, commands, self._journal_partition)
         if published:
             write_published(*place, published, self._journal_partition)
 
@@ -292,7 +301,7 @@ class TopicStore:
         journal, self._life = self.journal_end(), self._sequence + 1
         if since is not None:
             self._write_reset()
-            self.journal(since.floors, since.published)
+            self.journal(*since)
         self._write(
             {
                 shard: Saved(

@@ -19,6 +19,7 @@ from streamdrift.sinks import Sink
 from streamdrift.sources.member import Committed, Member
 from streamdrift.sources.reading import PAUSE
 from streamdrift.state import TopicStore, decode, encode
+from streamdrift.state.commands import CommandLog
 from streamdrift.telling import Telling, tell
 from streamdrift.transaction import Reached, commit_transaction
 from streamdrift.trees import tree
@@ -57,6 +58,7 @@ class Detecting:
         sinks: Sequence[Sink],
         make_shard: Callable[[int], Shard],
         make_store: Callable[[int], TopicStore],
+        open_commands: Callable[[int | None], CommandLog],
         trim: Callable[[Mapping[Partition, int]], None],
         metrics: Metrics,
         reached: Reached,
@@ -67,6 +69,9 @@ class Detecting:
         self._sinks = sinks
         self._make_shard = make_shard
         self._make_store = make_store
+        self._open_commands = open_commands
+        self._commands: CommandLog | None = None
+        """None while no shard is here: what is read depends on what they know."""
         self._trim = trim
         self._metrics = metrics
         self._telling = Telling(metrics, "exchange")
@@ -127,6 +132,7 @@ class Detecting:
             owned = self._restore(partition)
             if owned is not None:
                 self._owned[partition.number] = owned
+                self._listen_again()
                 self._show_reached()
                 self._member.start({partition: owned.next})
 
@@ -159,6 +165,7 @@ class Detecting:
             check_fingerprint(tree(state, "settings"), self._settings.fingerprint)
             for notice in shard.restore(state):
                 tell(notice)
+        shard.foresee(stored.commands)
         begin = self._begin(partition, None if saved is None else shard.position)
         if begin is None:
             return None
@@ -220,6 +227,7 @@ class Detecting:
         for group in messages:
             owned = self._owned[group.partition.number]
             for i in range(len(group)):
+                self._do_again(owned, int(group.offset[i]))
                 if group.length[i] >= 0:
                     begin, size = int(group.start[i]), int(group.length[i])
                     frame = decode_frame(group.data[begin : begin + size].data)
@@ -230,6 +238,39 @@ class Detecting:
             self._rota.changed(group.partition.number)
             self._observe(owned)
         self._metrics.spent("observe", time.monotonic() - start)
+
+    def _do_again(self, owned: Owned, offset: int) -> None:
+        """Do what operators asked in another life before this offset."""
+        while (taken := owned.shard.due(offset)) is not None:
+            self._observe(owned)
+            owned.shard.command(taken.place, taken.command, offset)
+
+    def _listen_again(self) -> None:
+        """Read commands from the one on that some shard here does not know."""
+        fresh = self._open_commands(None).known
+        for each in self._owned.values():
+            if not each.stored and each.shard.commanded < 0:
+                # What was asked before there was anything is of no concern.
+                each.shard.monitor.commanded = fresh
+        self._commands = self._open_commands(
+            min(each.shard.commanded for each in self._owned.values())
+        )
+
+    def _obey(self) -> None:
+        """Do what operators asked, in every shard that is here, behind what it has taken."""
+        if self._commands is None or any(each.shard.foresees for each in self._owned.values()):
+            return
+        for received in self._commands.read():
+            self._telling.commanded(received)
+            if received.command is None:
+                continue
+            for each in self._owned.values():
+                if received.place > each.shard.commanded:
+                    taken, notices = each.shard.command(received.place, received.command, each.next)
+                    each.outgoing.commands.append(taken)
+                    each.changed = True
+                    for notice in notices:
+                        tell(notice)
 
     def _observe(self, owned: Owned) -> None:
         observation = owned.shard.observe()
@@ -287,6 +328,7 @@ class Detecting:
         """Commit what there is, with what snapshots `take` makes; tell whether there was any."""
         start = time.monotonic()
         self._commit_due = start + self._settings.commit_interval
+        self._obey()
         if not any(each.changed for each in self._owned.values()) and take is _take_none:
             return False
         work = DetectWork(self._owned, self._post, self._sinks, take)

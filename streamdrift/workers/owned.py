@@ -62,7 +62,8 @@ class DetectWork:
     def remember(self, reached: Reached) -> None:
         for each in self._owned.values():
             if each.outgoing:
-                each.store.journal((), each.outgoing.marks(each.next))
+                commands = each.outgoing.commands
+                each.store.journal((), each.outgoing.marks(each.next), commands)
         reached("journaled")
         self.snapshots = self._take()
         for number, snapshot in self.snapshots.items():

@@ -41,6 +41,7 @@ from streamdrift.sources.committed import all_committed
 from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.member import Committed, Member
 from streamdrift.state import decode
+from streamdrift.state.commands import CommandLog
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.topics import TopicNeed, ensure_topics, missing_topics
 from streamdrift.transaction import Reached
@@ -296,6 +297,7 @@ class Worker:
                 sinks,
                 self._new_shard,
                 lambda number: open_shard(post.log, settings, number),
+                lambda after: CommandLog(post.log, settings.commands.topic, after),
                 trimmer.trim,
                 self._metrics,
                 self._reached,

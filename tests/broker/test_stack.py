@@ -6,6 +6,7 @@ that the file sends. One test, as there is one stack to look at, and it takes a 
 
 import json
 import re
+import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -52,6 +53,9 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
     assert '"exactly once"' in stack.log("streamdrift")
     stack.start("traffic", stack.command("traffic", "--rate", "500", "--cycle", "90s"))
     _odd_events(stack)
+    expect = stack.command("streamdrift")
+    expect[expect.index("run")] = "expect"
+    subprocess.run([*expect, "odd", "--for", "1h"], check=True, capture_output=True)
 
     _wait_for(lambda: _asked(stack, 'streamdrift_events_total{job="streamdrift"} > 0') or None)
     # Away while retention takes what it has not read.

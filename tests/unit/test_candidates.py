@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from streamdrift.detectors import AdwinSettings, DetectorSettings, EDetectorSettings
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.candidates import Candidates, Seen, none_any_more
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.incidents.budget import e_bh
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings

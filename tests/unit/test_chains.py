@@ -10,6 +10,7 @@ import pytest
 from streamdrift.columns import cut
 from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
@@ -17,7 +18,7 @@ from streamdrift.detectors.rates import ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.registry import make_bank
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import EBank, head_start
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.incidents.steps import step_state
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings

@@ -9,6 +9,7 @@ import pytest
 from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.arming import arm_flags, too_loud
 from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.chances import EChanceBank
 from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.judge import Sign
@@ -18,7 +19,7 @@ from streamdrift.detectors.onset import Span
 from streamdrift.detectors.rates import MARGIN, ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import head_start
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, StepKind, Stream
 from streamdrift.references.chances import (
     Chances,

@@ -15,6 +15,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.records import Partition
 from streamdrift.sources.member import Committed
 from streamdrift.state import Published, TopicStore, encode
+from streamdrift.state.commands import CommandLog
 from streamdrift.state.log import MemoryLog
 from streamdrift.workers.detecting import BEGINS, Detecting, DetectSettings
 from streamdrift.workers.owned import Owned
@@ -91,6 +92,11 @@ class _Shard:
 
     position = 0
     watermark = 5
+    commanded = 0
+    foresees = False
+
+    def foresee(self, commands: object) -> None:
+        """Do nothing: nobody asked anything."""
 
     def tell(self) -> Mapping[int, bytes]:
         return {}
@@ -240,6 +246,7 @@ def _detecting(log: MemoryLog, post: Any, member: Any) -> Detecting:
         [],
         lambda _: cast(Shard, _Shard()),
         lambda number: _store(log, number),
+        lambda after: CommandLog(log, "commands", after),
         lambda _: None,
         Metrics(),
         lambda _: None,

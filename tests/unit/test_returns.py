@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from streamdrift.detectors import EDetectorSettings
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.learning import learn
 from streamdrift.detectors.mixture import POWERS
 from streamdrift.detectors.returns import Returns
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Sample, StepKind, Stream
 from streamdrift.references.findings import Code, in_words
 

@@ -15,6 +15,8 @@ from streamdrift.decoders import make_decoder
 from streamdrift.errors import ConnectionsError, FencedError, StateError
 from streamdrift.metrics import Metrics
 from streamdrift.model_settings import ModelSettings
+from streamdrift.operators import Asked, Command
+from streamdrift.operators import encode as encode_command
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Messages, Partition
@@ -25,6 +27,7 @@ from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sources.memory import MemorySource
 from streamdrift.state import Ownership, TopicStore, decode, encode
+from streamdrift.state.commands import CommandLog
 from streamdrift.state.log import MemoryLog
 from tests.messages import messages
 
@@ -91,6 +94,7 @@ class _World:
         self.per_poll = 1
         self.check_owner: Callable[[], None] = lambda: None
         self.has_committed = False
+        self.step: Callable[[str], None] = lambda _: None
 
     def service(self, turns: int) -> Service:
         """Return a service that stops after so many polls of its last source."""
@@ -106,6 +110,7 @@ class _World:
                 open_source,
                 self.check_owner,
                 has_committed=lambda: self.has_committed,
+                open_commands=lambda after: CommandLog(self.log, "commands", after),
             )
 
         def open_source(positions: Mapping[Partition, int], _: object) -> MemorySource:
@@ -120,7 +125,9 @@ class _World:
             return source
 
         settings = ServiceSettings(1.0, 1e9, 2_000_000, self.max_pending, self.fingerprint)
-        service = Service(settings, open_session, self.make_pipeline, self.metrics, _Clock())
+        service = Service(
+            settings, open_session, self.make_pipeline, self.metrics, _Clock(), self.step
+        )
         service._sessions._stopping = _Impatient()
         return service
 
@@ -532,3 +539,83 @@ def test_service_that_was_replaced_is_fenced() -> None:
     service._step = take_over
     with pytest.raises(FencedError):
         service.run()
+
+
+def _ask(world: _World, kind: Asked) -> None:
+    """Ask something of the incident that was opened last."""
+    incident = [each for each in world.sink.alerts if each.type == "opened"][-1]
+    command = Command(
+        id="0" * 32, kind=kind, model="m", incident=str(incident.data["incident"]), by="Ann", at=1
+    )
+    world.log.append("commands", "m", encode_command(command))
+    world.log.flush()
+
+
+def _lasting() -> list[Messages]:
+    events = _events(0, 2_000) + _events(2_000, 3_000, shift=2)
+    return [messages(events[i : i + 500], first=i) for i in range(0, 5_000, 500)]
+
+
+def test_what_operators_ask_takes_effect_with_the_next_commit() -> None:
+    world = _World(_lasting())
+    world.service(6).run()
+    _ask(world, Asked.RESOLVE)
+    with capture_logs() as logs:
+        world.service(20).run()
+    assert "resolved" in [alert.type for alert in world.sink.alerts]
+    [taken] = [entry for entry in logs if entry["event"] == "command taken"]
+    assert (taken["command"], taken["by"]) == ("resolve", "Ann")
+    count = world.metrics.registry.get_sample_value
+    assert count("streamdrift_commands_total", {"kind": "resolve"}) == 1
+
+
+def test_a_record_that_is_no_command_is_told_and_passed_over() -> None:
+    world = _World(_lasting())
+    world.service(6).run()
+    world.log.append("commands", "m", b"rubbish")
+    world.log.flush()
+    with capture_logs() as logs:
+        world.service(20).run()
+    [refused] = [entry for entry in logs if entry["event"] == "command refused"]
+    assert refused["why"].startswith("no command: ")
+    count = world.metrics.registry.get_sample_value
+    assert count("streamdrift_commands_total", {"kind": "refused"}) == 1
+
+
+@pytest.mark.parametrize(
+    "dies_at", ["journaled", "alerts durable", "chunks done", "manifests done"]
+)
+def test_whoever_dies_with_a_command_does_it_again_in_its_place(dies_at: str) -> None:
+    """Where it is journaled, and at another place where it is not."""
+
+    def lives(dies: bool) -> list[tuple[str, int]]:
+        world = _World(_lasting())
+        world.service(6).run()
+        _ask(world, Asked.RESOLVE)
+        if dies:
+            world.step = _Dying(dies_at, world.log)
+            with pytest.raises(_DiedError):
+                world.service(20).run()
+            world.log.crash(keep=False)
+            world.step = lambda _: None
+        world.service(20).run()
+        unique = {alert.id: (alert.type, alert.time) for alert in world.sink.alerts}
+        return sorted(unique.values(), key=lambda each: each[1])
+
+    assert lives(dies=True) == lives(dies=False)
+
+
+class _DiedError(Exception):
+    """What a process that is killed leaves behind is nothing."""
+
+
+class _Dying:
+    """Dies at a step of the first commit in which a command stands in the journal."""
+
+    def __init__(self, at: str, log: MemoryLog) -> None:
+        self._at, self._log = at, log
+
+    def __call__(self, step: str) -> None:
+        known = any(key == "d/command" for key, _ in self._log.records["journal"])
+        if step == self._at and known:
+            raise _DiedError

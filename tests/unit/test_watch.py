@@ -16,10 +16,11 @@ from streamdrift.detectors import (
     PageHinkleySettings,
 )
 from streamdrift.detectors.bank import Expected
+from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.looks import NO_LOOKS
-from streamdrift.detectors.watch import Lengths, Watch
+from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Ints, Sample, State, StepKind, Stream
 from streamdrift.references.urn import Counts
 from streamdrift.trees import array, tree, trees
