@@ -53,9 +53,6 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
     assert '"exactly once"' in stack.log("streamdrift")
     stack.start("traffic", stack.command("traffic", "--rate", "500", "--cycle", "90s"))
     _odd_events(stack)
-    expect = stack.command("streamdrift")
-    expect[expect.index("run")] = "expect"
-    subprocess.run([*expect, "odd", "--for", "1h"], check=True, capture_output=True)
 
     _wait_for(lambda: _asked(stack, 'streamdrift_events_total{job="streamdrift"} > 0') or None)
     # Away while retention takes what it has not read.
@@ -65,6 +62,10 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
     _delete_what_is_there(stack)
     stack.start("streamdrift", stack.command("streamdrift"))
     stack.wait("streamdrift")
+
+    expect = stack.command("streamdrift")
+    expect[expect.index("run")] = "expect"
+    subprocess.run([*expect, "odd", "--for", "1h"], check=True, capture_output=True)
 
     names = {alert["labels"]["alertname"] for alert in _wait_for(lambda: _told(stack))}
     assert "StreamdriftDriftActive" in names
