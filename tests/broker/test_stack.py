@@ -81,9 +81,6 @@ def _worker(stack: Stack, number: int, address: str) -> list[str]:
         "mode=distributed",
         "shards=4",
         "source.predictions=[predictions, odd]",
-        "alerts.topic=workers.alerts",
-        "state.topic=workers.state",
-        "state.journal=workers.journal",
         "models.odd.deduplicate=true",
         f"http.bind={address}",
     ]

@@ -69,6 +69,11 @@ def test_streamdrift_takes_its_command(name: str) -> None:
     assert settings.http.bind == "0.0.0.0:8410"
 
 
+def test_what_serves_no_http_is_not_asked_by_it() -> None:
+    """Or the image's own health check would say that it is not well."""
+    assert SERVICES["traffic"]["healthcheck"] == {"disable": True}
+
+
 def test_prometheus_finds_the_others() -> None:
     promtool = program("promtool", "prometheus")
     config = ROOT / "deploy" / "prometheus" / "prometheus.yml"

@@ -107,7 +107,7 @@ def test_volumes_that_are_mounted_are_there(name: str) -> None:
     paths = [mount["mountPath"] for mount in mounts]
     assert not any(a != b and b.startswith(f"{a}/") for a in paths for b in paths)
     writable = {mount["mountPath"] for mount in mounts if not mount.get("readOnly")}
-    assert writable == {"/tmp", "/var/cache/streamdrift"}
+    assert writable == {"/tmp"}
     assert volumes["settings"]["configMap"]["name"] == the(name, "ConfigMap")["metadata"]["name"]
 
 
