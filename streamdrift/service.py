@@ -19,6 +19,7 @@ from streamdrift.commit import (
     many,
     nothing_due,
 )
+from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
@@ -119,6 +120,8 @@ class Service:
         self._clock = clock or MachineClock()
         self._step = step
         self._sessions = Sessions(metrics, "input", self._clock.monotonic)
+        self.desk = Desk(self._clock.monotonic)
+        """Where other threads ask the loop."""
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
         self.pipeline = make_pipeline()
@@ -165,12 +168,14 @@ class Service:
             rota,
             self._settings,
             self._metrics,
+            self.desk,
             self._clock,
             self._step,
         )
         try:
             _log.info("reading", partitions=by_topic(source.partitions()))
-            self._sessions.serve(loop.turn, loop.finish)
+            with self.desk.served():
+                self._sessions.serve(loop.turn, loop.finish)
         finally:
             self._kept = self._kept or loop.kept
             source.close()
@@ -228,6 +233,7 @@ class _Loop:
         rota: Rota,
         settings: ServiceSettings,
         metrics: Metrics,
+        desk: Desk,
         clock: Clock,
         step: Callable[[str], None],
     ) -> None:
@@ -239,6 +245,7 @@ class _Loop:
         self._pipeline = pipeline
         self._settings = settings
         self._metrics = metrics
+        self._desk = desk
         self._telling = Telling(metrics, "input")
         self._clock = clock
         self._step = step
@@ -261,7 +268,8 @@ class _Loop:
 
     def turn(self) -> bool:
         """Do one round, which takes POLL_SECONDS where nothing comes; tell of a commit."""
-        messages = self._timed("read", lambda: self._source.poll(POLL_SECONDS))
+        wait = 0.0 if self._desk.waiting else POLL_SECONDS
+        messages = self._timed("read", lambda: self._source.poll(wait))
         self._assign()
         shown = self._feed(messages)
         self._watch_source()
@@ -286,6 +294,7 @@ class _Loop:
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
             self._show()
+        self._desk.serve(self._pipeline.monitor.monitors)
         return due
 
     def finish(self) -> None:
@@ -455,4 +464,4 @@ class _Loop:
         self._metrics.lagging("input", self._source.lag())
         self._metrics.displaced(self._pipeline.ordering.counts())
         self._metrics.blocked(len(self._source.blocked()))
-        self._telling.standing(self._pipeline.monitor.monitors)
+        self._telling.progress(self._pipeline.monitor.monitors)

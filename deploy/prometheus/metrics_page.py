@@ -5,21 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_client import Metric
 
-from streamdrift.incidents.budget import Budget
+from streamdrift.families import FAMILIES, Family
 from streamdrift.metrics import Metrics
-from streamdrift.realised import RealisedRate
-from streamdrift.records import (
-    Alert,
-    AlertKind,
-    Partition,
-    Signal,
-    SignalFinding,
-    SignalKind,
-    SignalReading,
-    WarmUp,
-)
+from streamdrift.records import Alert
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -40,7 +29,7 @@ deployment should be one job, with `streamdrift` in its name; labels of your own
 
 
 def page(metrics: Metrics, rules: Mapping[str, Any]) -> str:
-    """Return the page; `metrics` must have a sample of every family, which shows its labels."""
+    """Return the page; in the registry each metric must have a sample, which shows its labels."""
     every = [rule for group in rules["groups"] for rule in group["rules"]]
     recorded = [rule for rule in every if "record" in rule]
     alerts = [rule for rule in every if "alert" in rule]
@@ -61,15 +50,18 @@ def page(metrics: Metrics, rules: Mapping[str, Any]) -> str:
 
 
 def _metrics(metrics: Metrics) -> Iterator[Sequence[str]]:
-    for family in sorted(metrics.registry.collect(), key=lambda family: family.name):
+    families = [*_families(metrics), *FAMILIES]
+    for family in sorted(families, key=lambda family: family.name):
+        labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
+        yield (f"`{family.name}{labels}`", family.kind, family.about)
+
+
+def _families(metrics: Metrics) -> Iterator[Family]:
+    """Yield those of the registry, whose labels only samples show."""
+    for family in metrics.registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = _labels(family)
-        yield (f"`{name}{labels}`", family.type, family.documentation)
-
-
-def _labels(family: Metric) -> str:
-    names = [name for name in family.samples[0].labels if name != "le"]
-    return f"{{{','.join(names)}}}" if names else ""
+        labels = tuple(label for label in family.samples[0].labels if label != "le")
+        yield Family(name, family.type, family.documentation, labels)
 
 
 def _recorded(rules: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
@@ -100,7 +92,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def specimen() -> Metrics:
-    """Return metrics that were told of everything once: every family has a sample."""
+    """Return metrics of which each in the registry has a sample."""
     metrics = Metrics()
     metrics.read("predictions", 1, 1)
     metrics.dead_letter("invalid_json")
@@ -109,20 +101,11 @@ def specimen() -> Metrics:
     metrics.published([Alert("a", "opened", "fraud", "3", 0, 0, {})], 0)
     metrics.commanded("accept")
     metrics.committed(0.1)
-    metrics.lagging("input", {Partition("predictions", 0): 1})
-    metrics.displaced({"late": 1})
     metrics.assigned("ingest", 1)
-    signal = Signal(0, "amount", None, SignalKind.VALUE, AlertKind.DATA_DRIFT)
-    metrics.watched(
-        [SignalReading("fraud", "3", signal, "e_detector", 1.0, 2.0, changed=False)],
-        0,
-        [WarmUp("fraud", "3", 1, 2, False)],
-        {("fraud", "3"): 1},
-        0,
-        {"fraud": 1},
-        [RealisedRate("fraud", Budget.parse("2/week"), 1, 1, 0, 1)],
-        [SignalFinding("fraud", "3", "amount", "cycle")],
-    )
+    metrics.sink_delivered("webhook", 1)
+    metrics.sink_failed("webhook")
+    metrics.sink_passed_over("webhook", "expected")
+    metrics.sink_behind("webhook", 1, 0)
     return metrics
 
 

@@ -99,10 +99,10 @@ class Replayed(NamedTuple):
     seconds: float
     """How long it took."""
 
-    def summary(self, settings: Settings) -> list[str]:
-        """Return the lines for stderr."""
-        lines = summarize(self.tally, self.monitor, settings.model, self.seconds)
-        return [*lines, *self.remarks]
+    def summary(self, settings: Settings, *, timed: bool = True) -> list[str]:
+        """Return the lines for stderr; where they are not `timed`, the same for the same input."""
+        seconds = self.seconds if timed else None
+        return [*summarize(self.tally, self.monitor, settings.model, seconds), *self.remarks]
 
 
 def put_through(
@@ -124,7 +124,9 @@ def result_file(path: Path, option: str, inputs: Mapping[Path, str]) -> Iterator
     where it cannot be written.
     """
     for other, what in inputs.items():
-        if other.exists() and path.exists() and other.samefile(path):
+        if path.resolve() == other.resolve() or (
+            other.exists() and path.exists() and other.samefile(path)
+        ):
             raise InputError(
                 f"{option} {path} is {what}",
                 hint="name another file: the result would take its place",

@@ -1,11 +1,14 @@
 """`streamdrift run`: the service, its HTTP endpoints, and how it is stopped."""
 
+import ipaddress
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Protocol
 
@@ -16,14 +19,21 @@ from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
+from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
+from streamdrift.following.incidents import TopicReader, following_incidents
+from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
-from streamdrift.web.server import TEXT, Answer, Handler, serve
+from streamdrift.web.api import Behind, make_app
+from streamdrift.web.commands import CommandWriter
+from streamdrift.web.peers import Peers
+from streamdrift.web.server import listen, serve
 from streamdrift.workers.offline import reset_workers
-from streamdrift.workers.worker import Worker
+from streamdrift.workers.places import Place
+from streamdrift.workers.worker import Worker, owners
 
 _ONE_WISH = 0.5
 """Seconds within which a second signal is the first one once more."""
@@ -46,6 +56,11 @@ class Served(Protocol):
     @property
     def connecting(self) -> bool:
         """Whether there is nothing to commit, as nothing was read."""
+        ...
+
+    @property
+    def desk(self) -> Desk:
+        """Where the API asks."""
         ...
 
     def run(self) -> None:
@@ -72,15 +87,23 @@ def run_service(
     set_up_logs(log_level)
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
-    metrics = Metrics()
+    metrics = Metrics(max_series=settings.http.most_series)
     ProcessCollector(registry=metrics.registry)
-    service = _service(settings, metrics, step, reset=reset)
     with ExitStack() as stack:
         address = settings.http.address()
-        if address is not None:
-            listening = stack.enter_context(serve(address, _handlers(service, metrics)))
-            _log.info("serving metrics and health", host=listening[0], port=listening[1])
+        listener = None if address is None else stack.enter_context(closing(listen(address)))
+        place = Place(settings.instance, advertised(settings, listener))
+        service = _service(settings, metrics, step, place, reset=reset)
         stack.enter_context(stopped_by_signals(service, settings.shutdown_timeout / SECOND))
+        incidents = IncidentTable(settings.alerts.keep_resolved)
+        reader = stack.enter_context(
+            following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
+        )
+        if listener is not None:
+            behind = _behind(stack, settings, service, metrics, place, incidents, reader)
+            stack.enter_context(serve(make_app(behind), listener))
+            host, port = listener.getsockname()[:2]
+            _log.info("serving HTTP", host=host, port=port, token=settings.http.needs_token)
         _log.info(
             "starting",
             version=__version__,
@@ -100,14 +123,54 @@ def _worker(settings: Settings) -> Mapping[str, object]:
     return {"instance": settings.instance, "roles": settings.worker.roles}
 
 
+def advertised(settings: Settings, listener: socket.socket | None) -> str | None:
+    """Return the host and port under which other workers reach the one that listens."""
+    if listener is None:
+        return None
+    if settings.http.advertise is not None:
+        return settings.http.advertise
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _behind(
+    stack: ExitStack,
+    settings: Settings,
+    service: Served,
+    metrics: Metrics,
+    place: Place,
+    incidents: IncidentTable,
+    reader: TopicReader,
+) -> Behind:
+    """Return what the API is about."""
+    peers = None
+    if settings.mode == "distributed":
+        token = settings.http.secret()
+        peers = Peers(place, settings.shards, partial(owners, settings), token)
+    writer = stack.enter_context(closing(CommandWriter(settings)))
+    return Behind(
+        settings,
+        service,
+        service.desk,
+        metrics,
+        incidents,
+        lambda: reader.complete,
+        writer.write,
+        lambda: time.time_ns() // 1_000,
+        peers,
+    )
+
+
 def _service(
-    settings: Settings, metrics: Metrics, step: Callable[[str], None], *, reset: bool
+    settings: Settings, metrics: Metrics, step: Callable[[str], None], place: Place, *, reset: bool
 ) -> Served:
     """Return what serves in the mode of the settings."""
     if settings.mode == "distributed":
         if reset:
             reset_workers(settings)
-        return Worker(settings, metrics, step)
+        return Worker(settings, metrics, step, place.address)
     return Service(
         service_settings(settings),
         Deployment(settings, reset=reset).open_session,
@@ -115,22 +178,6 @@ def _service(
         metrics,
         step=step,
     )
-
-
-def _handlers(service: Served, metrics: Metrics) -> Mapping[str, Handler]:
-    def exposition() -> Answer:
-        body, content_type = metrics.exposition()
-        return Answer(body, content_type=content_type)
-
-    return {
-        "/metrics": exposition,
-        "/healthz": lambda: _answer(service.healthy),
-        "/readyz": lambda: _answer(service.ready),
-    }
-
-
-def _answer(good: bool) -> Answer:
-    return Answer(b"ok\n", content_type=TEXT) if good else Answer(b"no\n", 503, TEXT)
 
 
 @contextmanager

@@ -410,7 +410,7 @@ def test_every_section_is_frozen_and_forbids_what_it_does_not_know() -> None:
 
 
 def test_the_text_is_yaml_of_plain_values(load: Load) -> None:
-    assert yaml.safe_load(load().text())["http"] == {"bind": "127.0.0.1:8410"}
+    assert yaml.safe_load(load().text())["topics"] == {"create": True}
 
 
 def test_topics_bear_the_name_of_the_deployment(load: Load) -> None:

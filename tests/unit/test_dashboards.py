@@ -8,6 +8,7 @@ import pytest
 
 from deploy.grafana.__main__ import DASHBOARDS, FOLDER, rendered
 from deploy.prometheus.metrics_page import read_rules, specimen
+from streamdrift.families import FAMILIES
 
 BOARDS = {name: json.loads(rendered(make())) for name, make in DASHBOARDS.items()}
 PANELS = [
@@ -66,4 +67,4 @@ def _series() -> set[str]:
     recorded = (
         rule.get("record", "") for group in read_rules()["groups"] for rule in group["rules"]
     )
-    return sampled | set(recorded)
+    return sampled | {family.name for family in FAMILIES} | set(recorded)

@@ -14,6 +14,8 @@ from rich.console import Console
 from streamdrift.config import load_settings
 from streamdrift.durations import DAY, SECOND
 from streamdrift.errors import InputError, SettingsError
+from streamdrift.extents import Seen
+from streamdrift.incident_log import Incident, IncidentLog, Member
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import Budget
 from streamdrift.realised import Span
@@ -30,7 +32,6 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.tuning.document import document
-from streamdrift.tuning.incidents import Incident, IncidentLog, Member
 from streamdrift.tuning.known import Known, read_known, score
 from streamdrift.tuning.lines import (
     UNICODE,
@@ -46,7 +47,6 @@ from streamdrift.tuning.picture import print_results
 from streamdrift.tuning.results import ModelResult, allowed, make_result
 from streamdrift.tuning.runs import (
     LADDER,
-    Seen,
     budgets_set,
     in_order,
     make_runs,
