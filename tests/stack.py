@@ -19,6 +19,7 @@ from tests.programs import program
 from tests.real_kafka import ROOT, fetch_jars, free_ports
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+_SECRETS = ROOT / "deploy" / "compose"
 _PATIENCE = 90.0
 _LOGGING = "Configuration: {Loggers: {Root: {level: WARN}}}\n"
 
@@ -46,7 +47,7 @@ class Stack:
         """Return text with addresses as they are here: of a service of its own, and of others."""
         for name, address in self.addresses.items():
             host, _, port = name.partition(":")
-            text = text.replace(name, address)
+            text = text.replace(name, address).replace("/run/secrets", str(_SECRETS))
             if host == service:
                 text = text.replace(f"0.0.0.0:{port}", address)
                 text = text.replace(f"127.0.0.1:{port}", address)
@@ -85,10 +86,16 @@ class Stack:
         """Return the end of what a service's processes wrote."""
         return (self.folder / f"{service}.log").read_text(errors="replace")[-3_000:]
 
+    def run(self, service: str, *more: str) -> "subprocess.Popen[bytes]":
+        """Start one of ours, as the file says and with more arguments."""
+        given = COMPOSE[service].get("environment", {})
+        environment = {name: self.here(str(value)) for name, value in given.items()}
+        return self.start(service, self.command(service, *more), environment)
+
     def command(self, service: str, *more: str) -> list[str]:
         """Return the command of one of ours, with its settings as they are here."""
         arguments = [str(each) for each in COMPOSE[service]["command"]]
-        for volume in COMPOSE[service]["volumes"]:
+        for volume in COMPOSE[service].get("volumes", []):
             source, target, *_ = volume.split(":")
             if target in arguments:
                 settings = self.folder / f"{service}.yaml"
@@ -180,8 +187,9 @@ def _replaced(text: str, by: Mapping[str, str]) -> str:
 def _quicker(file: Path, jobs: Mapping[str, Sequence[str]]) -> None:
     config = yaml.safe_load(file.read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    (own,) = config["scrape_configs"]
     config["scrape_configs"] += [
-        {"job_name": job, "static_configs": [{"targets": list(targets)}]}
+        {**own, "job_name": job, "static_configs": [{"targets": list(targets)}]}
         for job, targets in jobs.items()
     ]
     file.write_text(yaml.safe_dump(config))

@@ -27,7 +27,8 @@ from tests.programs import unavailable
 from tests.real_kafka import UnavailableError, free_ports
 from tests.stack import Stack
 
-_PATIENCE = 120.0
+_PATIENCE = 180.0
+"""Seconds; where kernels must be compiled first, they take two minutes of it."""
 _VARIABLES = {"$__rate_interval": "1m", "$__range": "10m", "$job": ".*", "$model": ".*"}
 _VARIABLES |= {"$version": ".*", "$signal": ".*"}
 
@@ -46,12 +47,12 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     stack.start_alertmanager()
     stack.start_prometheus({"ml/streamdrift": workers})
-    own = stack.start("streamdrift", stack.command("streamdrift"))
+    own = stack.run("streamdrift")
     for number, address in enumerate(workers):
         stack.start("workers", _worker(stack, number, address))
     stack.wait("streamdrift")
     assert '"exactly once"' in stack.log("streamdrift")
-    stack.start("traffic", stack.command("traffic", "--rate", "500", "--cycle", "90s"))
+    stack.run("traffic", "--rate", "500", "--cycle", "90s")
     _odd_events(stack)
 
     _wait_for(lambda: _asked(stack, 'streamdrift_events_total{job="streamdrift"} > 0') or None)
@@ -60,7 +61,7 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
     assert own.wait(40) == 0, stack.log("streamdrift")
     time.sleep(2)
     _delete_what_is_there(stack)
-    stack.start("streamdrift", stack.command("streamdrift"))
+    stack.run("streamdrift")
     stack.wait("streamdrift")
 
     expect = stack.command("streamdrift")

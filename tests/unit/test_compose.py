@@ -17,6 +17,7 @@ from tests.programs import program
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
+TOKEN = ROOT / "deploy" / "compose" / "http-token"
 SERVICES: dict[str, Any] = COMPOSE["services"]
 EACH = pytest.mark.parametrize("name", SERVICES)
 
@@ -56,17 +57,38 @@ def test_what_is_waited_for_can_say_that_it_is_healthy(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [n for n in SERVICES if SERVICES[n]["image"] == "streamdrift:local"]
 )
-def test_streamdrift_takes_its_command(name: str) -> None:
+def test_streamdrift_takes_its_command(name: str, tmp_path: Path) -> None:
     command, *arguments = SERVICES[name]["command"]
     found = typer.main.get_group(app).commands[command]
     assert found.make_context(command, [str(each) for each in arguments])
-    mounted = dict(volume.split(":")[1::-1] for volume in SERVICES[name]["volumes"])
-    settings = load_settings(ROOT / mounted[arguments[arguments.index("--config") + 1]])
+    mounted = dict(volume.split(":")[1::-1] for volume in SERVICES[name].get("volumes", []))
+    file = None
+    if "--config" in arguments:
+        text = (ROOT / mounted[arguments[arguments.index("--config") + 1]]).read_text()
+        file = tmp_path / "streamdrift.yaml"
+        file.write_text(text.replace("/run/secrets/http-token", str(TOKEN)))
+    settings = load_settings(file, environment=SERVICES[name].get("environment", {}))
     assert (
         settings.kafka.bootstrap_servers
         in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     )
-    assert settings.http.bind == "0.0.0.0:8410"
+    assert file is None or settings.http.bind == "0.0.0.0:8410"
+
+
+@EACH
+def test_the_token_is_where_it_is_read(name: str) -> None:
+    assert COMPOSE["secrets"] == {"http-token": {"file": "./deploy/compose/http-token"}}
+    files = [
+        volume.split(":")[0] for volume in SERVICES[name].get("volumes", []) if volume[0] == "."
+    ]
+    texts = [(ROOT / each / "prometheus.yml", ROOT / each) for each in files]
+    read = any(
+        "/run/secrets/http-token" in place.read_text()
+        for each in texts
+        for place in each
+        if place.is_file()
+    )
+    assert read == (SERVICES[name].get("secrets") == ["http-token"])
 
 
 def test_what_serves_no_http_is_not_asked_by_it() -> None:
@@ -74,9 +96,13 @@ def test_what_serves_no_http_is_not_asked_by_it() -> None:
     assert SERVICES["traffic"]["healthcheck"] == {"disable": True}
 
 
-def test_prometheus_finds_the_others() -> None:
+def test_prometheus_finds_the_others(tmp_path: Path) -> None:
     promtool = program("promtool", "prometheus")
-    config = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+    config = tmp_path / "prometheus.yml"
+    source = ROOT / "deploy" / "prometheus"
+    text = (source / "prometheus.yml").read_text()
+    config.write_text(text.replace("/run/secrets/http-token", str(TOKEN)))
+    (tmp_path / "streamdrift.rules.yaml").symlink_to(source / "streamdrift.rules.yaml")
     done = subprocess.run([promtool, "check", "config", config], capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     read = yaml.safe_load(config.read_text())

@@ -93,9 +93,16 @@ def test_ports_that_are_named_are_there(name: str) -> None:
     assert the(name, "Service")["spec"]["ports"][0]["targetPort"] == port["name"]
     (ingress,) = the(name, "NetworkPolicy")["spec"]["ingress"]
     assert ingress["ports"][0]["port"] == port["name"]
+    others = [
+        each["podSelector"]["matchLabels"] for each in ingress["from"] if "podSelector" in each
+    ]
+    assert others == [pod(name)["metadata"]["labels"]]
     if name == "example":
         (end,) = the(name, "PodMonitor")["spec"]["podMetricsEndpoints"]
         assert (end["port"], end["path"]) == (port["name"], "/metrics")
+        token = end["authorization"]["credentials"]
+        assert token["name"] in _secrets(name)
+        assert token["key"] in the(name, "ConfigMap")["data"]["streamdrift.yaml"]
 
 
 @EACH
@@ -133,8 +140,8 @@ def test_the_settings_can_be_loaded(name: str, tmp_path: Path) -> None:
     """With the secret's files, whose names must be those that the settings name."""
     text = the(name, "ConfigMap")["data"]["streamdrift.yaml"]
     mounts = {each["name"]: each["mountPath"] for each in container(name)["volumeMounts"]}
-    for file in ("kafka-password", "ca.crt"):
-        (tmp_path / file).write_text("secret")
+    for file in ("kafka-password", "ca.crt", "http-token"):
+        (tmp_path / file).write_text("a secret".replace(" ", "-") * 3)
         assert f"{mounts['secrets']}/{file}" in text
     (tmp_path / "settings.yaml").write_text(text.replace(mounts["secrets"], str(tmp_path)))
     assert container(name)["args"][-1] == f"{mounts['settings']}/streamdrift.yaml"
@@ -183,9 +190,13 @@ def test_workers_are_scaled_by_the_lag_of_their_groups() -> None:
         assert trigger["type"] == "kafka"
         assert trigger["authenticationRef"]["name"] == login["metadata"]["name"]
         assert trigger["metadata"]["bootstrapServers"] == settings["kafka"]["bootstrap_servers"]
-    volumes = {each["name"]: each for each in pod("example")["spec"]["volumes"]}
     named = {each["name"] for each in login["spec"]["secretTargetRef"]}
-    assert named == {volumes["secrets"]["secret"]["secretName"]}
+    assert named < _secrets("example")
+
+
+def _secrets(name: str) -> set[str]:
+    (volume,) = (each for each in pod(name)["spec"]["volumes"] if each["name"] == "secrets")
+    return {source["secret"]["name"] for source in volume["projected"]["sources"]}
 
 
 def test_the_operator_has_the_rules_and_the_job_that_they_expect() -> None:
