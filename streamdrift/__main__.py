@@ -262,6 +262,14 @@ def settings(
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
 
 
+@app.command("compile")
+def compile_() -> None:
+    """Compile what is fast now, for images: a first start does the same, once on a machine."""
+    from streamdrift.commands.compile import run_compile
+
+    run_compile()
+
+
 state = typer.Typer(
     help="Look at what is remembered, keep it in a file, put it back, forget it.",
     no_args_is_help=True,

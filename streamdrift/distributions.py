@@ -20,6 +20,7 @@ _SKEWED, _WIDE = 3.0, 20.0
 """Positive numbers are binned by their logarithms where the reference's upper half is so many times
 as wide as its lower half, and the largest so many times the smallest."""
 _LARGEST = 1e300
+_WIDEST_WHOLE, _LARGEST_WHOLE = 5, 1e9
 _EQUAL = 0.5
 """Share of a reference of whole numbers that repeat from which on each has a bin of its own."""
 
@@ -78,6 +79,8 @@ def of_levels(
     `names` are those of all places, the reference's first; `places` float64[n] are those of now.
     What has no name, and levels beyond LEVELS, count as REST, which comes last.
     """
+    # Where the reference had others than it names, nobody knows which of them are new.
+    names = levels.names if levels.dropped else names
     known, size = len(levels.names), len(names)
     counts = np.bincount(np.minimum(places, size).astype(np.int64), minlength=size + 1)
     now = counts / max(len(places), 1)
@@ -109,7 +112,8 @@ def _edges(borders: Floats, masses: Floats, values: Floats) -> tuple[Floats, boo
         ends += np.quantile(values, (_OUTSIDE, 1 - _OUTSIDE), method="inverted_cdf").tolist()
     low, high = min(ends), max(ends)
     spacing = max(1.0, float(np.ceil((high - low + 1) / BINS)))
-    if _is_whole(borders, masses) and spacing <= 5:
+    few = spacing <= _WIDEST_WHOLE and max(-low, high) < _LARGEST_WHOLE
+    if few and _is_whole(borders, masses):
         first, last = np.floor(low), np.ceil(high)
         return np.arange(first - 0.5, last + spacing, spacing), False
     lower, middle, upper = (_quantile(borders, masses, each) for each in (0.05, 0.5, 0.95))
@@ -149,6 +153,6 @@ def _shares(borders: Floats, masses: Floats, edges: Floats) -> Floats:
     wide = high > low
     points = np.bincount(_bins(edges, low[~wide]), masses[~wide], minlength=len(edges) - 1)
     inside = np.array([-np.inf, *edges[1:-1], np.inf])[:, None]
-    reached = np.clip((inside - low[wide]) / (high[wide] - low[wide]), 0.0, 1.0)
+    reached = (np.clip(inside, low[wide], high[wide]) - low[wide]) / (high - low)[wide]
     shares: Floats = points + np.diff(reached @ masses[wide])
     return shares

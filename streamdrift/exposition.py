@@ -19,7 +19,7 @@ _ROWS = 4_000
 """Series of which the text is made at once: half a megabyte."""
 _NUMBER = 24
 """Bytes that a number takes at most, with what is around it."""
-_LABELS, _BREATH = 1_000, 0.001
+_LABELS, _BREATH = 500, 0.001
 """After so many labels, others may run for so many seconds."""
 _DIGITS = 9
 """Of a number: as many as tell any two float32 apart."""

@@ -15,7 +15,7 @@ from streamdrift.standing import NOTHING, Standing
 
 _MODEL, _VERSION = ("model",), ("model", "version")
 _READING = (*_VERSION, "signal", "detector")
-_SERIES, _BREATH = 2_000, 0.001
+_SERIES, _BREATH = 500, 0.001
 """After so many series, others may run for so many seconds."""
 
 

@@ -8,6 +8,7 @@ and series of what is gone disappear.
 import platform
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,7 +17,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from streamdrift import __version__
-from streamdrift.families import Chunk, Shown
+from streamdrift.families import FAMILIES, Chunk, Family, Shown
 from streamdrift.records import Alert, Partition
 from streamdrift.standing import Standing
 
@@ -316,6 +317,24 @@ class Metrics:
         """Return what `/metrics` answers, in parts. Others may run while it is made."""
         with self._one:
             return [generate_latest(_Uncreated(self.registry)), *self._shown.text()]
+
+    def declared(self) -> list[Family]:
+        """Return every metric, by the name of its samples.
+
+        Labels of those in the registry are known from their first sample on.
+        """
+        plain = [
+            Family(
+                f"{each.name}_total" if each.type == "counter" else each.name,
+                each.type,
+                each.documentation,
+                tuple(
+                    name for sample in each.samples[:1] for name in sample.labels if name != "le"
+                ),
+            )
+            for each in self.registry.collect()
+        ]
+        return sorted([*plain, *FAMILIES], key=attrgetter("name"))
 
 
 class _Uncreated(Collector):

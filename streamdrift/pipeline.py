@@ -106,8 +106,7 @@ class Pipeline:
             below, released = divided(released, Frontier(*taken.where))
             observed.append(self._looked_on(below, Frontier(*taken.where), self.monitor.observe))
             observed.append(Observation((), tuple(self._take(taken))))
-        last = self._looked_on(released, frontier, self.monitor.observe)
-        return merged([*observed, last])
+        return merged([*observed, self._looked_on(released, frontier, self.monitor.observe)])
 
     def command(self, place: int, command: Command) -> tuple[Taken, list[Notice]]:
         """Do what an operator asks, of all commands the one at `place`; return where that is.
@@ -156,14 +155,11 @@ class Pipeline:
             return observe(released, frontier)
         told = []
         for time in self._onlooker.places(released):
-            before, released = divided(released, after(time - 1))
-            told.append(self.monitor.observe(before, after(time - 1)))
+            place = after(time - 1)
+            before, released = divided(released, place)
+            told.append(self.monitor.observe(before, place))
             self._onlooker.look(self.monitor, time)
-        told.append(observe(released, frontier))
-        return Observation(
-            tuple(alert for each in told for alert in each.alerts),
-            tuple(notice for each in told for notice in each.notices),
-        )
+        return merged([*told, observe(released, frontier)])
 
     def _note(self, released: Released) -> Released:
         self.watermark = released.watermark

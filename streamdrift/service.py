@@ -112,6 +112,7 @@ class Service:
         metrics: Metrics,
         clock: Clock | None = None,
         step: Callable[[str], None] = lambda _: None,
+        desk: Desk | None = None,
     ) -> None:
         self._settings = settings
         self._open_session = open_session
@@ -120,7 +121,7 @@ class Service:
         self._clock = clock or MachineClock()
         self._step = step
         self._sessions = Sessions(metrics, "input", self._clock.monotonic)
-        self.desk = Desk(self._clock.monotonic)
+        self.desk = desk or Desk()
         """Where other threads ask the loop."""
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""

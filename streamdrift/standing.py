@@ -14,8 +14,10 @@ from streamdrift.slices import Slices, at_once
 
 _BY_MODEL = attrgetter("model")
 _BY_GROUP = attrgetter("model", "version", "group")
-_SIGNALS = 500
+_SIGNALS = 100
 """Signals that are looked at in a slice, and those of one version beyond."""
+_MODELS = 50
+"""Models whose event rates are looked at in a slice."""
 
 
 class Standing(NamedTuple):
@@ -60,9 +62,14 @@ def survey(monitors: Sequence[Monitor]) -> Slices[Standing]:
     """Make what `standing` returns, in slices. Versions that come meanwhile are not in it."""
     found = versions(monitors)
     traffic = sorted(pair for monitor in monitors for pair in monitor.traffic.items())
-    readings = [each for _, one in traffic for each in one.readings()]
-    findings = [one.found_in(model) for model, one in traffic]
+    readings: list[Readings] = []
+    findings: list[FoundIn] = []
     yield
+    for place, (model, one) in enumerate(traffic):
+        readings += one.readings()
+        findings.append(one.found_in(model))
+        if place % _MODELS == 0:
+            yield
     looked_at = 0
     for version in found:
         own = version.readings()
@@ -74,19 +81,19 @@ def survey(monitors: Sequence[Monitor]) -> Slices[Standing]:
             yield
     incidents: Counter[tuple[str, str]] = Counter()
     dropped: Counter[str] = Counter()
+    realised: list[RealisedRate] = []
     for monitor in monitors:
         incidents.update(monitor.open_incidents())
         dropped.update(monitor.dropped)
-    yield
-    realised = sorted((each for monitor in monitors for each in monitor.realised()), key=_BY_MODEL)
-    yield
+        realised += monitor.realised()
+        yield
     return Standing(
         readings,
         [version.warm_up() for version in found if version.group == 0],
         incidents,
         sum(monitor.unwatched for monitor in monitors),
         dropped,
-        realised,
+        sorted(realised, key=_BY_MODEL),
         [each for each in findings if each.codes],
     )
 

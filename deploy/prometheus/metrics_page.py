@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from streamdrift.families import FAMILIES, Family
 from streamdrift.metrics import Metrics
 from streamdrift.records import Alert
 
@@ -50,18 +49,9 @@ def page(metrics: Metrics, rules: Mapping[str, Any]) -> str:
 
 
 def _metrics(metrics: Metrics) -> Iterator[Sequence[str]]:
-    families = [*_families(metrics), *FAMILIES]
-    for family in sorted(families, key=lambda family: family.name):
+    for family in metrics.declared():
         labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
         yield (f"`{family.name}{labels}`", family.kind, family.about)
-
-
-def _families(metrics: Metrics) -> Iterator[Family]:
-    """Yield those of the registry, whose labels only samples show."""
-    for family in metrics.registry.collect():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = tuple(label for label in family.samples[0].labels if label != "le")
-        yield Family(name, family.type, family.documentation, labels)
 
 
 def _recorded(rules: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[str]]:

@@ -61,7 +61,7 @@ def run_replay(options: ReplayOptions, settings: Settings) -> None:
         typer.echo(line, err=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Report:
     """What is kept for the report while the replay runs, and where it goes."""
 
@@ -70,22 +70,24 @@ class _Report:
     log: IncidentLog
     extents: Extents
     recorder: Recorder
+    timed: bool = True
 
     def make_pipeline(self, settings: Settings, *, timed: bool = True) -> Pipeline:
         """Return a pipeline at which the recorder looks on."""
-        beside = [self.extents]
-        return make_pipeline(settings, timed=timed, beside=beside, onlooker=self.recorder)
+        self.timed = timed
+        return make_pipeline(settings, timed=timed, beside=[self.extents], onlooker=self.recorder)
 
     def write(self, replayed: Replayed, settings: Settings) -> None:
         """Write the page; raise OutputError where that cannot be done."""
         self.recorder.finish(replayed.monitor)
         report = make_report(
-            self.options.source,
+            _title(self.options.source),
             self.recorder,
             self.log.incidents(),
             self.extents.versions,
             replayed.monitor,
             replayed.summary(settings, timed=False),
+            timed=self.timed,
         )
         try:
             self.stream.write(render(report))
@@ -94,6 +96,13 @@ class _Report:
                 f"{self.options.report} cannot be written: {error.strerror or error}",
                 hint="check that the place exists, is writable and has space",
             ) from error
+
+
+def _title(source: str) -> str:
+    """Return what people call a history: the name of a file, wherever that lies."""
+    if source == "-":
+        return "standard input"
+    return source if source.startswith("kafka://") else Path(source).name
 
 
 @contextmanager

@@ -1,14 +1,11 @@
 """`streamdrift run`: the service, its HTTP endpoints, and how it is stopped."""
 
-import ipaddress
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Protocol
 
@@ -17,23 +14,23 @@ from prometheus_client import ProcessCollector
 
 from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
+from streamdrift.commands.compile import compile_at_start
+from streamdrift.commands.http import Here, serving_http
+from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
-from streamdrift.following.incidents import TopicReader, following_incidents
+from streamdrift.following.incidents import following_incidents
 from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
-from streamdrift.web.api import Behind, make_app
-from streamdrift.web.commands import CommandWriter
-from streamdrift.web.peers import Peers
-from streamdrift.web.server import listen, serve
+from streamdrift.sessions import HUNG
 from streamdrift.workers.offline import reset_workers
 from streamdrift.workers.places import Place
-from streamdrift.workers.worker import Worker, owners
+from streamdrift.workers.worker import Worker
 
 _ONE_WISH = 0.5
 """Seconds within which a second signal is the first one once more."""
@@ -58,11 +55,6 @@ class Served(Protocol):
         """Whether there is nothing to commit, as nothing was read."""
         ...
 
-    @property
-    def desk(self) -> Desk:
-        """Where the API asks."""
-        ...
-
     def run(self) -> None:
         """Serve until it is stopped."""
         ...
@@ -70,6 +62,50 @@ class Served(Protocol):
     def stop(self) -> None:
         """Ask it to commit and leave; may be called from a signal or a thread."""
         ...
+
+
+class _Preparing:
+    """What is served before there is a service: alive as long as it goes on."""
+
+    ready = False
+    connecting = False
+
+    def __init__(self) -> None:
+        self._beat = time.monotonic()
+        self._stopped = False
+
+    def go_on(self) -> None:
+        """Say that it goes on; raise SystemExit where it is not to: nothing was read yet."""
+        # Not by the signal's handler: the compiler ends the process where that raises within it.
+        if self._stopped:
+            raise SystemExit(0)
+        self._beat = time.monotonic()
+
+    @property
+    def healthy(self) -> bool:
+        return time.monotonic() - self._beat < HUNG
+
+    def run(self) -> None:
+        """Serve nothing."""
+
+    def stop(self) -> None:
+        """Let it leave before what comes next."""
+        self._stopped = True
+
+
+class _Current:
+    """How the one stands that is served at the time."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+
+    @property
+    def ready(self) -> bool:
+        return self.served.ready
+
+    @property
+    def healthy(self) -> bool:
+        return self.served.healthy
 
 
 def run_service(
@@ -87,33 +123,39 @@ def run_service(
     set_up_logs(log_level)
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
-    metrics = Metrics(max_series=settings.http.most_series)
+    metrics, desk = Metrics(max_series=settings.http.most_series), Desk()
+    timeout = settings.shutdown_timeout / SECOND
+    preparing = _Preparing()
+    current = _Current(preparing)
     ProcessCollector(registry=metrics.registry)
     with ExitStack() as stack:
-        address = settings.http.address()
-        listener = None if address is None else stack.enter_context(closing(listen(address)))
-        place = Place(settings.instance, advertised(settings, listener))
-        service = _service(settings, metrics, step, place, reset=reset)
-        stack.enter_context(stopped_by_signals(service, settings.shutdown_timeout / SECOND))
         incidents = IncidentTable(settings.alerts.keep_resolved)
         reader = stack.enter_context(
             following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
         )
-        if listener is not None:
-            behind = _behind(stack, settings, service, metrics, place, incidents, reader)
-            stack.enter_context(serve(make_app(behind), listener))
-            host, port = listener.getsockname()[:2]
-            _log.info("serving HTTP", host=host, port=port, token=settings.http.needs_token)
-        _log.info(
-            "starting",
-            version=__version__,
-            deployment=settings.name,
-            mode=settings.mode,
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            guarantee=settings.guarantee,
-            **_worker(settings),
-        )
+        here = Here(current, desk, metrics, incidents, lambda: reader.complete)
+        place = stack.enter_context(serving_http(settings, here))
+        with stopped_by_signals(preparing, timeout):
+            _say_starting(settings)
+            compile_at_start(preparing.go_on)
+        preparing.go_on()
+        metrics.exposition()  # What makes the text is loaded now: that would hold up the loop.
+        service = current.served = _service(settings, metrics, desk, step, place, reset=reset)
+        stack.enter_context(stopped_by_signals(service, timeout))
+        stack.enter_context(telling_compiled(_say_compiled))
         service.run()
+
+
+def _say_starting(settings: Settings) -> None:
+    _log.info(
+        "starting",
+        version=__version__,
+        deployment=settings.name,
+        mode=settings.mode,
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        guarantee=settings.guarantee,
+        **_worker(settings),
+    )
 
 
 def _worker(settings: Settings) -> Mapping[str, object]:
@@ -123,61 +165,33 @@ def _worker(settings: Settings) -> Mapping[str, object]:
     return {"instance": settings.instance, "roles": settings.worker.roles}
 
 
-def advertised(settings: Settings, listener: socket.socket | None) -> str | None:
-    """Return the host and port under which other workers reach the one that listens."""
-    if listener is None:
-        return None
-    if settings.http.advertise is not None:
-        return settings.http.advertise
-    host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = socket.gethostname()
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _behind(
-    stack: ExitStack,
-    settings: Settings,
-    service: Served,
-    metrics: Metrics,
-    place: Place,
-    incidents: IncidentTable,
-    reader: TopicReader,
-) -> Behind:
-    """Return what the API is about."""
-    peers = None
-    if settings.mode == "distributed":
-        token = settings.http.secret()
-        peers = Peers(place, settings.shards, partial(owners, settings), token)
-    writer = stack.enter_context(closing(CommandWriter(settings)))
-    return Behind(
-        settings,
-        service,
-        service.desk,
-        metrics,
-        incidents,
-        lambda: reader.complete,
-        writer.write,
-        lambda: time.time_ns() // 1_000,
-        peers,
-    )
-
-
 def _service(
-    settings: Settings, metrics: Metrics, step: Callable[[str], None], place: Place, *, reset: bool
+    settings: Settings,
+    metrics: Metrics,
+    desk: Desk,
+    step: Callable[[str], None],
+    place: Place,
+    *,
+    reset: bool,
 ) -> Served:
     """Return what serves in the mode of the settings."""
     if settings.mode == "distributed":
         if reset:
             reset_workers(settings)
-        return Worker(settings, metrics, step, place.address)
+        return Worker(settings, metrics, desk, step, place)
     return Service(
         service_settings(settings),
         Deployment(settings, reset=reset).open_session,
         lambda: make_pipeline(settings),
         metrics,
         step=step,
+        desk=desk,
     )
+
+
+def _say_compiled(name: str) -> None:
+    # No start has called it: a lag behind the input may have this reason.
+    _log.info("kernel compiled late", kernel=name)
 
 
 @contextmanager

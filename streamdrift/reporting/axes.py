@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streamdrift import figures
 
-TIMES = 8
+TIMES = 6
 """Ticks of a time axis, at most."""
 _NUMBERS = 5
 _LOWEST_SHARE = 1e-6
@@ -24,6 +24,8 @@ class Axis(NamedTuple):
 
     place: Callable[[float], float]
     ticks: tuple[Tick, ...]
+    last: int = 0
+    """The end of a time axis."""
 
 
 def time_axis(first: int, last: int) -> Axis:
@@ -34,7 +36,8 @@ def time_axis(first: int, last: int) -> Axis:
         return min(max((time - first) / span, 0.0), 1.0)
 
     times = figures.round_times(first, last, TIMES) if last > first else (first,)
-    return Axis(place, tuple(Tick(percent(place(t)), figures.tick(t, span)) for t in times))
+    ticks = tuple(Tick(percent(place(t)), figures.tick(t, span)) for t in times)
+    return Axis(place, ticks, last)
 
 
 def decade_of(lowest: float) -> int:

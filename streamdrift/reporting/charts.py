@@ -120,8 +120,12 @@ class Levels:
 def course_chart(
     detector: str, course: Course, members: Sequence[Member], time: Axis
 ) -> CourseChart:
-    """Return the chart of a statistic; `members` are the changes of its signal."""
-    times, shares = _with_alarms(course, members)
+    """Return the chart of a statistic; `members` are the changes of its signal.
+
+    Alarms are drawn where this detector raised them itself.
+    """
+    own = [each for each in members if each.told["detector"] == detector]
+    times, shares = _with_alarms(course, own)
     positive = shares[shares > 0]
     lowest = float(np.quantile(positive, 0.02)) if len(positive) else 1.0
     low = decade_of(lowest)
@@ -145,7 +149,7 @@ def course_chart(
                 percent(axis.place(_share_of(each))),
                 f"noticed {figures.moment(each.changed_at)} UTC, {share_text(_share_of(each))}",
             )
-            for each in members
+            for each in own
         ),
         rows=tuple(_rows(course)),
         peak=share_text(float(np.nanmax(shares))) if (shares >= 0).any() else "",
@@ -214,16 +218,19 @@ def _changed(course: Course, members: Sequence[Member], time: Axis) -> list[Span
         before = int(course.times[max(begin - 1, 0)])
         after = int(course.times[end - 1])
         noticed = [each.changed_at for each in members if before < each.changed_at <= after]
-        spans.append(_span(min(noticed, default=before), after, time))
+        spans.append(span_of(min(noticed, default=before), after, time))
     return spans
 
 
 def _onsets(members: Sequence[Member], time: Axis) -> list[Span]:
     """Return the stretches in which changes began."""
-    return [_span(each.earliest, each.latest, time) for each in members if each.latest is not None]
+    return [
+        span_of(each.earliest, each.latest, time) for each in members if each.latest is not None
+    ]
 
 
-def _span(first: int, last: int, time: Axis) -> Span:
+def span_of(first: int, last: int, time: Axis) -> Span:
+    """Return the stretch from one time to another."""
     left = percent(time.place(first))
     return Span(left, round(percent(time.place(last)) - left, 2))
 

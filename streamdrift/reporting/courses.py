@@ -41,8 +41,7 @@ class Course:
     @property
     def shares(self) -> Floats:
         """How near the statistic was to its threshold: 1 at it; NaN where nothing was watched."""
-        shares: Floats = self.statistics.astype(np.float64) / self.thresholds
-        return shares
+        return _shares(self.statistics, self.thresholds)
 
     @property
     def peak(self) -> int | None:
@@ -51,8 +50,11 @@ class Course:
         return None if np.isnan(shares).all() else int(np.nanargmax(shares))
 
 
-def _key_of(reading: SignalReading) -> CourseKey:
-    return CourseKey(reading.model, reading.version, reading.signal, reading.detector)
+def _shares(statistics: NDArray[np.float32], thresholds: NDArray[np.float32]) -> Floats:
+    """Return statistics as parts of their thresholds; NaN where a detector has none yet."""
+    none = np.full(statistics.shape, np.nan)
+    shares: Floats = np.divide(statistics, thresholds, out=none, where=thresholds > 0)
+    return shares
 
 
 class Courses:
@@ -65,7 +67,10 @@ class Courses:
         self._capacity = capacity
         self._size = 0
         self.stride = 1
-        self._rows: dict[CourseKey, int] = {}
+        self._keys: list[CourseKey] = []
+        """By row."""
+        self._rows: dict[tuple[str, str, int, str], int] = {}
+        """By model, version, the signal's ordinal, and detector."""
         self._times = np.zeros(capacity, dtype=np.int64)
         self._statistics = np.full((0, capacity), np.nan, dtype=np.float32)
         self._thresholds = self._statistics.copy()
@@ -73,7 +78,7 @@ class Courses:
 
     def add(self, time: int, readings: Sequence[SignalReading]) -> None:
         """Take all readings there are at an event time, which is not before the last."""
-        rows = [self._rows.setdefault(_key_of(each), len(self._rows)) for each in readings]
+        rows = [self._row_of(each) for each in readings]
         self._make_room()
         place = self._size
         self._times[place] = time
@@ -85,6 +90,14 @@ class Courses:
         self._size += 1
         if self._size == self._capacity:
             self._merge()
+
+    def _row_of(self, reading: SignalReading) -> int:
+        names = reading.model, reading.version, reading.signal.ordinal, reading.detector
+        row = self._rows.setdefault(names, len(self._keys))
+        if row == len(self._keys):
+            key = CourseKey(reading.model, reading.version, reading.signal, reading.detector)
+            self._keys.append(key)
+        return row
 
     def _make_room(self) -> None:
         missing = len(self._rows) - len(self._statistics)
@@ -109,8 +122,8 @@ class Courses:
         pairs = self._size // 2
         first, second = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
         kept = -(-self._size // 2)
-        shares = self._statistics[:, : 2 * pairs] / self._thresholds[:, : 2 * pairs]
-        np.nan_to_num(shares, copy=False, nan=-1.0)
+        shares = _shares(self._statistics[:, : 2 * pairs], self._thresholds[:, : 2 * pairs])
+        shares[np.isnan(shares)] = -1.0
         later = shares[:, 1::2] >= shares[:, 0::2]
         for figures in (self._statistics, self._thresholds):
             merged = np.where(later, figures[:, second], figures[:, first])
@@ -132,11 +145,12 @@ class Courses:
     @property
     def keys(self) -> Sequence[CourseKey]:
         """Whose courses there are, in the order in which they appeared."""
-        return list(self._rows)
+        return self._keys
 
     def course(self, key: CourseKey) -> Course:
         """Return a course that is among the keys."""
-        row, there = self._rows[key], slice(0, self._size)
+        names = key.model, key.version, key.signal.ordinal, key.detector
+        row, there = self._rows[names], slice(0, self._size)
         return Course(
             self._times[there].copy(),
             self._statistics[row, there].copy(),

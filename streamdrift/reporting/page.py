@@ -17,7 +17,7 @@ def render(report: Report) -> bytes:
     """
     page = _environment().get_template("report.html")
     text = page.render(report=report, version=streamdrift.__version__)
-    return text.encode("utf-8", "replace")
+    return text.encode()
 
 
 @cache

@@ -41,6 +41,8 @@ class Recorder:
         self.courses = Courses(points)
         self.changes: dict[SignalKey, Distribution | None] = {}
         """What signals showed before and since their last change; None of private columns."""
+        self.watched: dict[tuple[str, str], int] = {}
+        """From when on each model version was watched first."""
         self._taken: dict[SignalKey, tuple[int, int]] = {}
         """Since when these are changed, and how many values there were when they were taken."""
         self._every = events
@@ -77,6 +79,8 @@ class Recorder:
         """Note the statistics, and what changed signals show."""
         self.courses.add(time - 1, every_reading(monitor.monitors))
         for version in monitor.versions():
+            if version.watched is not None:
+                self.watched.setdefault((version.model, version.version), version.watched.since)
             for signal, changed_at, values in version.changes:
                 key = SignalKey(version.model, version.version, signal.name)
                 if self._is_wanted(key, changed_at, values):

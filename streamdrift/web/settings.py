@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -38,9 +38,8 @@ class HttpSettings(BaseModel):
         description="Host and port under which other workers reach this one; where it listens, on "
         "the host's name, if unset.",
     )
-    max_series: Literal["all"] | int = Field(
+    max_series: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
         10_000,
-        ge=0,
         description="Signals (times detectors) whose statistic and threshold /metrics shows, those "
         "nearest to their thresholds; `all` for every one.",
     )

@@ -63,26 +63,26 @@ _log = structlog.get_logger("streamdrift")
 class Worker:
     """Runs the roles that the settings give this process, until it is stopped.
 
-    `reached` is told of every step of a commit, for fault tests; `address` is where this worker
-    serves HTTP for others.
+    Others ask the detect role at `desk`. `reached` is told of every step of a commit, for fault
+    tests; `place` is where this worker serves HTTP for others.
     """
 
     def __init__(
         self,
         settings: Settings,
         metrics: Metrics,
+        desk: Desk | None = None,
         reached: Reached = lambda _: None,
-        address: str | None = None,
+        place: Place | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._reached = reached
-        self._address = address
+        self._place = place or Place(settings.instance, None)
         self._sessions = {role: Sessions(metrics, _READS[role]) for role in settings.worker.roles}
         self._failures: list[BaseException] = []
         self._detecting: Detecting | None = None
-        self.desk = Desk()
-        """Where other threads ask the detect role."""
+        self._desk = desk or Desk()
         self.connecting = True
         """Whether nothing was read yet."""
 
@@ -302,7 +302,7 @@ class Worker:
                     settings.commit_interval / SECOND,
                     settings.state.bytes_per_second,
                     fingerprint(settings),
-                    Place(settings.instance, self._address),
+                    self._place,
                 ),
                 post,
                 member,
@@ -312,11 +312,11 @@ class Worker:
                 lambda after: CommandLog(post.log, settings.commands.topic, after),
                 trimmer.trim,
                 self._metrics,
-                self.desk,
+                self._desk,
                 self._reached,
             )
             self._detecting = loop
-            with self.desk.served():
+            with self._desk.served():
                 sessions.serve(loop.turn, loop.finish)
 
     @property

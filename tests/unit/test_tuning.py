@@ -142,10 +142,11 @@ def test_an_incident_is_put_together_from_its_alerts() -> None:
     steps = (changed(10, AMOUNT, 4), changed(20, AGE), left(at(50), AGE), left(at(60), AMOUNT))
     (found,) = logged(*steps)
     assert (found.opened_at, found.ended_at, found.resolution) == (at(10), at(60), "returned")
-    assert found.members == (
-        Member("amount", "amount", at(4), at(10)),
-        Member("age", "age", at(20), at(20)),
-    )
+    assert [each[:5] for each in found.members] == [
+        Member("amount", "amount", at(4), at(10), at(4))[:5],
+        Member("age", "age", at(20), at(20))[:5],
+    ]
+    assert [each.told["statistic"] for each in found.members] == [9.0, 9.0]
     assert found.openers == ("amount",)
     assert not found.silence
     assert list(found.sentences) == [at(10), at(20)]

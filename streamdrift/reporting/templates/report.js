@@ -10,6 +10,10 @@ theme.addEventListener("click", () => {
   else root.dataset.theme = next;
 });
 
+addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll(".more")) each.open = true;
+});
+
 const first = Number(document.body.dataset.first), last = Number(document.body.dataset.last);
 const tip = document.getElementById("tip");
 
