@@ -109,6 +109,14 @@ def replay(
             "as sentences.",
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page there (HTML, needs nothing else): the incidents, each signal's "
+            "statistic against its threshold, and its values before and since its change.",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model of events that name none; default: the file's stem.")
     ] = None,
@@ -137,7 +145,7 @@ def replay(
     from streamdrift.commands.replay import ReplayOptions, run_replay
     from streamdrift.config import load_settings
 
-    options = ReplayOptions(source, alerts, model, events_per_day, journal)
+    options = ReplayOptions(source, alerts, model, events_per_day, journal, report)
     run_replay(options, load_settings(config, assignments or ()))
 
 
@@ -252,6 +260,14 @@ def settings(
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
+
+
+@app.command("compile")
+def compile_() -> None:
+    """Compile what is fast now, for images: a first start does the same, once on a machine."""
+    from streamdrift.commands.compile import run_compile
+
+    run_compile()
 
 
 state = typer.Typer(

@@ -9,7 +9,7 @@ from streamdrift.durations import SECOND
 from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
-from streamdrift.pipeline import Beside, Pipeline
+from streamdrift.pipeline import Beside, Onlooker, Pipeline
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
 from streamdrift.state import TopicStore
@@ -23,18 +23,20 @@ def make_pipeline(
     *,
     timed: bool = True,
     beside: Sequence[Beside] = (),
+    onlooker: Onlooker | None = None,
 ) -> Pipeline:
     """Return a pipeline without state.
 
     `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
     event times are made up: silence and event rates are not watched then. Those `beside` its
-    monitor are shown the same events.
+    monitor are shown the same events; the `onlooker` sees what it makes of them.
     """
     return Pipeline(
         decoder_of or make_decoder_of(settings),
         Ordering(settings.ordering),
         Shards(settings.model, settings.shards, timed=timed),
         beside,
+        onlooker,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamdrift.columns import cut, take
 from streamdrift.detectors.learning import learn
+from streamdrift.distributions import Distribution
 from streamdrift.errors import StateError
 from streamdrift.model_settings import ModelSettings
 from streamdrift.realised import Span
@@ -324,6 +325,16 @@ class ModelVersion:
     def readings(self) -> list[SignalReading]:
         """Return every detector's statistic and threshold."""
         return [reading for each in self._watched for reading in each.readings()]
+
+    @property
+    def changes(self) -> list[tuple[Signal, int, int]]:
+        """Signals that are changed, since when, and how many values there were since."""
+        return [change for each in self._watched for change in each.changes]
+
+    def distribution(self, signal: Signal) -> Distribution | None:
+        """Return what one of the signals shows beside its reference; None where that is private."""
+        watching = next(each for each in self._watched if signal in each.signals)
+        return watching.distribution(signal)
 
     @property
     def reading_count(self) -> int:

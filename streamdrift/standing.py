@@ -72,6 +72,13 @@ def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
     )
 
 
+def every_reading(monitors: Sequence[Monitor]) -> list[SignalReading]:
+    """Return the statistic and threshold of each detector of every signal, event rates first."""
+    traffic = [each for monitor in monitors for each in monitor.traffic_readings()]
+    found = sorted(traffic, key=_BY_MODEL)
+    return [*found, *(each for version in versions(monitors) for each in version.readings())]
+
+
 def _findings(
     monitors: Iterable[Monitor], found: Sequence[ModelVersion], most: int
 ) -> tuple[Sequence[SignalFinding], int]:

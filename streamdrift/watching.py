@@ -18,6 +18,7 @@ from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Watch
+from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, e_bh, patience, shares
@@ -333,7 +334,7 @@ class Watching:
         of_rate = expected.stream is Stream.RATE
         mean = expected.ones if of_rate else reference.mean
         old, new = column.describe(kind, reference.quantiles, mean, window)
-        if not self._settings.private.isdisjoint(setting_names(column.key)):
+        if self._is_private(column):
             # How often something is so is told of a private column, and nothing of its values.
             hidden = Summary(math.nan)
             old, new = (Summary(old.mean), Summary(new.mean)) if of_rate else (hidden, hidden)
@@ -451,6 +452,38 @@ class Watching:
             if own:
                 found.append((signal, tuple(own)))
         return found
+
+    @property
+    def changes(self) -> list[tuple[Signal, int, int]]:
+        """Signals that are changed, since when, and how many values there were since."""
+        return [
+            (self.signals[ordinal], since.changed_at, since.values.seen)
+            for ordinal, since in sorted(self._since.items())
+        ]
+
+    def distribution(self, signal: Signal) -> Distribution | None:
+        """Return what a signal shows beside its reference: since its change, or the last values.
+
+        None where people are to see no values of its column; how often something is so they may.
+        """
+        place = self.signals.index(signal)
+        column, kind = self._places[place]
+        since = self._since.get(place)
+        changed_at = None if since is None else since.changed_at
+        values = None if since is None else since.values.values()
+        reference, expected = self._references[place], self._watch.expected(place)
+        if expected.stream is Stream.RATE:
+            ones, count = self._watch.recent_ones(place)
+            if values is not None:
+                ones, count = int(column.flags(kind, values).sum()), len(values)
+            return of_rate(expected.ones, ones, count, changed_at)
+        if self._is_private(column):
+            return None
+        shape = reference.counts if reference.shape is None else reference.shape
+        return column.distribution(kind, shape, values, changed_at)
+
+    def _is_private(self, column: ColumnSignals) -> bool:
+        return not self._settings.private.isdisjoint(setting_names(column.key))
 
     @property
     def reading_count(self) -> int:

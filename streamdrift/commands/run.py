@@ -14,6 +14,8 @@ from prometheus_client import ProcessCollector
 
 from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
+from streamdrift.commands.compile import compile_at_start
+from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.durations import SECOND
@@ -21,6 +23,7 @@ from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
+from streamdrift.sessions import HUNG
 from streamdrift.web.server import TEXT, Answer, Handler, serve
 from streamdrift.workers.offline import reset_workers
 from streamdrift.workers.worker import Worker
@@ -57,6 +60,35 @@ class Served(Protocol):
         ...
 
 
+class _Preparing:
+    """What is served before there is a service: alive as long as it goes on."""
+
+    ready = False
+    connecting = False
+
+    def __init__(self) -> None:
+        self._beat = time.monotonic()
+        self._stopped = False
+
+    def go_on(self) -> None:
+        """Say that it goes on; raise SystemExit where it is not to: nothing was read yet."""
+        # Not by the signal's handler: the compiler ends the process where that raises within it.
+        if self._stopped:
+            raise SystemExit(0)
+        self._beat = time.monotonic()
+
+    @property
+    def healthy(self) -> bool:
+        return time.monotonic() - self._beat < HUNG
+
+    def run(self) -> None:
+        """Serve nothing."""
+
+    def stop(self) -> None:
+        """Let it leave before what comes next."""
+        self._stopped = True
+
+
 def run_service(
     settings: Settings,
     log_level: Level,
@@ -74,23 +106,35 @@ def run_service(
         _log.warning("the stored state is forgotten", then=after_reset(settings))
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
-    service = _service(settings, metrics, step, reset=reset)
+    timeout = settings.shutdown_timeout / SECOND
+    preparing = _Preparing()
+    served: Served = preparing
     with ExitStack() as stack:
         address = settings.http.address()
         if address is not None:
-            listening = stack.enter_context(serve(address, _handlers(service, metrics)))
+            handlers = _handlers(lambda: served, metrics)
+            listening = stack.enter_context(serve(address, handlers))
             _log.info("serving metrics and health", host=listening[0], port=listening[1])
-        stack.enter_context(stopped_by_signals(service, settings.shutdown_timeout / SECOND))
-        _log.info(
-            "starting",
-            version=__version__,
-            deployment=settings.name,
-            mode=settings.mode,
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            guarantee=settings.guarantee,
-            **_worker(settings),
-        )
+        with stopped_by_signals(preparing, timeout):
+            _say_starting(settings)
+            compile_at_start(preparing.go_on)
+        preparing.go_on()
+        service = served = _service(settings, metrics, step, reset=reset)
+        stack.enter_context(stopped_by_signals(service, timeout))
+        stack.enter_context(telling_compiled(_say_compiled))
         service.run()
+
+
+def _say_starting(settings: Settings) -> None:
+    _log.info(
+        "starting",
+        version=__version__,
+        deployment=settings.name,
+        mode=settings.mode,
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        guarantee=settings.guarantee,
+        **_worker(settings),
+    )
 
 
 def _worker(settings: Settings) -> Mapping[str, object]:
@@ -117,15 +161,20 @@ def _service(
     )
 
 
-def _handlers(service: Served, metrics: Metrics) -> Mapping[str, Handler]:
+def _say_compiled(name: str) -> None:
+    # No start has called it: a lag behind the input may have this reason.
+    _log.info("kernel compiled late", kernel=name)
+
+
+def _handlers(served: Callable[[], Served], metrics: Metrics) -> Mapping[str, Handler]:
     def exposition() -> Answer:
         body, content_type = metrics.exposition()
         return Answer(body, content_type=content_type)
 
     return {
         "/metrics": exposition,
-        "/healthz": lambda: _answer(service.healthy),
-        "/readyz": lambda: _answer(service.ready),
+        "/healthz": lambda: _answer(served().healthy),
+        "/readyz": lambda: _answer(served().ready),
     }
 
 

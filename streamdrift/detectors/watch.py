@@ -27,6 +27,7 @@ from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import evidence_of
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.chances import flags_of, middles_of
 from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import Cells
@@ -362,6 +363,14 @@ class Watch:
     def expected(self, signal: int) -> Expected:
         """Return what the signal's reference lets expect."""
         return self._expected[signal]
+
+    def recent_ones(self, signal: int) -> tuple[int, int]:
+        """Return how many of the last values of a rate were 1, and how many these are."""
+        codes = self._recent.kept(signal)
+        # Where chances differ a code says the chance, too.
+        chances = self._expected[signal].chances is not None
+        ones = flags_of(middles_of(codes)) if chances else codes > 0
+        return int(ones.sum()), len(codes)
 
     def bank(self, place: int) -> Bank:
         """Return one of the banks, in the order in which settings name them first."""

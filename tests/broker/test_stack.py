@@ -27,7 +27,7 @@ from tests.programs import unavailable
 from tests.real_kafka import UnavailableError, free_ports
 from tests.stack import Stack
 
-_PATIENCE = 120.0
+_PATIENCE = 180.0
 _VARIABLES = {"$__rate_interval": "1m", "$__range": "10m", "$job": ".*", "$model": ".*"}
 _VARIABLES |= {"$version": ".*", "$signal": ".*"}
 

@@ -214,6 +214,7 @@ def test_unknown_environment_variables_are_reported(mistakes: Report) -> None:
 def test_variables_of_tests_and_of_kubernetes_are_not_settings(load: Load) -> None:
     foreign = {
         "STREAMDRIFT_TEST_BOOTSTRAP": "localhost:9092",
+        "STREAMDRIFT_CACHE_DIR": "/var/cache/streamdrift",
         "STREAMDRIFT_SERVICE_HOST": "10.0.0.1",
         "STREAMDRIFT_SERVICE_PORT_HTTP": "8410",
         "STREAMDRIFT_PORT": "tcp://10.0.0.1:8410",
