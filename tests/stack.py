@@ -20,7 +20,8 @@ from tests.real_kafka import ROOT, fetch_jars, free_ports
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 _SECRETS = ROOT / "deploy" / "compose"
-_PATIENCE = 90.0
+_PATIENCE = 180.0
+"""Seconds; kernels that are compiled first take most of it."""
 _LOGGING = "Configuration: {Loggers: {Root: {level: WARN}}}\n"
 
 
