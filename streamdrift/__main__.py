@@ -1,4 +1,4 @@
-"""The command line: `streamdrift run`, `replay`, `tune`, `expect`, `check`, and others."""
+"""The command line: `streamdrift run`, `gateway`, `replay`, `tune`, `check`, and others."""
 
 import os
 import sys
@@ -89,6 +89,19 @@ def run(
     from streamdrift.config import load_settings
 
     run_service(load_settings(config, assignments or ()), log_level.value, reset=reset_state)
+
+
+@app.command()
+def gateway(
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    log_level: LogOption = LogLevel.INFO,
+) -> None:
+    """Take CloudEvents by HTTP and write them to a topic, until SIGTERM or SIGINT."""
+    from streamdrift.commands.gateway import run_gateway
+    from streamdrift.config import load_settings
+
+    run_gateway(load_settings(config, assignments or ()), log_level.value)
 
 
 @app.command()

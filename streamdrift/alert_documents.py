@@ -123,7 +123,7 @@ def read_alert(document: bytes, published_at: int) -> Published:
         published_at=published_at,
         summary=data.summary,
         labels=data.labels,
-        expected=bool(data.expected),
-        acknowledged=bool(data.acknowledged),
+        expected=data.expected not in (None, False),
+        acknowledged=data.acknowledged not in (None, False),
         document=document,
     )

@@ -10,8 +10,10 @@ from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Beside, Onlooker, Pipeline
+from streamdrift.schema_registry import schemas_of
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
+from streamdrift.sources import TopicSettings
 from streamdrift.state import TopicStore
 from streamdrift.state.log import Log
 from streamdrift.topics import Right, TopicNeed
@@ -48,15 +50,20 @@ def make_pipeline(
 
 
 def make_decoder_of(settings: Settings) -> Callable[[str], Decoder]:
-    """Return what makes a topic's decoder."""
+    """Return what makes a topic's decoder; all of them share what is known of schemas."""
     source = settings.source
+    schemas = schemas_of(source.schema_registry)
+
+    def make(entry: TopicSettings) -> Decoder:
+        mapping = source.mapping if entry.mapping is None else entry.mapping
+        return make_decoder(entry.format or source.format, mapping, schemas)
+
+    # What a format lacks, such as a library, is told at the start.
+    for entry in source.predictions:
+        make(entry)
 
     def decoder_of(topic: str) -> Decoder:
-        entry = source.settings_of(topic)
-        if entry is None:
-            return make_decoder(source.format, source.mapping)
-        mapping = source.mapping if entry.mapping is None else entry.mapping
-        return make_decoder(entry.format or source.format, mapping)
+        return make(source.settings_of(topic) or TopicSettings(name=topic))
 
     return decoder_of
 
@@ -73,20 +80,16 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     """Return the topics the deployment writes."""
     write = (Right.WRITE,)
+    alerts = settings.alerts
+    reads = (Right.READ,) if alerts.webhook is not None or alerts.notify else ()
     return (
-        TopicNeed(settings.alerts.topic, "alerts", write),
+        TopicNeed(settings.alerts.topic, "alerts", (*reads, Right.WRITE)),
         incidents_need(settings),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
         commands_need(settings),
         *state_needs(settings),
         *exchange_needs(settings),
     )
-
-
-def commands_need(settings: Settings) -> TopicNeed:
-    """Return the topic of what operators ask for: one partition, as all of it has one order."""
-    rights = (Right.READ, Right.WRITE)
-    return TopicNeed(settings.commands.topic, "operators' commands", rights, partitions=1)
 
 
 def incidents_need(settings: Settings) -> TopicNeed:
@@ -96,6 +99,12 @@ def incidents_need(settings: Settings) -> TopicNeed:
     return TopicNeed(
         settings.alerts.incidents, "incidents", rights, partitions=1, configs=_COMPACTED
     )
+
+
+def commands_need(settings: Settings) -> TopicNeed:
+    """Return the topic of what operators ask for: one partition, as all of it has one order."""
+    rights = (Right.READ, Right.WRITE)
+    return TopicNeed(settings.commands.topic, "operators' commands", rights, partitions=1)
 
 
 def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:

@@ -47,6 +47,13 @@ class IncidentTable:
                 self._give_up(next(iter(self._over)))
                 self._evicted += 1
 
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            for known in (self._open, self._over, self._surplus):
+                known.clear()
+            self._bytes = 0
+
     def _remove(self, incident: str) -> None:
         before = self._open.pop(incident, None) or self._over.pop(incident, None)
         if before is not None:

@@ -43,6 +43,13 @@ class Partition(NamedTuple):
     number: int
 
 
+class Reached(NamedTuple):
+    """How far a partition is taken, all that follows from it published, and where it ends."""
+
+    offset: int
+    end: int
+
+
 class Extent(NamedTuple):
     """Which topic of the input is meant by its name, and with how many partitions.
 

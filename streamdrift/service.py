@@ -24,7 +24,7 @@ from streamdrift.errors import StateError
 from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Messages, Partition
+from streamdrift.records import Messages, Partition, Reached
 from streamdrift.recovery import recover
 from streamdrift.rota import Rota
 from streamdrift.sessions import Sessions
@@ -125,6 +125,8 @@ class Service:
         """Where other threads ask the loop."""
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
+        self.reached: Mapping[Partition, Reached] | None = None
+        """How far each partition is taken and published, a second ago; None where not known."""
         self.pipeline = make_pipeline()
         self._kept = False
         """Whether a state was there, or was committed."""
@@ -172,14 +174,19 @@ class Service:
             self.desk,
             self._clock,
             self._step,
+            self._note_reached,
         )
         try:
             _log.info("reading", partitions=by_topic(source.partitions()))
             with self.desk.served():
                 self._sessions.serve(loop.turn, loop.finish)
         finally:
+            self.reached = None
             self._kept = self._kept or loop.kept
             source.close()
+
+    def _note_reached(self, reached: Mapping[Partition, Reached]) -> None:
+        self.reached = reached
 
     def _listen(self, session: Session) -> CommandLog | None:
         """Return what operators ask from here on."""
@@ -237,6 +244,7 @@ class _Loop:
         desk: Desk,
         clock: Clock,
         step: Callable[[str], None],
+        note_reached: Callable[[Mapping[Partition, Reached]], None],
     ) -> None:
         self._session = session
         self._source = source
@@ -250,6 +258,7 @@ class _Loop:
         self._telling = Telling(metrics, "input")
         self._clock = clock
         self._step = step
+        self._note_reached = note_reached
         self._outgoing = outgoing
         self._rota = rota
         self._places = Places(session.store, session.sinks, session.letters)
@@ -462,7 +471,17 @@ class _Loop:
     def _show(self) -> None:
         self._metrics.observed(self._pipeline.watermark)
         self._metrics.pending(sum(self._pending().values()))
-        self._metrics.lagging("input", self._source.lag())
+        lag, pending = self._source.lag(), self._pending()
+        self._metrics.lagging("input", lag)
+        # What is known to be behind is not published, and what is read and waits is not observed.
+        if not self._outgoing and lag.keys() >= set(self._source.partitions()):
+            read = self._pipeline.ordering.read_to()
+            self._note_reached(
+                {
+                    key: Reached(read.get(key, 0) - pending.get(key, 0), read.get(key, 0) + left)
+                    for key, left in lag.items()
+                }
+            )
         self._metrics.displaced(self._pipeline.ordering.counts())
         self._metrics.blocked(len(self._source.blocked()))
         self._telling.progress(self._pipeline.monitor.monitors)

@@ -18,7 +18,7 @@ def service() -> Dashboard:
         refresh="10s",
         since="now-1h",
     )
-    for part in (_now, _throughput, _delays, _work, _losses, _workers):
+    for part in (_now, _throughput, _delays, _sinks, _work, _losses, _workers):
         part(made)
     return made
 
@@ -216,6 +216,35 @@ def _work(made: Dashboard) -> None:
             [Query(f"streamdrift_pending_events{_OF}", "{{instance}}")],
             unit="short",
             span=8,
+        )
+    )
+
+
+def _sinks(made: Dashboard) -> None:
+    made.with_row(Row("Sinks"))
+    made.with_panel(
+        lines(
+            "Alerts delivered",
+            "What each sink took in an hour.",
+            [
+                Query(
+                    f"sum {_WITHOUT} (increase(streamdrift_sink_delivered_total{_OF}[1h]))",
+                    "{{sink}}",
+                )
+            ],
+            unit="none",
+        )
+    )
+    made.with_panel(
+        lines(
+            "Alerts not delivered yet",
+            "Behind: published, and not taken by the sink. Held: of these, such as wait until the "
+            "service has caught up, or a quiet time is over.",
+            [
+                Query(f"max {_WITHOUT} (streamdrift_sink_behind_alerts{_OF})", "{{sink}} behind"),
+                Query(f"max {_WITHOUT} (streamdrift_sink_held_alerts{_OF})", "{{sink}} held"),
+            ],
+            unit="none",
         )
     )
 

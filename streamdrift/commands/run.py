@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Protocol
@@ -21,7 +21,9 @@ from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
 from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
+from streamdrift.following.backlog import Look
 from streamdrift.following.incidents import following_incidents
+from streamdrift.following.team import following_alerts, make_lines, worker_stages
 from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
@@ -124,6 +126,7 @@ def run_service(
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
     metrics, desk = Metrics(max_series=settings.http.most_series), Desk()
+    lines = make_lines(settings, metrics)
     timeout = settings.shutdown_timeout / SECOND
     preparing = _Preparing()
     current = _Current(preparing)
@@ -143,6 +146,10 @@ def run_service(
         service = current.served = _service(settings, metrics, desk, step, place, reset=reset)
         stack.enter_context(stopped_by_signals(service, timeout))
         stack.enter_context(telling_compiled(_say_compiled))
+        if lines:
+            _log.info("paging", sinks=[line.sink for line in lines])
+        stages = _stages(settings, service)
+        stack.enter_context(following_alerts(settings, lines, stages, metrics))
         service.run()
 
 
@@ -187,6 +194,11 @@ def _service(
         step=step,
         desk=desk,
     )
+
+
+def _stages(settings: Settings, service: Served) -> Sequence[Look]:
+    """Return the stages on the way to the alerts."""
+    return [lambda: service.reached] if isinstance(service, Service) else worker_stages(settings)
 
 
 def _say_compiled(name: str) -> None:

@@ -22,6 +22,7 @@ from streamdrift.config.layers import merge
 from streamdrift.config.mistakes import secret
 from streamdrift.durations import SECOND, Duration
 from streamdrift.exchange.settings import ExchangeSettings, WorkerSettings
+from streamdrift.gateway.settings import GatewaySettings
 from streamdrift.kafka import KafkaSettings
 from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import CommandsSettings
@@ -108,6 +109,9 @@ class Settings(BaseModel):
         30 * SECOND, gt=0, description="Time to commit and leave after SIGTERM or SIGINT."
     )
     http: HttpSettings = Field(HttpSettings(), description="The API, metrics and health.")
+    gateway: GatewaySettings = Field(
+        GatewaySettings(), description="What `streamdrift gateway` takes, and where it goes."
+    )
     topics: TopicsSettings = Field(TopicsSettings(), description="The topics streamdrift uses.")
 
     # By the entries of `models` that lie over one another: at most one per set of entries.

@@ -37,6 +37,10 @@ class TopicReader:
 
     def read(self, log: Log) -> None:
         """Take what is new; raise ConnectionsError where brokers do not answer."""
+        if log.end(self._topic) < self._position:
+            # It was made anew, and what was in it before is nobody's.
+            self._position = 0
+            self._table.clear()
         for entry in log.read(self._topic, self._position):
             self._position = entry.offset + 1
             try:

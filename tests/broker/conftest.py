@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings
 from tests.programs import unavailable
+from tests.real_alertmanager import RealAlertmanager
 from tests.real_kafka import RealKafka, UnavailableError
 from tests.topic_maker import TopicMaker
 
@@ -67,6 +69,18 @@ def connection(bootstrap: str) -> KafkaSettings:
 def kafka_connection(kafka: str) -> KafkaSettings:
     """Settings to reach the real Kafka only: for transactions, restarts, compression."""
     return KafkaSettings(bootstrap_servers=kafka)
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[RealAlertmanager]:
+    """A real Alertmanager, started."""
+    try:
+        made = RealAlertmanager(tmp_path / "alertmanager")
+    except UnavailableError as error:
+        unavailable(f"{error} (its tests need it)")
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -625,7 +625,7 @@ source:
         "source.predictions[0].mapping.model",
         "source.predictions[0].format",
     }
-    assert "must be one of: json" in lines["source.format"]
+    assert "must be one of: arrow, avro, " in lines["source.format"]
     assert "did you mean `features`?" in lines["source.mapping.feature"]
     assert "streamdrift.yaml:3)" in lines["source.mapping.score"]
     assert "is no JSON Pointer" in lines["source.mapping.score"]

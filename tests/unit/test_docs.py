@@ -1,14 +1,15 @@
 """What the documents show is what happens."""
 
 import re
-import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-import typer.main
+import yaml
 
-from streamdrift.__main__ import app
 from streamdrift.config import load_settings
+from streamdrift.decoders import DECODERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -35,34 +36,40 @@ def test_settings_load(block: str, tmp_path: Path) -> None:
     assert fraud.signals.keys() == {"latency_ms"}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        line
-        for block in blocks("operating.md", "sh")
-        for line in block.splitlines()
-        if line.startswith("streamdrift ")
-    ],
-)
-def test_commands_of_operators_exist_with_their_options(command: str) -> None:
-    name, *arguments = shlex.split(command)[1:]
-    typer.main.get_group(app).commands[name].make_context(name, arguments)
+@pytest.mark.parametrize("block", blocks("formats.md", "yaml"))
+def test_settings_of_formats_load(block: str, tmp_path: Path) -> None:
+    """What is no settings file is for Kubernetes, and tells the gateway what it may be told."""
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef")
+    text = re.sub(r"/secrets/\w+", str(secret), block)
+    documents = list(yaml.safe_load_all(text))
+    if "apiVersion" in documents[0]:
+        for container in _containers(documents):
+            variables = {each["name"]: each["value"] for each in container["env"]}
+            assert load_settings(None, (), variables).gateway.secret() == "0123456789abcdef"
+        return
+    file = tmp_path / "streamdrift.yaml"
+    file.write_text(text if "source" in documents[0] else f"source:\n  {text}")
+    assert load_settings(file, environment={}).source != load_settings(environment={}).source
 
 
-@pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=lambda file: file.name)
-def test_files_and_headings_that_are_linked_exist(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
-        if target.startswith("http"):
-            continue
+def _containers(documents: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return the containers of the gateway's deployments."""
+    pods = [each["spec"]["template"]["spec"] for each in documents if each["kind"] == "Deployment"]
+    return [container for pod in pods for container in pod["containers"]]
+
+
+def test_every_format_is_in_the_documents() -> None:
+    for document in (DOCS / "formats.md", DOCS.parent / "README.md"):
+        listed = "".join(re.findall(r"^\| (.*?) \|", document.read_text(), re.MULTILINE))
+        assert set(DECODERS) <= set(re.findall(r"`(\w+)`", listed)), document
+
+
+def test_links_lead_somewhere() -> None:
+    text = (DOCS / "formats.md").read_text()
+    for target in re.findall(r"\]\(([^)]+)\)", text):
         name, _, heading = target.partition("#")
-        file = DOCS / name if name else document
-        assert file.exists(), target
-        heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE) if heading else []
-        slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
-        assert not heading or heading in slugs, target
-
-
-def test_files_that_operators_are_told_of_exist() -> None:
-    named = re.findall(r"\bdeploy/[\w./]+\w", (DOCS / "operating.md").read_text())
-    assert len(named) > 5
-    assert all((DOCS.parent / name).exists() for name in named)
+        document = DOCS / "formats.md" if not name else DOCS / name
+        headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+        known = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+        assert not heading or heading in known, target

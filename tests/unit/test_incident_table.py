@@ -38,6 +38,8 @@ def test_an_alert_says_how_its_incident_stands() -> None:
     )
     assert (found.expected, found.acknowledged, found.subject) == (True, False, "fraud/3")
     assert found.event() == json.loads(document)
+    plain = read_alert(make_document(expected=None, acknowledged={}), 0)
+    assert (plain.expected, plain.acknowledged) == (False, True)
     assert read_alert(make_document(version=""), 0).subject == "fraud"
     assert not read_alert(make_document(kind="resolved"), 0).is_open
 
@@ -142,6 +144,21 @@ def test_a_topic_is_read_on_from_where_it_was_and_rubbish_is_passed_over(
     said = capsys.readouterr().out
     assert said.count("record passed over") == 1
     assert "incidents/1" in said
+
+
+def test_of_a_topic_made_anew_only_what_is_in_it_is_known() -> None:
+    log, table = MemoryLog(), IncidentTable(DAY)
+    reader = TopicReader("incidents", table)
+    for incident in (1, 2):
+        log.append("incidents", name(incident), make_document(incident))
+    log.flush()
+    reader.read(log)
+    anew = MemoryLog()
+    anew.append("incidents", name(3), make_document(3))
+    anew.flush()
+    reader.read(anew)
+    assert [each.incident for each in table.all()] == [name(3)]
+    assert table.count == 1
 
 
 def test_a_reset_leaves_no_incident_behind() -> None:
