@@ -150,6 +150,18 @@ def test_check_reads_the_settings_before_it_connects(call: Call) -> None:
     assert out == "settings: all right, deployment streamdrift\n"
 
 
+def test_check_says_who_is_told_and_refuses_an_address_that_is_none(call: Call) -> None:
+    notify = "alerts.notify=[{url: 'json://host', name: team}]"
+    webhook = "alerts.webhook.url=http://host"
+    code, out, _ = call("check", "--offline", "--set", notify, "--set", webhook)
+    assert code == 0
+    assert out.splitlines()[1:] == ["who is told: webhook, notify.team"]
+    code, _, err = call("check", "--offline", "--set", "alerts.notify=[{url: 's3cret'}]")
+    assert code == 2
+    assert "apprise does not know" in err
+    assert "s3cret" not in err
+
+
 def test_check_says_that_no_broker_answers(call: Call) -> None:
     code, _, err = call(
         "check",
