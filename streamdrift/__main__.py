@@ -275,6 +275,14 @@ def settings(
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
 
 
+@app.command("compile")
+def compile_() -> None:
+    """Compile what is fast now, for images: a first start does the same, once on a machine."""
+    from streamdrift.commands.compile import run_compile
+
+    run_compile()
+
+
 state = typer.Typer(
     help="Look at what is remembered, keep it in a file, put it back, forget it.",
     no_args_is_help=True,
@@ -391,6 +399,28 @@ def demo(
 
     options = DemoOptions(seconds, seed, injections, bootstrap_servers, plain, json_file)
     raise typer.Exit(run_demo(options))
+
+
+@app.command()
+def traffic(
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="Is written to, and made if it is missing.")
+    ],
+    rate: Annotated[
+        float, typer.Option(min=1, help="Mean events per second of each of the two models.")
+    ] = 50.0,
+    cycle: Annotated[
+        str, typer.Option(metavar="TIME", help="In this time each kind of drift comes once.")
+    ] = "30m",
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Send the demo's traffic and drift to a topic for ever, to try a deployment out with."""
+    from streamdrift.commands.traffic import parse_cycles, run_traffic
+    from streamdrift.config import load_settings
+
+    run_traffic(load_settings(config, assignments or ()), topic, parse_cycles(rate, cycle, seed))
 
 
 def main() -> None:

@@ -18,6 +18,13 @@ from streamdrift.state import TopicStore
 from streamdrift.state.log import Log
 from streamdrift.topics import Right, TopicNeed
 
+# What is not compacted is read at every start: the newest segment never is.
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(50 << 20),
+    "max.compaction.lag.ms": str(600_000),
+}
+
 
 def make_pipeline(
     settings: Settings,
@@ -73,12 +80,24 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     """Return the topics the deployment writes."""
     write = (Right.WRITE,)
+    alerts = settings.alerts
+    reads = (Right.READ,) if alerts.webhook is not None or alerts.notify else ()
     return (
-        TopicNeed(settings.alerts.topic, "alerts", write),
+        TopicNeed(settings.alerts.topic, "alerts", (*reads, Right.WRITE)),
+        incidents_need(settings),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
         commands_need(settings),
         *state_needs(settings),
         *exchange_needs(settings),
+    )
+
+
+def incidents_need(settings: Settings) -> TopicNeed:
+    """Return the topic that holds the latest alert of each incident."""
+    rights = (Right.READ, Right.WRITE)
+    # One partition: readers have all incidents in the order in which they came about.
+    return TopicNeed(
+        settings.alerts.incidents, "incidents", rights, partitions=1, configs=_COMPACTED
     )
 
 
@@ -104,18 +123,12 @@ def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def state_needs(settings: Settings) -> tuple[TopicNeed, TopicNeed]:
     """Return the topics that hold the deployment's state: snapshots and journal."""
     rights = (Right.READ, Right.WRITE)
-    # What is not compacted is read at every start: the newest segment never is.
-    compacted = {
-        "cleanup.policy": "compact",
-        "segment.bytes": str(50 << 20),
-        "max.compaction.lag.ms": str(600_000),
-    }
     # Needed as long as the inputs can be read again: nobody else knows how long.
     kept = {"cleanup.policy": "delete", "retention.ms": "-1"}
     # The shards of standalone are one process's, those of several workers are apart.
     partitions = 1 if settings.mode == "standalone" else settings.shards
     return (
-        TopicNeed(settings.state.topic, "state", rights, partitions, configs=compacted),
+        TopicNeed(settings.state.topic, "state", rights, partitions, configs=_COMPACTED),
         TopicNeed(settings.state.journal, "journal", rights, partitions=1, configs=kept),
     )
 

@@ -22,6 +22,7 @@ from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, e_bh, patience, shares
+from streamdrift.readings import Readings
 from streamdrift.records import (
     Batch,
     Change,
@@ -33,14 +34,13 @@ from streamdrift.records import (
     Sample,
     Signal,
     SignalKind,
-    SignalReading,
     State,
     Step,
     StepKind,
     Stream,
     Summary,
 )
-from streamdrift.references.findings import Code, Finding
+from streamdrift.references.findings import Code, Finding, codes_of
 from streamdrift.references.occasions import Occasions
 from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
@@ -189,6 +189,8 @@ class Watching:
         """Signals whose references became whole, and are not told yet."""
         self._following = False
         """Whether further references are about to become whole."""
+        self._codes: tuple[tuple[str, str], ...] | None = None
+        """What was found, as long as it stays so: to look at all references takes long."""
         self._second: int | None = None
         """The second of the last event, until it has been looked at."""
 
@@ -272,6 +274,7 @@ class Watching:
 
     def _rearm(self, ordinal: int) -> None:
         """Watch a signal by its reference from now on."""
+        self._codes = None
         lengths = self._lengths()
         figures = float(lengths.alone[ordinal]), float(lengths.patience[ordinal])
         self._watch.rearm(ordinal, self._references[ordinal], *figures)
@@ -297,6 +300,7 @@ class Watching:
             change = self._change(sign, sign.evidence, sign.effect, time, last)
         if sign.kind is StepKind.RETURNED:
             del self._since[sign.signal]
+            self._codes = None
         if sign.kind is StepKind.CHANGED:
             values = Latest(self._settings.room)
             begin = sign.column + 1
@@ -407,6 +411,7 @@ class Watching:
     def go_at(self, pace: float) -> None:
         """Watch at another pace from now on: run lengths follow, what is summed up stays."""
         self.pace = pace
+        self._codes = None
         self._watch.allow(self._lengths())
 
     def accept(self, time: int) -> None:
@@ -454,6 +459,13 @@ class Watching:
         return found
 
     @property
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """The kinds of the findings, each once a signal; of signals that are the same, the same."""
+        if self._codes is None:
+            self._codes = codes_of((signal.name, found) for signal, found in self.findings)
+        return self._codes
+
+    @property
     def changes(self) -> list[tuple[Signal, int, int]]:
         """Signals that are changed, since when, and how many values there were since."""
         return [
@@ -485,25 +497,10 @@ class Watching:
     def _is_private(self, column: ColumnSignals) -> bool:
         return not self._settings.private.isdisjoint(setting_names(column.key))
 
-    @property
-    def reading_count(self) -> int:
-        """How many readings there are."""
-        return self._watch.reading_count
-
-    def readings(self) -> list[SignalReading]:
+    def readings(self) -> Readings:
         """Return every detector's statistic and threshold."""
-        return [
-            SignalReading(
-                self._model,
-                self._version,
-                self.signals[signal],
-                detector,
-                statistic,
-                threshold,
-                bool(self._watch.held[signal]),
-            )
-            for signal, detector, statistic, threshold in self._watch.readings()
-        ]
+        banks = self._watch.readings()
+        return Readings.of(self._model, self._version, self.signals, self._watch.held, banks)
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""
@@ -569,6 +566,7 @@ class Watching:
         watching._completed = np.asarray(state["completed"]).tolist()
         watching._following = bool(state["following"])
         restarted = watching._watch.restore(watch)
+        watching._codes = None
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
         for signal, changed_at, seen_at, before, values, asked_at in since:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamdrift.assembly import make_pipeline
+from streamdrift.commands.compile import saying_compiled
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.errors import InputError
@@ -112,7 +113,8 @@ def put_through(
     start = time.perf_counter()
     of_topic = given.source.startswith("kafka://")
     put = _replay_topic if of_topic else _replay_file
-    tally, monitor, remarks = put(given, settings, publish, make)
+    with saying_compiled():
+        tally, monitor, remarks = put(given, settings, publish, make)
     return Replayed(tally, monitor, tuple(remarks), time.perf_counter() - start)
 
 

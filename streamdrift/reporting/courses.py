@@ -100,15 +100,8 @@ class Courses:
         return row
 
     def _make_room(self) -> None:
-        missing = len(self._rows) - len(self._statistics)
-        if missing > 0:
-            more = max(missing, len(self._statistics))
-            none = np.full((more, self._capacity), np.nan, dtype=np.float32)
-            self._statistics = np.concatenate([self._statistics, none])
-            self._thresholds = np.concatenate([self._thresholds, none])
-            unchanged = np.zeros((more, self._capacity), dtype=np.bool_)
-            self._changed = np.concatenate([self._changed, unchanged])
-        while len(self._rows) * self._capacity > _MOST_FIGURES and self._capacity > _FEWEST_POINTS:
+        """Make rows for all keys; where they are many, with fewer points each."""
+        while len(self._keys) * self._capacity > _MOST_FIGURES and self._capacity > _FEWEST_POINTS:
             while self._size >= self._capacity // 2:
                 self._merge()
             self._capacity //= 2
@@ -116,6 +109,14 @@ class Courses:
             self._statistics = self._statistics[:, : self._capacity].copy()
             self._thresholds = self._thresholds[:, : self._capacity].copy()
             self._changed = self._changed[:, : self._capacity].copy()
+        missing = len(self._keys) - len(self._statistics)
+        if missing > 0:
+            more = max(missing, len(self._statistics))
+            none = np.full((more, self._capacity), np.nan, dtype=np.float32)
+            self._statistics = np.concatenate([self._statistics, none])
+            self._thresholds = np.concatenate([self._thresholds, none])
+            unchanged = np.zeros((more, self._capacity), dtype=np.bool_)
+            self._changed = np.concatenate([self._changed, unchanged])
 
     def _merge(self) -> None:
         """Make one point of each two; one that is left over stays as it is."""

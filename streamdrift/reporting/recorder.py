@@ -15,7 +15,8 @@ POINTS = 600
 """Points of a course, at most; there are half as many at the least once a history is long enough.
 """
 EVENTS = 32
-"""Events from one look to the next, at first."""
+"""Events of a model version from one look to the next, on average and at first: the monitor takes
+them at once, and few at a time would cost much."""
 _MOST_CHANGED = 2_000
 """Signals whose distributions at their changes are kept."""
 _GROWN = 1.5
@@ -46,6 +47,8 @@ class Recorder:
         self._taken: dict[SignalKey, tuple[int, int]] = {}
         """Since when these are changed, and how many values there were when they were taken."""
         self._every = events
+        self._versions = 1
+        """The most parts of model versions there were at a look."""
         self._events = 0
         """How many are released."""
         self._next = events - 1
@@ -72,13 +75,15 @@ class Recorder:
             due, self._due = self._due, None
             yield due + 1
             seen = begin + int(np.searchsorted(times, due, side="right"))
-            every = self._every * self.courses.stride
+            every = self._every * self._versions * self.courses.stride
             self._next = (seen // every + 1) * every - 1
 
     def look(self, monitor: Shards, time: int) -> None:
         """Note the statistics, and what changed signals show."""
         self.courses.add(time - 1, every_reading(monitor.monitors))
-        for version in monitor.versions():
+        versions = monitor.versions()
+        self._versions = max(self._versions, len(versions))
+        for version in versions:
             if version.watched is not None:
                 self.watched.setdefault((version.model, version.version), version.watched.since)
             for signal, changed_at, values in version.changes:

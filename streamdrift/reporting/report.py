@@ -19,8 +19,8 @@ from streamdrift.standing import standing
 
 MOST_CHANGED, MOST_OTHERS = 100, 100
 """Signals that are drawn: those that changed, the strongest, and others, nearest to alarms."""
-MOST_INCIDENTS, MOST_ROWS = 200, 40
-"""Incidents that are listed, and rows of the timeline: the first that had any."""
+MOST_INCIDENTS, MOST_ROWS, MOST_QUIET_ROWS = 200, 40, 8
+"""Incidents that are listed, and rows of the timeline with any and without."""
 _CHIPS = 12
 
 
@@ -107,6 +107,8 @@ def make_report(
     quiet = _nearest(recorder.courses, members)
     others = {key: number for number, key in enumerate(quiet[:MOST_OTHERS], len(numbers) + 1)}
     rows = make_rows(incidents[:MOST_INCIDENTS], seen, recorder.watched, time)
+    quiet_rows = [each for each in rows if not each.bars][:MOST_QUIET_ROWS]
+    shown = (*[each for each in rows if each.bars][:MOST_ROWS], *quiet_rows)
     span = (
         f"{figures.moment(first)} to {figures.moment(last)} UTC ({figures.duration(last - first)})"
     )
@@ -118,8 +120,8 @@ def make_report(
         timed=timed,
         facts=tuple(_facts(recorder.courses, incidents, seen, members, monitor)),
         ticks=time.ticks,
-        rows=tuple(rows[:MOST_ROWS]),
-        rows_left_out=max(0, len(rows) - MOST_ROWS),
+        rows=shown,
+        rows_left_out=len(rows) - len(shown),
         stories=tuple(_stories(incidents[:MOST_INCIDENTS], numbers)),
         stories_left_out=max(0, len(incidents) - MOST_INCIDENTS),
         changed=tuple(make_panels(history, numbers, members)),

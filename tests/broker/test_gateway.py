@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.kafka import KafkaSettings
-from tests.broker.conftest import unavailable
 from tests.deployment import deployment, serving, wait_until
 from tests.exactly_once import records
 from tests.formats import KSERVE, kserve_headers
+from tests.programs import unavailable
 from tests.real_kafka import RealKafka, UnavailableError, free_ports
 from tests.topic_maker import TopicMaker
 
@@ -53,8 +53,8 @@ def gateway(
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/healthz", timeout=1).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"{address}/healthz", timeout=1).status_code == 200
+    except httpx2.HTTPError:
         return False
 
 
@@ -64,7 +64,7 @@ def headers_of(kind: str, identity: str) -> dict[str, str]:
     return {key.replace("ce_", "ce-"): value for key, value in kafka.items()}
 
 
-def post(session: httpx.Client, address: str, kind: str, identity: str) -> httpx.Response:
+def post(session: httpx2.Client, address: str, kind: str, identity: str) -> httpx2.Response:
     return session.post(
         address, content=json.dumps(_BODIES[kind]), headers=headers_of(kind, identity)
     )
@@ -102,7 +102,7 @@ def test_what_kserve_posts_is_served_and_replayed(
     topic = f"{name}-predictions"
     make_topic.made(kafka_connection, topic)
     servers = kafka_connection.bootstrap_servers
-    with gateway(tmp_path, servers, topic) as (address, _), httpx.Client() as session:
+    with gateway(tmp_path, servers, topic) as (address, _), httpx2.Client() as session:
         for number in range(50):
             for kind in _KINDS:
                 assert post(session, address, kind, f"r-{number}").status_code == 202
@@ -113,7 +113,7 @@ def test_what_kserve_posts_is_served_and_replayed(
         batch = b"[" + structured.value + b"," + structured.value + b"]"
         json_type = {"content-type": "application/cloudevents-batch+json"}
         assert session.post(address, content=batch, headers=json_type).status_code == 202
-        assert httpx.get(f"{address}/readyz").status_code == 200
+        assert httpx2.get(f"{address}/readyz").status_code == 200
         assert "streamdrift_gateway_events_total 103.0" in session.get(f"{address}/metrics").text
     settings = deployment(
         kafka_connection, name, 1_000, {"source": {"predictions": [topic], "format": "kserve"}}
@@ -131,13 +131,13 @@ def test_nothing_accepted_is_lost_when_the_broker_is_killed(
 ) -> None:
     """Four clients post without a pause while the broker is killed and comes back."""
     accepted: list[tuple[str, str]] = []
-    refused: list[httpx.Response] = []
+    refused: list[httpx2.Response] = []
     stop = threading.Event()
     options = ("gateway.timeout=2s",)
     with gateway(tmp_path, node.bootstrap, name, *options) as (address, _):
 
         def client(number: int) -> None:
-            with httpx.Client(timeout=30) as session:
+            with httpx2.Client(timeout=30) as session:
                 for turn in range(1_000_000):
                     if stop.is_set():
                         return
@@ -155,7 +155,7 @@ def test_nothing_accepted_is_lost_when_the_broker_is_killed(
         assert wait_until(lambda: len(accepted) > 200)
         node.stop(kill=True)
         assert wait_until(lambda: len(refused) > 20)
-        assert httpx.get(f"{address}/readyz", timeout=30).status_code == 503
+        assert httpx2.get(f"{address}/readyz", timeout=30).status_code == 503
         node.start()
         before = len(accepted)
         assert wait_until(lambda: len(accepted) > before + 200)
@@ -176,7 +176,7 @@ def test_without_brokers_it_starts_and_refuses(name: str, tmp_path: Path) -> Non
     options = ("kafka.bootstrap_timeout=500ms", "gateway.timeout=1s")
     with (
         gateway(tmp_path, f"127.0.0.1:{port}", name, *options) as (address, process),
-        httpx.Client(timeout=30) as session,
+        httpx2.Client(timeout=30) as session,
     ):
         answer = post(session, address, "request", "a")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -195,13 +195,13 @@ def test_a_stop_finishes_what_was_begun(
     with gateway(tmp_path, servers, name) as (address, process):
 
         def client(number: int) -> None:
-            with httpx.Client(timeout=30) as session:
+            with httpx2.Client(timeout=30) as session:
                 try:
                     for turn in range(1_000_000):
                         identity = f"{number}-{turn}"
                         if post(session, address, "request", identity).status_code == 202:
                             accepted.append(("request", identity))
-                except httpx.HTTPError as error:
+                except httpx2.HTTPError as error:
                     broken.append(error)
 
         clients = [threading.Thread(target=client, args=(number,)) for number in range(4)]
@@ -226,7 +226,7 @@ def test_what_brokers_find_too_large_is_refused(
     servers = kafka_connection.bootstrap_servers
     with (
         gateway(tmp_path, servers, name) as (address, _),
-        httpx.Client(timeout=30) as session,
+        httpx2.Client(timeout=30) as session,
     ):
         large = {"content": b"x" * 5_000, "headers": headers_of("request", "large")}
         answer = session.post(address, **large)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 import orjson
 import pytest
 from hypothesis import given
@@ -61,9 +61,9 @@ class Taken:
 
 def client(
     taken: Taken, token: str | None = None, base: str = "http://127.0.0.1:8411", **settings: object
-) -> httpx.AsyncClient:
+) -> httpx2.AsyncClient:
     app = make_app(GatewaySettings.model_validate(settings), token, taken, GatewayMetrics())
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=base)
 
 
 def post(
@@ -73,8 +73,8 @@ def post(
     token: str | None = None,
     base: str = "http://127.0.0.1:8411",
     **settings: object,
-) -> httpx.Response:
-    async def send() -> httpx.Response:
+) -> httpx2.Response:
+    async def send() -> httpx2.Response:
         async with client(taken or Taken(), token, base, **settings) as session:
             return await session.post("/", content=body, headers=dict(headers))
 
@@ -244,7 +244,7 @@ def test_what_is_not_acknowledged_is_not_accepted(
     ],
 )
 def test_what_is_too_much_is_asked_to_come_again(settings: Mapping[str, int], said: str) -> None:
-    async def run() -> list[httpx.Response]:
+    async def run() -> list[httpx2.Response]:
         taken = Taken(hold=True)
         async with client(taken, None, "http://127.0.0.1", **settings) as session:
             body = b"x" * (1 << 19)
@@ -266,7 +266,7 @@ def test_what_is_too_much_is_asked_to_come_again(settings: Mapping[str, int], sa
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:
-    async def run() -> httpx.Response:
+    async def run() -> httpx2.Response:
         async def slowly() -> object:
             yield b"{"
             await asyncio.sleep(3)
@@ -279,7 +279,7 @@ def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:
 
 
 def test_metrics_and_health() -> None:
-    async def run() -> list[httpx.Response]:
+    async def run() -> list[httpx2.Response]:
         async with client(Taken(), TOKEN) as session:
             login = {"authorization": f"Bearer {TOKEN}"}
             await session.post("/", content=b"{}", headers={**BINARY, **login})

@@ -4,7 +4,8 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,14 +13,13 @@ import numpy as np
 import pytest
 
 from streamdrift.assembly import make_pipeline
-from streamdrift.columns import cut
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
 from streamdrift.extents import Extents
 from streamdrift.incident_log import IncidentLog
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Alert, Decoded, Messages, Released
+from streamdrift.records import Alert, Messages, Released
 from streamdrift.replay import replay
 from streamdrift.reporting.page import render
 from streamdrift.reporting.recorder import Recorder, SignalKey
@@ -83,17 +83,18 @@ def recorded(source: Path, size: int, *assignments: str) -> tuple[Recorder, Pipe
     pipeline = make_pipeline(settings(*assignments), onlooker=recorder)
     pipeline.ordering.assign([file.partition], believed=True)
     decoder = make_decoder("json", file.layout.mapping)
-    replay(_pieces(map(decoder.decode, file), size), pipeline, alerts.extend)
+    replay(map(decoder.decode, _pieces(file, size)), pipeline, alerts.extend)
     recorder.finish(pipeline.monitor)
     return recorder, pipeline, alerts
 
 
-def _pieces(given: Iterator[Decoded], size: int) -> Iterator[Messages | Decoded]:
-    for decoded in given:
-        for batch in decoded.batches:
-            for start in range(0, len(batch), size):
-                part = cut(batch, start, min(start + size, len(batch)))
-                yield Decoded(decoded.partition, (part,), (), int(part.offset[-1]) + 1)
+def _pieces(given: Iterable[Messages], size: int) -> Iterator[Messages]:
+    for messages in given:
+        first, end = int(messages.offset[0]), messages.next_offset
+        for start in range(first, end, size):
+            stop = min(start + size, end)
+            there = (messages.offset >= start) & (messages.offset < stop)
+            yield replace(messages.take(there), next_offset=stop)
 
 
 def test_the_record_is_the_same_however_the_history_was_cut(history: Path) -> None:
@@ -109,6 +110,24 @@ def test_the_record_is_the_same_however_the_history_was_cut(history: Path) -> No
             np.testing.assert_array_equal(one.times, another.times)
             np.testing.assert_array_equal(one.statistics, another.statistics)
             np.testing.assert_array_equal(one.changed, another.changed)
+
+
+def test_of_many_models_each_is_looked_at_as_seldom_as_one(history: Path, tmp_path: Path) -> None:
+    source = tmp_path / "models.jsonl"
+    with source.open("w") as file:
+        for place, line in enumerate(history.read_text().splitlines()):
+            file.write(json.dumps({**json.loads(line), "model": f"m{place % 5}"}) + "\n")
+    small = "models.*.reference.events=300"
+    (first, _, alerts), (second, _, told) = (recorded(source, size, small) for size in (77, 3_000))
+    assert told == alerts
+    courses = [first.courses.course(key) for key in first.courses.keys]
+    again = [second.courses.course(key) for key in second.courses.keys]
+    assert len(courses) == len(again) > 50
+    for one, another in zip(courses, again, strict=True):
+        np.testing.assert_array_equal(one.times, another.times)
+        np.testing.assert_array_equal(one.statistics, another.statistics)
+    # 3,000 events are 40 at a time from where there are 5 models on.
+    assert 3_000 / 80 < len(courses[0].times) < 3_000 / 40 + 5 < 3_000 / 8
 
 
 def test_who_looks_on_changes_no_alert(history: Path) -> None:
@@ -142,7 +161,7 @@ def test_events_of_one_time_are_never_torn(history: Path) -> None:
     pipeline = make_pipeline(settings(), onlooker=Asker())
     pipeline.ordering.assign([events.partition], believed=True)
     decoder = make_decoder("json", events.layout.mapping)
-    replay(_pieces(map(decoder.decode, events), 7), pipeline, lambda _: None)
+    replay(map(decoder.decode, _pieces(events, 7)), pipeline, lambda _: None)
     assert len(Asker.seen) > 10
     assert {count % 30 for _, count in Asker.seen} == {0}
 
@@ -329,7 +348,8 @@ def test_of_many_incidents_the_first_are_told_at_once(tmp_path: Path) -> None:
     source = tmp_path / "events.jsonl"
     with source.open("w") as file:
         for place in range(15 * 1_200):
-            model, shifted = f"m{place % 15:02}", place // 15 >= 900
+            model = f"m{place % 15:02}" if place // 15 < 1_190 else f"few{place % 15}"
+            shifted = place // 15 >= 900
             features = {"x": draw.gauss(4 if shifted else 0, 1)}
             event = {"model": model, "version": "1", "timestamp": 1_767_225_600 + place // 15}
             file.write(json.dumps({**event, "features": features}) + "\n")
@@ -337,6 +357,9 @@ def test_of_many_incidents_the_first_are_told_at_once(tmp_path: Path) -> None:
     assert "3 further incidents" in found.text
     bars = {each["href"] for each in found.of("bar")}
     assert bars == {f"#incident-{k}" for k in range(1, 16)}
+    rows = found.of("row")
+    assert len(rows) == 15 + 8 + 1  # Of those without incidents some; and the axis.
+    assert "7 further model versions are not drawn" in found.text
     places = [each["id"] for tag, each in found.tags if "id" in each]
     assert len(places) == len(set(places))
     linked = {each["href"] for tag, each in found.tags if tag == "a"}
