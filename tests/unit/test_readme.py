@@ -117,9 +117,3 @@ def test_the_detector_example_notices_the_change(capsys: pytest.CaptureFixture[s
     exec(next(block for block in blocks("python") if "EDetector" in block), {})
     (place,) = re.findall(r"changed; noticed at (\d+)", capsys.readouterr().out)
     assert 1_000 <= int(place) < 1_060
-
-
-def test_files_that_are_linked_exist() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
