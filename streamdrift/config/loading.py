@@ -183,6 +183,8 @@ def settings_schema() -> dict[str, Any]:
             **reference,
             "description": place["description"],
         }
+        format_ = definitions[section]["properties"]["format"]
+        format_.get("anyOf", [format_])[0]["enum"] = sorted(DECODERS)
     topics = definitions["SourceSettings"]["properties"]["predictions"]
     topics["items"] = {"anyOf": [{"type": "string"}, topics["items"]]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
