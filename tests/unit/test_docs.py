@@ -6,13 +6,45 @@ from pathlib import Path
 import pytest
 
 from streamdrift.config import load_settings
+from tests.markdown import ROOT, anchors, check_command, commands, links
+from tests.markdown import blocks as blocks_of
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / "loadtest").glob("*.md"),
+    *sorted(DOCS.glob("*.md")),
+]
 
 
 def blocks(document: str, language: str) -> list[str]:
-    text = (DOCS / document).read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return blocks_of((DOCS / document).read_text(), language)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page.read_text()):
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist_with_their_options(page: Path) -> None:
+    for command in commands(page.read_text()):
+        check_command(command)
+
+
+def test_the_index_has_every_page() -> None:
+    index = links((DOCS / "README.md").read_text())
+    pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert {link for link in index if link.endswith(".md") and "/" not in link} == pages
+    assert len(index) == len(set(index))
 
 
 def test_the_example_of_one_series_finds_its_change(capsys: pytest.CaptureFixture[str]) -> None:
