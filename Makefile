@@ -24,7 +24,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/streamdrift demo $(DEMO_ARGS)
 
 test: install
-	@.ci/checks $(BIN) lint types imports unit contract golden broker
+	@.ci/checks $(BIN) lint types imports kernels unit contract golden browser broker
 
 lint: install
 	@.ci/checks $(BIN) lint types imports

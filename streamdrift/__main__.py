@@ -1,4 +1,4 @@
-"""The command line: `streamdrift run`, `replay`, `tune`, `expect`, `check`, and others."""
+"""The command line: `streamdrift run`, `gateway`, `replay`, `tune`, `check`, and others."""
 
 import os
 import sys
@@ -92,6 +92,19 @@ def run(
 
 
 @app.command()
+def gateway(
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    log_level: LogOption = LogLevel.INFO,
+) -> None:
+    """Take CloudEvents by HTTP and write them to a topic, until SIGTERM or SIGINT."""
+    from streamdrift.commands.gateway import run_gateway
+    from streamdrift.config import load_settings
+
+    run_gateway(load_settings(config, assignments or ()), log_level.value)
+
+
+@app.command()
 def replay(
     source: Annotated[
         str,
@@ -107,6 +120,14 @@ def replay(
             metavar="FILE",
             help="Write alerts there as JSON Lines; by default they go to stdout, to a terminal "
             "as sentences.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page there (HTML, needs nothing else): the incidents, each signal's "
+            "statistic against its threshold, and its values before and since its change.",
         ),
     ] = None,
     model: Annotated[
@@ -137,7 +158,7 @@ def replay(
     from streamdrift.commands.replay import ReplayOptions, run_replay
     from streamdrift.config import load_settings
 
-    options = ReplayOptions(source, alerts, model, events_per_day, journal)
+    options = ReplayOptions(source, alerts, model, events_per_day, journal, report)
     run_replay(options, load_settings(config, assignments or ()))
 
 
@@ -259,6 +280,14 @@ def settings(
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
+
+
+@app.command("compile")
+def compile_() -> None:
+    """Compile what is fast now, for images: a first start does the same, once on a machine."""
+    from streamdrift.commands.compile import run_compile
+
+    run_compile()
 
 
 state = typer.Typer(

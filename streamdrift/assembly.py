@@ -9,12 +9,21 @@ from streamdrift.durations import SECOND
 from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
 from streamdrift.ordering import Ordering
-from streamdrift.pipeline import Beside, Pipeline
+from streamdrift.pipeline import Beside, Onlooker, Pipeline
+from streamdrift.schema_registry import schemas_of
 from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
+from streamdrift.sources import TopicSettings
 from streamdrift.state import TopicStore
 from streamdrift.state.log import Log
 from streamdrift.topics import Right, TopicNeed
+
+# What is not compacted is read at every start: the newest segment never is.
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(50 << 20),
+    "max.compaction.lag.ms": str(600_000),
+}
 
 
 def make_pipeline(
@@ -23,31 +32,38 @@ def make_pipeline(
     *,
     timed: bool = True,
     beside: Sequence[Beside] = (),
+    onlooker: Onlooker | None = None,
 ) -> Pipeline:
     """Return a pipeline without state.
 
     `decoder_of` gives a topic's decoder where the settings do not. `timed` is False where
     event times are made up: silence and event rates are not watched then. Those `beside` its
-    monitor are shown the same events.
+    monitor are shown the same events; the `onlooker` sees what it makes of them.
     """
     return Pipeline(
         decoder_of or make_decoder_of(settings),
         Ordering(settings.ordering),
         Shards(settings.model, settings.shards, timed=timed),
         beside,
+        onlooker,
     )
 
 
 def make_decoder_of(settings: Settings) -> Callable[[str], Decoder]:
-    """Return what makes a topic's decoder."""
+    """Return what makes a topic's decoder; all of them share what is known of schemas."""
     source = settings.source
+    schemas = schemas_of(source.schema_registry)
+
+    def make(entry: TopicSettings) -> Decoder:
+        mapping = source.mapping if entry.mapping is None else entry.mapping
+        return make_decoder(entry.format or source.format, mapping, schemas)
+
+    # What a format lacks, such as a library, is told at the start.
+    for entry in source.predictions:
+        make(entry)
 
     def decoder_of(topic: str) -> Decoder:
-        entry = source.settings_of(topic)
-        if entry is None:
-            return make_decoder(source.format, source.mapping)
-        mapping = source.mapping if entry.mapping is None else entry.mapping
-        return make_decoder(entry.format or source.format, mapping)
+        return make(source.settings_of(topic) or TopicSettings(name=topic))
 
     return decoder_of
 
@@ -64,12 +80,24 @@ def topic_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def own_needs(settings: Settings) -> tuple[TopicNeed, ...]:
     """Return the topics the deployment writes."""
     write = (Right.WRITE,)
+    alerts = settings.alerts
+    reads = (Right.READ,) if alerts.webhook is not None or alerts.notify else ()
     return (
-        TopicNeed(settings.alerts.topic, "alerts", write),
+        TopicNeed(settings.alerts.topic, "alerts", (*reads, Right.WRITE)),
+        incidents_need(settings),
         TopicNeed(settings.source.dead_letters, "dead letters", write),
         commands_need(settings),
         *state_needs(settings),
         *exchange_needs(settings),
+    )
+
+
+def incidents_need(settings: Settings) -> TopicNeed:
+    """Return the topic that holds the latest alert of each incident."""
+    rights = (Right.READ, Right.WRITE)
+    # One partition: readers have all incidents in the order in which they came about.
+    return TopicNeed(
+        settings.alerts.incidents, "incidents", rights, partitions=1, configs=_COMPACTED
     )
 
 
@@ -95,18 +123,12 @@ def exchange_needs(settings: Settings) -> tuple[TopicNeed, ...]:
 def state_needs(settings: Settings) -> tuple[TopicNeed, TopicNeed]:
     """Return the topics that hold the deployment's state: snapshots and journal."""
     rights = (Right.READ, Right.WRITE)
-    # What is not compacted is read at every start: the newest segment never is.
-    compacted = {
-        "cleanup.policy": "compact",
-        "segment.bytes": str(50 << 20),
-        "max.compaction.lag.ms": str(600_000),
-    }
     # Needed as long as the inputs can be read again: nobody else knows how long.
     kept = {"cleanup.policy": "delete", "retention.ms": "-1"}
     # The shards of standalone are one process's, those of several workers are apart.
     partitions = 1 if settings.mode == "standalone" else settings.shards
     return (
-        TopicNeed(settings.state.topic, "state", rights, partitions, configs=compacted),
+        TopicNeed(settings.state.topic, "state", rights, partitions, configs=_COMPACTED),
         TopicNeed(settings.state.journal, "journal", rights, partitions=1, configs=kept),
     )
 

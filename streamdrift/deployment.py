@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import structlog
 
-from streamdrift.assembly import open_store, own_needs, state_needs, topic_needs
+from streamdrift.assembly import incidents_need, open_store, own_needs, state_needs, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
+from streamdrift.following.incidents import forget_incidents
 from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
 from streamdrift.probe import transactions_work
 from streamdrift.records import Partition
@@ -71,8 +72,9 @@ class Deployment:
         over meanwhile.
         """
         try:
+            needs = (*state_needs(self._settings), incidents_need(self._settings))
             # Large states take long, and change all at once.
-            with self._connect(state_needs(self._settings), patient=True) as connection:
+            with self._connect(needs, patient=True) as connection:
                 self._claim(connection, change)
                 if connection.transaction is None:
                     self._ownership.check(connection.log)
@@ -152,6 +154,9 @@ class Deployment:
             # Nobody else may write any more when the change looks at what there is.
             log.flush()
         change(self._store(log))
+        if change is TopicStore.reset:
+            # Nobody would ever tell that they are over.
+            forget_incidents(log, self._settings.alerts.incidents)
         log.flush()
         if transaction is not None:
             transaction.commit(self._settings.name, {})

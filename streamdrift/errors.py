@@ -4,6 +4,7 @@ StreamdriftError
   SettingsError        mend the settings: the message names the key and the allowed values
   InputError           mend the input file or stream that was named
   OutputError          make room for what is written, or allow it
+  LaterError           ask again later: what can answer is busy, or not there yet
   ConnectionsError     check that the broker is up and reachable, then start again
   StateError           the stored state cannot be used: reset it, or start with what wrote it
   FencedError          another process runs this deployment: stop one of the two
@@ -33,6 +34,10 @@ class InputError(StreamdriftError):
     """A file or stream named on the command line cannot be read: mend or rename it."""
 
     exit_code = 3
+
+
+class LaterError(StreamdriftError):
+    """What can answer is busy, or not there yet: ask again later."""
 
 
 class ConnectionsError(StreamdriftError):

@@ -9,6 +9,19 @@ _AXES = (
     (2 * DAY, "%H:%M", 60 * SECOND),
     (300 * DAY, "%m-%d", DAY),
 )
+STEPS = tuple(
+    unit * size
+    for unit, sizes in (
+        (SECOND // 1_000, (1, 10, 100)),
+        (SECOND, (1, 2, 5, 10, 30)),
+        (60 * SECOND, (1, 2, 5, 10, 30)),
+        (3_600 * SECOND, (1, 2, 3, 6, 12)),
+        (DAY, (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)),
+    )
+    for size in sizes
+)
+"""Round durations, ascending."""
+
 _LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -68,9 +81,12 @@ def tick(time: int, span: int) -> str:
     return f"{date_of(time):{form}}"
 
 
-def finest(span: int) -> int:
-    """Return how far apart two times on such an axis must be to be told apart."""
-    return _axis(span)[1]
+def round_times(first: int, last: int, most: int) -> range:
+    """Return round times from `first` to `last`, as many as `most`, for an axis of `tick`s."""
+    span, finest = last - first, _axis(last - first)[1]
+    fits = (size for size in STEPS if size >= finest and span < size * most)
+    step = next(fits, max(1, span))
+    return range(first + -first % step, last + 1, step)
 
 
 def _axis(span: int) -> tuple[str, int]:

@@ -6,7 +6,10 @@ and its value, all numbers as zigzag varints; a length of -1 is a null value.
 
 from collections.abc import Sequence
 
-from streamdrift.records import Messages
+import numpy as np
+
+from streamdrift.kernels import kernel
+from streamdrift.records import Bytes, Ints, Messages
 
 Header = tuple[str, bytes | None]
 
@@ -49,12 +52,67 @@ def decode_headers(section: bytes) -> list[Header]:
     return headers
 
 
-def header_value(messages: Messages, row: int, name: str) -> bytes | None:
-    """Return the value of a message's first header of that name that has one."""
-    length = max(0, int(messages.header_length[row]))
-    start = int(messages.header_start[row])
-    headers = decode_headers(messages.data[start : start + length].tobytes())
-    return next((value for key, value in headers if key == name and value is not None), None)
+def header_spans(messages: Messages, name: str) -> tuple[Ints, Ints]:
+    """Return where the values of a header of each message are: starts and lengths int64[n].
+
+    Of several headers of one name the first that has a value counts; the length is -1 where
+    there is none, or the section is damaged.
+    """
+    wanted = np.frombuffer(name.encode(), dtype=np.uint8)
+    return _find(messages.data, messages.header_start, messages.header_length, wanted)
+
+
+def header_texts(messages: Messages, name: str) -> list[str | None]:
+    """Return the value of a header of each message as text, None where it has none."""
+    data = messages.data
+    return [
+        None if length < 0 else data[start : start + length].tobytes().decode(errors="replace")
+        for start, length in zip(*map(np.ndarray.tolist, header_spans(messages, name)), strict=True)
+    ]
+
+
+@kernel
+def _find(data: Bytes, starts: Ints, lengths: Ints, wanted: Bytes) -> tuple[Ints, Ints]:
+    found = np.zeros(len(starts), dtype=np.int64)
+    sizes = np.full(len(starts), -1, dtype=np.int64)
+    for i in range(len(starts)):
+        end = starts[i] + max(lengths[i], 0)
+        count, at = _varint(data, starts[i], end)
+        while count > 0 and at >= 0:
+            count -= 1
+            key_length, key = _varint(data, at, end)
+            if key < 0 or key_length < 0 or key_length > end - key:
+                break
+            length, value = _varint(data, key + key_length, end)
+            if value < 0 or length > end - value:
+                break
+            at = value + max(length, 0)
+            same = length >= 0 and key_length == len(wanted)
+            k = 0
+            while same and k < key_length:
+                same = data[key + k] == wanted[k]
+                k += 1
+            if same:
+                found[i] = value
+                sizes[i] = length
+                break
+    return found, sizes
+
+
+@kernel
+def _varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Return a zigzag varint and where it ends, -1 where it does not."""
+    number = np.uint64(0)
+    shift = 0
+    while at < end and shift < 64:
+        byte = data[at]
+        at += 1
+        number |= np.uint64(byte & 0x7F) << np.uint64(shift)
+        if byte < 0x80:
+            value = int(np.int64(number >> np.uint64(1)))
+            return (-value - 1 if number & np.uint64(1) else value), at
+        shift += 7
+    return 0, -1
 
 
 def _encode_varint(number: int) -> bytes:

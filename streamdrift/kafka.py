@@ -31,6 +31,7 @@ from pydantic import (
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
+from streamdrift.secrets import read_secret
 
 LOOK_UP_MS = 10_000
 _MILLISECOND = 1_000
@@ -169,17 +170,7 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no 
 
 
 def _secret(settings: KafkaSettings, name: str) -> str | None:
-    file: Path | None = getattr(settings, f"{name}_file")
-    if file is not None:
-        try:
-            return file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(
-                f"kafka.{name}_file: {file} cannot be read: {error.strerror}",
-                hint="name a file that holds the secret and that this user may read",
-            ) from error
-    value: SecretStr | None = getattr(settings, name)
-    return None if value is None else value.get_secret_value()
+    return read_secret(f"kafka.{name}", getattr(settings, name), getattr(settings, f"{name}_file"))
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

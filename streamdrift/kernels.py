@@ -1,46 +1,44 @@
 """The compiler of the hot path, and the one source of randomness in the core."""
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+
+from streamdrift.kernel_cache import KernelCache
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
-"""What reading or writing a cache raises where the disk is full, read-only or was damaged."""
-
-
-class _Cache(FunctionCache):
-    """Compiled kernels on disk: one that cannot be kept there is compiled at the next start."""
-
-    def load_overload(self, *arguments: Any) -> Any:
-        with suppress(*_UNUSABLE):
-            return super().load_overload(*arguments)  # type: ignore[no-untyped-call]
-        return None
-
-    def save_overload(self, *arguments: Any) -> None:
-        with suppress(*_UNUSABLE):
-            super().save_overload(*arguments)  # type: ignore[no-untyped-call]
+_kernels: list[Any] = []
+"""All kernels of the modules imported so far, as numba's dispatchers."""
 
 
 def kernel(function: Function) -> Function:
-    """Compile `function` to machine code at its first call, cached on disk between runs.
+    """Compile `function` to machine code at its first call, kept on disk between runs.
 
     A disk that is full or read-only costs time at every start, and nothing else. No fastmath:
     the same input gives the same bits on every CPU.
     """
-    compiled: Any = numba.njit(nogil=True)(function)
-    # Raised where there is no folder to write to.
-    with suppress(RuntimeError):
-        # As `cache=True` does, with a cache of numba's own.
-        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    compiled: Any = _kept(numba.njit(nogil=True)(function))
+    _kernels.append(compiled)
     return cast(Function, compiled)
+
+
+def _kept(compiled: Any) -> Any:
+    """Return a dispatcher that looks on disk for what it compiled before."""
+    # Raised where there is no source, as in a notebook.
+    with suppress(RuntimeError):
+        # As `cache=True` does, with a cache of our own in the place of numba's.
+        compiled._cache = KernelCache(compiled.py_func)  # noqa: SLF001
+    return compiled
+
+
+def kernels_of(package: str) -> Sequence[Any]:
+    """Return the kernels of a package, or module, as numba's dispatchers."""
+    return [each for each in _kernels if f"{each.py_func.__module__}.".startswith(f"{package}.")]
 
 
 def inlined(function: Function) -> Function:
@@ -48,7 +46,8 @@ def inlined(function: Function) -> Function:
 
     For the innermost steps: loops in a function of its own are not made vector loops.
     """
-    return cast(Function, numba.njit(nogil=True, inline="always")(function))
+    # It is called by itself, too, here and there.
+    return cast(Function, _kept(numba.njit(nogil=True, inline="always")(function)))
 
 
 @kernel

@@ -6,21 +6,24 @@ and series of what is gone disappear.
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from streamdrift import __version__
-from streamdrift.realised import RealisedRate
-from streamdrift.records import Alert, Partition, SignalFinding, SignalReading, WarmUp
+from streamdrift.families import FAMILIES, Chunk, Family, Shown
+from streamdrift.records import Alert, Partition
+from streamdrift.standing import Standing
 
 SECOND = 1_000_000
-MAX_SERIES = 2_000
-"""Signals (times detectors) whose statistic is shown; the rest is counted as left out."""
+MAX_SERIES = 10_000
+"""Series of a family that are shown, if not set: of readings those nearest to their thresholds."""
 _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 _COMMITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -37,16 +40,15 @@ class Metrics:
     """
 
     def __init__(
-        self, registry: CollectorRegistry | None = None, max_series: int = MAX_SERIES
+        self, registry: CollectorRegistry | None = None, max_series: int | None = MAX_SERIES
     ) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
         self._declare_counters(self.registry)
         self._declare_gauges(self.registry)
         self._declare_histograms(self.registry)
-        self.max_series = max_series
-        """Readings, and model versions, that are shown at most."""
-        self._shown = _Shown(max_series)
-        self.registry.register(self._shown)
+        self._declare_sinks(self.registry)
+        self._shown = Shown(max_series)
+        self._one = threading.Lock()
 
     def _declare_counters(self, registry: CollectorRegistry) -> None:
         self._messages = Counter(
@@ -96,6 +98,54 @@ class Metrics:
         self._disconnects = Counter(
             "streamdrift_source_disconnects",
             "Times the brokers could not be reached.",
+            registry=registry,
+        )
+
+    def _declare_sinks(self, registry: CollectorRegistry) -> None:
+        self._delivered = Counter(
+            "streamdrift_sink_delivered",
+            "Alerts that a sink has taken.",
+            ["sink"],
+            registry=registry,
+        )
+        self._failed = Counter(
+            "streamdrift_sink_failures",
+            "Attempts to deliver that failed, and are made again.",
+            ["sink"],
+            registry=registry,
+        )
+        self._passed_over = Counter(
+            "streamdrift_sink_passed_over",
+            "Alerts that a sink is not told of, by reason.",
+            ["sink", "reason"],
+            registry=registry,
+        )
+        self._behind = Gauge(
+            "streamdrift_sink_behind_alerts",
+            "Alerts published that a sink has not taken yet.",
+            ["sink"],
+            registry=registry,
+        )
+        self._held = Gauge(
+            "streamdrift_sink_held_alerts",
+            "Of these, alerts that wait until the service has caught up, or a quiet time is over.",
+            ["sink"],
+            registry=registry,
+        )
+        self._working = Gauge(
+            "streamdrift_sink_working",
+            "1 while a sink takes alerts, 0 from an attempt that failed on.",
+            ["sink"],
+            registry=registry,
+        )
+        self._known = Gauge(
+            "streamdrift_incidents_kept",
+            "Incidents, open or over, that the incidents topic keeps.",
+            registry=registry,
+        )
+        self._evicted = Gauge(
+            "streamdrift_incidents_evicted",
+            "Incidents that this process gave up before alerts.keep_resolved, for want of room.",
             registry=registry,
         )
 
@@ -223,50 +273,55 @@ class Metrics:
         """Add to the bytes sent to the shards."""
         self._exchanged.inc(size)
 
-    def watched(
-        self,
-        readings: Sequence[SignalReading],
-        left_out: int,
-        warm_ups: Sequence[WarmUp],
-        incidents: Mapping[tuple[str, str], int],
-        unwatched: int,
-        dropped: Mapping[str, int],
-        realised: Sequence[RealisedRate] = (),
-        findings: Sequence[SignalFinding] = (),
-        findings_left_out: int = 0,
-    ) -> None:
-        """Record the monitor's numbers; replaces what was there.
+    def incidents_kept(self, known: int, evicted: int) -> None:
+        """Record how many incidents are known, and how many were given up for want of room."""
+        self._known.set(known)
+        self._evicted.set(evicted)
 
-        `readings` are `max_series` at most, `left_out` is the number of the others, and so it
-        is with `findings`; `dropped` counts repeated events by model.
-        """
-        self._shown.dropped = dict(dropped)
-        self._shown.realised = tuple(realised)
-        self._shown.findings, self._shown.findings_left_out = tuple(findings), findings_left_out
-        self._shown.unwatched = unwatched
-        self._shown.left_out = left_out
-        self._shown.readings = tuple(readings)
-        self._shown.warm_ups = tuple(warm_ups)
-        self._shown.incidents = dict(incidents)
+    def sink_delivered(self, sink: str, alerts: int) -> None:
+        """Count alerts that a sink has taken: it works."""
+        self._delivered.labels(sink).inc(alerts)
+        self._working.labels(sink).set(1)
 
-    @property
-    def readings(self) -> Sequence[SignalReading]:
-        """The readings last recorded."""
-        return self._shown.readings
+    def sink_failed(self, sink: str) -> None:
+        """Count an attempt that failed."""
+        self._failed.labels(sink).inc()
+        self._working.labels(sink).set(0)
 
-    @property
-    def warm_ups(self) -> Sequence[WarmUp]:
-        """The warm-ups last recorded."""
-        return self._shown.warm_ups
+    def sink_passed_over(self, sink: str, reason: str, alerts: int = 1) -> None:
+        """Count alerts that a sink is not told of."""
+        self._passed_over.labels(sink, reason).inc(alerts)
+
+    def sink_behind(self, sink: str, behind: int, held: int) -> None:
+        """Record how many alerts a sink has not taken, and how many of them wait for a reason."""
+        self._behind.labels(sink).set(behind)
+        self._held.labels(sink).set(held)
+
+    def watched(self, standing: Standing) -> None:
+        """Record how the monitors stand; replaces what was there."""
+        self._shown.standing = standing
 
     def events(self) -> int:
         """Return how many events were decoded, over all topics."""
         samples = (sample for family in self._events.collect() for sample in family.samples)
         return int(sum(each.value for each in samples if each.name.endswith("_total")))
 
-    def exposition(self) -> tuple[bytes, str]:
-        """Return what `/metrics` answers, and its content type."""
-        return generate_latest(_Uncreated(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
+    def exposition(self) -> list[Chunk]:
+        """Return what `/metrics` answers, in parts. Others may run while it is made."""
+        with self._one:
+            return [generate_latest(_Uncreated(self.registry)), *self._shown.text()]
+
+    def declared(self) -> list[Family]:
+        """Return every metric, by the name of its samples."""
+        plain = [
+            Family(
+                f"{each.name}_total" if each.type == "counter" else each.name,
+                each.type,
+                each.documentation,
+            )
+            for each in self.registry.collect()
+        ]
+        return sorted([*plain, *FAMILIES], key=attrgetter("name"))
 
 
 class _Uncreated(Collector):
@@ -281,146 +336,3 @@ class _Uncreated(Collector):
                 sample for sample in family.samples if not sample.name.endswith("_created")
             ]
             yield family
-
-
-class _Shown(Collector):
-    """The families with a series per signal, model version or partition."""
-
-    def __init__(self, max_series: int) -> None:
-        self._max_series = max_series
-        self.readings: tuple[SignalReading, ...] = ()
-        self.warm_ups: tuple[WarmUp, ...] = ()
-        self.incidents: Mapping[tuple[str, str], int] = {}
-        self.lag: Mapping[str, Mapping[Partition, int]] = {}
-        self.displaced: Mapping[str, int] = {}
-        self.unwatched = 0
-        self.dropped: Mapping[str, int] = {}
-        self.realised: tuple[RealisedRate, ...] = ()
-        self.left_out = 0
-        self.findings: tuple[SignalFinding, ...] = ()
-        self.findings_left_out = 0
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._signals()
-        yield from self._models()
-        yield from self._budgets()
-        lag = GaugeMetricFamily(
-            "streamdrift_lag_messages",
-            "Messages of a partition that are not read yet.",
-            labels=["topic", "partition"],
-        )
-        for of in self.lag.values():
-            for partition, messages in sorted(of.items()):
-                lag.add_metric([partition.topic, str(partition.number)], messages)
-        yield lag
-        displaced = CounterMetricFamily(
-            "streamdrift_events_displaced",
-            "Events taken at another time than their own: late, or too far ahead to be believed.",
-            labels=["reason"],
-        )
-        for reason, events in sorted(self.displaced.items()):
-            displaced.add_metric([reason], events)
-        yield displaced
-        yield CounterMetricFamily(
-            "streamdrift_events_unwatched",
-            "Events of model versions beyond the limit of those watched at once.",
-            value=self.unwatched,
-        )
-        dropped = CounterMetricFamily(
-            "streamdrift_duplicates_dropped",
-            "Repeated events that were dropped, as deduplicate says.",
-            labels=["model"],
-        )
-        for model, events in sorted(self.dropped.items())[: self._max_series]:
-            dropped.add_metric([model], events)
-        yield dropped
-
-    def _signals(self) -> Iterator[Metric]:
-        labels = ["model", "version", "signal", "detector"]
-        statistic = GaugeMetricFamily(
-            "streamdrift_signal_statistic", "A detector's statistic for a signal.", labels=labels
-        )
-        threshold = GaugeMetricFamily(
-            "streamdrift_signal_threshold",
-            "The statistic at which the detector decides that the signal changed.",
-            labels=labels,
-        )
-        changed = GaugeMetricFamily(
-            "streamdrift_signal_changed",
-            "1 from a signal's change to its return or acceptance.",
-            labels=labels,
-        )
-        for reading in self.readings:
-            values = [reading.model, reading.version, reading.signal.name, reading.detector]
-            statistic.add_metric(values, reading.statistic)
-            threshold.add_metric(values, reading.threshold)
-            changed.add_metric(values, reading.changed)
-        yield from (statistic, threshold, changed)
-        yield GaugeMetricFamily(
-            "streamdrift_signals_left_out",
-            "Readings of signals not shown, as there are too many.",
-            value=self.left_out,
-        )
-        finding = GaugeMetricFamily(
-            "streamdrift_signal_finding",
-            "1 where this was found in a signal's reference: the log and `streamdrift state show` "
-            "say it in words.",
-            labels=["model", "version", "signal", "finding"],
-        )
-        for found in self.findings:
-            finding.add_metric(list(found), 1)
-        yield finding
-        yield GaugeMetricFamily(
-            "streamdrift_findings_left_out",
-            "Findings not shown, as there are too many.",
-            value=self.findings_left_out,
-        )
-
-    def _models(self) -> Iterator[Metric]:
-        labels = ["model", "version"]
-        warm_up = GaugeMetricFamily(
-            "streamdrift_warm_up_ratio",
-            "Progress of the reference: at 1 the model version is watched.",
-            labels=labels,
-        )
-        for each in sorted(self.warm_ups)[: self._max_series]:
-            # The events may be there while the time span is not: not complete, so below 1.
-            ratio = 1.0 if each.complete else min(0.99, each.events / max(1, each.wanted))
-            warm_up.add_metric([each.model, each.version], ratio)
-        yield warm_up
-        incidents = GaugeMetricFamily(
-            "streamdrift_incidents_open", "Incidents that are not resolved.", labels=labels
-        )
-        for (model, version), count in sorted(self.incidents.items())[: self._max_series]:
-            incidents.add_metric([model, version], count)
-        yield incidents
-
-    def _budgets(self) -> Iterator[Metric]:
-        labels = ["model"]
-        budget = GaugeMetricFamily(
-            "streamdrift_alert_budget_per_week",
-            "False alarms that alert_budget allows in a week of event time.",
-            labels=labels,
-        )
-        opened = CounterMetricFamily(
-            "streamdrift_alerts_opened",
-            "Incidents that tests opened, true ones among them; silence is no test.",
-            labels=labels,
-        )
-        joined = CounterMetricFamily(
-            "streamdrift_changes_joined",
-            "Changes that joined an incident after it was opened.",
-            labels=labels,
-        )
-        rate = GaugeMetricFamily(
-            "streamdrift_realised_alerts_per_week",
-            "The same per week of event time since the model's first reference, a week at least.",
-            labels=labels,
-        )
-        for each in self.realised[: self._max_series]:
-            budget.add_metric([each.model], each.budget.per_week)
-            opened.add_metric([each.model], each.opened)
-            joined.add_metric([each.model], each.joined)
-            if each.per_week is not None:
-                rate.add_metric([each.model], each.per_week)
-        yield from (budget, opened, joined, rate)

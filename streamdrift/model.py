@@ -11,18 +11,20 @@ import numpy as np
 
 from streamdrift.columns import cut, take
 from streamdrift.detectors.learning import learn
+from streamdrift.distributions import Distribution
 from streamdrift.errors import StateError
 from streamdrift.model_settings import ModelSettings
+from streamdrift.readings import Readings
 from streamdrift.realised import Span
 from streamdrift.records import (
     Batch,
     ColumnKey,
+    FoundIn,
     Group,
     Kind,
     Notice,
     Sample,
     Signal,
-    SignalReading,
     State,
     Step,
     Stream,
@@ -321,14 +323,23 @@ class ModelVersion:
         """What people should know of the references of signals, where there is anything."""
         return [found for each in self._watched for found in each.findings]
 
-    def readings(self) -> list[SignalReading]:
+    def found_in(self) -> list[FoundIn]:
+        """Return the kinds of what was found in the references of signals."""
+        return [FoundIn(self.model, self.version, each.codes) for each in self._watched]
+
+    def readings(self) -> list[Readings]:
         """Return every detector's statistic and threshold."""
-        return [reading for each in self._watched for reading in each.readings()]
+        return [each.readings() for each in self._watched]
 
     @property
-    def reading_count(self) -> int:
-        """How many readings there are."""
-        return sum(each.reading_count for each in self._watched)
+    def changes(self) -> list[tuple[Signal, int, int]]:
+        """Signals that are changed, since when, and how many values there were since."""
+        return [change for each in self._watched for change in each.changes]
+
+    def distribution(self, signal: Signal) -> Distribution | None:
+        """Return what one of the signals shows beside its reference; None where that is private."""
+        watching = next(each for each in self._watched if signal in each.signals)
+        return watching.distribution(signal)
 
     def warm_up(self) -> WarmUp:
         """Return how far the reference is."""

@@ -13,6 +13,7 @@ from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import Asked, Command
 from streamdrift.pace import Pace
+from streamdrift.readings import Readings
 from streamdrift.realised import RealisedRate, Span
 from streamdrift.records import (
     Batch,
@@ -20,7 +21,6 @@ from streamdrift.records import (
     Notice,
     Observation,
     Released,
-    SignalReading,
     State,
     Step,
 )
@@ -299,7 +299,7 @@ class Monitor:
         """The silence and the event rate of each model that has its head here, by its name."""
         return self._traffic
 
-    def traffic_readings(self) -> Sequence[SignalReading]:
+    def traffic_readings(self) -> Sequence[Readings]:
         """Return the readings of event rates, by model."""
         return [each for _, one in sorted(self._traffic.items()) for each in one.readings()]
 

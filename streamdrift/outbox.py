@@ -44,6 +44,16 @@ PUT_OUT = (
 _FENCED = (ProducerFencedError, InvalidProducerEpochError, FencedInstanceIdError)
 
 
+def abandon(producer: KafkaProducer) -> None:
+    """Give up a producer, with what it has not written yet."""
+    # While records wait, the client's own `close` raises, and leaves the sender at work.
+    sender = producer._sender  # noqa: SLF001
+    sender.force_close()
+    sender.join(_CLOSE_SECONDS)
+    with suppress(KafkaTimeoutError):
+        producer.close(timeout=0)
+
+
 class Outbox:
     """One producer and the records it was given since the last `flush`.
 
@@ -96,12 +106,7 @@ class Outbox:
 
     def close(self) -> None:
         """Give up the connection, and what was not flushed."""
-        # While records wait, the client's own `close` raises, and leaves the sender at work.
-        sender = self._producer._sender  # noqa: SLF001
-        sender.force_close()
-        sender.join(_CLOSE_SECONDS)
-        with suppress(KafkaTimeoutError):
-            self._producer.close(timeout=0)
+        abandon(self._producer)
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:

@@ -1,12 +1,12 @@
 """From messages to alerts: decoders, ordering and monitor in a row, the same for every driver."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streamdrift.decoders import Decoder
 from streamdrift.operators import Command, Taken
 from streamdrift.ordering import Ordering
-from streamdrift.ordering.lane import Frontier, divided
+from streamdrift.ordering.lane import Frontier, after, divided
 from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
 from streamdrift.sharded import Shards, frontier_of, merged
 from streamdrift.trees import integer, tree
@@ -25,12 +25,25 @@ class Beside(Protocol):
         """Take the last events of all."""
 
 
+class Onlooker(Protocol):
+    """Looks at a pipeline's monitor, at places in the order of events that it chooses itself."""
+
+    def places(self, released: Released) -> Iterator[int]:
+        """Yield the event times, ascending, before whose events it is to look.
+
+        After each of them `look` is called, before the next is asked for.
+        """
+
+    def look(self, monitor: Shards, time: int) -> None:
+        """See what the monitor made of all events before `time`."""
+
+
 class Pipeline:
     """What the service and a replay both drive.
 
     `decoder_of` gives the decoder of a topic. Nothing here asks the machine for the time:
-    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor is in
-    no snapshot.
+    idle verdicts and ticks come from whoever drives it. Whoever is `beside` the monitor, or looks
+    on, is in no snapshot.
     """
 
     def __init__(
@@ -39,8 +52,10 @@ class Pipeline:
         ordering: Ordering,
         monitor: Shards,
         beside: Sequence[Beside] = (),
+        onlooker: Onlooker | None = None,
     ) -> None:
         self._decoder_of = decoder_of
+        self._onlooker = onlooker
         self._beside = beside
         self._decoders: dict[str, Decoder] = {}
         self.ordering = ordering
@@ -89,9 +104,9 @@ class Pipeline:
         while self._foreseen and Frontier(*self._foreseen[0].where) <= frontier:
             taken = self._foreseen.pop(0)
             below, released = divided(released, Frontier(*taken.where))
-            observed.append(self.monitor.observe(below, Frontier(*taken.where)))
+            observed.append(self._looked_on(below, Frontier(*taken.where), self.monitor.observe))
             observed.append(Observation((), tuple(self._take(taken))))
-        return merged([*observed, self.monitor.observe(released, frontier)])
+        return merged([*observed, self._looked_on(released, frontier, self.monitor.observe)])
 
     def command(self, place: int, command: Command) -> tuple[Taken, list[Notice]]:
         """Do what an operator asks, of all commands the one at `place`; return where that is.
@@ -127,7 +142,24 @@ class Pipeline:
         released, frontier = self._note(self.ordering.drain()), self.ordering.frontier
         for each in self._beside:
             each.drain(released, frontier)
-        return self.monitor.drain(released, frontier)
+        return self._looked_on(released, frontier, self.monitor.drain)
+
+    def _looked_on(
+        self,
+        released: Released,
+        frontier: Frontier,
+        observe: Callable[[Released, Frontier], Observation],
+    ) -> Observation:
+        """Let the monitor observe, in parts between which somebody looks, if anybody does."""
+        if self._onlooker is None:
+            return observe(released, frontier)
+        told = []
+        for time in self._onlooker.places(released):
+            place = after(time - 1)
+            before, released = divided(released, place)
+            told.append(self.monitor.observe(before, place))
+            self._onlooker.look(self.monitor, time)
+        return merged([*told, observe(released, frontier)])
 
     def _note(self, released: Released) -> Released:
         self.watermark = released.watermark

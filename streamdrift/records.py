@@ -43,6 +43,13 @@ class Partition(NamedTuple):
     number: int
 
 
+class Reached(NamedTuple):
+    """How far a partition is taken, all that follows from it published, and where it ends."""
+
+    offset: int
+    end: int
+
+
 class Extent(NamedTuple):
     """Which topic of the input is meant by its name, and with how many partitions.
 
@@ -448,13 +455,15 @@ class Alert:
     """Among the alerts of its model, from 1 on in the order in which they leave."""
 
 
-class SignalFinding(NamedTuple):
-    """That something was found in the reference of a signal; `finding` is the code of its kind."""
+class FoundIn(NamedTuple):
+    """What was found in the references of signals of a model version.
+
+    `codes` are pairs: a signal's name, and the code of a kind of finding.
+    """
 
     model: str
     version: str
-    signal: str
-    finding: str
+    codes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from streamdrift.commit import (
     many,
     nothing_due,
 )
+from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.idleness import Idleness, Look
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Messages, Partition
+from streamdrift.records import Messages, Partition, Reached
 from streamdrift.recovery import recover
 from streamdrift.rota import Rota
 from streamdrift.sessions import Sessions
@@ -111,6 +112,7 @@ class Service:
         metrics: Metrics,
         clock: Clock | None = None,
         step: Callable[[str], None] = lambda _: None,
+        desk: Desk | None = None,
     ) -> None:
         self._settings = settings
         self._open_session = open_session
@@ -119,8 +121,12 @@ class Service:
         self._clock = clock or MachineClock()
         self._step = step
         self._sessions = Sessions(metrics, "input", self._clock.monotonic)
+        self.desk = desk or Desk()
+        """Where other threads ask the loop."""
         self.connecting = False
         """Whether a session is being opened: nothing was read since the last commit."""
+        self.reached: Mapping[Partition, Reached] | None = None
+        """How far each partition is taken and published, a second ago; None where not known."""
         self.pipeline = make_pipeline()
         self._kept = False
         """Whether a state was there, or was committed."""
@@ -165,15 +171,22 @@ class Service:
             rota,
             self._settings,
             self._metrics,
+            self.desk,
             self._clock,
             self._step,
+            self._note_reached,
         )
         try:
             _log.info("reading", partitions=by_topic(source.partitions()))
-            self._sessions.serve(loop.turn, loop.finish)
+            with self.desk.served():
+                self._sessions.serve(loop.turn, loop.finish)
         finally:
+            self.reached = None
             self._kept = self._kept or loop.kept
             source.close()
+
+    def _note_reached(self, reached: Mapping[Partition, Reached]) -> None:
+        self.reached = reached
 
     def _listen(self, session: Session) -> CommandLog | None:
         """Return what operators ask from here on."""
@@ -228,8 +241,10 @@ class _Loop:
         rota: Rota,
         settings: ServiceSettings,
         metrics: Metrics,
+        desk: Desk,
         clock: Clock,
         step: Callable[[str], None],
+        note_reached: Callable[[Mapping[Partition, Reached]], None],
     ) -> None:
         self._session = session
         self._source = source
@@ -239,9 +254,11 @@ class _Loop:
         self._pipeline = pipeline
         self._settings = settings
         self._metrics = metrics
+        self._desk = desk
         self._telling = Telling(metrics, "input")
         self._clock = clock
         self._step = step
+        self._note_reached = note_reached
         self._outgoing = outgoing
         self._rota = rota
         self._places = Places(session.store, session.sinks, session.letters)
@@ -261,7 +278,8 @@ class _Loop:
 
     def turn(self) -> bool:
         """Do one round, which takes POLL_SECONDS where nothing comes; tell of a commit."""
-        messages = self._timed("read", lambda: self._source.poll(POLL_SECONDS))
+        wait = 0.0 if self._desk.waiting else POLL_SECONDS
+        messages = self._timed("read", lambda: self._source.poll(wait))
         self._assign()
         shown = self._feed(messages)
         self._watch_source()
@@ -286,6 +304,7 @@ class _Loop:
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
             self._show()
+        self._desk.serve(self._pipeline.monitor.monitors)
         return due
 
     def finish(self) -> None:
@@ -452,7 +471,17 @@ class _Loop:
     def _show(self) -> None:
         self._metrics.observed(self._pipeline.watermark)
         self._metrics.pending(sum(self._pending().values()))
-        self._metrics.lagging("input", self._source.lag())
+        lag, pending = self._source.lag(), self._pending()
+        self._metrics.lagging("input", lag)
+        # What is known to be behind is not published, and what is read and waits is not observed.
+        if not self._outgoing and lag.keys() >= set(self._source.partitions()):
+            read = self._pipeline.ordering.read_to()
+            self._note_reached(
+                {
+                    key: Reached(read.get(key, 0) - pending.get(key, 0), read.get(key, 0) + left)
+                    for key, left in lag.items()
+                }
+            )
         self._metrics.displaced(self._pipeline.ordering.counts())
         self._metrics.blocked(len(self._source.blocked()))
-        self._telling.standing(self._pipeline.monitor.monitors)
+        self._telling.progress(self._pipeline.monitor.monitors)

@@ -12,7 +12,7 @@ from streamdrift.metrics import Metrics, Read
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
-_HUNG = 120.0
+HUNG = 120.0
 """Seconds without a turn after which a loop is said to hang."""
 _log = structlog.get_logger("streamdrift")
 
@@ -51,7 +51,7 @@ class Sessions:
     @property
     def healthy(self) -> bool:
         """Whether the loop goes round (a broker that is away is waited for: no illness)."""
-        return self._monotonic() - self._beat < _HUNG
+        return self._monotonic() - self._beat < HUNG
 
     def run(self, session: Callable[[], None]) -> None:
         """Run sessions until the end: each calls `serve` once it is connected."""

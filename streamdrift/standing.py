@@ -2,26 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 from streamdrift.model import ModelVersion
 from streamdrift.monitor import Monitor
+from streamdrift.readings import Readings, rows
 from streamdrift.realised import RealisedRate
-from streamdrift.records import SignalFinding, SignalReading, WarmUp
+from streamdrift.records import FoundIn, SignalReading, WarmUp
+from streamdrift.slices import Slices, at_once
 
-_BY_NAME = itemgetter(0)
 _BY_MODEL = attrgetter("model")
 _BY_GROUP = attrgetter("model", "version", "group")
+_SIGNALS = 100
+"""Signals that are looked at in a slice, and those of one version beyond."""
+_MODELS = 50
+"""Models whose event rates are looked at in a slice."""
 
 
 class Standing(NamedTuple):
-    """Numbers of what is watched."""
+    """What is watched, and the numbers of it. Nobody changes any part of it."""
 
-    readings: Sequence[SignalReading]
-    """Statistic and threshold of some signals, of each detector."""
-    left_out: int
-    """How many readings are not among them."""
+    readings: Sequence[Readings]
+    """Of the event rate of each model, by model; then of each version, by model and version."""
     warm_ups: Sequence[WarmUp]
     """How far each version's reference is."""
     incidents: Mapping[tuple[str, str], int]
@@ -32,10 +35,12 @@ class Standing(NamedTuple):
     """How many repeated events were dropped since the beginning, by model."""
     realised: Sequence[RealisedRate]
     """What came of each model's budget, by model."""
-    findings: Sequence[SignalFinding]
-    """What was found in the references of signals, as many as there may be readings."""
-    findings_left_out: int
-    """How many are not among them."""
+    findings: Sequence[FoundIn]
+    """What was found in the references of signals, in the order of `readings`."""
+
+
+NOTHING = Standing((), (), {}, 0, {}, (), ())
+"""How no monitors stand."""
 
 
 def versions(monitors: Iterable[Monitor]) -> list[ModelVersion]:
@@ -43,57 +48,58 @@ def versions(monitors: Iterable[Monitor]) -> list[ModelVersion]:
     return sorted((each for monitor in monitors for each in monitor.versions()), key=_BY_GROUP)
 
 
-def standing(monitors: Sequence[Monitor], most_readings: int = 0) -> Standing:
-    """Return how monitors stand, of which each has models, or groups of models, of its own.
+def warm_ups(monitors: Iterable[Monitor]) -> list[WarmUp]:
+    """Return how far each version's reference is, by model and version."""
+    return [version.warm_up() for version in versions(monitors) if version.group == 0]
 
-    Which readings are left out changes only when versions appear or go: those of the last, by
-    model, version, group and ordinal.
-    """
+
+def standing(monitors: Sequence[Monitor]) -> Standing:
+    """Return how monitors stand, of which each has models, or groups of models, of its own."""
+    return at_once(survey(monitors))
+
+
+def survey(monitors: Sequence[Monitor]) -> Slices[Standing]:
+    """Make what `standing` returns, in slices. Versions that come meanwhile are not in it."""
     found = versions(monitors)
-    traffic = [each for monitor in monitors for each in monitor.traffic_readings()]
-    readings = sorted(traffic, key=_BY_MODEL)
+    traffic = sorted(pair for monitor in monitors for pair in monitor.traffic.items())
+    readings: list[Readings] = []
+    findings: list[FoundIn] = []
+    yield
+    for place, (model, one) in enumerate(traffic):
+        readings += one.readings()
+        findings.append(one.found_in(model))
+        if place % _MODELS == 0:
+            yield
+    looked_at = 0
     for version in found:
-        if len(readings) < most_readings:
-            readings += version.readings()
+        own = version.readings()
+        readings += own
+        findings += version.found_in()
+        looked_at += sum(len(each.signals) for each in own)
+        if looked_at >= _SIGNALS:
+            looked_at = 0
+            yield
     incidents: Counter[tuple[str, str]] = Counter()
     dropped: Counter[str] = Counter()
+    realised: list[RealisedRate] = []
     for monitor in monitors:
         incidents.update(monitor.open_incidents())
         dropped.update(monitor.dropped)
+        realised += monitor.realised()
+        yield
     return Standing(
-        readings[:most_readings],
-        max(0, len(traffic) + sum(each.reading_count for each in found) - most_readings),
+        readings,
         [version.warm_up() for version in found if version.group == 0],
         incidents,
         sum(monitor.unwatched for monitor in monitors),
         dropped,
-        sorted((each for monitor in monitors for each in monitor.realised()), key=_BY_MODEL),
-        *_findings(monitors, found, most_readings),
+        sorted(realised, key=_BY_MODEL),
+        [each for each in findings if each.codes],
     )
 
 
-def _findings(
-    monitors: Iterable[Monitor], found: Sequence[ModelVersion], most: int
-) -> tuple[Sequence[SignalFinding], int]:
-    """Return the first findings, and how many more there are; each kind once a signal."""
-    traffic = sorted((pair for each in monitors for pair in each.traffic.items()), key=_BY_NAME)
-    signals = [
-        *(
-            (model, "", name, findings)
-            for model, each in traffic
-            for name, findings in each.findings
-        ),
-        *(
-            (version.model, version.version, signal.name, findings)
-            for version in found
-            for signal, findings in version.findings
-        ),
-    ]
-    told = list[SignalFinding]()
-    more = 0
-    for model, version_name, name, findings in signals:
-        codes = sorted({finding.code.value for finding in findings})
-        room = max(most - len(told), 0)
-        more += max(len(codes) - room, 0)
-        told += [SignalFinding(model, version_name, name, code) for code in codes[:room]]
-    return told, more
+def every_reading(monitors: Sequence[Monitor]) -> list[SignalReading]:
+    """Return the statistic and threshold of each detector of every signal, event rates first."""
+    traffic = sorted(pair for monitor in monitors for pair in monitor.traffic.items())
+    found = [each for _, one in traffic for each in one.readings()]
+    return rows([*found, *(each for one in versions(monitors) for each in one.readings())])

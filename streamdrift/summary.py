@@ -23,8 +23,13 @@ _ROUTINE = frozenset({"model version appeared", "reference complete", "rhythm le
 SettingsOf = Callable[[str], ModelSettings]
 
 
-def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: float) -> list[str]:
-    """Return the lines for stderr; `settings_of` gives a model's settings by its name."""
+def summarize(
+    tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: float | None
+) -> list[str]:
+    """Return the lines for stderr; `settings_of` gives a model's settings by its name.
+
+    Without `seconds` they do not say how long it took.
+    """
     lines = [line for version in _versions(monitor, settings_of) for line in version]
     lines += _event_rates(monitor)
     lines += _forgotten(tally, monitor)
@@ -40,8 +45,9 @@ def summarize(tally: Tally, monitor: Shards, settings_of: SettingsOf, seconds: f
         lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
     if dropped := sum(stands.dropped.values()):
         lines.append(f"{dropped:,} repeated events were dropped (deduplicate)")
-    rate = f" ({tally.events / seconds:,.0f} a second)" if seconds > 0 else ""
-    lines.append(f"{tally.events:,} events in {seconds:.1f} s{rate}")
+    took = "" if seconds is None else f" in {seconds:.1f} s"
+    rate = f" ({tally.events / seconds:,.0f} a second)" if seconds else ""
+    lines.append(f"{tally.events:,} events{took}{rate}")
     alerts = ", ".join(f"{count} {name}" for name, count in sorted(tally.alerts.items()))
     lines.append(f"{tally.alerts.total()} alerts" + (f": {alerts}" if alerts else ""))
     if tally.dead_letters:

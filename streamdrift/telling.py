@@ -6,8 +6,8 @@ import structlog
 
 from streamdrift.metrics import Metrics, Read
 from streamdrift.monitor import Monitor
-from streamdrift.records import Alert, Decoded, Messages, Notice, WarmUp
-from streamdrift.standing import standing
+from streamdrift.records import Alert, Decoded, Messages, Notice
+from streamdrift.standing import warm_ups
 from streamdrift.state.commands import Received
 
 _GOOD_NEWS = frozenset({"broker back", "partition found"})
@@ -88,15 +88,9 @@ class Telling:
         if command is None:
             _log.warning("command refused", place=received.place, why=received.fault)
 
-    def standing(self, monitors: Sequence[Monitor]) -> None:
-        """Tell how monitors stand."""
-        found = standing(monitors, self._metrics.max_series)
-        self._metrics.watched(*found)
-        self._tell_progress(found.warm_ups)
-
-    def _tell_progress(self, warm_ups: Sequence[WarmUp]) -> None:
+    def progress(self, monitors: Sequence[Monitor]) -> None:
         """Log each quarter of a reference; its completion is a notice of the monitor."""
-        for each in warm_ups:
+        for each in warm_ups(monitors):
             key = (each.model, each.version)
             quarter = 4 * each.events // max(1, each.wanted)
             if each.complete:

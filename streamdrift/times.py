@@ -12,6 +12,15 @@ def date_of(time: int) -> datetime:
     return _EPOCH + timedelta(microseconds=min(max(time, _FIRST), _LAST))
 
 
+def microseconds(date: datetime) -> int:
+    """Return a date that has a time zone as microseconds since the epoch.
+
+    >>> microseconds(date_of(1_500_000))
+    1500000
+    """
+    return (date - _EPOCH) // timedelta(microseconds=1)
+
+
 def rfc3339(time: int) -> str:
     """Return microseconds since the epoch as RFC 3339 writes them.
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from streamdrift.model_settings import ModelSettings
-from streamdrift.records import Ints, SignalReading, State, Step, StepKind
-from streamdrift.references.findings import Finding
+from streamdrift.readings import Readings
+from streamdrift.records import FoundIn, Ints, State, Step, StepKind
+from streamdrift.references.findings import Finding, codes_of
 from streamdrift.signals.silence import Silence
 from streamdrift.signals.volume import EVENT_RATE
 from streamdrift.trees import tree
@@ -58,7 +59,7 @@ class Traffic:
         found = self.silence.leave(StepKind.RESOLVED, time)
         return found if self.volume is None else [*found, *self.volume.resolve(time)]
 
-    def readings(self) -> Sequence[SignalReading]:
+    def readings(self) -> Sequence[Readings]:
         """Return the statistic and the threshold of each detector of the event rate."""
         return () if self.volume is None else self.volume.readings()
 
@@ -68,6 +69,10 @@ class Traffic:
         if self.volume is None or not self.volume.findings:
             return ()
         return [(EVENT_RATE.name, self.volume.findings)]
+
+    def found_in(self, model: str) -> FoundIn:
+        """Return the kinds of what was found, each once."""
+        return FoundIn(model, "", codes_of(self.findings))
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""

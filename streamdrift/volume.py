@@ -8,7 +8,7 @@ which is looked at again after each further span.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
@@ -24,12 +24,12 @@ from streamdrift.detectors.watch import Watch
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.past_bins import Past
+from streamdrift.readings import Readings
 from streamdrift.records import (
     Change,
     Floats,
     Ints,
     Sample,
-    SignalReading,
     State,
     Step,
     StepKind,
@@ -424,22 +424,12 @@ class Volume:
         """What the rate is held against; None before its bins are decided."""
         return None if self._follower is None else self._follower.rhythm
 
-    def readings(self) -> list[SignalReading]:
-        """Return every detector's statistic and threshold."""
+    def readings(self) -> Sequence[Readings]:
+        """Return every detector's statistic and threshold, nothing before there is a reference."""
         if self._watch is None:
-            return []
-        return [
-            SignalReading(
-                self._model,
-                "",
-                EVENT_RATE,
-                detector,
-                statistic,
-                threshold,
-                bool(self._watch.held[0]),
-            )
-            for _, detector, statistic, threshold in self._watch.readings()
-        ]
+            return ()
+        banks = self._watch.readings()
+        return (Readings.of(self._model, "", (EVENT_RATE,), self._watch.held, banks),)
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""

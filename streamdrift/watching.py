@@ -18,9 +18,11 @@ from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Watch
+from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.groups import SIGNALS
 from streamdrift.incidents.budget import Budget, e_bh, patience, shares
+from streamdrift.readings import Readings
 from streamdrift.records import (
     Batch,
     Change,
@@ -32,14 +34,13 @@ from streamdrift.records import (
     Sample,
     Signal,
     SignalKind,
-    SignalReading,
     State,
     Step,
     StepKind,
     Stream,
     Summary,
 )
-from streamdrift.references.findings import Code, Finding
+from streamdrift.references.findings import Code, Finding, codes_of
 from streamdrift.references.occasions import Occasions
 from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
@@ -188,6 +189,8 @@ class Watching:
         """Signals whose references became whole, and are not told yet."""
         self._following = False
         """Whether further references are about to become whole."""
+        self._codes: tuple[tuple[str, str], ...] | None = None
+        """What was found, as long as it stays so: to look at all references takes long."""
         self._second: int | None = None
         """The second of the last event, until it has been looked at."""
 
@@ -271,6 +274,7 @@ class Watching:
 
     def _rearm(self, ordinal: int) -> None:
         """Watch a signal by its reference from now on."""
+        self._codes = None
         lengths = self._lengths()
         figures = float(lengths.alone[ordinal]), float(lengths.patience[ordinal])
         self._watch.rearm(ordinal, self._references[ordinal], *figures)
@@ -296,6 +300,7 @@ class Watching:
             change = self._change(sign, sign.evidence, sign.effect, time, last)
         if sign.kind is StepKind.RETURNED:
             del self._since[sign.signal]
+            self._codes = None
         if sign.kind is StepKind.CHANGED:
             values = Latest(self._settings.room)
             begin = sign.column + 1
@@ -333,7 +338,7 @@ class Watching:
         of_rate = expected.stream is Stream.RATE
         mean = expected.ones if of_rate else reference.mean
         old, new = column.describe(kind, reference.quantiles, mean, window)
-        if not self._settings.private.isdisjoint(setting_names(column.key)):
+        if self._is_private(column):
             # How often something is so is told of a private column, and nothing of its values.
             hidden = Summary(math.nan)
             old, new = (Summary(old.mean), Summary(new.mean)) if of_rate else (hidden, hidden)
@@ -406,6 +411,7 @@ class Watching:
     def go_at(self, pace: float) -> None:
         """Watch at another pace from now on: run lengths follow, what is summed up stays."""
         self.pace = pace
+        self._codes = None
         self._watch.allow(self._lengths())
 
     def accept(self, time: int) -> None:
@@ -453,24 +459,48 @@ class Watching:
         return found
 
     @property
-    def reading_count(self) -> int:
-        """How many readings there are."""
-        return self._watch.reading_count
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """The kinds of the findings, each once a signal; of signals that are the same, the same."""
+        if self._codes is None:
+            self._codes = codes_of((signal.name, found) for signal, found in self.findings)
+        return self._codes
 
-    def readings(self) -> list[SignalReading]:
-        """Return every detector's statistic and threshold."""
+    @property
+    def changes(self) -> list[tuple[Signal, int, int]]:
+        """Signals that are changed, since when, and how many values there were since."""
         return [
-            SignalReading(
-                self._model,
-                self._version,
-                self.signals[signal],
-                detector,
-                statistic,
-                threshold,
-                bool(self._watch.held[signal]),
-            )
-            for signal, detector, statistic, threshold in self._watch.readings()
+            (self.signals[ordinal], since.changed_at, since.values.seen)
+            for ordinal, since in sorted(self._since.items())
         ]
+
+    def distribution(self, signal: Signal) -> Distribution | None:
+        """Return what a signal shows beside its reference: since its change, or the last values.
+
+        None where people are to see no values of its column; how often something is so they may.
+        """
+        place = self.signals.index(signal)
+        column, kind = self._places[place]
+        since = self._since.get(place)
+        changed_at = None if since is None else since.changed_at
+        values = None if since is None else since.values.values()
+        reference, expected = self._references[place], self._watch.expected(place)
+        if expected.stream is Stream.RATE:
+            ones, count = self._watch.recent_ones(place)
+            if values is not None:
+                ones, count = int(column.flags(kind, values).sum()), len(values)
+            return of_rate(expected.ones, ones, count, changed_at)
+        if self._is_private(column):
+            return None
+        shape = reference.counts if reference.shape is None else reference.shape
+        return column.distribution(kind, shape, values, changed_at)
+
+    def _is_private(self, column: ColumnSignals) -> bool:
+        return not self._settings.private.isdisjoint(setting_names(column.key))
+
+    def readings(self) -> Readings:
+        """Return every detector's statistic and threshold."""
+        banks = self._watch.readings()
+        return Readings.of(self._model, self._version, self.signals, self._watch.held, banks)
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""
@@ -536,6 +566,7 @@ class Watching:
         watching._completed = np.asarray(state["completed"]).tolist()
         watching._following = bool(state["following"])
         restarted = watching._watch.restore(watch)
+        watching._codes = None
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
         for signal, changed_at, seen_at, before, values, asked_at in since:

@@ -1,6 +1,9 @@
 """Steps and alerts for tests."""
 
 from collections.abc import Mapping
+from typing import Any
+
+import orjson
 
 from streamdrift.records import (
     Alert,
@@ -17,6 +20,8 @@ from streamdrift.records import (
     StepKind,
     Summary,
 )
+from streamdrift.sinks.cloudevents import encode
+from streamdrift.times import rfc3339
 
 SECOND = 1_000_000
 NOON = 1_795_262_400 * SECOND
@@ -100,5 +105,44 @@ def make_alert(
         version=version,
         time=NOON + number,
         due=NOON + number + SECOND,
-        data=data if data is not None else {"summary": "amount of fraud/3 changed"},
+        data=data
+        if data is not None
+        else {"summary": "amount of fraud/3 changed", "incident": "a" * 32},
     )
+
+
+def make_document(
+    incident: int = 1,
+    step: int = 1,
+    kind: str = "opened",
+    *,
+    model: str = "fraud",
+    version: str = "3",
+    severity: str = "warning",
+    opened_at: int = NOON,
+    time: int | None = None,
+    **more: Any,
+) -> bytes:
+    """Return an alert as its topic has it; `more` are entries of its data."""
+    data = {
+        "incident": f"{incident:032x}",
+        "step": step,
+        "severity": severity,
+        "kind": "data_drift",
+        "model": model,
+        "version": version,
+        "opened_at": rfc3339(opened_at),
+        "summary": f"amount of {model}/{version} changed",
+        "signals": [],
+        "labels": {},
+    }
+    alert = Alert(
+        id=f"{1000 * incident + step:032x}",
+        type=kind,
+        model=model,
+        version=version,
+        time=opened_at + (step - 1) * SECOND if time is None else time,
+        due=opened_at,
+        data=data | more,
+    )
+    return orjson.dumps(encode(alert, "streamdrift"))

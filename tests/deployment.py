@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from kafka.structs import TopicPartition
 from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment
+from streamdrift.following.incidents import TopicReader
+from streamdrift.incident_table import IncidentTable
 from streamdrift.kafka import KafkaSettings, make_consumer
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
+from streamdrift.state.kafka import KafkaLog
 
 _PATIENCE = 90.0
 _PAUSE = 0.2
@@ -115,3 +118,11 @@ def read_alerts(settings: Settings) -> list[dict[str, Any]]:
     finally:
         consumer.close(autocommit=False)
     return [orjson.loads(value) for value in found.values()]
+
+
+def known_incidents(settings: Settings) -> Mapping[str, str]:
+    """Return the incidents that their topic knows, and the alert of each that came last."""
+    table = IncidentTable(settings.alerts.keep_resolved)
+    with closing(KafkaLog(settings.kafka)) as log:
+        TopicReader(settings.alerts.incidents, table).read(log)
+    return {each.incident: each.id for each in table.all()}

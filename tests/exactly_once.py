@@ -110,6 +110,7 @@ class Life:
         chosen = load_settings(None, settings)
         self.shards = chosen.shards if chosen.mode == "distributed" else 0
         """Those that workers share."""
+        self._token = chosen.http.secret()
         (self._port,) = free_ports(1)
         assignments = [*settings, f"http.bind=127.0.0.1:{self._port}"]
         if not command:
@@ -157,7 +158,9 @@ class Life:
     def series(self, timeout: float) -> Iterator[tuple[str, float]]:
         """Yield each series of each metric, and its value."""
         try:
-            with urllib.request.urlopen(f"{self.address}/metrics", timeout=timeout) as answer:
+            headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            request = urllib.request.Request(f"{self.address}/metrics", headers=headers)
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
                 lines = answer.read().decode().splitlines()
         except (urllib.error.URLError, http.client.HTTPException, OSError):
             return

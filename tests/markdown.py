@@ -49,7 +49,8 @@ def anchors(text: str) -> set[str]:
 
 def commands(text: str) -> list[list[str]]:
     """Return the arguments of each `streamdrift ...` that a document shows, pipes cut off."""
-    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    code = (block.replace("\\\n", " ") for block in blocks(text, "sh"))
+    lines = [line for block in code for line in block.splitlines()]
     lines += [
         " ".join(each.split()) for each in re.findall(r"`(streamdrift \w[^`]*)`", prose(text))
     ]

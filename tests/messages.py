@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from streamdrift.headers import encode_headers
+from streamdrift.headers import Header, encode_headers
 from streamdrift.records import Messages, Partition
 
 PREDICTIONS = Partition("predictions", 0)
@@ -20,10 +20,14 @@ def messages(
     time: int = 0,
     keys: Sequence[bytes | None] | None = None,
     headers: Sequence[tuple[str, bytes | None]] = (),
+    headers_of_each: Sequence[Sequence[Header]] | None = None,
 ) -> Messages:
-    """Return messages at offsets from `first` on, all with the record time `time`."""
+    """Return messages at offsets from `first` on, all with the record time `time`.
+
+    All have the same `headers`, or each has its own.
+    """
     size = len(values)
-    section = encode_headers(list(headers))
+    sections = [encode_headers(each) for each in headers_of_each or [headers] * size]
     chosen = [None] * size if keys is None else list(keys)
     buffer = bytearray()
 
@@ -37,7 +41,7 @@ def messages(
 
     start, length = spans(values)
     key_start, key_length = spans(chosen)
-    header_start, header_length = spans([section] * size)
+    header_start, header_length = spans(sections)
     return Messages(
         partition=partition,
         data=np.frombuffer(bytes(buffer), dtype=np.uint8),

@@ -11,10 +11,13 @@ from loadtest.faults.disks import fail, failing_disk, fill, repair, small_disk
 from loadtest.faults.scenario import Options, up
 from loadtest.faults.trial import Report, Trial
 from streamdrift.errors import OutputError
+from streamdrift.kernel_cache import VARIABLE
 from tests.exactly_once import Life, records
 from tests.real_kafka import RealKafka
 
 _PATIENCE = 120.0
+_COMPILING = 600.0
+"""Seconds for a first commit where all kernels are compiled before it."""
 
 
 def local_folder(options: Options) -> Report:
@@ -56,14 +59,10 @@ def local_folder(options: Options) -> Report:
 
 def _cache_unwritable(trial: Trial, cache: Path) -> None:
     """Run with a cache that takes nothing: commits come all the same."""
-    environment = {
-        "NUMBA_CACHE_DIR": str(cache),
-        # Nor is there another place: beside the code, or in the user's home.
-        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
-    }
+    environment = {VARIABLE: str(cache)}
     trial.fault()
     with trial.life(environment=environment) as life:
-        trial.wait_for_commits(life, 10)
+        trial.wait_for_commits(life, 10, _COMPILING)
         assert "Traceback" not in life.said(), life.said()
         life.process.terminate()
         assert life.process.wait(_PATIENCE) == 0, life.said()

@@ -7,6 +7,8 @@ import typer
 from streamdrift.assembly import topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
+from streamdrift.following.team import make_lines
+from streamdrift.metrics import Metrics
 from streamdrift.topics import TopicReport, inspect_topics
 
 _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
@@ -15,9 +17,13 @@ _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stand
 def run_check(settings: Settings, *, offline: bool) -> None:
     """Print what is read and written, and how each topic stands.
 
-    Raises ConnectionsError where the broker cannot be reached, or a topic is not as needed.
+    Raises SettingsError where a notification cannot be made, ConnectionsError where the broker
+    cannot be reached, or a topic is not as needed.
     """
+    lines = make_lines(settings, Metrics())
     typer.echo(f"settings: all right, deployment {settings.name}")
+    if lines:
+        typer.echo(f"who is told: {', '.join(line.sink for line in lines)}")
     if offline:
         return
     reports = inspect_topics(settings.kafka, topic_needs(settings))

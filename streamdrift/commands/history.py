@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamdrift.assembly import make_pipeline
+from streamdrift.commands.compile import saying_compiled
 from streamdrift.config import Settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError
@@ -99,10 +100,10 @@ class Replayed(NamedTuple):
     seconds: float
     """How long it took."""
 
-    def summary(self, settings: Settings) -> list[str]:
-        """Return the lines for stderr."""
-        lines = summarize(self.tally, self.monitor, settings.model, self.seconds)
-        return [*lines, *self.remarks]
+    def summary(self, settings: Settings, *, timed: bool = True) -> list[str]:
+        """Return the lines for stderr; where they are not `timed`, the same for the same input."""
+        seconds = self.seconds if timed else None
+        return [*summarize(self.tally, self.monitor, settings.model, seconds), *self.remarks]
 
 
 def put_through(
@@ -112,7 +113,8 @@ def put_through(
     start = time.perf_counter()
     of_topic = given.source.startswith("kafka://")
     put = _replay_topic if of_topic else _replay_file
-    tally, monitor, remarks = put(given, settings, publish, make)
+    with saying_compiled():
+        tally, monitor, remarks = put(given, settings, publish, make)
     return Replayed(tally, monitor, tuple(remarks), time.perf_counter() - start)
 
 
@@ -124,7 +126,9 @@ def result_file(path: Path, option: str, inputs: Mapping[Path, str]) -> Iterator
     where it cannot be written.
     """
     for other, what in inputs.items():
-        if other.exists() and path.exists() and other.samefile(path):
+        if path.resolve() == other.resolve() or (
+            other.exists() and path.exists() and other.samefile(path)
+        ):
             raise InputError(
                 f"{option} {path} is {what}",
                 hint="name another file: the result would take its place",

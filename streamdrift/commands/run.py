@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Protocol
@@ -13,15 +13,24 @@ import structlog
 
 from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
+from streamdrift.commands.compile import compile_at_start
+from streamdrift.commands.http import Here, serving_http
+from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
+from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
+from streamdrift.following.backlog import Look
+from streamdrift.following.incidents import following_incidents
+from streamdrift.following.team import following_alerts, make_lines, worker_stages
+from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
 from streamdrift.memory import keep_memory_small
 from streamdrift.metrics import Metrics
 from streamdrift.service import Service
-from streamdrift.web.server import TEXT, Answer, Handler, serve
+from streamdrift.sessions import HUNG
 from streamdrift.workers.offline import reset_workers
+from streamdrift.workers.places import Place
 from streamdrift.workers.worker import Worker
 
 _ONE_WISH = 0.5
@@ -56,6 +65,50 @@ class Served(Protocol):
         ...
 
 
+class _Preparing:
+    """What is served before there is a service: alive as long as it goes on."""
+
+    ready = False
+    connecting = False
+
+    def __init__(self) -> None:
+        self._beat = time.monotonic()
+        self._stopped = False
+
+    def go_on(self) -> None:
+        """Say that it goes on; raise SystemExit where it is not to: nothing was read yet."""
+        # Not by the signal's handler: the compiler ends the process where that raises within it.
+        if self._stopped:
+            raise SystemExit(0)
+        self._beat = time.monotonic()
+
+    @property
+    def healthy(self) -> bool:
+        return time.monotonic() - self._beat < HUNG
+
+    def run(self) -> None:
+        """Serve nothing."""
+
+    def stop(self) -> None:
+        """Let it leave before what comes next."""
+        self._stopped = True
+
+
+class _Current:
+    """How the one stands that is served at the time."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+
+    @property
+    def ready(self) -> bool:
+        return self.served.ready
+
+    @property
+    def healthy(self) -> bool:
+        return self.served.healthy
+
+
 def run_service(
     settings: Settings,
     log_level: Level,
@@ -71,24 +124,43 @@ def run_service(
     set_up_logs(log_level)
     if reset:
         _log.warning("the stored state is forgotten", then=after_reset(settings))
-    metrics = Metrics()
-    service = _service(settings, metrics, step, reset=reset)
+    metrics, desk = Metrics(max_series=settings.http.most_series), Desk()
+    lines = make_lines(settings, metrics)
+    timeout = settings.shutdown_timeout / SECOND
+    preparing = _Preparing()
+    current = _Current(preparing)
     with ExitStack() as stack:
-        address = settings.http.address()
-        if address is not None:
-            listening = stack.enter_context(serve(address, _handlers(service, metrics)))
-            _log.info("serving metrics and health", host=listening[0], port=listening[1])
-        stack.enter_context(stopped_by_signals(service, settings.shutdown_timeout / SECOND))
-        _log.info(
-            "starting",
-            version=__version__,
-            deployment=settings.name,
-            mode=settings.mode,
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            guarantee=settings.guarantee,
-            **_worker(settings),
+        incidents = IncidentTable(settings.alerts.keep_resolved)
+        reader = stack.enter_context(
+            following_incidents(settings.kafka, settings.alerts.incidents, incidents, metrics)
         )
+        here = Here(current, desk, metrics, incidents, lambda: reader.complete)
+        place = stack.enter_context(serving_http(settings, here))
+        with stopped_by_signals(preparing, timeout):
+            _say_starting(settings)
+            compile_at_start(preparing.go_on)
+        preparing.go_on()
+        metrics.exposition()  # What makes the text is loaded now: that would hold up the loop.
+        service = current.served = _service(settings, metrics, desk, step, place, reset=reset)
+        stack.enter_context(stopped_by_signals(service, timeout))
+        stack.enter_context(telling_compiled(_say_compiled))
+        if lines:
+            _log.info("paging", sinks=[line.sink for line in lines])
+        stages = _stages(settings, service)
+        stack.enter_context(following_alerts(settings, lines, stages, metrics))
         service.run()
+
+
+def _say_starting(settings: Settings) -> None:
+    _log.info(
+        "starting",
+        version=__version__,
+        deployment=settings.name,
+        mode=settings.mode,
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        guarantee=settings.guarantee,
+        **_worker(settings),
+    )
 
 
 def _worker(settings: Settings) -> Mapping[str, object]:
@@ -99,36 +171,37 @@ def _worker(settings: Settings) -> Mapping[str, object]:
 
 
 def _service(
-    settings: Settings, metrics: Metrics, step: Callable[[str], None], *, reset: bool
+    settings: Settings,
+    metrics: Metrics,
+    desk: Desk,
+    step: Callable[[str], None],
+    place: Place,
+    *,
+    reset: bool,
 ) -> Served:
     """Return what serves in the mode of the settings."""
     if settings.mode == "distributed":
         if reset:
             reset_workers(settings)
-        return Worker(settings, metrics, step)
+        return Worker(settings, metrics, desk, step, place)
     return Service(
         service_settings(settings),
         Deployment(settings, reset=reset).open_session,
         lambda: make_pipeline(settings),
         metrics,
         step=step,
+        desk=desk,
     )
 
 
-def _handlers(service: Served, metrics: Metrics) -> Mapping[str, Handler]:
-    def exposition() -> Answer:
-        body, content_type = metrics.exposition()
-        return Answer(body, content_type=content_type)
-
-    return {
-        "/metrics": exposition,
-        "/healthz": lambda: _answer(service.healthy),
-        "/readyz": lambda: _answer(service.ready),
-    }
+def _stages(settings: Settings, service: Served) -> Sequence[Look]:
+    """Return the stages on the way to the alerts."""
+    return [lambda: service.reached] if isinstance(service, Service) else worker_stages(settings)
 
 
-def _answer(good: bool) -> Answer:
-    return Answer(b"ok\n", content_type=TEXT) if good else Answer(b"no\n", 503, TEXT)
+def _say_compiled(name: str) -> None:
+    # No start has called it: a lag behind the input may have this reason.
+    _log.info("kernel compiled late", kernel=name)
 
 
 @contextmanager

@@ -14,16 +14,17 @@ from streamdrift.assembly import make_pipeline
 from streamdrift.commands.history import History, put_through, result_file
 from streamdrift.config import Settings
 from streamdrift.errors import InputError, OutputError
+from streamdrift.extents import Extents, Seen
+from streamdrift.incident_log import Incident, IncidentLog
 from streamdrift.incidents.budget import Budget
 from streamdrift.pipeline import Pipeline
 from streamdrift.realised import Span
 from streamdrift.sharded import Shards
 from streamdrift.tuning.document import document
-from streamdrift.tuning.incidents import Incident, IncidentLog
 from streamdrift.tuning.known import Known, read_known
 from streamdrift.tuning.picture import print_results
 from streamdrift.tuning.results import ModelResult, by_model, make_result
-from streamdrift.tuning.runs import LADDER, Extents, Run, make_runs, parse_budgets, run_lengths
+from streamdrift.tuning.runs import LADDER, Run, make_runs, parse_budgets, run_lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ def run_tune(options: TuneOptions, settings: Settings) -> None:
             _Told(run.budget, by_model(run.log.incidents()), run_lengths(run.monitor))
             for run in runs
         ]
+        seen = extents.models
         results = [
-            _result(model, watched, [own, *others], settings, extents, known)
+            _result(model, watched, [own, *others], settings, seen[model], known)
             for model, watched in _watched(replayed.monitor)
         ]
         remarks = [*replayed.summary(settings), *_outside(known, results)]
@@ -89,7 +91,7 @@ def _result(
     watched: Span,
     told: Sequence[_Told],
     settings: Settings,
-    extents: Extents,
+    seen: Seen,
     known: Sequence[Known],
 ) -> ModelResult:
     chosen = settings.model(model).alert_budget
@@ -101,7 +103,7 @@ def _result(
     runs.sort(key=lambda run: -run[0].period)
     return make_result(
         model,
-        extents.seen[model],
+        seen,
         watched,
         [
             (budget, own, each.incidents.get(model, ()), each.run_lengths.get(model))

@@ -6,6 +6,6 @@ has a default. A section is defined beside what it sets.
 """
 
 from streamdrift.config.loading import load_settings, settings_schema
-from streamdrift.config.settings import HttpSettings, Settings, TopicsSettings
+from streamdrift.config.settings import Settings, TopicsSettings
 
-__all__ = ["HttpSettings", "Settings", "TopicsSettings", "load_settings", "settings_schema"]
+__all__ = ["Settings", "TopicsSettings", "load_settings", "settings_schema"]

@@ -19,8 +19,9 @@ PREFIX = "STREAMDRIFT_"
 Key = tuple[str | int, ...]
 """A setting's place in the tree: `("kafka", "bootstrap_servers")`."""
 
-# Set by a test run, and by Kubernetes in every pod beside a service called `streamdrift`.
-_FOREIGN = re.compile(r"TEST_.*|SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP).*)?")
+# Set by a test run, by whoever says where compiled kernels are kept, and by Kubernetes in every pod
+# beside a service called `streamdrift`.
+_FOREIGN = re.compile(r"TEST_.*|CACHE_DIR|SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP).*)?")
 _SEGMENT = re.compile(r'"([^"]+)"|([^."]+)')
 
 

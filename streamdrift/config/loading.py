@@ -130,6 +130,8 @@ def _source_mistakes(values: Mapping[str, object]) -> Iterator[Mistake]:
         if isinstance(format_, str) and format_ not in DECODERS:
             known = ", ".join(sorted(DECODERS))
             yield Mistake((*key, "format"), f"must be one of: {known}; not {format_!r}")
+        if format_ == "avro" and not _mapping(source.get("schema_registry")).get("url"):
+            yield Mistake((*key, "format"), "avro needs source.schema_registry.url")
         try:
             MappingSettings.model_validate(_mapping(section.get("mapping")))
         except ValidationError as error:

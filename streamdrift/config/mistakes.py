@@ -11,7 +11,9 @@ from pydantic_core import ErrorDetails
 
 from streamdrift.config.layers import Key
 
-_SECRET = re.compile(r"password|secret|token|credential|sasl_oauth|private_key|ssl_.*key", re.I)
+_SECRET = re.compile(
+    r"password|secret|token|credential|sasl_oauth|private_key|ssl_.*key|^notify$", re.I
+)
 _SUBJECT = re.compile(r"^(Input|String|Tuple|List|Value|Dictionary|Number) should ")
 _PLAIN = {
     "bool_parsing": "must be true or false",

@@ -20,7 +20,7 @@ from streamdrift.incidents.budget import AlertBudget
 _DEPLOYMENT = "deployment"
 """The part of the keys that stand in no section."""
 _PARTS: Mapping[str, Sequence[str]] = {
-    "Input": ("kafka", "source", "ordering", "topics"),
+    "Input": ("kafka", "source", "gateway", "ordering", "topics"),
     "What is watched": ("models",),
     "Alerts and operators": ("alerts", "commands", "http"),
     "How it runs": (_DEPLOYMENT, "state", "exchange", "worker"),
@@ -36,7 +36,8 @@ _FIRST: Mapping[str, str] = {
     "models.<MODEL>.private": "which columns show no values",
     "models.<MODEL>.labels": "owner, runbook and the like, for alerts",
     "name": "the deployment's name, and so that of its topics",
-    "http.bind": "where metrics and health are served",
+    "alerts.alertmanager": "who is paged",
+    "http.bind": "where the API, metrics and health are served",
 }
 """What a newcomer sets; each key must exist."""
 _ANY_NAME = {"models": "<MODEL>"}
@@ -47,8 +48,8 @@ _INTRODUCTION = """\
 # Settings
 
 Every key there is, made from the program's own classes; of the version you have it is printed by
-`streamdrift settings --markdown`. Every key has a default: `streamdrift settings` prints what is in
-effect, and `streamdrift check` finds every mistake at once, with its line.
+`streamdrift settings --markdown`. Every section has a default: `streamdrift settings` prints what is
+in effect, and `streamdrift check` finds every mistake at once, with its line.
 
 Settings come from the file (`-c streamdrift.yaml`), the environment and `--set`; the later goes
 before, key by key. `kafka.bootstrap_servers` may be given in any of these ways:
@@ -186,6 +187,7 @@ def _inline(made_of: type[BaseModel]) -> bool:
 
 def _contents(page: _Page) -> Iterator[str]:
     places = {key: section for key, _, section in _every_key(page)}
+    places |= {section.key: section for _, _, section in _every_key(page)}
     yield "| to set first | key |\n|---|---|"
     for key, purpose in _FIRST.items():
         yield f"| {purpose} | [`{key}`](#{places[key].anchor()}) |"
@@ -227,8 +229,8 @@ def _described(page: _Page, section: _Section) -> Iterator[str]:
     for name, field in section.made_of.model_fields.items():
         key = f"{section.key}.{name}".lstrip(".")
         node = schema["properties"][name]
-        if key in tables:
-            continue
+        if key in tables and "anyOf" not in node:
+            continue  # It is but its keys; one that may be null is a value too.
         in_list = "[]" in section.key
         shown = f"`{name}`" if in_list else f"`{key}`<br>`{_variable(key)}`"
         cells = (

@@ -22,47 +22,24 @@ from streamdrift.config.layers import merge
 from streamdrift.config.mistakes import secret
 from streamdrift.durations import SECOND, Duration
 from streamdrift.exchange.settings import ExchangeSettings, WorkerSettings
+from streamdrift.gateway.settings import GatewaySettings
 from streamdrift.kafka import KafkaSettings
 from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import CommandsSettings
 from streamdrift.ordering import OrderingSettings
 from streamdrift.shards import MAX_SHARDS
-from streamdrift.sinks import AlertsSettings
+from streamdrift.sinks.settings import AlertsSettings
 from streamdrift.sources import SourceSettings
 from streamdrift.state import StateSettings
+from streamdrift.web.settings import HttpSettings
 
 EVERY_MODEL = "*"
 _NAME = r"^[a-zA-Z0-9._-]{1,80}$"
 _OWN_TOPICS = (
-    *("source.dead_letters", "alerts.topic", "state.topic", "state.journal"),
-    *("exchange.topic", "commands.topic"),
+    *("source.dead_letters", "alerts.topic", "alerts.incidents"),
+    *("state.topic", "state.journal", "exchange.topic", "commands.topic"),
 )
 _INSTANCE = r"[a-zA-Z0-9._-]{1,80}"
-
-
-class HttpSettings(BaseModel):
-    """Where metrics and health are served."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bind: str | None = Field(
-        "127.0.0.1:8410", description="Address and port of the HTTP server; null for none."
-    )
-
-    @field_validator("bind")
-    @classmethod
-    def _check_bind(cls, bind: str | None) -> str | None:
-        match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", bind or "127.0.0.1:0")
-        if match is None or int(match[2]) > 65535:
-            raise ValueError("must be an address and a port, such as 127.0.0.1:8410")
-        return bind
-
-    def address(self) -> tuple[str, int] | None:
-        """Return host and port, None where nothing is served."""
-        if self.bind is None:
-            return None
-        host, _, port = self.bind.rpartition(":")
-        return host.strip("[]"), int(port)
 
 
 class TopicsSettings(BaseModel):
@@ -131,7 +108,10 @@ class Settings(BaseModel):
     shutdown_timeout: Duration = Field(
         30 * SECOND, gt=0, description="Time to commit and leave after SIGTERM or SIGINT."
     )
-    http: HttpSettings = Field(HttpSettings(), description="Metrics and health.")
+    http: HttpSettings = Field(HttpSettings(), description="The API, metrics and health.")
+    gateway: GatewaySettings = Field(
+        GatewaySettings(), description="What `streamdrift gateway` takes, and where it goes."
+    )
     topics: TopicsSettings = Field(TopicsSettings(), description="The topics streamdrift uses.")
 
     # By the entries of `models` that lie over one another: at most one per set of entries.
@@ -145,7 +125,7 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping) or not re.fullmatch(_NAME, str(name or "")):
             return values
         named = {
-            "alerts": {"topic": f"{name}.alerts"},
+            "alerts": {"topic": f"{name}.alerts", "incidents": f"{name}.incidents"},
             "state": {"topic": f"{name}.state", "journal": f"{name}.journal"},
             "source": {"dead_letters": f"{name}.dead-letters"},
             "exchange": {"topic": f"{name}.exchange"},

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
+from streamdrift.decoders.beside import NOTHING, Beside
 from streamdrift.decoders.cells import MAX_DEPTH
 from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
 from streamdrift.decoders.ids import hash_places, hash_values
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, MAX_NAME
 from streamdrift.decoders.mapping import (
     MISSING,
     ConstantPlace,
@@ -27,15 +29,11 @@ from streamdrift.decoders.template import (
     make_template,
     read_alike,
 )
-from streamdrift.decoders.times import INVALID, parse_texts, read_numbers, record_times
+from streamdrift.decoders.times import INVALID, parse_texts, read_numbers
 from streamdrift.records import Batch, Bools, Column, ColumnKey, Group, Ids, Ints, Kind, Messages
 
 FEWEST = 64
 """Messages for which making a template is worth it."""
-MAX_MESSAGE_BYTES = 16 << 20
-"""A longer message is not parsed: it would take a hundred times its size in memory."""
-MAX_NAME = 200
-"""Longest name of a model or version."""
 _MOST_TEMPLATES = 16
 _MOST_MISSES = 4
 """Templates in a row that fit few messages: then the shapes are too many for this reader."""
@@ -61,8 +59,9 @@ class _Plan:
 class AlikeReader:
     """Reads runs of like events; what it gives is what the general reader would give."""
 
-    def __init__(self, mapping: MappingSettings) -> None:
+    def __init__(self, mapping: MappingSettings, beside: Beside = NOTHING) -> None:
         self._mapping = mapping
+        self._beside = beside
         self._usable = _fixed_place(mapping.model) and (
             mapping.version is None or _fixed_place(mapping.version)
         )
@@ -202,7 +201,7 @@ class AlikeReader:
         """Return the events among `rows` that fit the template, and the rows that do not."""
         values, fits = read_alike(template, messages.data, messages.start, messages.length, rows)
         fitting = rows[fits]
-        times = _times(values, plan.time, messages, fitting)
+        times = _times(values, plan.time, messages, self._beside.times(messages, fitting))
         good = times != INVALID
         left = np.concatenate([rows[~fits], fitting[~good]])
         if not good.all():
@@ -224,15 +223,15 @@ class AlikeReader:
         return batch, np.sort(left)
 
     def _ids(self, values: Values, place: int | None, messages: Messages, rows: Ints) -> Ids:
+        indices = np.zeros(len(rows), dtype=np.int32)
         if not isinstance(self._mapping.id, str):
-            indices = np.zeros(len(rows), dtype=np.int32)
             return hash_places(self._mapping.id, messages, rows, indices)
-        if place is None:
-            return np.zeros(len(rows), dtype=np.uint64)
-        bits = values.numbers[place].view(np.uint64)
-        return hash_values(
-            messages.data, values.kinds[place], bits, values.start[place], values.length[place]
-        )
+        ids = np.zeros(len(rows), dtype=np.uint64)
+        if place is not None:
+            bits = values.numbers[place].view(np.uint64)
+            start, length = values.start[place], values.length[place]
+            ids = hash_values(messages.data, values.kinds[place], bits, start, length)
+        return self._beside.ids(ids, messages, rows, indices)
 
     def _columns(self, values: Values, plan: _Plan, messages: Messages) -> dict[ColumnKey, Column]:
         columns: dict[ColumnKey, Column] = {}
@@ -292,9 +291,8 @@ def _choose(values: Values, good: Bools) -> Values:
     )
 
 
-def _times(values: Values, place: int | None, messages: Messages, rows: Ints) -> Ints:
-    """Return event times, INVALID where the general reader must decide."""
-    times = record_times(messages, rows)
+def _times(values: Values, place: int | None, messages: Messages, times: Ints) -> Ints:
+    """Return event times over the `times` beside them, INVALID for the general reader to decide."""
     if place is None:
         return times
     kinds = values.kinds[place]

@@ -30,6 +30,9 @@ _BARE: Mapping[str, frozenset[type]] = {
 }
 """The outputs that predictions of these types are."""
 
+_ALL: frozenset[str] = frozenset()
+"""No part of what is read is anything else."""
+
 NULL = ColumnKey(Group.OUTPUT, "null")
 FAILED = ColumnKey(Group.METRIC, "failed")
 
@@ -73,7 +76,7 @@ class Fields:
             _add(columns, ColumnKey(Group.METRIC, name), gather(documents, steps))
         if self._failed is not None:
             cells = gather(documents, self._failed)
-            columns[FAILED] = flags([_says_failed(cell) for cell in cells])
+            columns[FAILED] = flags([says_failed(cell) for cell in cells])
         return columns, dropped + lost
 
     def _feature_columns(self, documents: Sequence[object]) -> tuple[dict[ColumnKey, Column], int]:
@@ -140,6 +143,16 @@ def parts_within(mapping: MappingSettings, field: str) -> frozenset[str]:
 def is_part(name: str, parts: frozenset[str]) -> bool:
     """Tell whether a field's dotted name is one of `parts`, or within one."""
     return name in parts or any(name.startswith(f"{part}.") for part in parts)
+
+
+def feature_cells(cells: Sequence[object]) -> tuple[dict[str, Cells], int]:
+    """Return features of n events, objects or lists, by name, and how many fields were dropped."""
+    return _table([cell if isinstance(cell, dict) else _as_record(cell) for cell in cells], _ALL)
+
+
+def output_cells(cells: Sequence[object]) -> tuple[dict[str, Cells], int]:
+    """Return predictions of n events by the output's name, and how many fields were dropped."""
+    return _outputs(cells, _ALL)
 
 
 def _as_record(cell: object) -> dict[str, object]:
@@ -240,7 +253,8 @@ def _over(given: Sequence[object], derived: Cells | None) -> Sequence[object]:
     return [d if g is MISSING else g for g, d in zip(given, below, strict=True)]
 
 
-def _says_failed(cell: object) -> bool:
+def says_failed(cell: object) -> bool:
+    """Tell whether what stands where failures are noted is not null, false, 0 or empty."""
     # NaN, which is not equal to itself, counts as null everywhere.
     return cell is not MISSING and bool(cell) and cell == cell
 

@@ -18,7 +18,7 @@ from streamdrift.decoders.mapping import (
     Place,
     TopicPlace,
 )
-from streamdrift.headers import header_value
+from streamdrift.headers import header_spans
 from streamdrift.kernels import hash64, kernel
 from streamdrift.records import Bytes, Codes, Floats, Ids, Ints, Messages
 
@@ -115,10 +115,11 @@ def hash_places(place: Place | None, messages: Messages, rows: Ints, indices: Co
     """
     if isinstance(place, KeyPlace):
         ids = hash_spans(messages.data, messages.key_start[rows], messages.key_length[rows])
-        return _with_indices(ids, indices)
+        return with_indices(ids, indices)
     if isinstance(place, HeaderPlace):
-        values = [header_value(messages, row, place.header) or b"" for row in rows.tolist()]
-        return _with_indices(_hash_texts(values), indices)
+        start, length = header_spans(messages, place.header)
+        ids = hash_spans(messages.data, start[rows], length[rows])
+        return with_indices(ids, indices)
     if isinstance(place, ConstantPlace | TopicPlace):
         text = place.constant if isinstance(place, ConstantPlace) else messages.partition.topic
         return np.full(len(rows), _hash_texts([text.encode()])[0])
@@ -126,7 +127,8 @@ def hash_places(place: Place | None, messages: Messages, rows: Ints, indices: Co
 
 
 @kernel
-def _with_indices(ids: Ids, indices: Codes) -> Ids:
+def with_indices(ids: Ids, indices: Codes) -> Ids:
+    """Return `ids` changed, in place, so that events of one message and id are told apart."""
     for i in range(len(ids)):
         if ids[i] != np.uint64(0) and indices[i] > 0:
             ids[i] = max(hash64(ids[i], indices[i]), np.uint64(1))

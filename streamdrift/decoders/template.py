@@ -378,7 +378,10 @@ def encode_strings(
     data: Bytes, values: Values, place: int
 ) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
     """Return the codes and the dictionary of the strings at a place; no codes without any."""
-    kinds, start, length = values.kinds[place], values.start[place], values.length[place]
+    # Of some rows alone, they lie apart.
+    kinds = np.ascontiguousarray(values.kinds[place])
+    start = np.ascontiguousarray(values.start[place])
+    length = np.ascontiguousarray(values.length[place])
     size = len(kinds)
     if not (kinds == Kind.STRING.value).any():  # a plain number is compared much faster
         return None, ()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -26,12 +26,16 @@ from streamdrift.demo.settings import demo_settings, rate
 from streamdrift.demo.traffic import expected_events
 from streamdrift.demo.warmup import compile_kernels
 from streamdrift.deployment import Deployment
+from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
+from streamdrift.errors import LaterError
 from streamdrift.kafka import connection_errors, make_admin
 from streamdrift.logs import set_up_logs
 from streamdrift.metrics import Metrics
+from streamdrift.readings import rows
 from streamdrift.records import SignalKind
 from streamdrift.service import Service
+from streamdrift.standing import NOTHING, Standing, survey
 from streamdrift.topics import Right, TopicNeed, ensure_topics
 
 _TURN = 0.2
@@ -64,10 +68,12 @@ class _Run:
     settings: Settings
     injections: tuple[Injection, ...]
     metrics: Metrics
+    desk: Desk
     reader: AlertReader
     epoch: int = 0
     alerts: list[Published] = field(default_factory=list)
     rates: list[tuple[float, int]] = field(default_factory=list)
+    standing: Standing = NOTHING
 
     def seconds(self) -> float:
         return (time.time_ns() / 1_000 - self.epoch) / SECOND
@@ -112,9 +118,9 @@ def _run_to_the_end(options: DemoOptions, console: Console) -> _Run:
         metrics = Metrics()
         reader = AlertReader(settings.kafka, settings.alerts.topic, partitions=1)
         stack.callback(reader.close)
-        stack.enter_context(_serving(settings, metrics))
+        desk = stack.enter_context(_serving(settings, metrics))
         injections = schedule(options.seconds) if options.injections else ()
-        run = _Run(options, console, settings, injections, metrics, reader)
+        run = _Run(options, console, settings, injections, metrics, desk, reader)
         _watch(run)
     return run
 
@@ -144,8 +150,8 @@ def _topics(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _serving(settings: Settings, metrics: Metrics) -> Iterator[None]:
-    """Run the service in a thread; raise what ended it."""
+def _serving(settings: Settings, metrics: Metrics) -> Iterator[Desk]:
+    """Run the service in a thread, whose desk is yielded; raise what ended it."""
     failures: list[BaseException] = []
     service = Service(
         service_settings(settings),
@@ -165,7 +171,7 @@ def _serving(settings: Settings, metrics: Metrics) -> Iterator[None]:
         thread.start()
         while not service.ready and thread.is_alive():
             time.sleep(0.05)
-        yield
+        yield service.desk
     finally:
         service.stop()
         if thread.is_alive():
@@ -222,6 +228,8 @@ def _show_plain(run: _Run) -> Iterator[Refresh]:
 
 
 def _picture(run: _Run) -> Picture:
+    with suppress(LaterError, TimeoutError):  # A busy loop is shown as it was.
+        run.standing = run.desk.ask(survey).result(_TURN)
     result = run.score()
     (first, before), (last, after) = run.rates[0], run.rates[-1]
     incidents: dict[str, Published] = {}
@@ -237,8 +245,8 @@ def _picture(run: _Run) -> Picture:
         epoch=run.epoch,
         events=after,
         events_per_second=(after - before) / max(last - first, 0.1),
-        readings=run.metrics.readings,
-        warm_ups=run.metrics.warm_ups,
+        readings=rows(run.standing.readings),
+        warm_ups=run.standing.warm_ups,
         alerts=run.alerts,
         verdicts=result.verdicts,
         false_alarms=len(result.false_alarms),

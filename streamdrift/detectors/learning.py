@@ -36,7 +36,7 @@ class Reference:
     moves on with the signal: whoever watches by it takes a copy. `findings` are what people should
     know. A change must show itself `within` so many values: what takes longer cannot be told from a
     rhythm that is not known. `quantiles` and `mean` are those of a numeric signal's values
-    themselves, for people.
+    themselves, for people, and so is `shape`, None where `counts` says the same.
     """
 
     expected: Expected
@@ -46,6 +46,7 @@ class Reference:
     within: float = math.inf
     quantiles: Quantiles = field(default_factory=dict)
     mean: float = math.nan
+    shape: Counts | None = None
 
     @property
     def tenths(self) -> int:
@@ -78,6 +79,7 @@ class Reference:
             "within": np.array([self.within]),
             "quantiles": np.array([self.quantiles[name] for name in sorted(self.quantiles)]),
             "mean": np.array([self.mean]),
+            "shape": None if self.shape is None else self.shape.snapshot(),
         }
 
     @classmethod
@@ -86,6 +88,7 @@ class Reference:
         mean, scale = array(state, "figures").astype(np.float64).tolist()
         counts, front, recall = state["counts"], state["front"], state["recall"]
         chain, chances = state["chain"], state["chances"]
+        shape = state.get("shape")  # None was stored once.
         expected = Expected(
             Stream(text(state, "stream")),
             mean,
@@ -106,6 +109,7 @@ class Reference:
             float(array(state, "within").astype(np.float64)[0]),
             _quantiles(array(state, "quantiles").astype(np.float64)),
             float(array(state, "mean").astype(np.float64)[0]),
+            Counts.restore(shape) if isinstance(shape, Mapping) else None,
         )
 
 
@@ -143,7 +147,11 @@ def learn(
     expected = Expected(Stream.NUMERIC, power=armed.power, dependent=fitted.found)
     findings = (*fitted.findings, *armed.findings)
     quantiles, mean = quantiles_of(sample.values), mean_of(sample.values)
-    return Reference(expected, Counts.of(left), fitted.front, findings, math.inf, quantiles, mean)
+    shape = None
+    if fitted.front is not None:
+        shape = Counts.of(sample.values[~np.isnan(sample.values)])
+    counts = Counts.of(left)
+    return Reference(expected, counts, fitted.front, findings, math.inf, quantiles, mean, shape)
 
 
 def _of_category(sample: Sample) -> Reference:

@@ -71,6 +71,10 @@ class Recent:
         last: Cells = joined[-min(max(count, 1), room) :].astype(np.uint16)
         return last
 
+    def kept(self, signal: int) -> Cells:
+        """Return all codes that are kept of a signal, the oldest first."""
+        return self.last(signal, np.empty(0, dtype=np.uint16), len(self.codes(signal)))
+
     def clear(self, signal: int) -> None:
         """Begin anew: the signal is held, or armed again."""
         self.counts[signal] = 0

@@ -106,6 +106,8 @@ _CALIBRATED: Mapping[str, str] = {
 def extrapolated(settings: DetectorSettings, expected: Expected, run_length: float) -> bool:
     """Tell whether a detector has a parameter that no measurement of its run length covers."""
     parameter = _CALIBRATED.get(settings.kind)
+    if not takes(settings, expected.stream):
+        return False  # There is none: it watches the rates beside such a signal.
     if parameter is None or getattr(settings, parameter) is not None:
         return False
     kind = f"focus_{settings.mean}" if isinstance(settings, FocusSettings) else settings.kind

@@ -26,7 +26,9 @@ from streamdrift.detectors.returns import Returns
 from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import evidence_of
+from streamdrift.readings import BankReadings
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.chances import flags_of, middles_of
 from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of
 from streamdrift.references.urn import Cells
@@ -363,6 +365,14 @@ class Watch:
         """Return what the signal's reference lets expect."""
         return self._expected[signal]
 
+    def recent_ones(self, signal: int) -> tuple[int, int]:
+        """Return how many of the last values of a rate were 1, and how many these are."""
+        codes = self._recent.kept(signal)
+        # Where chances differ a code says the chance, too.
+        chances = self._expected[signal].chances is not None
+        ones = flags_of(middles_of(codes)) if chances else codes > 0
+        return int(ones.sum()), len(codes)
+
     def bank(self, place: int) -> Bank:
         """Return one of the banks, in the order in which settings name them first."""
         return self._banks.all[place].bank
@@ -372,20 +382,12 @@ class Watch:
         """Signals that were said to be candidates, and nothing else since."""
         return self._candidates.said
 
-    @property
-    def reading_count(self) -> int:
-        """How many readings there are."""
-        return sum(len(entry.signals) for entry in self._banks.all)
-
-    def readings(self) -> list[tuple[int, str, float, float]]:
-        """Return (signal, detector, statistic, threshold) of every signal and detector."""
-        found = []
-        for entry in self._banks.all:
-            statistics, thresholds = entry.bank.readings()
-            for slot, signal in enumerate(entry.signals.tolist()):
-                figures = float(statistics[slot]), float(thresholds[slot])
-                found.append((signal, entry.bank.name, *figures))
-        return found
+    def readings(self) -> list[BankReadings]:
+        """Return every bank's statistics and thresholds."""
+        return [
+            BankReadings(entry.bank.name, entry.signals, *entry.bank.readings())
+            for entry in self._banks.all
+        ]
 
     def snapshot(self) -> State:
         """Return the detectors' state, the scoring's and the hold's."""

@@ -52,6 +52,15 @@ class Finding:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+def codes_of(findings: Iterable[tuple[str, Sequence[Finding]]]) -> tuple[tuple[str, str], ...]:
+    """Return the kinds of findings of signals, given by their names: each once a signal."""
+    return tuple(
+        (name, code)
+        for name, own in findings
+        for code in sorted({finding.code.value for finding in own})
+    )
+
+
 @dataclass(frozen=True)
 class Gathered:
     """A kind of finding: the signals that have it, and the words of the first one's."""

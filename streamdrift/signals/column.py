@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.columns import absent
+from streamdrift.distributions import Distribution, of_numbers
 from streamdrift.kernels import kernel
 from streamdrift.records import (
     AlertKind,
@@ -22,6 +23,7 @@ from streamdrift.records import (
     State,
     Summary,
 )
+from streamdrift.references.urn import Counts
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
 from streamdrift.signals.measures import Categories, Measure, Numbers, rate_sample
@@ -150,6 +152,30 @@ class ColumnSignals:
         """
         measure = self._measure_of(kind)
         return rows[first + self.kinds.index(kind)] if measure is None else measure.raw()
+
+    def flags(self, kind: SignalKind, raw: Floats) -> Floats:
+        """Return the 0s and 1s of a signal of such, of values as `raw` returned them."""
+        measure = self._measure_of(kind)
+        if measure is None:
+            return raw
+        empty_or_new = measure.is_unseen(raw) if isinstance(measure, Categories) else raw == 0
+        return empty_or_new.astype(np.float64)
+
+    def distribution(
+        self, kind: SignalKind, reference: Counts | None, raw: Floats | None, since: int | None
+    ) -> Distribution:
+        """Return that of a signal of numbers, whose `reference` is given, or of levels.
+
+        `raw` are its values since its change, as `raw` returned them, none NaN; without any it
+        is that of the last ones there were.
+        """
+        measure = self._measure_of(kind)
+        assert measure is not None
+        values = measure.latest() if raw is None else raw
+        if isinstance(measure, Categories):
+            return measure.distribution(values, since)
+        assert reference is not None
+        return of_numbers(reference, values, since)
 
     def accept(self, kind: SignalKind, raw: Floats) -> Mapping[SignalKind, Sample]:
         """Take values since a change as normal; return what the signals they touch learn."""

@@ -7,9 +7,11 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from streamdrift.distributions import Distribution, of_levels
 from streamdrift.kernels import kernel
 from streamdrift.records import (
     REST,
+    Bools,
     Codes,
     Column,
     Floats,
@@ -45,6 +47,10 @@ class Measure(Protocol):
 
     def raw(self) -> Floats:
         """Return the values behind the last `fill`, float64[n], NaN where there was none."""
+        ...
+
+    def latest(self) -> Floats:
+        """Return the last RECENT values there were, as `raw` has them, none NaN."""
         ...
 
     def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
@@ -146,6 +152,9 @@ class Numbers:
 
     def raw(self) -> Floats:
         return self._recent.block
+
+    def latest(self) -> Floats:
+        return self._recent.last(len(self._recent.block), RECENT)
 
     def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
         return Summary(math.nan, quantiles=quantiles)
@@ -290,6 +299,9 @@ class Categories:
     def raw(self) -> Floats:
         return self._recent.block
 
+    def latest(self) -> Floats:
+        return self._recent.last(len(self._recent.block), RECENT)
+
     def before(self, quantiles: Quantiles, named: Iterable[str] = ()) -> Summary:
         names, known = self._levels.names, len(self._levels.names)
         places = (self._places.get(name, known) for name in named)
@@ -325,6 +337,14 @@ class Categories:
         # Of levels that the reference had not, those that came.
         known += 1 if self._levels.dropped else 0
         return [place for place in order if counts[place] or place < known][:_SHOWN_LEVELS]
+
+    def is_unseen(self, raw: Floats) -> Bools:
+        """Tell which values, as `raw` returned them, the reference does not know."""
+        return raw >= len(self._levels.names)
+
+    def distribution(self, places: Floats, since: int | None) -> Distribution:
+        """Return that of the reference and of values as `raw` returned them."""
+        return of_levels(self._levels, list(self._places), places, since)
 
     def accept(self, raw: Floats) -> Floats:
         codes = raw[~np.isnan(raw)].astype(np.int32)

@@ -1,16 +1,14 @@
-"""Where alerts go: the protocol every sink keeps, its settings, and all sinks there are."""
+"""Where alerts go: the protocol every sink keeps, and all sinks there are."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
-
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from streamdrift.outbox import Outbox
 from streamdrift.records import Alert
 from streamdrift.sinks.file import FileSink, StreamSink
 from streamdrift.sinks.kafka import KafkaSink
+from streamdrift.sinks.settings import AlertsSettings
 
 
 class Sink(Protocol):
@@ -32,26 +30,10 @@ class Sink(Protocol):
         ...
 
 
-class AlertsSettings(BaseModel):
-    """Where alerts are written: to a topic, and beside it to a file or the terminal."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    topic: str = Field(
-        "streamdrift.alerts",
-        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
-        description="Topic of the alerts.",
-    )
-    file: Path | None = Field(
-        None, description="File the alerts are appended to as well, one JSON object a line."
-    )
-    stdout: StrictBool = Field(
-        False, description="Whether alerts are printed as well, as in the file."
-    )
-
-
 def _kafka(settings: AlertsSettings, deployment: str, outbox: Outbox | None) -> Sink | None:
-    return None if outbox is None else KafkaSink(outbox, settings.topic, deployment)
+    if outbox is None:
+        return None
+    return KafkaSink(outbox, settings.topic, settings.incidents, deployment)
 
 
 def _file(settings: AlertsSettings, deployment: str, _: Outbox | None) -> Sink | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.records import Messages, Notice, Partition
+from streamdrift.schema_registry import SchemaRegistrySettings
 
 
 class Source(Protocol):
@@ -126,6 +127,9 @@ class SourceSettings(BaseModel):
     format: str = Field("json", description="Format of the messages.")
     mapping: dict[str, Any] = Field(
         default_factory=dict, description="Where an event's parts are found, as JSON Pointers."
+    )
+    schema_registry: SchemaRegistrySettings = Field(
+        SchemaRegistrySettings(), description="Where the schemas of Avro messages are."
     )
     dead_letters: str = Field(
         "streamdrift.dead-letters",

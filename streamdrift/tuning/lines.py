@@ -5,21 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streamdrift import figures
-from streamdrift.durations import DAY, SECOND
 from streamdrift.tuning.results import ModelResult, Outcome, Shared
 
 _NUMBERS = "123456789abcdefghijkl"
-_NICE = tuple(
-    unit * size
-    for unit, sizes in (
-        (SECOND // 1_000, (1, 10, 100)),
-        (SECOND, (1, 2, 5, 10, 30)),
-        (60 * SECOND, (1, 2, 5, 10, 30)),
-        (3_600 * SECOND, (1, 2, 3, 6, 12)),
-        (DAY, (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)),
-    )
-    for size in sizes
-)
 _BEND = 30.0
 """How much the axis of delays is bent, so that short ones beside long ones can be told apart."""
 
@@ -114,10 +102,7 @@ def time_axis(first: int, last: int, width: int) -> str:
     """Return the times below a timeline, each beginning where it is: round ones."""
     span = last - first
     room = len(figures.tick(first, span)) + 6
-    most = max(1, width // room)
-    fits = (size for size in _NICE if size >= figures.finest(span) and span < size * most)
-    step = next(fits, max(1, span))
-    times = range(first + -first % step, last + 1, step)
+    times = figures.round_times(first, last, max(1, width // room))
     labels = [(column(time, first, last, width), f"╵{figures.tick(time, span)}") for time in times]
     return _placed(labels, width)
 
@@ -154,7 +139,7 @@ def lag_column(lag: int, longest: int, width: int) -> int:
 def lag_axis(longest: int, width: int) -> str:
     """Return the delays below the rows of `lag_lines`."""
     labels = [(0, "╵0")]
-    for lag in _NICE:
+    for lag in figures.STEPS:
         at = lag_column(lag, longest, width)
         label = f"╵{figures.duration(lag)}"
         before, text = labels[-1]

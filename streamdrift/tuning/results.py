@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from streamdrift.extents import Seen
+from streamdrift.incident_log import Incident
 from streamdrift.incidents.budget import Budget
 from streamdrift.realised import Span
-from streamdrift.tuning.incidents import Incident
 from streamdrift.tuning.known import Known, Score, score
 from streamdrift.tuning.matching import Changes, Told
-from streamdrift.tuning.runs import Seen
 
 
 @dataclass(frozen=True, slots=True)

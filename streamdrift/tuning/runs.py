@@ -1,18 +1,17 @@
 """The runs of a history under several budgets, which are shown the same events."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from streamdrift.config import Settings
 from streamdrift.config.settings import EVERY_MODEL
 from streamdrift.errors import SettingsError
+from streamdrift.incident_log import IncidentLog
 from streamdrift.incidents.budget import Budget
 from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering.lane import Frontier
 from streamdrift.records import Released
 from streamdrift.sharded import Shards
-from streamdrift.tuning.incidents import IncidentLog
 
 LADDER = tuple(map(Budget.parse, ("1/month", "1/week", "2/week", "1/day", "5/day")))
 """The budgets tried where none are given."""
@@ -83,35 +82,6 @@ def make_runs(settings: Settings, budgets: Sequence[Budget], *, timed: bool) -> 
     own = budgets_set(settings)
     done = own[0].period if len(own) == 1 else None
     return [Run(budget, settings, timed=timed) for budget in budgets if budget.period != done]
-
-
-@dataclass(slots=True)
-class Seen:
-    """What a history has of a model."""
-
-    events: int
-    first: int
-    last: int
-    """Event times, in microseconds."""
-
-
-class Extents:
-    """Notes how much there is of each model."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, Seen] = {}
-
-    def observe(self, released: Released, _: Frontier) -> None:
-        """Take the next events."""
-        for batch in released.batches:
-            first, last = int(batch.time[0]), int(batch.time[-1])
-            seen = self.seen.setdefault(batch.model, Seen(0, first, last))
-            seen.events += len(batch)
-            seen.first, seen.last = min(seen.first, first), max(seen.last, last)
-
-    def drain(self, released: Released, frontier: Frontier) -> None:
-        """Take the last events."""
-        self.observe(released, frontier)
 
 
 def run_lengths(monitor: Shards) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from streamdrift.commit import PART_BYTES, Outgoing
+from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import decode as decode_frame
 from streamdrift.exchange.shard import Shard
@@ -24,6 +25,7 @@ from streamdrift.telling import Telling, tell
 from streamdrift.transaction import Reached, commit_transaction
 from streamdrift.trees import tree
 from streamdrift.workers.owned import DetectWork, Owned
+from streamdrift.workers.places import Place
 from streamdrift.workers.post import Post
 
 _POLL_SECONDS = 0.2
@@ -45,6 +47,8 @@ class DetectSettings:
     commit_interval: float
     bytes_per_second: float
     fingerprint: Mapping[str, str]
+    place: Place
+    """This worker, which others are told of with every commit."""
 
 
 class Detecting:
@@ -61,6 +65,7 @@ class Detecting:
         open_commands: Callable[[int | None], CommandLog],
         trim: Callable[[Mapping[Partition, int]], None],
         metrics: Metrics,
+        desk: Desk,
         reached: Reached,
     ) -> None:
         self._settings = settings
@@ -75,6 +80,7 @@ class Detecting:
         self._trim = trim
         self._metrics = metrics
         self._telling = Telling(metrics, "exchange")
+        self._desk = desk
         self._reached = reached
         self._owned: dict[int, Owned] = {}
         self.has_taken_all = False
@@ -92,7 +98,7 @@ class Detecting:
     def turn(self) -> bool:
         """Do one round; tell of a commit."""
         start = time.monotonic()
-        messages = self._member.poll(_POLL_SECONDS)
+        messages = self._member.poll(0.0 if self._desk.waiting else _POLL_SECONDS)
         self._metrics.spent("receive", time.monotonic() - start)
         self._give_away(self._member.gone())
         self._take_up()
@@ -103,6 +109,7 @@ class Detecting:
         unsaid = any(each.changed for each in self._owned.values())
         known = len(self._owned) == self._settings.shards <= len(lag)
         self.has_taken_all = known and not any(lag.values()) and not unsaid
+        self._desk.serve([each.shard.monitor for each in self._owned.values()])
         now = time.monotonic()
         if now >= self._shown_at + _SHOW_EVERY:
             self._shown_at = now
@@ -131,6 +138,7 @@ class Detecting:
                 continue
             owned = self._restore(partition)
             if owned is not None:
+                owned.changed = True  # Whose it is, is told with the next commit.
                 self._owned[partition.number] = owned
                 self._listen_again()
                 self._show_reached()
@@ -331,7 +339,7 @@ class Detecting:
         self._obey()
         if not any(each.changed for each in self._owned.values()) and take is _take_none:
             return False
-        work = DetectWork(self._owned, self._post, self._sinks, take)
+        work = DetectWork(self._owned, self._post, self._sinks, take, self._settings.place)
         alerts = work.alerts
         commit_transaction(work, self._post.outbox, self._member.metadata, self._reached)
         for each in self._owned.values():
@@ -369,7 +377,7 @@ class Detecting:
         self._metrics.lagging("exchange", self._member.reader.lag())
         self._metrics.pending(sum(shard.held for shard in shards))
         self._metrics.displaced({"unpromised": sum(shard.lifted for shard in shards)})
-        self._telling.standing([shard.monitor for shard in shards])
+        self._telling.progress([shard.monitor for shard in shards])
 
     def _show_reached(self) -> None:
         self._metrics.assigned("detect", len(self._owned))

@@ -11,12 +11,20 @@ from kafka import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError, KafkaError
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import check_mode, exchange_needs, fingerprint, open_shard, state_needs
+from streamdrift.assembly import (
+    check_mode,
+    exchange_needs,
+    fingerprint,
+    incidents_need,
+    open_shard,
+    state_needs,
+)
 from streamdrift.columns import cut
 from streamdrift.config import Settings
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import Events, decode
 from streamdrift.exchange.ingest import Addressed, event_frames
+from streamdrift.following.incidents import forget_incidents
 from streamdrift.kafka import connection_errors, make_admin
 from streamdrift.metrics import Metrics
 from streamdrift.ordering.lane import Frontier, rows_below
@@ -32,6 +40,7 @@ from streamdrift.state import encode as encode_state
 from streamdrift.state.journal import Journaled
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.snapshots import Saved
+from streamdrift.topics import ensure_topics
 from streamdrift.trees import integer, tree, trees
 from streamdrift.workers.detecting import BEGINS
 from streamdrift.workers.post import Office, Post
@@ -60,6 +69,8 @@ def reset_workers(settings: Settings) -> None:
             check_mode(log, settings)
     with closing(make_admin(settings.kafka)) as admin:
         wait_until_stopped(settings, admin)
+        create, needs = settings.topics.create, [incidents_need(settings)]
+        ensure_topics(settings.kafka, needs, create=create)
         with connection_errors(settings.kafka, "forget how far the input is read"):
             for group in groups_of(settings):
                 _delete_group(admin, group)
@@ -68,6 +79,7 @@ def reset_workers(settings: Settings) -> None:
             post.outbox.begin()
             for number in range(post.log.partitions(settings.state.topic)):
                 open_shard(post.log, settings, number).reset()
+            forget_incidents(post.log, settings.alerts.incidents)
             post.outbox.flush()
             _, detect = groups_of(settings)
             post.outbox.commit(detect, ends, dict.fromkeys(ends, BEGINS))

@@ -10,6 +10,7 @@ from streamdrift.records import Alert, Partition
 from streamdrift.sinks import Sink
 from streamdrift.state import TopicStore
 from streamdrift.transaction import Reached
+from streamdrift.workers.places import Place, note_of
 from streamdrift.workers.post import Post
 
 
@@ -38,11 +39,13 @@ class DetectWork:
         post: Post,
         sinks: Sequence[Sink],
         take: Callable[[], Mapping[int, bytes]],
+        place: Place,
     ) -> None:
         self._owned = owned
         self._post = post
         self._sinks = sinks
         self._take = take
+        self._place = place
         self.snapshots: Mapping[int, bytes] = {}
         self.positions = {number: each.shard.position for number, each in owned.items()}
 
@@ -84,7 +87,7 @@ class DetectWork:
             for number, each in self._owned.items()
             if each.stored or number in self.snapshots
         }
-        return stored, {}
+        return stored, dict.fromkeys(stored, note_of(self._place))
 
     def done(self) -> None:
         for number, each in self._owned.items():

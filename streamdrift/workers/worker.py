@@ -22,6 +22,7 @@ from streamdrift.assembly import (
 )
 from streamdrift.config import Settings
 from streamdrift.deployment import tell_created
+from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.exchange.ingest import Ingest
@@ -49,9 +50,11 @@ from streamdrift.workers.control import Control
 from streamdrift.workers.detecting import Detecting, DetectSettings
 from streamdrift.workers.ingesting import Ingesting, IngestSettings
 from streamdrift.workers.input import Input
+from streamdrift.workers.places import Place
 from streamdrift.workers.post import Office
 
 _TRIM_MS = 5_000
+_LOOK_UP_MS = 3_000
 _LOOK_SECONDS = 0.5
 _READS: Mapping[Role, Read] = {"ingest": "input", "detect": "exchange"}
 _log = structlog.get_logger("streamdrift")
@@ -60,18 +63,26 @@ _log = structlog.get_logger("streamdrift")
 class Worker:
     """Runs the roles that the settings give this process, until it is stopped.
 
-    `reached` is told of every step of a commit, for fault tests.
+    Others ask the detect role at `desk`. `reached` is told of every step of a commit, for fault
+    tests; `place` is where this worker serves HTTP for others.
     """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, reached: Reached = lambda _: None
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        desk: Desk | None = None,
+        reached: Reached = lambda _: None,
+        place: Place | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._reached = reached
+        self._place = place or Place(settings.instance, None)
         self._sessions = {role: Sessions(metrics, _READS[role]) for role in settings.worker.roles}
         self._failures: list[BaseException] = []
         self._detecting: Detecting | None = None
+        self._desk = desk or Desk()
         self.connecting = True
         """Whether nothing was read yet."""
 
@@ -291,6 +302,7 @@ class Worker:
                     settings.commit_interval / SECOND,
                     settings.state.bytes_per_second,
                     fingerprint(settings),
+                    self._place,
                 ),
                 post,
                 member,
@@ -300,10 +312,12 @@ class Worker:
                 lambda after: CommandLog(post.log, settings.commands.topic, after),
                 trimmer.trim,
                 self._metrics,
+                self._desk,
                 self._reached,
             )
             self._detecting = loop
-            sessions.serve(loop.turn, loop.finish)
+            with self._desk.served():
+                sessions.serve(loop.turn, loop.finish)
 
     @property
     def has_taken_all(self) -> bool:
@@ -313,6 +327,17 @@ class Worker:
     def _new_shard(self, number: int) -> Shard:
         shards = self._settings.shards
         return Shard(Home(number, shards), self._settings.model, versions_limit(shards))
+
+
+def owners(settings: Settings) -> Mapping[int, str]:
+    """Return the notes that owners of shards have left; raise ConnectionsError as brokers do."""
+    with closing(make_admin(settings.kafka, bootstrap_timeout_ms=_LOOK_UP_MS)) as admin:
+        found = all_committed(admin, settings.kafka, f"{settings.name}.detect")
+    return {
+        partition.number: each.note
+        for partition, each in found.items()
+        if partition.topic == settings.exchange.topic
+    }
 
 
 def terms_of(settings: Settings) -> int:

@@ -3,12 +3,14 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings
+from tests.real_alertmanager import RealAlertmanager
 from tests.real_kafka import RealKafka, UnavailableError, running_in_ci
 from tests.topic_maker import TopicMaker
 
@@ -73,6 +75,18 @@ def connection(bootstrap: str) -> KafkaSettings:
 def kafka_connection(kafka: str) -> KafkaSettings:
     """Settings to reach the real Kafka only: for transactions, restarts, compression."""
     return KafkaSettings(bootstrap_servers=kafka)
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[RealAlertmanager]:
+    """A real Alertmanager, started."""
+    try:
+        made = RealAlertmanager(tmp_path / "alertmanager")
+    except UnavailableError as error:
+        unavailable(f"{error} (its tests need it)")
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

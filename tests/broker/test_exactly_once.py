@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from streamdrift.config import load_settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.kafka import KafkaSettings, make_admin
 from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
 from streamdrift.state import TopicStore
 from streamdrift.state.kafka import KafkaLog
+from tests.deployment import known_incidents
 from tests.exactly_once import (
     CYCLE,
     PARTITIONS,
@@ -85,6 +87,8 @@ def test_killed_at_any_step_and_moment_nothing_is_lost_doubled_or_moved(
         finish(life, kafka_connection, name, topic, _PATIENCE)
     assert published(kafka_connection, name, topic) == alerts
     assert letters(kafka_connection, name) == unusable
+    latest = {each["data"]["incident"]: each["id"] for told in alerts.values() for each in told}
+    assert known_incidents(load_settings(None, settings)) == latest
 
 
 def test_a_stopped_process_that_goes_on_writes_nothing(

@@ -90,6 +90,22 @@ def test_the_history_of_a_topic_gives_the_alerts_of_its_events(
     assert replay(f"kafka://{topic}", settings, capfd)[0] == alerts
 
 
+def test_the_report_of_a_topic_is_the_same_however_it_was_fetched(
+    settings: Settings, topic: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pages = []
+    for size in (10_000, 1 << 20):
+        source = settings.source.model_copy(update={"partition_fetch_max_bytes": size})
+        target = tmp_path / f"{size}.html"
+        alerts = tmp_path / "alerts"
+        options = ReplayOptions(f"kafka://{topic}", alerts, None, None, False, target)
+        run_replay(options, settings.model_copy(update={"source": source}))
+        pages.append(target.read_bytes())
+    assert pages[0] == pages[1]
+    assert f"<h1><bdi>kafka://{topic}</bdi></h1>".encode() in pages[0]
+    assert b'class="bar critical open"' in pages[0]
+
+
 def test_budgets_are_compared_on_the_history_of_a_topic(
     settings: Settings, topic: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from streamdrift.config import Settings
 from streamdrift.errors import FencedError, StateError
 from streamdrift.kafka import KafkaSettings
 from streamdrift.outbox import Outbox
-from tests.deployment import deployment, read_alerts, running, serve
+from tests.deployment import deployment, known_incidents, read_alerts, running, serve
 from tests.topic_maker import TopicMaker
 
 _EVENTS = 5_000
@@ -108,6 +108,7 @@ def test_a_running_process_is_fenced_and_state_stays_unless_forced(
     settings, file = _settings(connection, name, topic), tmp_path / "state.sds"
     serve(settings, _HALF, 1)
     run_export(settings, file)
+    assert known_incidents(settings)
     changes: list[Callable[[], None]] = [
         lambda: run_import(settings, file, force=True),
         lambda: run_reset(settings, yes=True),
@@ -127,6 +128,7 @@ def test_a_running_process_is_fenced_and_state_stays_unless_forced(
             change()
             assert process.wait(timeout=30) == FencedError.exit_code
         assert "has taken over the deployment" in log.read_text()
+    assert known_incidents(settings) == {}
     with pytest.raises(StateError, match="holds no state"):
         run_ls(settings, as_json=False)
 

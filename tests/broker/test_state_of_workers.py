@@ -7,8 +7,12 @@ import sys
 import time
 from contextlib import closing
 
+from streamdrift.config import load_settings
 from streamdrift.errors import StateError
 from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.outbox import Outbox
+from tests.alerts import make_document
+from tests.deployment import known_incidents
 from tests.exactly_once import (
     CYCLE,
     PARTITIONS,
@@ -102,7 +106,12 @@ def test_while_a_worker_runs_nothing_is_changed_and_a_reset_begins_anew(
         said = _state(options, "reset", "--yes", code=StateError.exit_code)
         assert "there are workers" in said
         finish(life, kafka_connection, name, topic, _PATIENCE)
+    with closing(Outbox(kafka_connection)) as outbox:
+        outbox.send(f"{name}.incidents", make_document(1), key=f"{1:032x}".encode())
+        outbox.flush()
+    assert known_incidents(load_settings(None, options))
     _state(options, "reset", "--yes")
+    assert known_incidents(load_settings(None, options)) == {}
     assert "no state" in _state(options, "ls", code=StateError.exit_code)
     _check_begins_anew(kafka_connection, name, topic, options)
 

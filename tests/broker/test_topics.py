@@ -147,9 +147,10 @@ def test_alerts_are_cloud_events(
     connection: KafkaSettings, name: str, make_topic: TopicMaker
 ) -> None:
     make_topic(connection, name)
+    incidents = make_topic(connection, f"{name}-incidents")
     alert = Alert("id-1", "opened", "fraud", "3", 1_700_000_000_000_000, 0, {"incident": "i"})
     outbox = Outbox(connection)
-    sink = KafkaSink(outbox, name, "streamdrift")
+    sink = KafkaSink(outbox, name, incidents, "streamdrift")
     sink.write([alert])
     sink.flush()
     sink.close()

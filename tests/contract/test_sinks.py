@@ -10,8 +10,9 @@ from typing import cast
 import pytest
 
 from streamdrift.outbox import Outbox
-from streamdrift.sinks import SINKS, AlertsSettings, Sink, make_sinks
+from streamdrift.sinks import SINKS, Sink, make_sinks
 from streamdrift.sinks.cloudevents import encode
+from streamdrift.sinks.settings import AlertsSettings
 from tests.alerts import make_alert
 
 Read = Callable[[], list[object]]
@@ -25,6 +26,7 @@ class RecordingOutbox:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.durable: list[bytes] = []
+        self.incidents: list[bytes] = []
 
     def send(
         self,
@@ -35,8 +37,13 @@ class RecordingOutbox:
         headers: Sequence[tuple[str, bytes]],
         partition: int | None = None,
     ) -> None:
+        event = json.loads(value)
+        if topic == "streamdrift.incidents":
+            assert event["data"]["incident"].encode() == key
+            self.incidents.append(value)
+            return
         assert topic == "streamdrift.alerts"
-        assert json.loads(value)["partitionkey"].encode() == key
+        assert event["partitionkey"].encode() == key
         self.sent.append(value)
 
     def flush(self, timeout: float = 1.0) -> None:
@@ -51,7 +58,12 @@ def make_kafka(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     outbox = RecordingOutbox()
     sink = SINKS["kafka"](AlertsSettings(), "streamdrift", cast(Outbox, outbox))
     assert sink is not None
-    return sink, lambda: [json.loads(value) for value in outbox.durable]
+
+    def read() -> list[object]:
+        assert outbox.incidents == outbox.durable, "the incidents topic has what the alerts have"
+        return [json.loads(value) for value in outbox.durable]
+
+    return sink, read
 
 
 def make_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Made:

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.columns import canonical, to_state
-from streamdrift.decoders import MappingSettings, alike
-from streamdrift.decoders import json as general
+from streamdrift.decoders import MappingSettings, alike, parsing
 from streamdrift.decoders.fields import NULL
 from streamdrift.decoders.json import JsonDecoder
 from streamdrift.records import Decoded, Group, Kind
@@ -227,7 +226,7 @@ def test_version_within_the_prediction_is_no_output() -> None:
 
 def test_too_large_is_too_large_also_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alike, "MAX_MESSAGE_BYTES", 500)
-    monkeypatch.setattr(general, "MAX_MESSAGE_BYTES", 500)
+    monkeypatch.setattr(parsing, "MAX_MESSAGE_BYTES", 500)
     large = event(features={"amount": "a" * 500})
     fast, slow, left = _both([event(), large, event()])
     _assert_equal(fast, slow)

@@ -4,6 +4,7 @@ import pytest
 
 from streamdrift.assembly import fingerprint, topic_needs
 from streamdrift.config import Settings
+from streamdrift.topics import Right
 
 
 def _changed(**values: Any) -> dict[str, str]:
@@ -50,4 +51,17 @@ def test_how_input_is_read_is_named_where_it_changes(
 def test_topics_are_named_after_the_deployment() -> None:
     needs = {need.purpose: need for need in topic_needs(Settings.model_validate({"name": "mine"}))}
     assert needs["alerts"].name == "mine.alerts"
+    assert needs["incidents"].name == "mine.incidents"
+    assert needs["incidents"].configs["cleanup.policy"] == "compact"
     assert needs["state"].configs["cleanup.policy"] == "compact"
+
+
+def test_who_is_told_of_every_alert_reads_the_alerts() -> None:
+    def rights(alerts: dict[str, Any]) -> tuple[Right, ...]:
+        needs = topic_needs(Settings.model_validate({"alerts": alerts}))
+        return next(need.rights for need in needs if need.purpose == "alerts")
+
+    assert rights({}) == (Right.WRITE,)
+    assert rights({"alertmanager": {"url": "http://host"}}) == (Right.WRITE,)
+    assert rights({"webhook": {"url": "http://host"}}) == (Right.READ, Right.WRITE)
+    assert rights({"notify": [{"url": "json://host"}]}) == (Right.READ, Right.WRITE)

@@ -213,3 +213,7 @@ def test_run_lengths_beyond_what_was_measured_are_known(
     settings: DetectorSettings, length: float, expected: bool
 ) -> None:
     assert extrapolated(settings, Expected.of_rate(900, 100), length) is expected
+
+
+def test_a_detector_of_rates_has_no_run_length_of_numbers_to_be_known() -> None:
+    assert not extrapolated(DdmSettings(), Expected(Stream.NUMERIC), 1e5)

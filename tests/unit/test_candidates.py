@@ -18,6 +18,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.records import Floats, Ints, Released, Sample, StepKind, Stream
 from tests.batches import SECOND, batch
+from tests.readings import readings_of
 
 _DEFAULT: tuple[DetectorSettings, ...] = (EDetectorSettings(),)
 
@@ -147,7 +148,7 @@ def test_the_sums_that_many_signals_begin_with_are_no_evidence() -> None:
     lengths = Lengths(np.full(count, 2e5), np.full(count, 100.0))
     watch = Watch([_DEFAULT] * count, [_reference()] * count, range(count), lengths)
     assert watch.look() == []
-    statistics = [statistic for _, _, statistic, _ in watch.readings()]
+    statistics = [statistic for _, _, statistic, _ in readings_of(watch)]
     assert statistics == pytest.approx([1.0] * count)
 
 

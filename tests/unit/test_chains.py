@@ -28,6 +28,7 @@ from streamdrift.references.findings import Code
 from streamdrift.signals.measures import rate_sample
 from streamdrift.state import decode, encode
 from tests.batches import SECOND, START, batch, column, feature
+from tests.readings import readings_of
 
 ROW, NOW = np.array([0]), np.array([0])
 E, ADWIN = EDetectorSettings(), AdwinSettings()
@@ -360,7 +361,7 @@ def test_a_signal_gets_the_bank_of_its_new_reference() -> None:
     new = watch_of([plain, chained, other])
     values = stream()[[1, 0, 0], :1_400]
     assert update(watch, values) == update(new, values)
-    assert watch.readings() == new.readings()
+    assert readings_of(watch) == readings_of(new)
     new = watch_of([plain, chained, other])
     assert new.restore(watch.snapshot()) == []
     assert same(new.snapshot(), watch.snapshot())
@@ -377,7 +378,7 @@ def test_moving_one_signal_leaves_the_others_bit_by_bit() -> None:
     for watch in (moved, stayed):
         update(watch, values[:, 900:])
     others = [
-        {(signal, name): figures for signal, name, *figures in watch.readings() if signal != 1}
+        {(signal, name): figures for signal, name, *figures in readings_of(watch) if signal != 1}
         for watch in (moved, stayed)
     ]
     assert others[0] == others[1]

@@ -33,6 +33,7 @@ from streamdrift.references.chances import (
 from streamdrift.references.findings import Code
 from streamdrift.signals.measures import rate_sample
 from streamdrift.state import decode, encode
+from tests.readings import readings_of
 
 ROW, NOW = np.array([0]), np.array([0])
 E = EDetectorSettings()
@@ -279,8 +280,8 @@ def test_other_detectors_see_0s_and_1s() -> None:
     alone = Watch([(adwin,)], [plain], [0], lengths)
     for watch in (both, alone):
         update(watch, values[10_000:])
-    assert [each[1:] for each in both.readings() if each[1] == "adwin"] == [
-        each[1:] for each in alone.readings()
+    assert [each[1:] for each in readings_of(both) if each[1] == "adwin"] == [
+        each[1:] for each in readings_of(alone)
     ]
 
 
@@ -294,4 +295,4 @@ def test_a_signal_gets_the_bank_of_its_new_reference() -> None:
         watch.rearm(0, second, 1e5, 1e5)
         new = watch_of(second)
         assert update(watch, values) == update(new, values)
-        assert watch.readings() == new.readings()
+        assert readings_of(watch) == readings_of(new)

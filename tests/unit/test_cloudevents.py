@@ -19,7 +19,7 @@ def test_an_alert_is_a_cloud_event() -> None:
         "subject": "fraud/3",
         "partitionkey": "fraud",
         "sequence": "000000000000",
-        "data": {"summary": "amount of fraud/3 changed"},
+        "data": {"summary": "amount of fraud/3 changed", "incident": "a" * 32},
     }
 
 

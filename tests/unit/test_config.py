@@ -214,6 +214,7 @@ def test_unknown_environment_variables_are_reported(mistakes: Report) -> None:
 def test_variables_of_tests_and_of_kubernetes_are_not_settings(load: Load) -> None:
     foreign = {
         "STREAMDRIFT_TEST_BOOTSTRAP": "localhost:9092",
+        "STREAMDRIFT_CACHE_DIR": "/var/cache/streamdrift",
         "STREAMDRIFT_SERVICE_HOST": "10.0.0.1",
         "STREAMDRIFT_SERVICE_PORT_HTTP": "8410",
         "STREAMDRIFT_PORT": "tcp://10.0.0.1:8410",
@@ -231,6 +232,56 @@ def test_workers_need_transactions_and_names_that_the_brokers_take(
     assert "letters, digits" in mistakes(assignments=[mode, "instance=worker 1"])
     assert "each role once" in mistakes(assignments=["worker.roles=[ingest, ingest]"])
     assert load(assignments=[mode, "name=d", "instance=w-1"]).exchange.topic == "d.exchange"
+
+
+@pytest.mark.parametrize(
+    "bind", ["0.0.0.0:8410", "10.0.0.7:8410", '"[::]:8410"', "host.example:8410", "127.evil:8410"]
+)
+def test_to_bind_wider_takes_a_token(load: Load, mistakes: Report, bind: str) -> None:
+    told = mistakes(assignments=[f"http.bind={bind}"])
+    assert "set http.token_file" in told
+    assert "STREAMDRIFT_HTTP__TOKEN" in told
+    environment = {"STREAMDRIFT_HTTP__TOKEN": "1234567890123456"}
+    chosen = load(assignments=[f"http.bind={bind}"], environment=environment)
+    assert chosen.http.secret() == "1234567890123456"
+    assert "1234567890123456" not in chosen.text()
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "127.3.2.1:80", "localhost:8410", '"[::1]:1"', ""])
+def test_on_this_machine_no_token_is_needed(load: Load, bind: str) -> None:
+    chosen = load(assignments=[f"http.bind={bind}"])
+    assert chosen.http.is_local
+    assert chosen.http.secret() is None
+
+
+def test_a_token_may_be_in_a_file(load: Load, mistakes: Report, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("a-token-in-a-file-7\n")
+    both = [f"http.token_file={file}", "http.token=a-token-of-its-own"]
+    assert load(assignments=both[:1]).http.secret() == "a-token-in-a-file-7"
+    assert "not both" in mistakes(assignments=both)
+    file.write_bytes(b"\xff")
+    assert "it is no text" in mistakes(assignments=both[:1])
+    file.write_text("short")
+    assert "16 characters" in mistakes(assignments=both[:1])
+    assert "cannot be read" in mistakes(assignments=[f"http.token_file={tmp_path / 'none'}"])
+
+
+@pytest.mark.parametrize("token", ["short", "with blanks in it 16", "\u00fcmlaut-in-this-token"])
+def test_a_token_that_is_none_is_not_told(mistakes: Report, token: str) -> None:
+    told = mistakes(assignments=[f'http.token="{token}"'])
+    assert "openssl rand -hex 32" in told
+    assert token not in told
+
+
+@pytest.mark.parametrize(("given", "most"), [("all", None), ("0", 0), ("7", 7)])
+def test_how_many_series_are_shown(load: Load, given: str, most: int | None) -> None:
+    assert load(assignments=[f"http.max_series={given}"]).http.most_series == most
+
+
+@pytest.mark.parametrize("given", ["some", "-1", "1.5"])
+def test_what_is_no_number_of_series(mistakes: Report, given: str) -> None:
+    assert "http.max_series" in mistakes(assignments=[f"http.max_series={given}"])
 
 
 @pytest.mark.parametrize("bind", ["8410", "localhost:http", "localhost:99999", ":8410"])
@@ -410,7 +461,7 @@ def test_every_section_is_frozen_and_forbids_what_it_does_not_know() -> None:
 
 
 def test_the_text_is_yaml_of_plain_values(load: Load) -> None:
-    assert yaml.safe_load(load().text())["http"] == {"bind": "127.0.0.1:8410"}
+    assert yaml.safe_load(load().text())["topics"] == {"create": True}
 
 
 def test_topics_bear_the_name_of_the_deployment(load: Load) -> None:
@@ -574,7 +625,7 @@ source:
         "source.predictions[0].mapping.model",
         "source.predictions[0].format",
     }
-    assert "must be one of: json" in lines["source.format"]
+    assert "must be one of: arrow, avro, " in lines["source.format"]
     assert "did you mean `features`?" in lines["source.mapping.feature"]
     assert "streamdrift.yaml:3)" in lines["source.mapping.score"]
     assert "is no JSON Pointer" in lines["source.mapping.score"]

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from streamdrift.commit import Outgoing
+from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.exchange.shard import Shard
 from streamdrift.heads import Home
@@ -19,6 +20,7 @@ from streamdrift.state.commands import CommandLog
 from streamdrift.state.log import MemoryLog
 from streamdrift.workers.detecting import BEGINS, Detecting, DetectSettings
 from streamdrift.workers.owned import Owned
+from streamdrift.workers.places import Place
 from tests.alerts import make_alert
 
 _SHARDS = 4
@@ -240,7 +242,7 @@ def test_how_far_the_shards_are_is_shown_as_they_come_and_go_and_with_a_commit()
 
 def _detecting(log: MemoryLog, post: Any, member: Any) -> Detecting:
     return Detecting(
-        DetectSettings(_SHARDS, 1.0, 5e6, {}),
+        DetectSettings(_SHARDS, 1.0, 5e6, {}, Place("a", "host:1")),
         post,
         member,
         [],
@@ -249,6 +251,7 @@ def _detecting(log: MemoryLog, post: Any, member: Any) -> Detecting:
         lambda after: CommandLog(log, "commands", after),
         lambda _: None,
         Metrics(),
+        Desk(),
         lambda _: None,
     )
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.decoders import make_decoder
-from streamdrift.decoders.alike import FEWEST, MAX_MESSAGE_BYTES
+from streamdrift.decoders.alike import FEWEST
 from streamdrift.decoders.fields import MAX_FEATURES, MAX_NAMES
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES
 from streamdrift.errors import SettingsError
 from streamdrift.records import Batch, Column, ColumnKey, Decoded, Group, Kind
 from tests.batches import START, feature

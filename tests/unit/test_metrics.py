@@ -1,22 +1,28 @@
+import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamdrift.exposition import CONTENT_TYPE
 from streamdrift.incidents.budget import Budget
 from streamdrift.metrics import Metrics
+from streamdrift.readings import BankReadings, Readings
 from streamdrift.realised import RealisedRate
 from streamdrift.records import (
     Alert,
     AlertKind,
+    FoundIn,
     Partition,
     Signal,
-    SignalFinding,
     SignalKind,
-    SignalReading,
     WarmUp,
 )
+from streamdrift.standing import NOTHING, Standing
 
 
 @pytest.fixture
@@ -24,13 +30,31 @@ def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
 
 
+def text_of(metrics: Metrics) -> str:
+    return b"".join(metrics.exposition()).decode()
+
+
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(name, labels)
+    for family in text_string_to_metric_families(text_of(metrics)):
+        for each in family.samples:
+            if each.name == name and each.labels == labels:
+                return float(each.value)
+    return None
 
 
-def reading(ordinal: int, model: str = "fraud", statistic: float = 1.5) -> SignalReading:
-    signal = Signal(ordinal, f"x{ordinal}", None, SignalKind.VALUE, AlertKind.DATA_DRIFT)
-    return SignalReading(model, "3", signal, "adwin", statistic, 4.0, changed=ordinal == 1)
+def readings(statistics: Sequence[float], model: str = "fraud") -> Readings:
+    """Return those of as many signals, of which the second has changed."""
+    count = len(statistics)
+    signals = tuple(
+        Signal(place, f"x{place}", None, SignalKind.VALUE, AlertKind.DATA_DRIFT)
+        for place in range(count)
+    )
+    bank = BankReadings("adwin", np.arange(count), np.array(statistics), np.full(count, 4.0))
+    return Readings.of(model, "3", signals, np.arange(count) == 1, [bank])
+
+
+def standing(**parts: Any) -> Standing:
+    return NOTHING._replace(**parts)
 
 
 def test_what_happened_is_counted(metrics: Metrics) -> None:
@@ -59,45 +83,80 @@ def test_a_clock_behind_the_events_gives_no_negative_latency(metrics: Metrics) -
 
 
 def test_signals_have_statistic_and_threshold(metrics: Metrics) -> None:
-    metrics.watched([reading(0), reading(1)], 0, [], {}, 0, {})
+    metrics.watched(standing(readings=[readings([1.5, 1.5])]))
     labels = {"model": "fraud", "version": "3", "signal": "x1", "detector": "adwin"}
     assert sample(metrics, "streamdrift_signal_statistic", **labels) == 1.5
     assert sample(metrics, "streamdrift_signal_threshold", **labels) == 4.0
     assert sample(metrics, "streamdrift_signal_changed", **labels) == 1
 
 
-def test_the_number_of_series_is_bounded_and_the_rest_counted() -> None:
+def test_those_nearest_to_their_thresholds_are_shown_and_the_rest_counted() -> None:
+    metrics = Metrics(CollectorRegistry(), max_series=3)
+    near = readings([3.0, 0.1, 1.0, 2.0, math.nan, 0.5])
+    metrics.watched(standing(readings=[near, readings([3.9], "other")]))
+    shown = re.findall(r'_statistic{model="(.*?)".*signal="(.*?)"', text_of(metrics))
+    # The second has changed: its detectors rest.
+    assert shown == [("fraud", "x0"), ("fraud", "x1"), ("other", "x0")]
+    assert sample(metrics, "streamdrift_signals_left_out") == 4
+
+
+def test_all_series_are_shown_where_that_is_asked_for() -> None:
+    metrics = Metrics(CollectorRegistry(), max_series=None)
+    many = [readings([0.5] * 50, f"m{number}") for number in range(250)]
+    metrics.watched(standing(readings=many))
+    text = text_of(metrics)
+    assert text.count("streamdrift_signal_statistic{") == 12_500
+    assert text.count("streamdrift_signal_threshold{") == 12_500
+    assert "streamdrift_signals_left_out 0\n" in text
+
+
+def test_series_follow_a_version_whose_signals_become_others() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for statistics in ([1.0], [1.0, 2.0], [3.0]):
+        metrics.watched(standing(readings=[readings(statistics)]))
+        assert text_of(metrics).count("streamdrift_signal_statistic{") == len(statistics)
+    labels = {"model": "fraud", "version": "3", "signal": "x0", "detector": "adwin"}
+    assert sample(metrics, "streamdrift_signal_statistic", **labels) == 3
+
+
+def test_the_number_of_series_of_models_is_bounded() -> None:
     metrics = Metrics(CollectorRegistry(), max_series=10)
     warm_ups = [WarmUp(f"m{i:02}", "1", 1, 2, False) for i in range(25)]
-    metrics.watched([reading(ordinal) for ordinal in range(10)], 15, warm_ups, {}, 0, {})
-    body, _ = metrics.exposition()
-    assert body.count(b"streamdrift_warm_up_ratio{") == 10
-    assert sample(metrics, "streamdrift_signals_left_out") == 15
+    metrics.watched(standing(warm_ups=warm_ups, dropped={f"m{i}": 1 for i in range(25)}))
+    text = text_of(metrics)
+    assert text.count("streamdrift_warm_up_ratio{") == 10
+    assert text.count("streamdrift_duplicates_dropped_total{") == 10
 
 
-def test_what_was_found_in_references_is_shown_and_the_rest_counted(metrics: Metrics) -> None:
-    found = [SignalFinding("fraud", "3", "x1", "calendar")]
-    metrics.watched([], 0, [], {}, 0, {}, (), found, 4)
+def test_names_may_be_any_text(metrics: Metrics) -> None:
+    name = 'a"b\\c\nd\u00fc\U0001f600'
+    metrics.watched(standing(readings=[readings([1.0], name)], dropped={name: 2}))
+    labels = {"model": name, "version": "3", "signal": "x0", "detector": "adwin"}
+    assert sample(metrics, "streamdrift_signal_statistic", **labels) == 1
+    assert sample(metrics, "streamdrift_duplicates_dropped_total", model=name) == 2
+
+
+def test_what_was_found_in_references_is_shown_and_the_rest_counted() -> None:
+    metrics = Metrics(CollectorRegistry(), max_series=1)
+    found = [FoundIn("fraud", "3", (("x1", "calendar"), ("x1", "short"), ("x2", "short")))]
+    metrics.watched(standing(findings=found))
     labels = {"model": "fraud", "version": "3", "signal": "x1", "finding": "calendar"}
     assert sample(metrics, "streamdrift_signal_finding", **labels) == 1
-    assert sample(metrics, "streamdrift_findings_left_out") == 4
+    assert sample(metrics, "streamdrift_findings_left_out") == 2
 
 
 def test_dropped_repeats_are_counted_by_model(metrics: Metrics) -> None:
-    metrics.watched([], 0, [], {}, 0, {"fraud": 7})
+    metrics.watched(standing(dropped={"fraud": 7}))
     assert sample(metrics, "streamdrift_duplicates_dropped_total", model="fraud") == 7
-    bounded = Metrics(CollectorRegistry(), max_series=10)
-    bounded.watched([], 0, [], {}, 0, {f"m{i}": 1 for i in range(25)})
-    assert bounded.exposition()[0].count(b"streamdrift_duplicates_dropped_total{") == 10
 
 
 def test_what_is_gone_disappears(metrics: Metrics) -> None:
-    metrics.watched(
-        [reading(0)], 0, [WarmUp("fraud", "3", 5, 10, False)], {("fraud", "3"): 1}, 0, {}
-    )
-    metrics.watched([], 0, [], {}, 0, {})
-    body, _ = metrics.exposition()
-    assert b'model="fraud"' not in body
+    warm_ups = [WarmUp("fraud", "3", 5, 10, False)]
+    incidents = {("fraud", "3"): 1}
+    metrics.watched(standing(readings=[readings([1])], warm_ups=warm_ups, incidents=incidents))
+    assert 'model="fraud"' in text_of(metrics)
+    metrics.watched(NOTHING)
+    assert 'model="fraud"' not in text_of(metrics)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +171,7 @@ def test_what_is_gone_disappears(metrics: Metrics) -> None:
 def test_warm_up_is_complete_only_when_it_is(
     metrics: Metrics, warm_up: WarmUp, ratio: float
 ) -> None:
-    metrics.watched([], 0, [warm_up], {}, 0, {})
+    metrics.watched(standing(warm_ups=[warm_up]))
     assert sample(metrics, "streamdrift_warm_up_ratio", model="m", version="1") == ratio
 
 
@@ -152,7 +211,7 @@ def test_the_realised_rate_stands_beside_the_budget() -> None:
         RealisedRate("third", Budget.parse("2/week"), 0, 0, 0, 0),
     ]
     metrics = Metrics(CollectorRegistry(), max_series=2)
-    metrics.watched([], 0, [], {}, 0, {}, rates)
+    metrics.watched(standing(realised=rates))
     assert sample(metrics, "streamdrift_alert_budget_per_week", model="fraud") == 7
     assert sample(metrics, "streamdrift_alerts_opened_total", model="fraud") == 3
     assert sample(metrics, "streamdrift_changes_joined_total", model="fraud") == 5
@@ -165,10 +224,10 @@ def test_the_realised_rate_stands_beside_the_budget() -> None:
 
 def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) -> None:
     metrics.read("t", 1, 1)
-    metrics.watched([reading(0)], 0, [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1}, 0, {})
-    body, content_type = metrics.exposition()
-    assert content_type.startswith("text/plain; version=0.0.4")
-    families = list(text_string_to_metric_families(body.decode()))
+    warm_ups, incidents = [WarmUp("m", "1", 1, 2, False)], {("m", "1"): 1}
+    metrics.watched(standing(readings=[readings([1])], warm_ups=warm_ups, incidents=incidents))
+    assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+    families = list(text_string_to_metric_families(text_of(metrics)))
     assert len(families) > 15
     for family in families:
         assert re.fullmatch(r"streamdrift_[a-z_]+", family.name)
@@ -182,4 +241,4 @@ def test_the_exposition_is_valid_and_names_follow_the_rules(metrics: Metrics) ->
 
 def test_times_of_creation_are_no_series(metrics: Metrics) -> None:
     metrics.read("t", 1, 1)
-    assert b"_created" not in metrics.exposition()[0]
+    assert "_created" not in text_of(metrics)

@@ -13,6 +13,7 @@ from streamdrift.errors import StateError
 from streamdrift.incidents.sentences import opened_sentence
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings, RoleName
+from streamdrift.readings import rows
 from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind, Step, StepKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
@@ -266,7 +267,7 @@ def test_signal_that_vanishes_while_it_is_changed_is_let_go() -> None:
     kinds = [kind for kind, name, _ in runs[0] if name == "amount" and kind not in _AT_LOOKS]
     assert kinds == [StepKind.CHANGED, StepKind.ACCEPTED]
     assert not any(
-        reading.changed for reading in version.readings() if "(" not in reading.signal.name
+        reading.changed for reading in rows(version.readings()) if "(" not in reading.signal.name
     )
 
 
@@ -448,7 +449,7 @@ def test_terms_take_effect_at_once_while_the_reference_is_collected(events: int)
     for version, cuts in ((whole, []), (parts, [1, 7, 1_500])):
         assert _observe(version, rest, cuts) == []
         assert {signal.column for signal in version.signals} == {feature("amount")}
-        assert version.readings() == []
+        assert rows(version.readings()) == []
     assert encode(parts.snapshot()) == encode(whole.snapshot())
     assert _restored(whole, {})[1] == []
 

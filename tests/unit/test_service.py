@@ -19,7 +19,7 @@ from streamdrift.operators import Asked, Command
 from streamdrift.operators import encode as encode_command
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import Alert, DeadLetter, Messages, Partition
+from streamdrift.records import Alert, DeadLetter, Messages, Partition, Reached
 from streamdrift.recovery import recover
 from streamdrift.service import Service, ServiceSettings, Session
 from streamdrift.sharded import Shards
@@ -182,7 +182,8 @@ def test_dead_letters_are_written_and_counted() -> None:
     world = _World([messages([b"rubbish", *_events(0, 100)])])
     world.service(turns=5).run()
     assert [letter.reason for letter in world.sink.letters] == ["invalid_json"]
-    assert b'dead_letters_total{reason="invalid_json"} 1.0' in world.metrics.exposition()[0]
+    text = b"".join(world.metrics.exposition())
+    assert b'dead_letters_total{reason="invalid_json"} 1.0' in text
 
 
 def test_dead_letters_of_many_bytes_are_not_committed_together() -> None:
@@ -414,6 +415,17 @@ def test_what_is_observed_once_nothing_more_comes_is_committed_too(
     stored, pipeline = TopicStore(world.log, "d", "state", "journal", 3).load(), _pipeline()
     recover(pipeline, stored, world.fingerprint)
     assert sum(version.events for version in pipeline.monitor.versions()) == 1_000
+
+
+def test_it_is_known_how_far_all_is_taken_and_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = _World([messages(_events(0, 1_000))], partitions=[_ZERO, _ONE])
+    service, seen = world.service(turns=60), list[Mapping[Partition, Reached]]()
+    monkeypatch.setattr(service, "_note_reached", seen.append)
+    service.run()
+    assert service.reached is None
+    assert seen[-1] == {_ZERO: Reached(1_000, 1_000), _ONE: Reached(0, 0)}
+    # What is read, and waits for the partition that is silent, is not taken.
+    assert any(each[_ZERO].offset < each[_ZERO].end for each in seen)
 
 
 def test_nothing_new_writes_nothing() -> None:

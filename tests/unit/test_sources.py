@@ -81,7 +81,10 @@ def test_a_pattern_matches_no_topic_of_the_deployments_own(monkeypatch: pytest.M
         {"name": "a", "source": {"predictions": [{"pattern": ".*"}]}, "alerts": {"topic": "told"}}
     )
     own = settings.own_topics().values()
-    assert set(own) == {"told", "a.dead-letters", "a.state", "a.journal", "a.exchange"}
+    assert set(own) == {
+        *("told", "a.incidents", "a.dead-letters", "a.state", "a.journal", "a.exchange"),
+        "a.commands",
+    }
     names = ["events", "b.dead-letters", *own, "__consumer_offsets", "__transaction_state", "_x"]
     monkeypatch.setattr(discovery, "make_admin", lambda _: _Admin(names))
     found = Discovery(KafkaSettings(), settings.source.predictions, 60, own)
@@ -100,7 +103,10 @@ def test_the_service_tells_its_source_which_topics_are_its_own(
     monkeypatch.setattr(deployment, "KafkaSource", lambda *_, own: given.extend(own))
     settings = Settings.model_validate({"name": "a"})
     deployment.Deployment(settings)._open_source({}, {})
-    assert given == ["a.dead-letters", "a.alerts", "a.state", "a.journal", "a.exchange"]
+    assert given == [
+        *("a.dead-letters", "a.alerts", "a.incidents", "a.state", "a.journal", "a.exchange"),
+        "a.commands",
+    ]
 
 
 class _Reader(SimpleNamespace):

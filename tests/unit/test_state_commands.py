@@ -27,6 +27,7 @@ from streamdrift.errors import (
 from streamdrift.exchange.shard import Shard
 from streamdrift.heads import Home
 from streamdrift.kafka import KafkaSettings
+from streamdrift.readings import rows
 from streamdrift.resharding import reshard
 from streamdrift.state import Ownership, Published, Saved, Stored, TopicStore, decode, encode
 from streamdrift.state.archive import pack
@@ -169,7 +170,7 @@ def test_what_a_file_holds_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert (fraud["model"], fraud["events"], fraud["complete"]) == ("fraud", 1_350, True)
     pipeline = make_pipeline(exported.settings())
     pipeline.restore({shard: decode(data) for shard, data in exported.snapshots().items()})
-    readings = pipeline.monitor.versions()[0].readings()
+    readings = rows(pipeline.monitor.versions()[0].readings())
     assert fraud["signals"] == len({reading.signal for reading in readings})
     changed = {reading.signal.name for reading in readings if reading.changed}
     assert fraud["held"] == sorted(changed) == ["x"]

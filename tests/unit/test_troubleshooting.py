@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from streamdrift import errors
+from streamdrift.decoders.letters import HINTS
 from tests.markdown import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -97,6 +98,30 @@ def test_reasons_exist(reason: str) -> None:
 @pytest.mark.parametrize("said", sorted(set(raised())))
 def test_errors_are_there(said: str) -> None:
     assert any(pattern(message).match(said) for message in quoted("message"))
+
+
+def test_every_reason_is_there() -> None:
+    assert HINTS.keys() <= set(quoted("reason"))
+
+
+def warned() -> Iterator[str]:
+    """Yield what is logged as a warning or an error."""
+    for tree in trees():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("warning", "error", "exception")
+                and ast.unparse(node.func.value) == "_log"
+            ):
+                said = text(node.args[0])
+                if said is not None:
+                    yield said
+
+
+@pytest.mark.parametrize("said", sorted(set(warned())))
+def test_warnings_are_there(said: str) -> None:
+    assert said in quoted("log line")
 
 
 def test_every_exit_code_is_there() -> None:

@@ -14,6 +14,8 @@ from rich.console import Console
 from streamdrift.config import load_settings
 from streamdrift.durations import DAY, SECOND
 from streamdrift.errors import InputError, SettingsError
+from streamdrift.extents import Seen
+from streamdrift.incident_log import Incident, IncidentLog, Member
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import Budget
 from streamdrift.realised import Span
@@ -30,7 +32,6 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.tuning.document import document
-from streamdrift.tuning.incidents import Incident, IncidentLog, Member
 from streamdrift.tuning.known import Known, read_known, score
 from streamdrift.tuning.lines import (
     UNICODE,
@@ -46,7 +47,6 @@ from streamdrift.tuning.picture import print_results
 from streamdrift.tuning.results import ModelResult, allowed, make_result
 from streamdrift.tuning.runs import (
     LADDER,
-    Seen,
     budgets_set,
     in_order,
     make_runs,
@@ -142,10 +142,11 @@ def test_an_incident_is_put_together_from_its_alerts() -> None:
     steps = (changed(10, AMOUNT, 4), changed(20, AGE), left(at(50), AGE), left(at(60), AMOUNT))
     (found,) = logged(*steps)
     assert (found.opened_at, found.ended_at, found.resolution) == (at(10), at(60), "returned")
-    assert found.members == (
-        Member("amount", "amount", at(4), at(10)),
-        Member("age", "age", at(20), at(20)),
-    )
+    assert [each[:5] for each in found.members] == [
+        Member("amount", "amount", at(4), at(10), at(4))[:5],
+        Member("age", "age", at(20), at(20))[:5],
+    ]
+    assert [each.told["statistic"] for each in found.members] == [9.0, 9.0]
     assert found.openers == ("amount",)
     assert not found.silence
     assert list(found.sentences) == [at(10), at(20)]

@@ -12,6 +12,7 @@ from streamdrift.detectors import DEFAULT_DETECTORS
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.model_settings import ModelSettings
+from streamdrift.readings import rows
 from streamdrift.records import Floats, Ints, SignalKind, State, Step, StepKind
 from streamdrift.references.rhythm import (
     Follower,
@@ -474,7 +475,7 @@ def test_its_share_is_taken_from_the_budget() -> None:
     times = _events(_poisson(100, _STEADY))
     traffic = _traffic(alert_budget="2/week", volume={"share": 0.2})
     traffic.observe(times)
-    (reading,) = traffic.readings()
+    (reading,) = rows(traffic.readings())
     assert (reading.model, reading.version, reading.signal.name) == ("fraud", "", "event rate")
     assert reading.threshold == pytest.approx(302_400 / 0.2, rel=0.01)
     assert not reading.changed

@@ -24,6 +24,7 @@ from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Ints, Sample, State, StepKind, Stream
 from streamdrift.references.urn import Counts
 from streamdrift.trees import array, tree, trees
+from tests.readings import readings_of
 
 E, ADWIN = EDetectorSettings(), AdwinSettings()
 PAGE_HINKLEY = PageHinkleySettings(threshold=12, headroom=0, minimum_effect=0)
@@ -229,7 +230,7 @@ def test_a_rearmed_signal_is_watched_under_its_new_reference() -> None:
     again = Reference(Expected(Stream.NUMERIC), Counts.of(normal(2, (1, 2_000))))
     watch.rearm(0, again, 1e6, 1e6)
     assert watch.held.tolist() == [False]
-    assert watch.readings()[0][3] == 1e6 + 100
+    assert readings_of(watch)[0][3] == 1e6 + 100
     signs = one(watch, normal(3, (1, 2_000), (0, 300)))
     assert [kind for kind, _ in kinds(signs)] == [StepKind.CHANGED]
     assert 2_000 <= signs[0].column < 2_100
@@ -256,7 +257,7 @@ def test_signals_without_detectors_never_change() -> None:
     values = normal(1, (0, 500), (2, 300))
     signs = update(watch, np.stack([values, values]))
     assert {sign.signal for sign in signs} == {1}
-    assert watch.reading_count == 1
+    assert len(readings_of(watch)) == 1
 
 
 def _plain(state: object) -> list[Floats]:
@@ -313,7 +314,7 @@ def test_signals_with_other_detectors_start_afresh_and_the_others_go_on() -> Non
 def test_the_order_of_detectors_is_no_change(order: tuple[int, int]) -> None:
     before, after = _before(_with(BOTH)), _with((BOTH[order[0]], BOTH[order[1]]))
     assert after.restore(before.snapshot()) == []
-    assert sorted(after.readings()) == sorted(before.readings())
+    assert sorted(readings_of(after)) == sorted(readings_of(before))
 
 
 def test_a_held_signal_stays_held_under_other_detectors() -> None:
@@ -363,10 +364,10 @@ def test_other_run_lengths_change_thresholds_and_nothing_else() -> None:
     for each in (watch, same):
         update(each, stream()[:, :2_000], looks()[looks() < 2_000])
     watch.allow(Lengths(np.full(4, 6e4), np.full(4, 4_000.0)))
-    statistics = [(signal, name, found) for signal, name, found, _ in watch.readings()]
-    assert statistics == [(signal, name, found) for signal, name, found, _ in same.readings()]
+    statistics = [(signal, name, found) for signal, name, found, _ in readings_of(watch)]
+    assert statistics == [(signal, name, found) for signal, name, found, _ in readings_of(same)]
     for (_, name, _, threshold), (*_, before) in zip(
-        watch.readings(), same.readings(), strict=True
+        readings_of(watch), readings_of(same), strict=True
     ):
         fixed = name == "page_hinkley"  # Its threshold was set by hand.
         assert threshold == before if fixed else threshold > before

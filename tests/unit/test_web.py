@@ -1,76 +1,220 @@
+"""The server on a socket, and who is let in."""
+
+import http.client
+import json
 import socket
-import urllib.error
-import urllib.request
-from email.message import Message
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
 from streamdrift.errors import SettingsError
-from streamdrift.web import Answer, serve
+from streamdrift.web.api import make_app
+from streamdrift.web.guard import LARGEST_BODY
+from streamdrift.web.server import listen, serve
+from tests.api import TOKEN, World, looped, settings
 
-HANDLERS = {
-    "/metrics": lambda: Answer(b"events 1\n"),
-    "/readyz": lambda: Answer(b"restoring\n", 503),
-}
+SECRET = settings(http={"token": TOKEN})
+PATHS = (
+    *("/metrics", "/openapi.json", "/api/v1/models", "/api/v1/models/fraud/signals"),
+    *("/api/v1/signals/fraud:3:feature:amount:value", "/api/v1/incidents", "/api/v1/config"),
+    *("/nothing", "/api/v1/incidents/x", "//metrics", "/healthz/", "/healthz/../metrics"),
+)
 
 
-def get(address: tuple[str, int], path: str, method: str = "GET") -> tuple[int, bytes, Message]:
-    request = urllib.request.Request(f"http://{address[0]}:{address[1]}{path}", method=method)
+@contextmanager
+def served(world: World) -> Iterator[int]:
+    """Serve on a free port of this machine."""
+    with ExitStack() as stack:
+        stack.enter_context(looped(world.desk, world.watched))
+        listener = listen(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        stack.enter_context(serve(make_app(world.behind()), listener))
+        yield port
+
+
+def ask(
+    port: int, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return response.status, response.read(), response.headers
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read(), error.headers
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
+    finally:
+        connection.close()
 
 
-def test_serves_each_path_by_its_handler() -> None:
-    with serve(("127.0.0.1", 0), HANDLERS) as address:
-        status, body, headers = get(address, "/metrics?name=x")
-        assert (status, body) == (200, b"events 1\n")
-        assert headers["Content-Type"] == "text/plain; charset=utf-8"
-        assert get(address, "/readyz")[:2] == (503, b"restoring\n")
+def raw(port: int, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := connection.recv(65_536):
+            parts.append(part)
+    return b"".join(parts)
 
 
-def test_an_unknown_path_says_what_there_is() -> None:
-    with serve(("127.0.0.1", 0), HANDLERS) as address:
-        status, body, _ = get(address, "/metric")
-    assert status == 404
-    assert body == b"nothing at /metric; there is: /metrics, /readyz\n"
+def test_a_socket_serves_what_there_is() -> None:
+    with served(World()) as port:
+        status, body, headers = ask(port, "GET", "/api/v1/models")
+        assert (status, len(json.loads(body)["items"])) == (200, 4)
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+        status, body, headers = ask(port, "GET", "/metrics")
+        assert (status, int(headers["content-length"])) == (200, len(body))
+        status, body, headers = ask(port, "HEAD", "/metrics")
+        assert (status, body) == (200, b"")
+        assert ask(port, "GET", "/readyz")[:2] == (200, b"ok\n")
 
 
-def test_head_has_no_body() -> None:
-    with serve(("127.0.0.1", 0), HANDLERS) as address:
-        status, body, headers = get(address, "/metrics", method="HEAD")
-    assert (status, body, headers["Content-Length"]) == (200, b"", "9")
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_but_health_is_told_without_the_token(path: str) -> None:
+    with World(chosen=SECRET).client() as client:
+        for headers in (
+            {},
+            {"Authorization": ""},
+            {"Authorization": TOKEN},
+            {"Authorization": f"Basic {TOKEN}"},
+            {"Authorization": "Bearer"},
+            {"Authorization": f"Bearer {TOKEN[:-1]}"},
+            {"Authorization": f"Bearer {TOKEN}x"},
+            {"Authorization": "Bearer t\xf6ken"},
+        ):
+            for method in ("GET", "HEAD", "POST", "OPTIONS"):
+                encoded = [(k.encode(), text.encode("latin-1")) for k, text in headers.items()]
+                answer = client.request(method, path, headers=encoded)
+                assert answer.status_code == 401
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert TOKEN not in answer.text
 
 
-def test_other_methods_are_refused() -> None:
-    with serve(("127.0.0.1", 0), HANDLERS) as address:
-        assert get(address, "/metrics", method="POST")[0] == 501
+def test_two_tokens_are_none() -> None:
+    with served(World(chosen=SECRET)) as port:
+        two = f"Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer x\r\n"
+        answer = raw(port, f"GET /metrics HTTP/1.1\r\nHost: a\r\n{two}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+def test_with_the_token_everything_is_told_from_anywhere() -> None:
+    with World(chosen=SECRET).client({"Authorization": f"bearer {TOKEN}"}) as client:
+        for path in PATHS[:7]:
+            assert client.get(path, headers={"Host": "elsewhere:1"}).status_code == 200
+        assert client.get("/nothing").status_code == 404
+
+
+def test_health_needs_no_token() -> None:
+    with World(chosen=SECRET).client() as client:
+        for path in ("/healthz", "/readyz"):
+            assert client.get(path, headers={"Host": "10.0.0.7:8410"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:8410", None, 200),
+        ("localhost:8410", None, 200),
+        ("localhost", None, 200),
+        ("[::1]:8410", None, 200),
+        ("[::1]", None, 200),
+        ("127.0.0.1:8410", "http://127.0.0.1:8410", 200),
+        ("evil.example:8410", None, 403),
+        ("127.0.0.1.evil.example", None, 403),
+        ("127.0.0.1:8410", "http://evil.example", 403),
+        ("127.0.0.1:8410", "null", 403),
+        ("10.0.0.7:8410", None, 403),
+        ("", None, 403),
+    ],
+)
+def test_without_a_token_no_page_of_another_place_asks(
+    host: str, origin: str | None, status: int
+) -> None:
+    headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
+    with World().client() as client:
+        assert client.get("/api/v1/models", headers=headers).status_code == status
+
+
+def test_a_body_that_does_not_end_is_not_read() -> None:
+    world = World()
+    with served(world) as port:
+        chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+        head = b"POST /api/v1/models/fraud/expect HTTP/1.1\r\nHost: localhost\r\n"
+        head += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(head + chunk * (LARGEST_BODY // 0x8000 + 1))
+            assert client.recv(12) == b"HTTP/1.1 413"
+        large = b" " * (LARGEST_BODY + 1)
+        status, body, _ = ask(port, "POST", "/api/v1/models/fraud/expect", large)
+        assert status == 413
+        assert json.loads(body)["status"] == 413
+        assert ask(port, "GET", "/readyz")[0] == 200
+    assert world.written == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x00\xff" * 100 + b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /%ff%fe%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/v1/signals/%00:%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/v1/models?after=%ff&limit=%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /api/v1/models/x/expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/v1/models/x/expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n",
+        b"",
+    ],
+)
+def test_rubbish_does_no_harm(request_: bytes) -> None:
+    with served(World()) as port:
+        answer = raw(port, request_)
+        assert not answer.startswith(b"HTTP/1.1 5")
+        assert ask(port, "GET", "/readyz")[0] == 200
+
+
+def test_a_client_that_hangs_up_disturbs_nobody() -> None:
+    with served(World()) as port:
+        for sent in (b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(sent)
+        assert ask(port, "GET", "/metrics")[0] == 200
+
+
+def test_many_ask_at_once() -> None:
+    with served(World()) as port:
+        paths = ("/metrics", "/api/v1/models", "/api/v1/models/fraud/signals") * 10
+        with ThreadPoolExecutor(len(paths)) as pool:
+            statuses = list(pool.map(lambda path: ask(port, "GET", path)[0], paths))
+    assert statuses == [200] * 30
 
 
 def test_the_port_is_free_again_afterwards() -> None:
-    with serve(("127.0.0.1", 0), HANDLERS) as address:
+    with served(World()) as port:
         pass
-    with serve(address, HANDLERS) as again:
-        assert again == address
+    with listen(("127.0.0.1", port)) as again:
+        assert again.getsockname()[1] == port
+
+
+def test_the_end_does_not_wait_for_who_holds_a_connection() -> None:
+    with ExitStack() as stack:
+        with served(World()) as port:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(100)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 10
 
 
 def test_a_port_in_use_is_a_mistake_in_the_settings() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with (
-            pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}") as error,
-            serve(("127.0.0.1", port), HANDLERS),
-        ):
-            pass
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}") as error:
+            listen(("127.0.0.1", port))
     assert error.value.hint is not None
     assert "--set http.bind=" in error.value.hint
-
-
-def test_a_client_that_hangs_up_disturbs_nobody() -> None:
-    with serve(("127.0.0.1", 0), HANDLERS) as address:
-        with socket.create_connection(address) as client:
-            client.sendall(b"GET /met")
-        assert get(address, "/metrics")[0] == 200

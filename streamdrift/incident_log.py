@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from streamdrift.decoders.times import read_times
@@ -17,6 +18,10 @@ class Member(NamedTuple):
     """When its change began at the earliest (microseconds)."""
     changed_at: int
     """When it was noticed."""
+    latest: int | None = None
+    """When its change began at the latest; None where that is not told, as of silence."""
+    told: Mapping[str, Any] = MappingProxyType({})
+    """What the alert says of it: statistic, threshold, effect, before and after, onset, text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,9 @@ def _opened(alert: Alert, data: Mapping[str, Any]) -> Incident:
 
 
 def _member(signal: Mapping[str, Any]) -> Member:
-    onset = signal["onset"]
-    began = signal["changed_at"] if onset is None else onset["earliest"]
-    earliest, changed_at = read_times([began, signal["changed_at"]]).tolist()
-    return Member(signal["name"], signal["column"], min(earliest, changed_at), changed_at)
+    onset, noticed = signal["onset"], signal["changed_at"]
+    texts = [noticed] if onset is None else [noticed, onset["earliest"], onset["latest"]]
+    changed_at, *began = read_times(texts).tolist()
+    earliest, latest = began or (changed_at, None)
+    first = min(earliest, changed_at)
+    return Member(signal["name"], signal["column"], first, changed_at, latest, signal)

@@ -1,0 +1,28 @@
+"""How long to wait before the next attempt."""
+
+from collections.abc import Callable
+
+FIRST, LONGEST = 1.0, 60.0
+"""Seconds."""
+
+
+class Backoff:
+    """Waits that double with each failure in a row, less up to a half by chance.
+
+    `chance` gives numbers from 0 to 1: without it, all who wait for one receiver would come at
+    once when it is back.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._failures = 0
+
+    def failed(self, asked: float | None = None) -> float:
+        """Return the seconds to wait after another failure, `asked` at least."""
+        wait = min(LONGEST, FIRST * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        return max(wait * (1 - self._chance() / 2), asked or 0.0)
+
+    def worked(self) -> None:
+        """Begin again with the shortest wait."""
+        self._failures = 0

@@ -1,0 +1,401 @@
+"""What a follower does with what it reads: it hands alerts to one sink, as that takes them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from streamdrift.alert_documents import Published, read_alert
+from streamdrift.errors import InputError
+from streamdrift.following.backoff import Backoff
+from streamdrift.following.firing import Firing, Peer
+from streamdrift.following.outbound import Outbound, Place
+from streamdrift.metrics import Metrics
+from streamdrift.records import Partition
+from streamdrift.sinks.alertmanager import encode_alerts
+from streamdrift.sinks.answers import Answer, Verdict
+
+_BURST = 50
+"""Alerts sent in one turn: in between the group wants to hear of this follower."""
+_PATIENCE = 20.0
+"""Seconds of a turn after which no other attempt is begun."""
+_log = structlog.get_logger("streamdrift")
+
+
+class Record(NamedTuple):
+    """A record of a topic; `time` in microseconds since the epoch."""
+
+    place: Place
+    key: str
+    value: bytes | None
+    time: int
+
+
+class Moment(NamedTuple):
+    """What the clocks show: microseconds since the epoch, and seconds that never jump."""
+
+    now: int
+    monotonic: float
+
+
+class Target(Protocol):
+    """Takes alerts one by one."""
+
+    place: str
+    """What may be logged of where it is."""
+
+    def send(self, published: Published) -> Answer:
+        """Try to deliver an alert; raises nothing."""
+        ...
+
+    def close(self) -> None:
+        """Give up the connection."""
+        ...
+
+
+class Poster(Protocol):
+    """Takes what is posted."""
+
+    place: str
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post `body`; raises nothing."""
+        ...
+
+    def close(self) -> None:
+        """Give up the connection."""
+        ...
+
+
+class Line(Protocol):
+    """One sink's alerts, from the topic to its receiver."""
+
+    sink: str
+    topic: str
+    whole: bool
+    """Whether the topic is read from its beginning each time, before anything is sent."""
+
+    def begin(self, partition: Partition, offset: int, note: str) -> None:
+        """Take a partition up."""
+        ...
+
+    def drop(self, partition: Partition) -> None:
+        """Let a partition go."""
+        ...
+
+    def clear(self) -> None:
+        """Let all partitions go."""
+        ...
+
+    def take(self, record: Record, moment: Moment) -> None:
+        """Take a record."""
+        ...
+
+    def passed(self, partition: Partition, next_offset: int) -> None:
+        """Note that a partition was read up to there."""
+        ...
+
+    def caught_up(self, since: float, moment: Moment) -> None:
+        """Let go what was found to be history before `since`."""
+        ...
+
+    def turn(self, clock: Callable[[], Moment]) -> bool:
+        """Deliver what is due; tell whether anything is dealt with that was not before."""
+        ...
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything waits for the service to catch up."""
+        ...
+
+    def is_full(self, moment: Moment) -> bool:
+        """Tell whether no more should be read."""
+        ...
+
+    def position(self, partition: Partition) -> tuple[int, str] | None:
+        """Return the offset up to which all is dealt with, and a note; None where none is kept."""
+        ...
+
+    def show(self, moment: Moment) -> None:
+        """Show how it stands in the metrics."""
+        ...
+
+    def close(self) -> None:
+        """Give up the connections."""
+        ...
+
+
+@dataclass(slots=True)
+class _Receiver:
+    """How one receiver stands: what is told of it is told once."""
+
+    sink: str
+    place: str
+    metrics: Metrics
+    backoff: Backoff
+    next_at: float = float("-inf")
+    failing_since: float | None = None
+
+    def failed(self, answer: Answer, monotonic: float) -> None:
+        wait = self.backoff.failed(answer.wait)
+        self.next_at = monotonic + wait
+        self.metrics.sink_failed(self.sink)
+        if self.failing_since is None:
+            self.failing_since = monotonic
+            _log.warning(
+                "sink fails, alerts wait for it",
+                sink=self.sink,
+                place=self.place,
+                error=answer.detail,
+            )
+
+    def took(self, alerts: int, monotonic: float) -> None:
+        self.backoff.worked()
+        self.metrics.sink_delivered(self.sink, alerts)
+        self.answered(monotonic)
+
+    def answered(self, monotonic: float) -> None:
+        self.next_at = float("-inf")
+        if self.failing_since is not None:
+            seconds = round(monotonic - self.failing_since)
+            self.failing_since = None
+            _log.info("sink works again", sink=self.sink, place=self.place, seconds=seconds)
+
+
+class _Reading:
+    """Reads records as alerts, and tells once where one is none."""
+
+    def __init__(self, sink: str, metrics: Metrics) -> None:
+        self._sink = sink
+        self._metrics = metrics
+        self._told = False
+
+    def read(self, record: Record) -> Published | None:
+        try:
+            return read_alert(record.value or b"", record.time)
+        except InputError as error:
+            if not self._told:
+                self._told = True
+                place = f"{record.place.partition.topic}/{record.place.partition.number}"
+                place += f"/{record.place.offset}"
+                _log.warning("record passed over", place=place, sink=self._sink, error=str(error))
+            return None
+
+
+class Deliveries:
+    """Hands every alert to a target, in order: a webhook, or a notification.
+
+    `give_up_after` is in seconds.
+    """
+
+    whole = False
+
+    def __init__(
+        self,
+        sink: str,
+        topic: str,
+        outbound: Outbound,
+        target: Target,
+        give_up_after: float,
+        metrics: Metrics,
+        chance: Callable[[], float],
+    ) -> None:
+        self.sink = sink
+        self.topic = topic
+        self._outbound = outbound
+        self._target = target
+        self._give_up_after = give_up_after
+        self._metrics = metrics
+        self._receiver = _Receiver(sink, target.place, metrics, Backoff(chance))
+        self._reading = _Reading(sink, metrics)
+        self._tried: tuple[str, float] = ("", 0.0)
+        """The alert that is tried, and since when."""
+
+    def begin(self, partition: Partition, offset: int, note: str) -> None:
+        self._outbound.begin(partition, offset, note)
+
+    def drop(self, partition: Partition) -> None:
+        self._outbound.drop(partition)
+
+    def clear(self) -> None:
+        self._outbound.clear()
+
+    def take(self, record: Record, moment: Moment) -> None:
+        published = self._reading.read(record)
+        if published is None:
+            self._outbound.skip(record.place, "unreadable")
+        else:
+            self._outbound.take(record.place, published, moment.now, moment.monotonic)
+
+    def passed(self, partition: Partition, next_offset: int) -> None:
+        self._outbound.passed(partition, next_offset)
+
+    def caught_up(self, since: float, moment: Moment) -> None:
+        self._outbound.caught_up(since)
+
+    def turn(self, clock: Callable[[], Moment]) -> bool:
+        began, dealt = clock().monotonic, False
+        for _ in range(_BURST):
+            moment = clock()
+            due = self._receiver.next_at <= moment.monotonic <= began + _PATIENCE
+            published = self._outbound.head(moment.now) if due else None
+            if published is None:
+                break
+            if not self._deliver(published, moment, clock):
+                break
+            self._outbound.done(moment.now)
+            dealt = True
+        return dealt
+
+    def _deliver(self, published: Published, moment: Moment, clock: Callable[[], Moment]) -> bool:
+        """Try to deliver an alert; tell whether it is dealt with."""
+        if self._tried[0] != published.id:
+            self._tried = (published.id, moment.monotonic)
+        answer = self._target.send(published)
+        monotonic = clock().monotonic
+        if answer.verdict is Verdict.TAKEN:
+            self._receiver.took(1, monotonic)
+            return True
+        if answer.verdict is Verdict.REFUSED:
+            self._receiver.answered(monotonic)
+            self._pass_over("refused", published, answer)
+            return True
+        self._receiver.failed(answer, monotonic)
+        if monotonic < self._tried[1] + self._give_up_after:
+            return False
+        self._pass_over("given_up", published, answer)
+        return True
+
+    def _pass_over(self, reason: str, published: Published, answer: Answer) -> None:
+        self._metrics.sink_passed_over(self.sink, reason)
+        _log.error(
+            "alert passed over by a sink",
+            sink=self.sink,
+            reason=reason,
+            alert=published.id,
+            summary=published.summary,
+            error=answer.detail,
+        )
+
+    @property
+    def has_history(self) -> bool:
+        return self._outbound.has_history
+
+    def is_full(self, moment: Moment) -> bool:
+        return self._outbound.is_full(moment.now)
+
+    def position(self, partition: Partition) -> tuple[int, str] | None:
+        return self._outbound.position(partition)
+
+    def show(self, moment: Moment) -> None:
+        self._metrics.sink_behind(self.sink, *self._outbound.counts(moment.now))
+
+    def close(self) -> None:
+        self._target.close()
+
+
+@dataclass(slots=True)
+class _Alertmanager:
+    endpoint: Poster
+    receiver: _Receiver
+    peer: Peer = field(default_factory=Peer)
+    tried_at: float = float("-inf")
+
+
+class Alertmanagers:
+    """Sends the incidents that last to each Alertmanager of a cluster, for as long as they do."""
+
+    sink = "alertmanager"
+    whole = True
+
+    def __init__(
+        self,
+        topic: str,
+        firing: Firing,
+        endpoints: Sequence[Poster],
+        metrics: Metrics,
+        chance: Callable[[], float],
+    ) -> None:
+        self.topic = topic
+        self._firing = firing
+        self._metrics = metrics
+        self._all = [
+            _Alertmanager(each, _Receiver(self.sink, each.place, metrics, Backoff(chance)))
+            for each in endpoints
+        ]
+        self._reading = _Reading(self.sink, metrics)
+
+    def begin(self, partition: Partition, offset: int, note: str) -> None:
+        """Do nothing: what is read tells all."""
+
+    def drop(self, partition: Partition) -> None:
+        self._firing.clear()
+
+    def clear(self) -> None:
+        self._firing.clear()
+
+    def take(self, record: Record, moment: Moment) -> None:
+        published = None if record.value is None else self._reading.read(record)
+        if record.value is not None and published is None:
+            self._metrics.sink_passed_over(self.sink, "unreadable")
+        else:
+            self._firing.take(record.key, published, moment.now, moment.monotonic)
+
+    def passed(self, partition: Partition, next_offset: int) -> None:
+        """Do nothing: no position is kept."""
+
+    def caught_up(self, since: float, moment: Moment) -> None:
+        self._firing.caught_up(since, moment.now)
+
+    def turn(self, clock: Callable[[], Moment]) -> bool:
+        began = clock().monotonic
+        # One that does not answer in time must not come before the others each time.
+        for each in sorted(self._all, key=lambda each: each.tried_at):
+            moment = clock()
+            if each.receiver.next_at <= moment.monotonic <= began + _PATIENCE:
+                self._send(each, moment, clock)
+        return False
+
+    def _send(self, to: _Alertmanager, moment: Moment, clock: Callable[[], Moment]) -> None:
+        due = self._firing.due(to.peer, moment.now, moment.monotonic)
+        if not due:
+            return
+        to.tried_at = moment.monotonic
+        body = encode_alerts([each.alert for each in due])
+        answer = to.endpoint.post(body, {"content-type": "application/json"})
+        monotonic = clock().monotonic
+        if answer.verdict is Verdict.FAILED:
+            to.receiver.failed(answer, monotonic)
+            return
+        new = self._firing.sent(to.peer, due, monotonic)
+        if answer.verdict is Verdict.TAKEN:
+            to.receiver.took(new, monotonic)
+        elif new:
+            to.receiver.answered(monotonic)
+            self._metrics.sink_passed_over(self.sink, "refused", new)
+            _log.error(
+                "alerts refused",
+                sink=self.sink,
+                place=to.endpoint.place,
+                alerts=len(due),
+                error=answer.detail,
+            )
+
+    @property
+    def has_history(self) -> bool:
+        return self._firing.has_history
+
+    def is_full(self, moment: Moment) -> bool:
+        return False
+
+    def position(self, partition: Partition) -> None:
+        return None
+
+    def show(self, moment: Moment) -> None:
+        peers = [each.peer for each in self._all]
+        self._metrics.sink_behind(self.sink, *self._firing.counts(peers))
+
+    def close(self) -> None:
+        for each in self._all:
+            each.endpoint.close()

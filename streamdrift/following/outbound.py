@@ -1,0 +1,210 @@
+"""What a sink is still to be sent, in order, and what waits for its time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streamdrift.alert_documents import SEVERITIES, Published, Severity
+from streamdrift.records import Partition
+
+MANY, MANY_BYTES = 1_000, 16 << 20
+"""Alerts that are due, and their bytes, from which on no more are read."""
+_LONGEST_NOTE = 3_500
+"""Characters: brokers take 4,096."""
+
+
+class Place(NamedTuple):
+    """Where an alert stands in the topic."""
+
+    partition: Partition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which alerts a sink is told of.
+
+    `within` is the time in microseconds from an alert's time to its publication from which on it
+    is history. `quiet` tells of a time whether nothing is sent then. `fresh_only`: what was over,
+    or followed by another, before it could be told is not told that late.
+    """
+
+    within: int
+    severity: Severity = "info"
+    quiet: Callable[[int], bool] = lambda _: False
+    resolved: bool = True
+    acknowledged: bool = True
+    fresh_only: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    published: Published
+    partition: Partition
+    offsets: set[int]
+    """Of all alerts that this one stands for, its own among them."""
+    opening: bool
+    """Whether the opening is one of them."""
+    history_since: float | None
+    """When it was found to be history; None where it is not, or no more."""
+
+
+class Outbound:
+    """The alerts that wait for one sink; `note` is told of what is passed over, by reason.
+
+    What waits for the service to catch up, or for the end of a quiet time, waits as the latest
+    alert of its incident alone, and not at all once the incident is over of which nothing was
+    told. Clocks are arguments: `now` in microseconds since the epoch.
+    """
+
+    def __init__(self, selection: Selection, note: Callable[[str], None]) -> None:
+        self._selection = selection
+        self._note = note
+        self._waiting: dict[Place, _Waiting] = {}
+        """By the place of the latest alert each stands for, in the order to be sent."""
+        self._done: dict[Partition, set[int]] = {}
+        """Offsets that are dealt with, at or above the position."""
+        self._next: dict[Partition, int] = {}
+
+    # What comes.
+
+    def begin(self, partition: Partition, offset: int, note: str = "") -> None:
+        """Take a partition up from a committed position, with the note committed with it."""
+        self._next[partition] = offset
+        self._done[partition] = set(_read_note(offset, note))
+
+    def drop(self, partition: Partition) -> None:
+        """Let a partition go: what waits of it is another's."""
+        self._next.pop(partition, None)
+        self._done.pop(partition, None)
+        self._waiting = {k: v for k, v in self._waiting.items() if v.partition != partition}
+
+    def clear(self) -> None:
+        """Let all partitions go."""
+        for partition in tuple(self._next):
+            self.drop(partition)
+
+    def passed(self, partition: Partition, next_offset: int) -> None:
+        """Note that a partition was read up to there."""
+        self._next[partition] = next_offset
+
+    def take(self, place: Place, published: Published, now: int, monotonic: float) -> None:
+        """Take an alert that follows those before it."""
+        if place.offset in self._done.get(place.partition, ()):
+            return
+        reason = self._unwanted(published)
+        if reason is not None:
+            self.skip(place, reason)
+        else:
+            self._take(place, published, now, monotonic)
+
+    def skip(self, place: Place, reason: str) -> None:
+        """Pass over what cannot be told."""
+        self._note(reason)
+        self._done.setdefault(place.partition, set()).add(place.offset)
+
+    def _take(self, place: Place, published: Published, now: int, monotonic: float) -> None:
+        is_history = published.published_at - published.time > self._selection.within
+        since = monotonic if is_history else None
+        new = _Waiting(published, place.partition, {place.offset}, published.step == 1, since)
+        for key in [key for key, each in self._waiting.items() if self._replaces(new, each, now)]:
+            old = self._waiting.pop(key)
+            new.offsets |= old.offsets
+            new.opening = new.opening or old.opening
+            self._note("replaced" if published.is_open or not new.opening else "over")
+        if published.is_open:
+            self._waiting[place] = new
+        elif new.opening or not self._selection.resolved:
+            # Nothing was told of it, and nothing need be.
+            self._note("over" if new.opening else "resolved")
+            self._finish(new)
+        else:
+            new.history_since = None  # Who was told that it began is told that it is over.
+            self._waiting[place] = new
+
+    def _finish(self, waiting: _Waiting) -> None:
+        self._done.setdefault(waiting.partition, set()).update(waiting.offsets)
+
+    def _unwanted(self, published: Published) -> str | None:
+        selection = self._selection
+        if published.expected:
+            return "expected"
+        if SEVERITIES.index(published.severity) < SEVERITIES.index(selection.severity):
+            return "severity"
+        if published.acknowledged and published.type == "updated" and not selection.acknowledged:
+            return "acknowledged"
+        return None
+
+    def _replaces(self, new: _Waiting, old: _Waiting, now: int) -> bool:
+        if (old.published.incident, old.partition) != (new.published.incident, new.partition):
+            return False
+        late = now - old.published.time > self._selection.within
+        return not self._is_due(old, now) or (self._selection.fresh_only and late)
+
+    # What goes.
+
+    def caught_up(self, since: float) -> None:
+        """Let go what was found to be history before `since`, a time as `take` has it."""
+        for each in self._waiting.values():
+            if each.history_since is not None and each.history_since < since:
+                each.history_since = None
+
+    def _is_due(self, waiting: _Waiting, now: int) -> bool:
+        return waiting.history_since is None and not self._selection.quiet(now)
+
+    def _due(self, now: int) -> Iterator[Place]:
+        if not self._selection.quiet(now):
+            yield from (k for k, each in self._waiting.items() if each.history_since is None)
+
+    def head(self, now: int) -> Published | None:
+        """Return the alert to be sent next, None where there is none."""
+        key = next(self._due(now), None)
+        return None if key is None else self._waiting[key].published
+
+    def done(self, now: int) -> None:
+        """Note that the alert to be sent next was sent, or is given up."""
+        self._finish(self._waiting.pop(next(self._due(now))))
+
+    # How it stands.
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything waits for the service to catch up."""
+        return any(each.history_since is not None for each in self._waiting.values())
+
+    def counts(self, now: int) -> tuple[int, int]:
+        """Return how many wait in all, and how many of these are not due."""
+        due = sum(1 for _ in self._due(now))
+        return len(self._waiting), len(self._waiting) - due
+
+    def is_full(self, now: int) -> bool:
+        """Tell whether so much is due that no more should be read."""
+        due = [len(self._waiting[key].published.document) for key in self._due(now)]
+        return len(due) >= MANY or sum(due) >= MANY_BYTES
+
+    def position(self, partition: Partition) -> tuple[int, str]:
+        """Return the offset up to which all is dealt with, and a note of what is beyond it."""
+        waiting = [each for each in self._waiting.values() if each.partition == partition]
+        first = min((min(each.offsets) for each in waiting), default=self._next[partition])
+        done = self._done.setdefault(partition, set())
+        done.difference_update([offset for offset in done if offset < first])
+        return first, _write_note(first, sorted(done)) if first < self._next[partition] else ""
+
+
+def _write_note(position: int, offsets: list[int]) -> str:
+    """Return offsets as distances from one another; those that find no room are told again."""
+    note, before = "", position
+    for offset in offsets:
+        text = f"{offset - before},"
+        if len(note) + len(text) > _LONGEST_NOTE:
+            break
+        note, before = note + text, offset
+    return note
+
+
+def _read_note(position: int, note: str) -> Iterator[int]:
+    for text in filter(None, note.split(",")):
+        if not text.isdecimal():
+            return  # Another program's: the worst is that alerts are told again.
+        position += int(text)
+        yield position

@@ -1,0 +1,209 @@
+"""The gateway's HTTP: CloudEvents posted to `/` are written before they are answered."""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from streamdrift.cloudevents import CloudEvent, CloudEventError, from_http
+from streamdrift.durations import SECOND
+from streamdrift.gateway.metrics import GatewayMetrics
+from streamdrift.gateway.settings import GatewaySettings, is_local
+from streamdrift.gateway.writer import AwayError, Entry, TooLargeError
+
+_RETRY = {"Retry-After": "1"}
+
+
+class Writes(Protocol):
+    """What the events are handed to."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the brokers answered last."""
+        ...
+
+    async def connect(self) -> None:
+        """Call the brokers; raise AwayError where they do not answer."""
+        ...
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Return when the brokers have all entries; raise AwayError or TooLargeError."""
+        ...
+
+
+class _RefusedError(Exception):
+    """A request that is answered at once, with a status and what to do."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+
+
+class _Gateway:
+    """Takes requests, within the limits of the settings."""
+
+    def __init__(
+        self, settings: GatewaySettings, token: str | None, writer: Writes, metrics: GatewayMetrics
+    ) -> None:
+        self._settings = settings
+        self._token = None if token is None else token.encode()
+        self._writer = writer
+        self._metrics = metrics
+        self._requests = 0
+        self._pending = 0
+
+    async def post(self, request: Request) -> Response:
+        """Answer 202 when the brokers have the events of a request, else what to do."""
+        self._requests += 1
+        self._metrics.working(self._requests)
+        try:
+            count = await self._take(request)
+        except _RefusedError as refusal:
+            self._metrics.answered(refusal.status)
+            text = json.dumps({"status": refusal.status, "detail": str(refusal)})
+            kind = "application/problem+json"
+            return Response(f"{text}\n", refusal.status, refusal.headers, kind)
+        finally:
+            self._requests -= 1
+            self._metrics.working(self._requests)
+        self._metrics.answered(202)
+        self._metrics.wrote(count)
+        return Response(status_code=202)
+
+    async def ready(self, _: Request) -> Response:
+        """Tell whether the brokers answer; they are called where none did so far."""
+        if not self._writer.connected:
+            try:
+                await self._writer.connect()
+            except AwayError as error:
+                return PlainTextResponse(f"{error}\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the metrics, to who may post."""
+        try:
+            self._check(request.headers)
+        except _RefusedError as refusal:
+            return PlainTextResponse(f"{refusal}\n", refusal.status, refusal.headers)
+        body, kind = self._metrics.exposition()
+        return Response(body, media_type=kind)
+
+    async def _take(self, request: Request) -> int:
+        """Write the events of a request, and return how many there were."""
+        self._check(request.headers)
+        if self._requests > self._settings.max_requests:
+            raise _RefusedError(503, "too many requests at a time: post again later", _RETRY)
+        size = 0
+        try:
+            body = bytearray()
+            try:
+                async with asyncio.timeout(self._settings.timeout / SECOND):
+                    async for piece in request.stream():
+                        size += len(piece)
+                        self._pending += len(piece)
+                        self._check_room(size)
+                        body += piece
+            except TimeoutError:
+                raise _RefusedError(408, "the body did not arrive in time") from None
+            except ClientDisconnect:
+                raise _RefusedError(400, "the body did not arrive") from None
+            return await self._write(request.headers, bytes(body))
+        finally:
+            self._pending -= size
+
+    def _check_room(self, size: int) -> None:
+        if size > self._settings.max_bytes:
+            raise _RefusedError(
+                413,
+                f"the body has more than {self._settings.max_bytes:,} bytes (gateway.max_bytes)",
+                {"Connection": "close"},
+            )
+        if self._pending > self._settings.max_pending_bytes:
+            raise _RefusedError(503, "too much waits for the brokers: post again later", _RETRY)
+
+    async def _write(self, headers: Headers, body: bytes) -> int:
+        try:
+            events = from_http(headers, body)
+        except CloudEventError as error:
+            raise _RefusedError(
+                400,
+                f"{error}. Post CloudEvents 1.0: attributes as headers (ce-id, ce-source, ce-type, "
+                "ce-specversion) and data as body, or application/cloudevents+json",
+            ) from None
+        try:
+            await self._writer.write([_entry(event) for event in events])
+        except AwayError as error:
+            raise _RefusedError(503, f"{error}: post again later", _RETRY) from None
+        except TooLargeError as error:
+            raise _RefusedError(413, f"larger than the brokers allow: {error}") from None
+        return len(events)
+
+    def _check(self, headers: Headers) -> None:
+        """Refuse who may not post."""
+        if self._token is None:
+            # A page in a browser could make it post here under another name of this machine.
+            host = headers.get("host", "")
+            name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+            if not is_local(name.strip("[]")):
+                raise _RefusedError(
+                    403, "without a token only this machine may post: set gateway.token_file"
+                )
+        elif not self._knows(headers.getlist("authorization")):
+            raise _RefusedError(
+                401,
+                "a token is needed: send the header `Authorization: Bearer TOKEN`, or post to "
+                "http://streamdrift:TOKEN@HOST, with that of gateway.token_file",
+                {"WWW-Authenticate": 'Bearer realm="streamdrift"'},
+            )
+
+    def _knows(self, given: list[str]) -> bool:
+        """Tell whether the token is given; how long that takes says nothing of it."""
+        assert self._token is not None, "without a token nobody is asked for one"
+        if len(given) != 1:
+            return False
+        scheme, _, told = given[0].partition(" ")
+        secret = told.strip().encode("latin-1")
+        if scheme.lower() == "basic":
+            # How a client logs in that is given an address alone, such as KServe's logger.
+            try:
+                secret = base64.b64decode(secret, validate=True).partition(b":")[2]
+            except binascii.Error:
+                return False
+        elif scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(secret, self._token)
+
+
+def make_app(
+    settings: GatewaySettings, token: str | None, writer: Writes, metrics: GatewayMetrics
+) -> Starlette:
+    """Return the gateway as an ASGI application."""
+    gateway = _Gateway(settings, token, writer, metrics)
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            Route("/", gateway.post, methods=["POST"]),
+            Route("/healthz", alive),
+            Route("/readyz", gateway.ready),
+            Route("/metrics", gateway.metrics),
+        ]
+    )
+
+
+def _entry(event: CloudEvent) -> Entry:
+    """Return an event as a record: a request and its response, which share an id, stay together."""
+    key = event.attributes.get("partitionkey") or event.attributes["id"]
+    return Entry(key.encode(), event.data, event.headers())

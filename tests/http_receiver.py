@@ -1,0 +1,104 @@
+"""A server on loopback that takes posts, and answers what a test wants."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+
+class Post(NamedTuple):
+    """What came; names of headers are in lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What is answered."""
+
+    status: int = 204
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+class Receiver:
+    """Keeps what was posted; `reply` says what each is answered."""
+
+    def __init__(self) -> None:
+        self.posts: list[Post] = []
+        self.reply: Callable[[Post], Reply] = lambda _: Reply()
+        self.connections = 0
+        self.url = ""
+
+
+@contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    """Take posts until the block ends."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            receiver.connections += 1
+            super().setup()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            post = Post(self.path, headers, body)
+            reply = receiver.reply(post)
+            receiver.posts.append(post)
+            self.send_response(reply.status)
+            for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.body)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who hangs up is no news
+    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/alerts"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Answer every connection with these bytes, whatever they are, and close it; yield the URL."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                try:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(5)

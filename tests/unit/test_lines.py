@@ -1,0 +1,268 @@
+"""How a sink's failures are met: waits that grow, told once, and what is given up."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from streamdrift.alert_documents import Published
+from streamdrift.following.backoff import LONGEST, Backoff
+from streamdrift.following.firing import Firing
+from streamdrift.following.lines import Alertmanagers, Deliveries, Line, Moment, Record
+from streamdrift.following.outbound import Outbound, Place, Selection
+from streamdrift.metrics import Metrics
+from streamdrift.records import Partition
+from streamdrift.sinks.answers import Answer, Verdict
+from tests.alerts import NOON, SECOND, make_document
+
+P = Partition("alerts", 0)
+TAKEN, REFUSED, FAILED = (
+    Answer(Verdict.TAKEN),
+    Answer(Verdict.REFUSED, "no"),
+    Answer(Verdict.FAILED, "away"),
+)
+
+
+class _Receiver:
+    """Answers what a test wants, and takes its time."""
+
+    place = "http://host"
+
+    def __init__(self) -> None:
+        self.answer = TAKEN
+        self.got: list[object] = []
+        self.closed = False
+
+    def send(self, published: Published) -> Answer:
+        self.got.append(int(published.incident, 16))
+        return self.answer
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        self.got.append(body)
+        return self.answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> Moment:
+        return Moment(NOON + int(self.seconds * SECOND), self.seconds)
+
+
+def record(incident: int, offset: int, value: bytes | None = None) -> Record:
+    document = make_document(incident) if value is None else value
+    return Record(Place(P, offset), f"{incident:032x}", document, NOON)
+
+
+class _Line:
+    def __init__(self, alerts: int = 3) -> None:
+        self.metrics, self.receiver, self.clock = Metrics(), _Receiver(), _Clock()
+        outbound = Outbound(Selection(600 * SECOND), self.pass_over)
+        self.line = Deliveries(
+            "webhook", "alerts", outbound, self.receiver, 3_600.0, self.metrics, lambda: 0.0
+        )
+        self.line.begin(P, 0, "")
+        for offset in range(alerts):
+            self.line.take(record(offset + 1, offset), self.clock())
+        self.line.passed(P, alerts)
+
+    def pass_over(self, reason: str) -> None:
+        self.metrics.sink_passed_over("webhook", reason)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        self.line.show(self.clock())
+        return self.metrics.registry.get_sample_value(
+            f"streamdrift_sink_{name}", {"sink": "webhook"} | labels
+        )
+
+
+def test_waits_double_to_a_longest_and_are_shorter_by_chance() -> None:
+    backoff = Backoff(lambda: 0.0)
+    assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST]
+    assert backoff.failed(asked=300.0) == 300.0
+    assert Backoff(lambda: 1.0).failed() == 0.5
+    backoff.worked()
+    assert backoff.failed() == 1
+
+
+def test_what_is_due_is_delivered_and_counted() -> None:
+    line = _Line()
+    assert line.value("behind_alerts") == 3
+    assert line.line.turn(line.clock)
+    assert line.receiver.got == [1, 2, 3]
+    assert line.value("behind_alerts") == 0
+    assert line.value("delivered_total") == 3
+    assert line.line.position(P) == (3, "")
+    assert not line.line.turn(line.clock)
+    line.line.close()
+    assert line.receiver.closed
+
+
+def test_a_sink_that_is_down_is_tried_again_after_waits_and_told_of_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _Line()
+    line.receiver.answer = FAILED
+    tries = []
+    while line.clock.seconds < 20:
+        before = len(line.receiver.got)
+        assert not line.line.turn(line.clock)
+        if len(line.receiver.got) > before:
+            tries.append(line.clock.seconds)
+        line.clock.seconds += 0.5
+    assert tries == [0, 1, 3, 7, 15]
+    assert set(line.receiver.got) == {1}
+    assert line.value("working") == 0
+    assert line.value("failures_total") == 5
+    assert line.line.position(P) == (0, "")
+    line.receiver.answer = TAKEN
+    line.clock.seconds = 31
+    line.line.turn(line.clock)
+    assert line.receiver.got[-3:] == [1, 2, 3]
+    assert line.value("working") == 1
+    said = capsys.readouterr().out
+    assert said.count("sink fails, alerts wait for it") == 1
+    assert said.count("sink works again") == 1
+    assert "away" in said
+
+
+def test_what_is_refused_is_told_and_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    line = _Line(alerts=1)
+    line.receiver.answer = REFUSED
+    assert line.line.turn(line.clock)
+    assert line.value("passed_over_total", reason="refused") == 1
+    assert line.value("behind_alerts") == 0
+    assert line.line.position(P) == (1, "")
+    assert "alert passed over by a sink" in capsys.readouterr().out
+
+
+def test_one_alert_that_never_gets_through_is_given_up_for_the_next() -> None:
+    line = _Line(alerts=2)
+    line.receiver.answer = FAILED
+    while line.value("passed_over_total", reason="given_up") is None:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert 3_600 <= line.clock.seconds < 3_600 + 2 * LONGEST
+    assert set(line.receiver.got) == {1}
+    line.receiver.answer = TAKEN
+    line.clock.seconds += LONGEST
+    line.line.turn(line.clock)
+    assert line.receiver.got[-1] == 2
+
+
+def test_rubbish_in_the_topic_is_passed_over_and_told_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _Line(alerts=0)
+    line.line.take(record(1, 0, b"rubbish"), line.clock())
+    line.line.take(record(1, 1, b"rubbish"), line.clock())
+    line.line.take(record(2, 2), line.clock())
+    line.line.passed(P, 3)
+    line.line.turn(line.clock)
+    assert line.receiver.got == [2]
+    assert line.value("passed_over_total", reason="unreadable") == 2
+    assert line.line.position(P) == (3, "")
+    assert capsys.readouterr().out.count("record passed over") == 1
+
+
+def test_a_turn_ends_before_the_group_gives_its_member_up() -> None:
+    line = _Line(alerts=200)
+    slow = line.receiver.send
+
+    def send(published: Published) -> Answer:
+        line.clock.seconds += 9
+        return slow(published)
+
+    line.receiver.send = send  # type: ignore[method-assign]
+    assert line.line.turn(line.clock)
+    assert len(line.receiver.got) == 3
+    line.receiver.send = slow  # type: ignore[method-assign]
+    assert line.line.turn(line.clock)
+    assert len(line.receiver.got) == 3 + 50
+
+
+class _Managers:
+    def __init__(self, count: int) -> None:
+        self.metrics, self.clock = Metrics(), _Clock()
+        self.all = [_Receiver() for _ in range(count)]
+        firing = Firing(600 * SECOND, 60 * SECOND, None, lambda _: None)
+        self.line = Alertmanagers("incidents", firing, self.all, self.metrics, lambda: 0.0)
+        self.line.begin(P, 0, "")
+
+    def value(self, name: str, **labels: Any) -> float | None:
+        self.line.show(self.clock())
+        return self.metrics.registry.get_sample_value(
+            f"streamdrift_sink_{name}", {"sink": "alertmanager"} | labels
+        )
+
+
+def test_an_alertmanager_that_is_down_waits_by_itself() -> None:
+    managers = _Managers(2)
+    managers.all[0].answer = FAILED
+    managers.line.take(record(1, 0), managers.clock())
+    for _ in range(4):
+        managers.line.turn(managers.clock)
+        managers.clock.seconds += 1
+    assert [len(each.got) for each in managers.all] == [3, 1]
+    assert managers.value("behind_alerts") == 1
+    managers.all[0].answer = TAKEN
+    managers.clock.seconds = 10
+    managers.line.turn(managers.clock)
+    assert managers.value("behind_alerts") == 0
+    assert managers.value("delivered_total") == 2
+
+
+def test_alertmanagers_that_do_not_answer_hold_up_none_for_good() -> None:
+    managers = _Managers(3)
+    for receiver in managers.all[:2]:
+        receiver.answer = FAILED
+        receiver.post = _slow(managers.clock, receiver.post)  # type: ignore[method-assign]
+    managers.line.take(record(1, 0), managers.clock())
+    managers.line.turn(managers.clock)
+    assert [len(each.got) for each in managers.all] == [1, 1, 0]
+    managers.clock.seconds += 0.5
+    managers.line.turn(managers.clock)
+    assert len(managers.all[2].got) == 1
+
+
+def _slow(clock: _Clock, post: Callable[..., Answer]) -> Callable[..., Answer]:
+    def it(*what: Any) -> Answer:
+        clock.seconds += 15
+        return post(*what)
+
+    return it
+
+
+def test_what_an_alertmanager_refuses_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    managers = _Managers(1)
+    managers.all[0].answer = REFUSED
+    managers.line.take(record(1, 0), managers.clock())
+    for _ in range(3):
+        managers.line.turn(managers.clock)
+        managers.clock.seconds += 60
+    assert len(managers.all[0].got) == 3
+    assert managers.value("passed_over_total", reason="refused") == 1
+    assert capsys.readouterr().out.count("alerts refused") == 1
+
+
+def test_rubbish_among_incidents_is_passed_over() -> None:
+    managers = _Managers(1)
+    managers.line.take(record(1, 0, b"rubbish"), managers.clock())
+    managers.line.take(record(2, 1), managers.clock())
+    managers.line.passed(P, 2)
+    managers.line.turn(managers.clock)
+    assert managers.value("passed_over_total", reason="unreadable") == 1
+    assert len(managers.all[0].got) == 1
+    line: Line = managers.line
+    assert line.position(P) is None
+    assert not managers.line.is_full(managers.clock())
+    managers.line.drop(P)
+    managers.clock.seconds += 60
+    managers.line.turn(managers.clock)
+    assert len(managers.all[0].got) == 1
+    managers.line.close()
+    assert managers.all[0].closed
