@@ -48,8 +48,8 @@ _INTRODUCTION = """\
 # Settings
 
 Every key there is, made from the program's own classes; of the version you have it is printed by
-`streamdrift settings --markdown`. Every section has a default: `streamdrift settings` prints what is
-in effect, and `streamdrift check` finds every mistake at once, with its line.
+`streamdrift settings --markdown`. Every section has a default: `streamdrift settings` prints what
+is in effect, and `streamdrift check` finds every mistake at once, with its line.
 
 Settings come from the file (`-c streamdrift.yaml`), the environment and `--set`; the later goes
 before, key by key. `kafka.bootstrap_servers` may be given in any of these ways:
@@ -79,6 +79,7 @@ streamdrift settings --set kafka.bootstrap_servers=kafka-1:9092,kafka-2:9092
   wherever settings are printed.
 - **`models`** has an entry for each model, or pattern of names (`fraud-*`); `"*"` is all. A model's
   own entry lies over patterns, those over `"*"`, key by key.
+- `STREAMDRIFT_CACHE_DIR` is no setting: it says where compiled kernels are kept.
 - Topics that are not named begin with `name`: with `name: eu`, alerts go to `eu.alerts`.
 
 What a change does to state that is there already is in the
