@@ -408,6 +408,28 @@ def demo(
     raise typer.Exit(run_demo(options))
 
 
+@app.command()
+def traffic(
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="Is written to, and made if it is missing.")
+    ],
+    rate: Annotated[
+        float, typer.Option(min=1, help="Mean events per second of each of the two models.")
+    ] = 50.0,
+    cycle: Annotated[
+        str, typer.Option(metavar="TIME", help="In this time each kind of drift comes once.")
+    ] = "30m",
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Send the demo's traffic and drift to a topic for ever, to try a deployment out with."""
+    from streamdrift.commands.traffic import parse_cycles, run_traffic
+    from streamdrift.config import load_settings
+
+    run_traffic(load_settings(config, assignments or ()), topic, parse_cycles(rate, cycle, seed))
+
+
 def main() -> None:
     """Run the command line; errors made for people end it with their own exit code."""
     try:

@@ -1,6 +1,6 @@
 """Published alerts as their readers have them: the document, and what it says of its incident."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -91,6 +91,20 @@ class Published:
         """Return the CloudEvent as an object."""
         event: dict[str, Any] = orjson.loads(self.document)
         return event
+
+
+def signal_lines(data: Mapping[str, Any], most: int) -> list[str]:
+    """Return what changed, a line for each of the strongest signals, and how many more there are.
+
+    `data` is an event's.
+    """
+    signals: Sequence[Mapping[str, Any]] = data.get("signals") or ()
+    lines = [
+        f"{each['name']}: {each['text']}" if each.get("text") else str(each["name"])
+        for each in signals[:most]
+    ]
+    more = len(signals) - len(lines) + int(data.get("signals_left_out") or 0)
+    return lines + ([f"and {more} more"] if more else [])
 
 
 def read_alert(document: bytes, published_at: int) -> Published:

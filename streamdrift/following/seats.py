@@ -1,7 +1,7 @@
 """Where a follower reads its topic: alone, or as one of a group of workers."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
@@ -11,6 +11,8 @@ from streamdrift.records import Messages, Partition
 from streamdrift.sources.committed import all_committed
 from streamdrift.sources.member import Committed, Member
 from streamdrift.sources.reading import Lost, Reader
+
+_FETCH_BYTES = 2 << 20
 
 
 class Seat(Protocol):
@@ -62,7 +64,7 @@ class Alone:
             connection,
             lambda *what: self.lost(*what),
             group_id=group,
-            metadata_max_age_ms=discovery // 1_000,
+            **_options(discovery),
         )
         try:
             if not self._assign():
@@ -80,8 +82,9 @@ class Alone:
         positions = dict(self.reader.positions)
         new = there - positions.keys() - self._added
         if new:
+            self.reader.drop(positions.keys() - there)
             consumer.assign([TopicPartition(*each) for each in there])
-            self.reader.seek(positions)
+            self.reader.seek({key: at for key, at in positions.items() if key in there})
             for partition in there - positions.keys():
                 consumer.pause(TopicPartition(*partition))
                 consumer.seek(TopicPartition(*partition), 0)
@@ -129,7 +132,7 @@ def one_of_many(
         instance,
         session,
         lambda: partitions,
-        metadata_max_age_ms=discovery // 1_000,
+        **_options(discovery),
     )
     try:
         with connection_errors(connection, f"read the topic {topic}"):
@@ -142,6 +145,15 @@ def one_of_many(
         member.close()
         raise
     return member
+
+
+def _options(discovery: int) -> dict[str, Any]:
+    """Return the client's options: what is fetched is what waits for a sink that is down."""
+    return {
+        "metadata_max_age_ms": discovery // 1_000,
+        "fetch_max_bytes": _FETCH_BYTES,
+        "max_partition_fetch_bytes": _FETCH_BYTES,
+    }
 
 
 def _leave(partition: Partition, offset: int, truncated_to: int | None) -> None:

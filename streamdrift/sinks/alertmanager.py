@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Field, field_validator
 
-from streamdrift.alert_documents import Published
+from streamdrift.alert_documents import Published, signal_lines
 from streamdrift.durations import SECOND, Duration
 from streamdrift.sinks.endpoint import EndpointSettings, checked_url
 from streamdrift.sinks.links import link_to
@@ -87,15 +87,12 @@ def labels_of(published: Published) -> Mapping[str, str]:
 def annotations_of(published: Published) -> Mapping[str, str]:
     """Return what people read: the sentence, since when, how much, in which signals, and links."""
     data = published.event()["data"]
-    signals: Sequence[Mapping[str, Any]] = data.get("signals") or ()
-    told = [str(each.get("text") or each.get("name")) for each in signals[:_SIGNALS]]
-    more = len(signals) - len(told) + int(data.get("signals_left_out") or 0)
     annotations = {
         "summary": published.summary,
         "incident": published.incident,
-        "signals": "; ".join(told) + (f"; and {more} more" if more else ""),
+        "signals": "; ".join(signal_lines(data, _SIGNALS)),
         "acknowledged": _acknowledged(data.get("acknowledged")),
-        **_first_signal(signals),
+        **_first_signal(data.get("signals") or ()),
     }
     for name, value in published.labels.items():
         if _is_link(value):
@@ -118,10 +115,15 @@ def _first_signal(signals: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     onset, effect = signals[0].get("onset"), signals[0].get("effect")
     found = {}
     if onset:
-        found["onset"] = f"{onset['earliest']} to {onset['latest']}"
+        found["onset"] = f"{_seconds(onset['earliest'])} to {_seconds(onset['latest'])}"
     if effect and effect.get("size") is not None:
         found["effect"] = f"{effect['size']:.2g} sd"
     return found
+
+
+def _seconds(time: str) -> str:
+    """Return an alert's time without its fraction of a second."""
+    return f"{time[:19]}Z"
 
 
 def firing(published: Published, now: int, resend: int, link: str | None) -> dict[str, Any]:

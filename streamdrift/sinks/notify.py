@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from streamdrift.alert_documents import Published, Severity
+from streamdrift.alert_documents import Published, Severity, signal_lines
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.errors import SettingsError
 from streamdrift.sinks.answers import Answer, Verdict
@@ -177,14 +177,10 @@ def message_of(published: Published, link: str | None) -> tuple[str, str, str]:
     over = not published.is_open
     state = "resolved" if over else published.severity
     data = published.event()["data"]
-    signals = data.get("signals") or ()
-    told = [f"- {each.get('text') or each.get('name')}" for each in signals[:_SIGNALS]]
-    more = len(signals) - len(told) + int(data.get("signals_left_out") or 0)
     lines = [published.summary]
-    if len(signals) > 1:
-        lines += told
-    if len(signals) > 1 and more > 0:
-        lines.append(f"- and {more} more")
+    told = signal_lines(data, _SIGNALS)
+    # Of one signal the sentence has it all.
+    lines += [f"- {each}" for each in told] if len(told) > 1 else []
     lines += [f"{name}: {value}" for name, value in published.labels.items()]
     where = link_to(link, published)
     lines += [where] if where else [f"incident: {published.incident}"]

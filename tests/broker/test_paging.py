@@ -1,13 +1,26 @@
-"""The service itself, with a real Alertmanager behind it: history, drift, a crash, and the end."""
+"""The service itself, and who is told: history, drift, crashes, and the end."""
 
+import itertools
 import json
+import random
 import time
 
 import numpy as np
 import pytest
 
 from streamdrift.kafka import KafkaSettings
-from tests.exactly_once import Life, produce, settings_of, started
+from tests.exactly_once import (
+    CYCLE,
+    PARTITIONS,
+    Life,
+    events,
+    finish,
+    produce,
+    published,
+    settings_of,
+    started,
+)
+from tests.http_receiver import receiving
 from tests.paging import until
 from tests.real_alertmanager import RealAlertmanager
 from tests.topic_maker import TopicMaker
@@ -91,3 +104,37 @@ def test_drift_fires_while_it_lasts_also_across_a_crash(
         traffic.write(2_500)
         until(lambda: alertmanager.firing() == [])
         life.stop()
+
+
+def test_killed_whenever_every_alert_reaches_the_webhook_in_its_order(
+    kafka_connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    topic = f"{name}-live"
+    make_topic(kafka_connection, topic, PARTITIONS)
+    chance, coming = random.Random(11), events()
+    with receiving() as receiver:
+        settings = [
+            *settings_of(kafka_connection.bootstrap_servers, name, topic),
+            f"alerts.webhook.url={receiver.url}",
+            "alerts.page_within=36500d",  # Its events are of the past, and no history.
+        ]
+        for _ in range(4):
+            produce(kafka_connection, topic, itertools.islice(coming, CYCLE))
+            with started(settings) as life:
+                life.wait_for("reading", _FIRST_START)
+                time.sleep(chance.uniform(0.5, 3.0))
+                life.process.kill()
+        with started(settings) as life:
+            finish(life, kafka_connection, name, topic, 90.0)
+        alerts = published(kafka_connection, name, topic)
+        assert sum(map(len, alerts.values())) > 8
+        with started(settings) as life:
+            life.wait_for("reading", _FIRST_START)
+            last = {told[-1]["id"] for told in alerts.values()}
+            until(lambda: {post.headers["webhook-id"] for post in receiver.posts} >= last)
+            life.stop()
+    for model, told in alerts.items():
+        arrived = [json.loads(post.body) for post in receiver.posts]
+        ids = [each["id"] for each in arrived if each["partitionkey"] == model]
+        assert list(dict.fromkeys(ids)) == [each["id"] for each in told]
+        assert len(ids) <= len(told) + 4  # one more for each time it was killed amid a post

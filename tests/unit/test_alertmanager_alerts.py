@@ -81,8 +81,8 @@ def test_annotations_tell_what_people_want_to_know() -> None:
     assert found["incident"] == f"{1:032x}"
     assert found["onset"] == "2026-11-21T11:00:00Z to 2026-11-21T11:01:00Z"
     assert found["effect"] == "0.81 sd"
-    assert found["signals"].startswith("x0 moved; x1 moved; ")
-    assert found["signals"].endswith("; x9 moved; and 5 more")
+    assert found["signals"].startswith("x0: x0 moved; x1: x1 moved; ")
+    assert found["signals"].endswith("; x9: x9 moved; and 5 more")
     assert found["runbook_url"] == "https://wiki/x"
     assert "a" not in found
 

@@ -55,10 +55,10 @@ def test_a_message_says_what_changed_and_whose_it_is() -> None:
 
 
 def test_of_many_signals_the_strongest_are_told() -> None:
-    signals = [{"name": f"x{number}", "text": f"x{number} moved"} for number in range(7)]
+    signals = [{"name": f"x{number}", "text": "up"} for number in range(7)]
     _, body, _ = message(signals=signals, signals_left_out=2)
     assert body.splitlines()[1:7] == [
-        *(f"- x{number} moved" for number in range(5)),
+        *(f"- x{number}: up" for number in range(5)),
         "- and 4 more",
     ]
 

@@ -13,7 +13,6 @@ from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.commands.tune import TuneOptions, run_tune
 from streamdrift.config import load_settings
 from streamdrift.decoders import make_decoder
-from streamdrift.metrics import Metrics
 from streamdrift.records import Messages, Partition
 from tests import markdown
 from tests.markdown import ROOT
@@ -101,16 +100,3 @@ def test_the_detector_example_notices_the_change(capsys: pytest.CaptureFixture[s
     exec(next(block for block in blocks("python") if "EDetector" in block), {})
     (place,) = re.findall(r"changed; noticed at (\d+)", capsys.readouterr().out)
     assert 1_000 <= int(place) < 1_060
-
-
-def test_metrics_are_those_that_exist() -> None:
-    shown = {
-        name
-        for line in README.splitlines()
-        if line.startswith("| `streamdrift_")
-        for name in re.findall(r"`(streamdrift_\w+)", line)
-    }
-    exist = {each.name for each in Metrics().declared()}
-    assert shown <= exist
-    # The table writes two of the three that belong together by their last word only.
-    assert exist - shown == {"streamdrift_signal_threshold", "streamdrift_signal_changed"}
