@@ -9,8 +9,9 @@ from kafka.errors import KafkaError
 
 from streamdrift.errors import ConnectionsError
 from streamdrift.following.backlog import Backlog, Look
-from streamdrift.following.lines import Line, Moment, Record
+from streamdrift.following.lines import Line, Moment
 from streamdrift.following.outbound import Place
+from streamdrift.following.receivers import Record
 from streamdrift.following.seats import Seat
 from streamdrift.kafka import KafkaSettings, connection_errors
 from streamdrift.metrics import Metrics

@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from streamdrift.alert_documents import Published, read_alert
-from streamdrift.errors import InputError
+from streamdrift.alert_documents import Published
 from streamdrift.following.backoff import Backoff
 from streamdrift.following.firing import Firing, Peer
-from streamdrift.following.outbound import Outbound, Place
+from streamdrift.following.outbound import Outbound
+from streamdrift.following.receivers import Reading, Receiver, Record
 from streamdrift.metrics import Metrics
 from streamdrift.records import Partition
 from streamdrift.sinks.alertmanager import encode_alerts
@@ -21,15 +21,6 @@ _BURST = 50
 _PATIENCE = 20.0
 """Seconds of a turn after which no other attempt is begun."""
 _log = structlog.get_logger("streamdrift")
-
-
-class Record(NamedTuple):
-    """A record of a topic; `time` in microseconds since the epoch."""
-
-    place: Place
-    key: str
-    value: bytes | None
-    time: int
 
 
 class Moment(NamedTuple):
@@ -126,63 +117,6 @@ class Line(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Receiver:
-    """How one receiver stands: what is told of it is told once."""
-
-    sink: str
-    place: str
-    metrics: Metrics
-    backoff: Backoff
-    next_at: float = float("-inf")
-    failing_since: float | None = None
-
-    def failed(self, answer: Answer, monotonic: float) -> None:
-        wait = self.backoff.failed(answer.wait)
-        self.next_at = monotonic + wait
-        self.metrics.sink_failed(self.sink)
-        if self.failing_since is None:
-            self.failing_since = monotonic
-            _log.warning(
-                "sink fails, alerts wait for it",
-                sink=self.sink,
-                place=self.place,
-                error=answer.detail,
-            )
-
-    def took(self, alerts: int, monotonic: float) -> None:
-        self.backoff.worked()
-        self.metrics.sink_delivered(self.sink, alerts)
-        self.answered(monotonic)
-
-    def answered(self, monotonic: float) -> None:
-        self.next_at = float("-inf")
-        if self.failing_since is not None:
-            seconds = round(monotonic - self.failing_since)
-            self.failing_since = None
-            _log.info("sink works again", sink=self.sink, place=self.place, seconds=seconds)
-
-
-class _Reading:
-    """Reads records as alerts, and tells once where one is none."""
-
-    def __init__(self, sink: str, metrics: Metrics) -> None:
-        self._sink = sink
-        self._metrics = metrics
-        self._told = False
-
-    def read(self, record: Record) -> Published | None:
-        try:
-            return read_alert(record.value or b"", record.time)
-        except InputError as error:
-            if not self._told:
-                self._told = True
-                place = f"{record.place.partition.topic}/{record.place.partition.number}"
-                place += f"/{record.place.offset}"
-                _log.warning("record passed over", place=place, sink=self._sink, error=str(error))
-            return None
-
-
 class Deliveries:
     """Hands every alert to a target, in order: a webhook, or a notification.
 
@@ -207,8 +141,8 @@ class Deliveries:
         self._target = target
         self._give_up_after = give_up_after
         self._metrics = metrics
-        self._receiver = _Receiver(sink, target.place, metrics, Backoff(chance))
-        self._reading = _Reading(sink, metrics)
+        self._receiver = Receiver(sink, target.place, metrics, Backoff(chance))
+        self._reading = Reading(sink, metrics)
         self._tried: tuple[str, float] = ("", 0.0)
         """The alert that is tried, and since when."""
 
@@ -298,7 +232,7 @@ class Deliveries:
 @dataclass(slots=True)
 class _Alertmanager:
     endpoint: Poster
-    receiver: _Receiver
+    receiver: Receiver
     peer: Peer = field(default_factory=Peer)
     tried_at: float = float("-inf")
 
@@ -321,10 +255,10 @@ class Alertmanagers:
         self._firing = firing
         self._metrics = metrics
         self._all = [
-            _Alertmanager(each, _Receiver(self.sink, each.place, metrics, Backoff(chance)))
+            _Alertmanager(each, Receiver(self.sink, each.place, metrics, Backoff(chance)))
             for each in endpoints
         ]
-        self._reading = _Reading(self.sink, metrics)
+        self._reading = Reading(self.sink, metrics)
 
     def begin(self, partition: Partition, offset: int, note: str) -> None:
         """Do nothing: what is read tells all."""

@@ -28,6 +28,8 @@ _READ_BYTES = 65_536
 """Of an answer; one that is longer costs its connection."""
 _SHOWN = 200
 _LONGEST_WAIT = 3_600.0
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _FILES = ("password_file", "bearer_token_file", "ca_file", "cert_file", "key_file")
 
 
@@ -46,6 +48,9 @@ class EndpointSettings(BaseModel):
     ca_file: Path | None = Field(None, description="Certificates of authorities to trust.")
     cert_file: Path | None = Field(None, description="The client's certificate (mutual TLS).")
     key_file: Path | None = Field(None, description="Private key of that certificate.")
+    headers: Mapping[str, SecretStr] = Field(
+        default_factory=dict, description="Headers of every post, such as X-Scope-OrgID: secrets."
+    )
     timeout: Duration = Field(
         10 * SECOND, gt=0, le=20 * SECOND, description="Longest wait for each part of an answer."
     )
@@ -54,6 +59,16 @@ class EndpointSettings(BaseModel):
     @classmethod
     def _check_file(cls, file: Path | None) -> Path | None:
         return checked_file(file)
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a header")
+            if not _PLAIN.fullmatch(value.get_secret_value()):
+                raise ValueError(f"the value of {name} has what no header may hold in it")
+        return headers
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:
@@ -158,7 +173,10 @@ class Endpoint:
         return httpx2.Client(
             timeout=settings.timeout / SECOND,
             verify=context,
-            headers={"user-agent": f"streamdrift/{__version__}"},
+            headers={
+                "user-agent": f"streamdrift/{__version__}",
+                **{name: each.get_secret_value() for name, each in settings.headers.items()},
+            },
         )
 
     def _login(self) -> Mapping[str, str]:

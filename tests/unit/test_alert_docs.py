@@ -138,7 +138,7 @@ def test_a_receiver_tells_what_is_genuine_as_the_example_does() -> None:
 def test_every_reason_is_told() -> None:
     source = "".join(
         (DOCUMENT.parents[1] / "streamdrift" / "following" / name).read_text()
-        for name in ("outbound.py", "firing.py", "lines.py", "follower.py")
+        for name in ("outbound.py", "firing.py", "lines.py", "follower.py", "receivers.py")
     )
     told = table("reason")
     assert len(told) == 10

@@ -163,6 +163,14 @@ def test_users_and_tokens_are_sent(receiver: Receiver) -> None:
     assert bearer == "Bearer t"
 
 
+def test_headers_of_the_settings_are_sent_and_hidden(receiver: Receiver) -> None:
+    post(receiver.url, headers={"X-Scope-OrgID": "t3am", "Content-Type": "text/plain"})
+    sent = receiver.posts[0].headers
+    assert (sent["x-scope-orgid"], sent["content-type"]) == ("t3am", "application/json")
+    settings = EndpointSettings.model_validate({"headers": {"X-Scope-OrgID": "t3am"}})
+    assert "t3am" not in settings.model_dump_json() + repr(settings)
+
+
 def test_a_token_that_no_header_holds_is_a_failure_that_hides_it(receiver: Receiver) -> None:
     answer = post(receiver.url, bearer_token=SecretStr("t0ken\nt0ken"))
     assert answer.verdict is Verdict.FAILED
@@ -231,7 +239,10 @@ def test_tls_checks_who_answers_and_shows_who_asks(certificate: Path) -> None:
         ({"key_file": __file__}, "needs cert_file"),
         ({"ca_file": "/nowhere/ca"}, "cannot be read"),
         ({"timeout": 0}, "greater than 0"),
+        ({"timeout": "1m"}, "less than or equal"),
         ({"timout": "5s"}, "timout"),
+        ({"headers": {"a b": "x"}}, "no name of a header"),
+        ({"headers": {"a": "x\r\nb: c"}}, "no header may hold"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], said: str) -> None:

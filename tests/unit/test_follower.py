@@ -11,8 +11,9 @@ from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.following import team
 from streamdrift.following.follower import Follower, records_of
-from streamdrift.following.lines import Line, Moment, Record
+from streamdrift.following.lines import Line, Moment
 from streamdrift.following.outbound import Place
+from streamdrift.following.receivers import Record
 from streamdrift.following.seats import Seat
 from streamdrift.kafka import KafkaSettings
 from streamdrift.metrics import Metrics
@@ -376,3 +377,14 @@ def test_a_worker_that_was_replaced_leaves_the_sink_to_the_other(
         _wait_for(lambda: line.closed)
     assert opened == [1]
     assert "sink is another worker's" in capsys.readouterr().out
+
+
+def test_of_brokers_that_are_away_it_is_not_known_how_far_a_group_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(_: object) -> None:
+        raise ConnectionsError("away")
+
+    monkeypatch.setattr(team, "make_admin", away)
+    stages = team.worker_stages(Settings())
+    assert [stage() for stage in stages] == [None, None]

@@ -8,8 +8,9 @@ import pytest
 from streamdrift.alert_documents import Published
 from streamdrift.following.backoff import LONGEST, Backoff
 from streamdrift.following.firing import Firing
-from streamdrift.following.lines import Alertmanagers, Deliveries, Line, Moment, Record
+from streamdrift.following.lines import Alertmanagers, Deliveries, Line, Moment
 from streamdrift.following.outbound import Outbound, Place, Selection
+from streamdrift.following.receivers import Record
 from streamdrift.metrics import Metrics
 from streamdrift.records import Partition
 from streamdrift.sinks.answers import Answer, Verdict
