@@ -15,8 +15,8 @@ from tests.markdown import blocks as blocks_of
 
 DOCS = ROOT / "docs"
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *(ROOT / "loadtest").glob("*.md"),
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("loadtest/*.md")),
     *sorted(DOCS.glob("*.md")),
 ]
 
@@ -40,6 +40,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist_with_their_options(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # It tells of what was there once, too.
     for command in commands(page.read_text()):
         check_command(command)
 
