@@ -51,7 +51,7 @@ def load_settings(
     if settings is None or mistakes:
         raise SettingsError(
             _report(mistakes, layers),
-            hint="`streamdrift settings --json-schema` lists every setting",
+            hint="`streamdrift settings --markdown` lists every setting",
         )
     return settings
 
