@@ -37,6 +37,7 @@ from streamdrift.sources.committed import all_committed
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
 _TELL_AFTER = 15.0
 """Seconds without a turn after which it is said why: the first topics are only being made."""
+_MILLISECOND = 1_000
 _STOP_SECONDS = 5.0
 """For a post under way: one that takes longer is made again after the next start."""
 _log = structlog.get_logger("streamdrift")
@@ -96,7 +97,8 @@ def following_alerts(
     `stages` are those on the way to the alerts. With several workers each line is one's: that of
     a topic of several partitions is divided among them.
     """
-    stopped, begin_at = threading.Event(), machine_moment().now
+    # Records have whole milliseconds: one of this very moment is of before it, by its time.
+    stopped, begin_at = threading.Event(), machine_moment().now - _MILLISECOND
     threads = [
         threading.Thread(
             target=_follow,
