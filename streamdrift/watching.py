@@ -334,7 +334,8 @@ class Watching:
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
         rate = expected.mean + effect.shift.value * expected.scale
-        window = Window(last, back, min(max(rate, 0.0), 1.0))
+        # What is left of a difference of equals would be told as 1e-14 per cent.
+        window = Window(last, back, min(max(round(rate, 12), 0.0), 1.0))
         of_rate = expected.stream is Stream.RATE
         mean = expected.ones if of_rate else reference.mean
         old, new = column.describe(kind, reference.quantiles, mean, window)
