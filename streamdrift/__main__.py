@@ -263,13 +263,20 @@ def settings(
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the schema of the file, for editors.")
     ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print what each key is, and its default.")
+    ] = False,
 ) -> None:
     """Print the settings in effect as YAML, secrets hidden."""
     import json
 
     from streamdrift.config import load_settings, settings_schema
 
-    if json_schema:
+    if markdown:
+        from streamdrift.config.page import settings_page
+
+        typer.echo(settings_page(), nl=False)
+    elif json_schema:
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
