@@ -263,13 +263,20 @@ def settings(
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the schema of the file, for editors.")
     ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print what each key is, and its default.")
+    ] = False,
 ) -> None:
     """Print the settings in effect as YAML, secrets hidden."""
     import json
 
     from streamdrift.config import load_settings, settings_schema
 
-    if json_schema:
+    if markdown:
+        from streamdrift.config.page import settings_page
+
+        typer.echo(settings_page(), nl=False)
+    elif json_schema:
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
         typer.echo(load_settings(config, assignments or ()).text(), nl=False)
@@ -399,6 +406,28 @@ def demo(
 
     options = DemoOptions(seconds, seed, injections, bootstrap_servers, plain, json_file)
     raise typer.Exit(run_demo(options))
+
+
+@app.command()
+def traffic(
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="Is written to, and made if it is missing.")
+    ],
+    rate: Annotated[
+        float, typer.Option(min=1, help="Mean events per second of each of the two models.")
+    ] = 50.0,
+    cycle: Annotated[
+        str, typer.Option(metavar="TIME", help="In this time each kind of drift comes once.")
+    ] = "30m",
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Send the demo's traffic and drift to a topic for ever, to try a deployment out with."""
+    from streamdrift.commands.traffic import parse_cycles, run_traffic
+    from streamdrift.config import load_settings
+
+    run_traffic(load_settings(config, assignments or ()), topic, parse_cycles(rate, cycle, seed))
 
 
 def main() -> None:

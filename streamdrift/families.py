@@ -52,8 +52,9 @@ LEFT_OUT = Family(
 FINDING = Family(
     "streamdrift_signal_finding",
     "gauge",
-    "1 where this was found in a signal's reference: the log and `streamdrift state show` "
-    "say it in words.",
+    "1 where this was found in a signal's reference: `calendar`, `cycle`, `memory`, `no_level`, "
+    "`provisional`, `not_assured`, `comes_back`, ...; the log, a replay's summary and `streamdrift "
+    "state show` say it in words.",
     (*_VERSION, "signal", "finding"),
 )
 FINDINGS_LEFT_OUT = Family(
@@ -91,7 +92,8 @@ JOINED = Family(
 REALISED = Family(
     "streamdrift_realised_alerts_per_week",
     "gauge",
-    "The same per week of event time since the model's first reference, a week at least.",
+    "Incidents that tests opened in a week of event time since the model's first reference; less "
+    "than a week counts as one.",
     _MODEL,
 )
 DROPPED = Family(
@@ -114,7 +116,9 @@ LAG = Family(
 DISPLACED = Family(
     "streamdrift_events_displaced_total",
     "counter",
-    "Events taken at another time than their own: late, or too far ahead to be believed.",
+    "Events taken at another time than their own: `late`, or `unbelieved` as too far ahead; with "
+    "several workers `unpromised`, which came below what their partition had promised: there "
+    "should be none.",
     ("reason",),
 )
 FAMILIES = (

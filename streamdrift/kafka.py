@@ -31,7 +31,7 @@ from pydantic import (
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
-from streamdrift.secrets import read_secret
+from streamdrift.secrets import secret_of
 
 LOOK_UP_MS = 10_000
 _MILLISECOND = 1_000
@@ -170,7 +170,7 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no 
 
 
 def _secret(settings: KafkaSettings, name: str) -> str | None:
-    return read_secret(f"kafka.{name}", getattr(settings, name), getattr(settings, f"{name}_file"))
+    return secret_of(f"kafka.{name}", getattr(settings, name), getattr(settings, f"{name}_file"))
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

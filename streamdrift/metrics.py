@@ -65,13 +65,15 @@ class Metrics:
         )
         self._dead_letters = Counter(
             "streamdrift_dead_letters",
-            "Messages or events that could not be used.",
+            "Messages or events that could not be used; the topic of dead letters has them (of "
+            "what is too large for it, place and reason).",
             ["reason"],
             registry=registry,
         )
         self._skipped = Counter(
             "streamdrift_offsets_skipped",
-            "Offsets that were passed over without their messages being read.",
+            "Offsets passed over without their messages being read: `lost` as retention removed "
+            "them, or `damaged`.",
             ["topic", "reason"],
             registry=registry,
         )
@@ -88,11 +90,14 @@ class Metrics:
             registry=registry,
         )
         self._stages = Counter(
-            "streamdrift_stage_seconds", "Time spent per stage.", ["stage"], registry=registry
+            "streamdrift_stage_seconds",
+            "Time the loops spent, by stage; `read` and `receive` wait for events, too.",
+            ["stage"],
+            registry=registry,
         )
         self._exchanged = Counter(
             "streamdrift_exchange_bytes",
-            "Bytes sent to the shards, before they are compressed.",
+            "With several workers: bytes sent to the shards, before they are compressed.",
             registry=registry,
         )
         self._disconnects = Counter(
@@ -165,12 +170,13 @@ class Metrics:
         )
         self._blocked = Gauge(
             "streamdrift_blocked_partitions",
-            "Partitions whose next messages belong to a transaction that has not ended.",
+            "Partitions in which a producer's open transaction hides what comes next; it is waited "
+            "for.",
             registry=registry,
         )
         self._watermark = Gauge(
             "streamdrift_watermark_timestamp_seconds",
-            "Event time up to which everything is observed.",
+            "Event time up to which everything is observed; not above 0 before the first event.",
             registry=registry,
         )
         self._state_bytes = Gauge(
@@ -178,7 +184,8 @@ class Metrics:
         )
         self._assigned = Gauge(
             "streamdrift_assigned_partitions",
-            "Partitions of the input, or of the exchange (shards), that are this worker's.",
+            "With several workers: partitions of the input (`ingest`) and shards (`detect`) that "
+            "are this one's.",
             ["role"],
             registry=registry,
         )
@@ -312,12 +319,18 @@ class Metrics:
             return [generate_latest(_Uncreated(self.registry)), *self._shown.text()]
 
     def declared(self) -> list[Family]:
-        """Return every metric, by the name of its samples."""
+        """Return every metric, by the name of its samples.
+
+        Labels of those in the registry are known from their first sample on.
+        """
         plain = [
             Family(
                 f"{each.name}_total" if each.type == "counter" else each.name,
                 each.type,
                 each.documentation,
+                tuple(
+                    name for sample in each.samples[:1] for name in sample.labels if name != "le"
+                ),
             )
             for each in self.registry.collect()
         ]

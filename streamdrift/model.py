@@ -13,6 +13,7 @@ from streamdrift.columns import cut, take
 from streamdrift.detectors.learning import learn
 from streamdrift.distributions import Distribution
 from streamdrift.errors import StateError
+from streamdrift.first_references import learn_references
 from streamdrift.model_settings import ModelSettings
 from streamdrift.readings import Readings
 from streamdrift.realised import Span
@@ -43,13 +44,8 @@ from streamdrift.signals.fitting import fits
 from streamdrift.signals.naming import column_names, setting_names
 from streamdrift.signals.roles import UNWATCHED, Role, learn_role
 from streamdrift.terms import Terms, waiting_terms
-from streamdrift.watching import (
-    Watching,
-    WatchSettings,
-    learn_references,
-    restore_columns,
-    signals_of,
-)
+from streamdrift.watch_settings import WatchSettings
+from streamdrift.watching import Watching, restore_columns, signals_of
 
 
 class Observed(NamedTuple):

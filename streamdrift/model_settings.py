@@ -20,7 +20,7 @@ from streamdrift.signals.silence import SilenceSettings
 from streamdrift.signals.volume import EVENT_RATE, VolumeSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
 from streamdrift.volume import RateSettings
-from streamdrift.watching import HoldSettings, WatchSettings
+from streamdrift.watch_settings import HoldSettings, WatchSettings
 
 RoleName = Literal[
     "numeric", "boolean", "category", "text", "vector", "identifier", "counter", "date", "ignored"

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 from streamdrift.errors import StateError
 from streamdrift.monitor import FORMAT, check_format, traffic_of
+from streamdrift.operators import decode
 from streamdrift.ordering.lane import Frontier
 from streamdrift.records import State, StateValue
 from streamdrift.shards import shard_of
@@ -25,7 +26,7 @@ def reshard(states: Mapping[int, State], shards: int) -> dict[int, State]:
     first = _of_one_moment(states, ("frontier", "ordering", "last_event_at"))
     monitors = [tree(state, "monitor") for state in states.values()]
     return {
-        shard: {**first, "shards": shards, "monitor": {**monitor, "heads": None}}
+        shard: {**first, "shards": shards, "monitor": monitor}
         for shard, monitor in enumerate(_divided(monitors, shards, lambda _: 0))
     }
 
@@ -112,6 +113,8 @@ def _divided(
     watched = _by_shard(spans, lambda span: str(span[0]), shards)
     incidents = _divided_incidents([tree(monitor, "incidents") for monitor in monitors], shards)
     unwatched = sum(integer(monitor, "unwatched") for monitor in monitors)
+    # What one has not taken yet is taken by all: twice the same does no harm.
+    commanded = min(integer(monitor, "commanded") for monitor in monitors)
     for shard in range(shards):
         yield {
             "format": FORMAT,
@@ -123,6 +126,8 @@ def _divided(
             "unwatched": unwatched if shard == 0 else 0,
             "dropped": [list(pair) for pair in drops[shard]],
             "watched": [list(span) for span in watched[shard]],
+            "heads": None,
+            "commanded": commanded,
         }
 
 
@@ -140,8 +145,15 @@ def _divided_incidents(incidents: Sequence[State], shards: int) -> list[State]:
     told = sorted((one for each in incidents for one in trees(each, "told")), key=_model)
     evidence = [one for each in incidents for one in trees(each, "evidence")]
     evidence.sort(key=lambda one: (*_name(one), flag(one, "of_model")))
-    parts = [_by_shard(items, _model, shards) for items in (waiting, opened, told, evidence)]
-    names = ("waiting", "incidents", "told", "evidence")
+    plans = [plan for each in incidents for plan in trees(each, "plans")]
+    plans.sort(key=lambda plan: integer(plan, "until"))
+    words = [word for each in incidents for word in trees(each, "words")]
+    words.sort(key=lambda word: integer(word, "time"))
+    parts = [
+        *(_by_shard(items, _model, shards) for items in (waiting, opened, told, evidence, plans)),
+        _by_shard(words, lambda word: decode(text(word, "command").encode()).model, shards),
+    ]
+    names = ("waiting", "incidents", "told", "evidence", "plans", "words")
     return [
         {name: part[shard] for name, part in zip(names, parts, strict=True)}
         for shard in range(shards)

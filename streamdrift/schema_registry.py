@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.schemas import Schema, SchemaId, Schemas
-from streamdrift.secrets import read_secret
+from streamdrift.secrets import secret_of
 
 _ATTEMPTS = 3
 _FIRST_WAIT = 0.2
@@ -180,7 +180,7 @@ class SchemaRegistry:
         if self._settings.username is not None:
             settings = self._settings
             key = "source.schema_registry.password"
-            password = read_secret(key, settings.password, settings.password_file) or ""
+            password = secret_of(key, settings.password, settings.password_file) or ""
             login = f"{settings.username}:{password}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
         return headers

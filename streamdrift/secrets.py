@@ -7,15 +7,23 @@ from pydantic import SecretStr
 from streamdrift.errors import SettingsError
 
 
-def read_secret(key: str, value: SecretStr | None, file: Path | None) -> str | None:
+def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
     """Return a secret, from its file where there is one; None where there is neither.
+
+    Raises OSError or UnicodeDecodeError where the file cannot be read.
+    """
+    if file is not None:
+        return file.read_text(encoding="utf-8").strip()
+    return None if value is None else value.get_secret_value()
+
+
+def secret_of(key: str, value: SecretStr | None, file: Path | None) -> str | None:
+    """Return the secret of a setting, at the start; see `read_secret`.
 
     `key` is the setting of the secret itself. Raises SettingsError where the file cannot be read.
     """
-    if file is None:
-        return None if value is None else value.get_secret_value()
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return read_secret(value, file)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(

@@ -124,6 +124,22 @@ def create_command(need: TopicNeed, bootstrap_servers: str) -> str:
     return shlex.join(words)
 
 
+def check_exists(connection: KafkaSettings, topic: str) -> None:
+    """Raise ConnectionsError where a topic does not exist, or the broker cannot be asked.
+
+    Whoever reads a topic that others make calls this first: there are brokers that make a topic
+    a consumer asks about, in their own way, whether they are told not to or not.
+    """
+    admin = make_admin(connection)
+    try:
+        with connection_errors(connection, "look at the topics"):
+            (described,) = admin.describe_topics([topic])
+    finally:
+        admin.close()
+    if for_code(described["error_code"]) is not NoError:
+        raise ConnectionsError(f"the topic {topic} is not there yet")
+
+
 def missing_topics(connection: KafkaSettings, needs: Sequence[TopicNeed]) -> tuple[TopicNeed, ...]:
     """Return the needed topics that do not exist, and did not for some seconds.
 

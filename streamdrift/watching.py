@@ -1,27 +1,21 @@
 """A model version whose reference is complete: from its events to its signals' steps."""
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from streamdrift.columns import cut
-from streamdrift.detectors import DetectorSettings, Evidence
+from streamdrift.detectors import Evidence
 from streamdrift.detectors.banks import Lengths
-from streamdrift.detectors.candidates import Together
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
 from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Watch
 from streamdrift.distributions import Distribution, of_rate
-from streamdrift.durations import DAY, SECOND, Duration
+from streamdrift.durations import SECOND
+from streamdrift.first_references import seed_of
 from streamdrift.groups import SIGNALS
-from streamdrift.incidents.budget import Budget, e_bh, patience, shares
 from streamdrift.readings import Readings
 from streamdrift.records import (
     Batch,
@@ -46,81 +40,13 @@ from streamdrift.rhythms import Learnt, Rhythms, learn_first
 from streamdrift.signals.collector import Latest
 from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.marks import STRIDE, Marks
-from streamdrift.signals.naming import setting_names, signal_names, signal_setting_names
+from streamdrift.signals.naming import setting_names, signal_names
 from streamdrift.signals.roles import Role
+from streamdrift.since import Since
+from streamdrift.watch_settings import WatchSettings
 
 BLOCK = 2_048
 """Events whose signals are computed at once: small enough for the processor's cache."""
-
-
-class HoldSettings(BaseModel):
-    """When what a signal became is its new normal."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    accept_after: Duration = Field(
-        DAY, description="Event time after which a lasting change is accepted as the new normal."
-    )
-    accept_events: int = Field(
-        1_000, ge=100, description="Values of the signal since its change needed to accept it."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """What `Watching` needs to know of the model's settings."""
-
-    detectors_of: Callable[[Sequence[str]], tuple[DetectorSettings, ...]]
-    """The detectors of a signal by its names; the first one that is set decides."""
-    weight_of: Callable[[Signal], float]
-    budget: Budget
-    groups: int
-    hold: HoldSettings
-    minimum_effect: float
-    zone: ZoneInfo
-    span: int
-    """Event time over which a signal's rhythm is learnt; 0 where event times are made up."""
-    room: int
-    """Values kept of a changed signal, for its next reference."""
-    private: frozenset[str]
-    besides: Sequence[float] = ()
-    """Weights of signals of the version that are watched apart."""
-
-    @property
-    def together(self) -> Together | None:
-        """What weighs the candidates: None where others are weighed with them elsewhere."""
-        return e_bh if self.groups == 1 and not self.besides else None
-
-    def lengths(self, signals: Sequence[Signal], rates: Floats) -> Lengths:
-        """Return after how many values signals may raise a false alarm.
-
-        `rates` float64[s] are how many values each has in a microsecond of event time.
-        """
-        weights = [self.weight_of(signal) for signal in signals]
-        parts = np.array(shares([*weights, *self.besides], self.groups)[: len(weights)])
-        together = np.array([patience(self.budget, rate) for rate in rates.tolist()])
-        return Lengths(together / parts, together)
-
-
-@dataclass(slots=True)
-class _Since:
-    """The values of a held signal since its change."""
-
-    changed_at: int
-    seen_at: int
-    """When there was a value last."""
-    ordinal: int
-    """How many events there were before."""
-    begin: int
-    """The column of the current block they start at."""
-    values: Latest
-    asked_at: int | None = None
-    """When an operator asked to accept it."""
-
-    def due(self, accept_after: int) -> int:
-        """Return when what the signal became is its new normal."""
-        due = self.changed_at + accept_after
-        return due if self.asked_at is None else min(due, self.asked_at)
 
 
 def signals_of(
@@ -172,7 +98,7 @@ class Watching:
         self.pace = pace
         self._seeds = [seed_of(model, version, signal) for signal in self.signals]
         self._watch = Watch(
-            [_detectors(settings, signal) for signal in self.signals],
+            [settings.detectors(signal) for signal in self.signals],
             self._references,
             self._seeds,
             self._lengths(),
@@ -181,7 +107,7 @@ class Watching:
         )
         self._marks = Marks(len(self.signals))
         self._ordinal = 0
-        self._since: dict[int, _Since] = {}
+        self._since: dict[int, Since] = {}
         self._rhythms = Rhythms(settings.zone, settings.room)
         for ordinal, rhythm in rhythms.items():
             self._rhythms.begin(ordinal, rhythm)
@@ -304,7 +230,7 @@ class Watching:
         if sign.kind is StepKind.CHANGED:
             values = Latest(self._settings.room)
             begin = sign.column + 1
-            self._since[sign.signal] = _Since(time, time, self._ordinal + begin, begin, values)
+            self._since[sign.signal] = Since(time, time, self._ordinal + begin, begin, values)
         signal = self.signals[sign.signal]
         return Step(sign.kind, self._model, self._version, signal, time, change)
 
@@ -334,7 +260,8 @@ class Watching:
         column, kind = self._places[ordinal]
         expected, reference = self._watch.expected(ordinal), self._references[ordinal]
         rate = expected.mean + effect.shift.value * expected.scale
-        window = Window(last, back, min(max(rate, 0.0), 1.0))
+        # What is left of a difference of equals would be told as 1e-14 per cent.
+        window = Window(last, back, min(max(round(rate, 12), 0.0), 1.0))
         of_rate = expected.stream is Stream.RATE
         mean = expected.ones if of_rate else reference.mean
         old, new = column.describe(kind, reference.quantiles, mean, window)
@@ -348,12 +275,7 @@ class Watching:
         """Keep what held signals show, as what may become their reference."""
         for ordinal, since in self._since.items():
             column, kind = self._places[ordinal]
-            values = column.raw(kind, rows, self._first(column))[since.begin :]
-            there = np.flatnonzero(~np.isnan(values))
-            if len(there):
-                since.values.add(values[there], times[since.begin + there])
-                since.seen_at = int(times[since.begin + there[-1]])
-            since.begin = 0
+            since.add(column.raw(kind, rows, self._first(column)), times)
 
     def _first(self, column: ColumnSignals) -> int:
         """Return the ordinal of the column's first signal."""
@@ -384,7 +306,7 @@ class Watching:
                     steps.append(step)
         return steps
 
-    def _relearn(self, ordinal: int, since: _Since, time: int) -> list[int]:
+    def _relearn(self, ordinal: int, since: Since, time: int) -> list[int]:
         """Learn a signal's reference, and those that hang on it, anew; return which these are."""
         column, kind = self._places[ordinal]
         first = self._first(column)
@@ -451,7 +373,7 @@ class Watching:
         lengths = self.run_lengths.tolist()
         for place, (signal, each) in enumerate(zip(self.signals, self._references, strict=True)):
             own = [*each.findings, *self._watch.findings(place)]
-            chosen = _detectors(self._settings, signal)
+            chosen = self._settings.detectors(signal)
             if any(extrapolated(one, each.expected, lengths[place]) for one in chosen):
                 own.append(Finding(Code.EXTRAPOLATED, {"run_length": lengths[place]}))
             if own:
@@ -515,15 +437,7 @@ class Watching:
             "ordinal": self._ordinal,
             "second": self._second,
             "since": [
-                [
-                    ordinal,
-                    since.changed_at,
-                    since.seen_at,
-                    since.ordinal,
-                    since.values.snapshot(),
-                    since.asked_at,
-                ]
-                for ordinal, since in sorted(self._since.items())
+                [ordinal, *since.snapshot()] for ordinal, since in sorted(self._since.items())
             ],
             "rhythms": self._rhythms.snapshot(),
             "completed": np.array(self._completed, dtype=np.int64),
@@ -569,10 +483,8 @@ class Watching:
         watching._codes = None
         watching._marks.restore(marks)
         watching._ordinal, watching._second = ordinal, second
-        for signal, changed_at, seen_at, before, values, asked_at in since:
-            latest = Latest(settings.room)
-            latest.restore(values)
-            watching._since[signal] = _Since(changed_at, seen_at, before, 0, latest, asked_at)
+        for signal, *of in since:
+            watching._since[signal] = Since.restore(of, settings.room)
         return watching, [watching.signals[signal] for signal in restarted]
 
 
@@ -584,63 +496,8 @@ def _stop(sign: Sign) -> int:
     return sign.column if sign.kind in _AT_LOOKS else sign.column + 1
 
 
-class References(NamedTuple):
-    """What the signals of columns are held against, in their order."""
-
-    references: list[Reference]
-    present: Floats
-    """The part of the events that had a value of each, float64[s]."""
-    rhythms: dict[int, Occasions]
-    """Of those whose reference is provisional, by their place."""
-
-
-def learn_references(
-    model: str,
-    version: str,
-    columns: Sequence[ColumnSignals],
-    signals: Sequence[Signal],
-    rows: Batch,
-    rate: float,
-    settings: WatchSettings,
-) -> References:
-    """Learn what signals are held against from the reference's events.
-
-    `rate` is how many events come in a microsecond.
-    """
-    found = References([], np.empty(len(signals)), {})
-    for column in columns:
-        samples, present = column.samples(rows.columns[column.key])
-        for sample, share in zip(samples, present, strict=True):
-            place = len(found.references)
-            seed = seed_of(model, version, signals[place])
-            learnt = learn_first(
-                sample, rows.time, settings.zone, seed, settings.span, rate * share
-            )
-            found.references.append(learnt.reference)
-            found.present[place] = share
-            if learnt.rhythm is not None:
-                found.rhythms[place] = learnt.rhythm
-    return found
-
-
 def restore_columns(state: Mapping[str, object]) -> list[ColumnSignals]:
     """Return the columns of a snapshot of `Watching`."""
     columns = state["columns"]
     assert isinstance(columns, Sequence)
     return [ColumnSignals.restore(column) for column in columns]
-
-
-def _detectors(settings: WatchSettings, signal: Signal) -> tuple[DetectorSettings, ...]:
-    """Return the detectors that a signal is to have."""
-    assert signal.column is not None
-    names = (signal.name, *signal_setting_names(signal.column, signal.kind))
-    return settings.detectors_of(names)
-
-
-def seed_of(model: str, version: str, signal: Signal) -> int:
-    """Return the seed of a signal's coins."""
-    assert signal.column is not None
-    key = signal.column
-    text = "\0".join((model, version, key.group.value, key.name, signal.kind.value))
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()
-    return int.from_bytes(digest, "little")

@@ -22,6 +22,9 @@ from streamdrift.topics import Right, TopicNeed, ensure_topics
 _IDLE = 75
 """Seconds after which a connection without requests is closed; clients reuse theirs for a while."""
 _BACKLOG = 256
+_MOST_IDLE = 4_096
+_LONGEST_HEAD = 65_536
+"""Bytes of a request's headers: metadata of a call may be among them."""
 _log = structlog.get_logger("streamdrift")
 
 
@@ -50,8 +53,9 @@ def run_gateway(settings: Settings, log_level: Level) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        # Beyond this uvicorn itself says 503, before anything is read.
-        limit_concurrency=2 * gateway.max_requests,
+        # Connections, of which most are idle. Beyond it uvicorn says 503 before anything is read.
+        limit_concurrency=gateway.max_requests + _MOST_IDLE,
+        h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=max(1, settings.shutdown_timeout // SECOND - 1),
     )

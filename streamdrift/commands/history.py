@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from streamdrift.assembly import make_pipeline
 from streamdrift.commands.compile import saying_compiled
 from streamdrift.config import Settings
-from streamdrift.decoders import make_decoder
+from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.errors import InputError
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Partition
@@ -22,7 +22,7 @@ from streamdrift.replay import Publish, Tally, history, replay
 from streamdrift.sharded import Shards
 from streamdrift.sinks.file import written_anew
 from streamdrift.sources import SourceSettings, TopicSettings, start_time
-from streamdrift.sources.file import EVENTS_PER_DAY, open_file
+from streamdrift.sources.file import EVENTS_PER_DAY, FileSource, open_file
 from streamdrift.sources.kafka import KafkaSource
 from streamdrift.sources.layout import Layout
 from streamdrift.state.journal import Journaled, read_journal
@@ -148,7 +148,7 @@ def _replay_file(
     spacing = options.events_per_day or EVENTS_PER_DAY
     given = settings.source.mapping
     file = open_file(options.source, model=options.model, events_per_day=spacing, mapping=given)
-    decoder = make_decoder("json", file.layout.mapping)
+    decoder = _decoder_of_rows(options, settings, file)
     pipeline = make(settings, timed=file.layout.time is not None)
     pipeline.ordering.assign([file.partition], believed=True)
     parts = (plausible(messages, decoder.decode(messages)) for messages in file)
@@ -170,6 +170,17 @@ def _replay_file(
     return tally, pipeline.monitor, remarks
 
 
+def _decoder_of_rows(options: History, settings: Settings, file: FileSource) -> Decoder:
+    """Return what reads a file's rows: in the format of the settings, where rows can have it."""
+    source = settings.source
+    if file.table or source.format not in _FORMATS_OF_ROWS:
+        return make_decoder("json", file.layout.mapping)
+    named = {} if options.model is None else {"model": {"constant": options.model}}
+    return make_decoder(source.format, {**named, **source.mapping})
+
+
+_FORMATS_OF_ROWS = frozenset({"flat", "mlflow", "v2", "debezium"})
+"""Formats, beside the default, whose messages are JSON and need no headers."""
 _ADVICE = {
     "invalid_json": "write one JSON object a line; a table must end in .csv or .parquet",
     "invalid_time": "write times as 2026-01-31T12:00:00Z or as seconds since 1970, or do without "

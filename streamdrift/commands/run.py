@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Protocol
 
 import structlog
+from prometheus_client import ProcessCollector
 
 from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
@@ -129,6 +130,7 @@ def run_service(
     timeout = settings.shutdown_timeout / SECOND
     preparing = _Preparing()
     current = _Current(preparing)
+    ProcessCollector(registry=metrics.registry)
     with ExitStack() as stack:
         incidents = IncidentTable(settings.alerts.keep_resolved)
         reader = stack.enter_context(

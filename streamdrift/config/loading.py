@@ -51,7 +51,7 @@ def load_settings(
     if settings is None or mistakes:
         raise SettingsError(
             _report(mistakes, layers),
-            hint="`streamdrift settings --json-schema` lists every setting",
+            hint="`streamdrift settings --markdown` lists every setting",
         )
     return settings
 
@@ -185,6 +185,8 @@ def settings_schema() -> dict[str, Any]:
             **reference,
             "description": place["description"],
         }
+        format_ = definitions[section]["properties"]["format"]
+        format_.get("anyOf", [format_])[0]["enum"] = sorted(DECODERS)
     topics = definitions["SourceSettings"]["properties"]["predictions"]
     topics["items"] = {"anyOf": [{"type": "string"}, topics["items"]]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

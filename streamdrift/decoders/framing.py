@@ -10,8 +10,9 @@ from uuid import UUID
 
 import numpy as np
 
+from streamdrift.decoders.parsing import first_bytes
 from streamdrift.headers import header_spans
-from streamdrift.records import Bools, Codes, Ints, Messages
+from streamdrift.records import Bools, Ints, Messages
 from streamdrift.schemas import SchemaId
 
 HEADER = "__value_schema_id"
@@ -25,10 +26,7 @@ def payload_starts(messages: Messages) -> tuple[Ints, Bools]:
     What has the schema's id in a header, and null values, are.
     """
     _, in_header = header_spans(messages, HEADER)
-    last = max(0, len(messages.data) - 1)
-    magic: Codes = np.full(len(messages), -1, dtype=np.int32)
-    if len(messages.data):
-        magic = messages.data[messages.start.clip(max=last)].astype(np.int32)
+    magic = first_bytes(messages)
     size = np.select([magic == 0, magic == 1], [NUMBER_BYTES, GUID_BYTES], 0)
     size = np.where(in_header >= 0, 0, size)
     good = (messages.length < 0) | (in_header >= 0) | ((size > 0) & (messages.length >= size))

@@ -64,7 +64,9 @@ def _checked(pointer: str) -> str:
     return pointer
 
 
-Pointer = Annotated[str, AfterValidator(_checked)]
+Pointer = Annotated[
+    str, AfterValidator(_checked), Field(json_schema_extra={"format": "json-pointer"})
+]
 
 
 class HeaderPlace(BaseModel):

@@ -73,6 +73,14 @@ def _parse_one_by_one(messages: Messages, unwrap: Unwrap | None) -> Events:
     return Events(documents, rows, indices, letters)
 
 
+def first_bytes(messages: Messages) -> Codes:
+    """Return the first byte of each value, int32[n], -1 where there is none."""
+    if not len(messages.data):
+        return np.full(len(messages), -1, dtype=np.int32)
+    first = messages.data[messages.start.clip(max=len(messages.data) - 1)].astype(np.int32)
+    return np.where(messages.length > 0, first, np.int32(-1))
+
+
 def parse_value(value: bytes) -> tuple[object, str | None, str]:
     """Return a message's document, or the reason why there is none and what was wrong."""
     if len(value) > MAX_MESSAGE_BYTES:

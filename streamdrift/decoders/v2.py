@@ -11,6 +11,7 @@ from streamdrift.decoders.beside import Beside
 from streamdrift.decoders.bodies import BodyError, read_body
 from streamdrift.decoders.letters import letter
 from streamdrift.decoders.mapping import HeaderPlace, MappingSettings
+from streamdrift.decoders.parsing import first_bytes
 from streamdrift.decoders.tables import Part, Table, TableReader
 from streamdrift.decoders.unrolling import Head, rest_of, unroll
 from streamdrift.decoders.v2_protobuf import NotProtobufError, UnclearError, read_message
@@ -40,8 +41,8 @@ class V2Decoder:
         match = _TOPIC.fullmatch(messages.partition.topic)
         side = self._side or (_SIDES[match["side"]] if match else None)
         name = match["name"] if match else None
-        first = messages.data[messages.start.clip(max=max(0, len(messages.data) - 1))]
-        binary = (messages.length > 0) & (first != _BRACE)
+        first = first_bytes(messages)
+        binary = (first >= 0) & (first != _BRACE)
         tables: list[Table] = []
         letters = []
         is_json = ~binary

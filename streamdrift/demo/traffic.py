@@ -38,15 +38,25 @@ def expected_events(seconds: Floats, rate: float, length: float) -> Floats:
 
 
 class Traffic:
-    """One model's events: content by seed and ordinal, so the same whenever it is sent."""
+    """One model's events: content by seed and ordinal, so the same whenever it is sent.
+
+    Their ids count on from `first`.
+    """
 
     def __init__(
-        self, model: str, seed: int, rate: float, length: float, injections: tuple[Injection, ...]
+        self,
+        model: str,
+        seed: int,
+        rate: float,
+        length: float,
+        injections: tuple[Injection, ...],
+        first: int = 0,
     ) -> None:
         self.model = model
         self._seed = seed
         self._rate = rate
         self._length = length
+        self._first = first
         self._injections = tuple(each for each in injections if each.model == model)
         self._sent = 0
         self._drawn = 0
@@ -85,7 +95,7 @@ class Traffic:
                     change(_Within(random, rows, np.flatnonzero(within), progress))
         times = epoch + (moments * SECOND).astype(np.int64)
         return [
-            _event(self.model, int(ordinals[place]), int(times[place]), rows, place)
+            _event(self.model, self._first + int(ordinals[place]), int(times[place]), rows, place)
             if stay[place]
             else None
             for place in range(_BLOCK)

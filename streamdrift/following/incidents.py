@@ -14,6 +14,7 @@ from streamdrift.metrics import Metrics
 from streamdrift.outbox import Outbox
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.log import Log
+from streamdrift.topics import check_exists
 
 LOOK_SECONDS = 0.5
 """Between two looks at what is new."""
@@ -66,6 +67,7 @@ def following_incidents(
     reader, stopped = TopicReader(topic, table), threading.Event()
 
     def serve() -> None:
+        check_exists(connection, topic)
         with closing(KafkaLog(connection)) as log:
             tidied = float("-inf")
             while not stopped.is_set():

@@ -1,9 +1,6 @@
 """The gateway's HTTP: CloudEvents posted to `/` are written before they are answered."""
 
 import asyncio
-import base64
-import binascii
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -17,8 +14,9 @@ from starlette.routing import Route
 from streamdrift.cloudevents import CloudEvent, CloudEventError, from_http
 from streamdrift.durations import SECOND
 from streamdrift.gateway.metrics import GatewayMetrics
-from streamdrift.gateway.settings import GatewaySettings, is_local
+from streamdrift.gateway.settings import GatewaySettings
 from streamdrift.gateway.writer import AwayError, Entry, TooLargeError
+from streamdrift.listening import knows, names_this_machine
 
 _RETRY = {"Retry-After": "1"}
 
@@ -151,37 +149,17 @@ class _Gateway:
     def _check(self, headers: Headers) -> None:
         """Refuse who may not post."""
         if self._token is None:
-            # A page in a browser could make it post here under another name of this machine.
-            host = headers.get("host", "")
-            name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-            if not is_local(name.strip("[]")):
+            if not names_this_machine(headers.get("host", "")):
                 raise _RefusedError(
                     403, "without a token only this machine may post: set gateway.token_file"
                 )
-        elif not self._knows(headers.getlist("authorization")):
+        elif not knows(self._token, headers.getlist("authorization"), basic=True):
             raise _RefusedError(
                 401,
                 "a token is needed: send the header `Authorization: Bearer TOKEN`, or post to "
                 "http://streamdrift:TOKEN@HOST, with that of gateway.token_file",
                 {"WWW-Authenticate": 'Bearer realm="streamdrift"'},
             )
-
-    def _knows(self, given: list[str]) -> bool:
-        """Tell whether the token is given; how long that takes says nothing of it."""
-        assert self._token is not None, "without a token nobody is asked for one"
-        if len(given) != 1:
-            return False
-        scheme, _, told = given[0].partition(" ")
-        secret = told.strip().encode("latin-1")
-        if scheme.lower() == "basic":
-            # How a client logs in that is given an address alone, such as KServe's logger.
-            try:
-                secret = base64.b64decode(secret, validate=True).partition(b":")[2]
-            except binascii.Error:
-                return False
-        elif scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(secret, self._token)
 
 
 def make_app(

@@ -1,7 +1,5 @@
 """Where the gateway listens, what it writes, and how much it takes at a time."""
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Self
 
@@ -9,14 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import SettingsError
-from streamdrift.secrets import read_secret
-
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):(\d{1,5})")
-_TOKEN = re.compile(r"[\x21-\x7e]{16,}")
-_TOO_SIMPLE = (
-    "a token has 16 characters at least, letters, digits and signs of ASCII: "
-    "`openssl rand -hex 32` makes one"
-)
+from streamdrift.listening import checked_place, checked_token, host_and_port, is_local
+from streamdrift.secrets import secret_of
 
 
 class GatewaySettings(BaseModel):
@@ -55,16 +47,13 @@ class GatewaySettings(BaseModel):
     @field_validator("bind")
     @classmethod
     def _check_bind(cls, bind: str) -> str:
-        match = _PLACE.fullmatch(bind)
-        if match is None or int(match[2]) > 65535:
-            raise ValueError("must be an address and a port, such as 127.0.0.1:8411")
-        return bind
+        return checked_place(bind)
 
     @field_validator("token")
     @classmethod
     def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
-            raise ValueError(_TOO_SIMPLE)
+        if token is not None:
+            checked_token(token.get_secret_value())
         return token
 
     @model_validator(mode="after")
@@ -83,25 +72,15 @@ class GatewaySettings(BaseModel):
 
     def address(self) -> tuple[str, int]:
         """Return host and port."""
-        host, _, port = self.bind.rpartition(":")
-        return host.strip("[]"), int(port)
+        return host_and_port(self.bind)
 
     def secret(self) -> str | None:
         """Return the token, None where everybody on this machine may post.
 
         Raises SettingsError where its file cannot be read, or holds none.
         """
-        secret = read_secret("gateway.token", self.token, self.token_file)
-        if secret is not None and not _TOKEN.fullmatch(secret):
-            raise SettingsError(f"gateway.token_file: {self.token_file}: {_TOO_SIMPLE}")
-        return secret
-
-
-def is_local(host: str) -> bool:
-    """Tell whether a host's name or address is that of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        secret = secret_of("gateway.token", self.token, self.token_file)
+        try:
+            return None if secret is None else checked_token(secret)
+        except ValueError as error:
+            raise SettingsError(f"gateway.token_file: {self.token_file}: {error}") from error

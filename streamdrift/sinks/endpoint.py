@@ -20,6 +20,7 @@ from pydantic import (
 
 from streamdrift import __version__
 from streamdrift.durations import SECOND, Duration
+from streamdrift.secrets import read_secret
 from streamdrift.sinks.answers import Answer, Verdict
 
 _AGAIN = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429})
@@ -112,13 +113,6 @@ def checked_url(url: str) -> str:
     if parts.username or parts.password:
         raise ValueError("must hold no password: set username and password_file")
     return url
-
-
-def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
-    """Return a secret from where it is given; raise OSError where its file cannot be read."""
-    if file is not None:
-        return file.read_text(encoding="utf-8").strip()
-    return None if value is None else value.get_secret_value()
 
 
 class Endpoint:

@@ -13,13 +13,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamdrift.alert_documents import Published
 from streamdrift.durations import DAY, Duration
+from streamdrift.secrets import read_secret
 from streamdrift.sinks.answers import Answer, Verdict
 from streamdrift.sinks.endpoint import (
     Endpoint,
     EndpointSettings,
     checked_file,
     checked_url,
-    read_secret,
 )
 
 _PREFIX = "whsec_"

@@ -1,14 +1,12 @@
 """Who may ask, and how much: what is decided before a request is looked at."""
 
 import asyncio
-import hmac
-import ipaddress
-from collections.abc import Iterable
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamdrift.listening import knows, names_this_machine
 from streamdrift.web.problems import problem
 
 HEALTH = frozenset({"/healthz", "/readyz"})
@@ -62,7 +60,7 @@ class Guard:
                         "without a token only this machine may ask, by its own name, and no page "
                         "of another place: set http.token_file to let others",
                     )
-            elif not self._knows(headers.getlist("authorization")):
+            elif not knows(self._token, headers.getlist("authorization")):
                 return problem(
                     401,
                     "a token is needed: send the header `Authorization: Bearer TOKEN` with that of "
@@ -74,35 +72,14 @@ class Guard:
             return _too_large()
         return None
 
-    def _knows(self, given: Iterable[str]) -> bool:
-        """Tell whether the token is given; how long that takes says nothing of it."""
-        assert self._token is not None
-        values = list(given)
-        if len(values) != 1:
-            return False
-        scheme, _, told = values[0].partition(" ")
-        same = hmac.compare_digest(told.strip().encode("latin-1"), self._token)
-        return same and scheme.lower() == "bearer"
-
 
 def _is_here(headers: Headers) -> bool:
     """Tell whether a request names this machine, and is of no page of another place."""
     host = headers.get("host", "")
-    if not _is_local(host):
+    if not names_this_machine(host):
         return False
     origin = headers.get("origin")
     return origin is None or origin.partition("://")[2] == host
-
-
-def _is_local(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.strip("[]")
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _too_large() -> Response:

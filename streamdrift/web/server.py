@@ -5,15 +5,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from streamdrift.errors import SettingsError
 
 MOST_CONNECTIONS = 256
-_IDLE, _LEAVING = 10, 3
-"""Seconds after which a connection without requests is closed, and that answers have at the end."""
+IDLE_SECONDS = 10
+"""After which a connection without a whole request is closed."""
+_LEAVING = 3
+"""Seconds that answers have at the end."""
 _BACKLOG = 128
 _LONGEST_HEAD = 65_536
 
@@ -36,12 +40,33 @@ def listen(address: tuple[str, int]) -> socket.socket:
         ) from error
 
 
+def _connection(**arguments: Any) -> H11Protocol:
+    """Return what serves a connection, which is closed where no request comes.
+
+    The server itself closes one that rests behind an answer, and waits for ever for the first
+    request, and for the rest of one that has begun: a few hundred of these would be all it takes.
+    """
+    made = H11Protocol(**arguments)
+
+    def look(before: object) -> None:
+        transport, now = made.transport, made.cycle
+        if transport is not None and transport.is_closing():
+            return
+        if transport is not None and now is before and (now is None or now.response_complete):
+            transport.close()
+            return
+        made.loop.call_later(IDLE_SECONDS, look, now)
+
+    made.loop.call_later(IDLE_SECONDS, look, None)
+    return made
+
+
 @contextmanager
 def serve(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
     """Serve `app` at a listening socket until the block ends, which closes it."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=cast(Any, _connection),
         ws="none",
         lifespan="off",
         loop="asyncio",
@@ -51,7 +76,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=_IDLE,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=_LEAVING,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
     )

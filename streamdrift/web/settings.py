@@ -1,7 +1,5 @@
 """Where HTTP is served, and who may ask."""
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,9 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-_SHORTEST_TOKEN = 16
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):(\d{1,5})")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+from streamdrift.listening import checked_place, checked_token, host_and_port, is_local
+from streamdrift.secrets import read_secret
 
 
 class HttpSettings(BaseModel):
@@ -47,23 +44,20 @@ class HttpSettings(BaseModel):
     @field_validator("bind", "advertise")
     @classmethod
     def _check_place(cls, place: str | None) -> str | None:
-        match = _PLACE.fullmatch(place or "127.0.0.1:0")
-        if match is None or int(match[2]) > 65535:
-            raise ValueError("must be an address and a port, such as 127.0.0.1:8410")
-        return place
+        return None if place is None else checked_place(place)
 
     @field_validator("token")
     @classmethod
     def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None:
-            _check_secret(token.get_secret_value())
+            checked_token(token.get_secret_value())
         return token
 
     @field_validator("token_file")
     @classmethod
     def _check_file(cls, file: Path | None) -> Path | None:
         if file is not None:
-            _check_secret(_read(file))
+            checked_token(_read(file))
         return file
 
     @model_validator(mode="after")
@@ -82,19 +76,11 @@ class HttpSettings(BaseModel):
     def is_local(self) -> bool:
         """Whether nobody but this machine can ask."""
         address = self.address()
-        if address is None or address[0] == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(address[0]).is_loopback
-        except ValueError:
-            return False
+        return address is None or is_local(address[0])
 
     def address(self) -> tuple[str, int] | None:
         """Return host and port, None where nothing is served."""
-        if self.bind is None:
-            return None
-        host, _, port = self.bind.rpartition(":")
-        return host.strip("[]"), int(port)
+        return None if self.bind is None else host_and_port(self.bind)
 
     def secret(self) -> str | None:
         """Return the token, None where everybody may ask."""
@@ -115,18 +101,9 @@ class HttpSettings(BaseModel):
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return read_secret(None, file) or ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ValueError(
             f"{str(file)!r} cannot be read: {reason}; name a file that this user may read"
         ) from error
-
-
-def _check_secret(token: str) -> None:
-    """Raise ValueError, which does not name the token, where it is too easily guessed."""
-    if len(token) < _SHORTEST_TOKEN or not _TOKEN.fullmatch(token):
-        raise ValueError(
-            f"a token has {_SHORTEST_TOKEN} characters at least, letters, digits and signs of "
-            "ASCII: `openssl rand -hex 32` makes one"
-        )

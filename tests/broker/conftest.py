@@ -10,18 +10,12 @@ import pytest
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
 from streamdrift.kafka import KafkaSettings
+from tests.programs import unavailable
 from tests.real_alertmanager import RealAlertmanager
-from tests.real_kafka import RealKafka, UnavailableError, running_in_ci
+from tests.real_kafka import RealKafka, UnavailableError
 from tests.topic_maker import TopicMaker
 
 EXISTING = "STREAMDRIFT_TEST_BOOTSTRAP"
-
-
-def unavailable(reason: str) -> None:
-    """Skip the test visibly; in CI fail, where nothing may be missing."""
-    if running_in_ci():
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from loadtest.faults.scenario import Options, Scenario
 from streamdrift.kafka import KafkaSettings
 from streamdrift.outbox import TransactionalOutbox
 from streamdrift.records import Partition
-from tests.broker.conftest import unavailable
 from tests.exactly_once import records
+from tests.programs import unavailable
 from tests.real_kafka import UnavailableError, fetch_jars
 from tests.topic_maker import TopicMaker
 

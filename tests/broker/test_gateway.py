@@ -15,10 +15,10 @@ import pytest
 
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.kafka import KafkaSettings
-from tests.broker.conftest import unavailable
 from tests.deployment import deployment, serving, wait_until
 from tests.exactly_once import records
 from tests.formats import KSERVE, kserve_headers
+from tests.programs import unavailable
 from tests.real_kafka import RealKafka, UnavailableError, free_ports
 from tests.topic_maker import TopicMaker
 

@@ -6,7 +6,7 @@ import pytest
 
 from loadtest.faults.scenario import Options
 from loadtest.faults.soak import soak
-from tests.broker.conftest import unavailable
+from tests.programs import unavailable
 from tests.real_kafka import UnavailableError, fetch_jars
 
 _MINUTES = 1.5

@@ -14,7 +14,14 @@ from streamdrift.outbox import Outbox
 from streamdrift.records import Alert, DeadLetter, Partition
 from streamdrift.sinks.dead_letters import LARGEST_VALUE, DeadLetters
 from streamdrift.sinks.kafka import KafkaSink
-from streamdrift.topics import Right, TopicNeed, TopicReport, ensure_topics, inspect_topics
+from streamdrift.topics import (
+    Right,
+    TopicNeed,
+    TopicReport,
+    check_exists,
+    ensure_topics,
+    inspect_topics,
+)
 from tests.topic_maker import TopicMaker
 
 
@@ -165,3 +172,13 @@ def test_alerts_are_cloud_events(
     assert (event["specversion"], event["id"], event["subject"]) == ("1.0", "id-1", "fraud/3")
     assert record.key == b"fraud"
     assert record.headers == [("content-type", b"application/cloudevents+json")]
+
+
+def test_a_topic_that_is_asked_about_is_not_made_by_that(
+    connection: KafkaSettings, name: str, make_topic: TopicMaker
+) -> None:
+    for _ in range(2):
+        with pytest.raises(ConnectionsError, match=f"the topic {name} is not there yet"):
+            check_exists(connection, name)
+    make_topic(connection, name, partitions=1)
+    check_exists(connection, name)

@@ -8,7 +8,8 @@ import pytest
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from tests.chromium import Chromium
 from tests.histories import HOSTILE, settings, write_history
-from tests.real_kafka import UnavailableError, running_in_ci
+from tests.programs import unavailable
+from tests.real_kafka import UnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,7 @@ def chromium(tmp_path: Path, page: Path) -> Iterator[Chromium]:
     try:
         browser = Chromium(tmp_path / "profile")
     except UnavailableError as error:
-        if running_in_ci():
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(f"{error} (the tests of pages need it)")
+        unavailable(f"{error} (the tests of pages need it)")
     with browser:
         browser.open(page)
         yield browser

@@ -12,6 +12,7 @@ from streamdrift.decoders import DECODERS
 from streamdrift.decoders.letters import HINTS
 from streamdrift.headers import Header
 from streamdrift.records import Decoded, Messages, Partition
+from streamdrift.sources.packing import Record, pack
 from tests.formats import EXAMPLES, TIME, Example, shown
 from tests.messages import event, messages
 
@@ -125,8 +126,18 @@ def test_nothing_to_decode_is_no_fault(name: str) -> None:
 
 @every_format
 def test_null_values_are_counted(name: str) -> None:
-    decoded = examples_of(name)[0].decoder().decode(messages([None, None]))
-    assert (decoded.batches, decoded.dead_letters, decoded.tombstones) == ((), (), 2)
+    decoder = examples_of(name)[0].decoder()
+    bare = pack(Partition("predictions", 0), [Record(0, 0, None), Record(1, 0, None)], 2)
+    for nulls in (messages([None, None]), bare):
+        decoded = decoder.decode(nulls)
+        assert (decoded.batches, decoded.dead_letters, decoded.tombstones) == ((), (), 2)
+
+
+@every_format
+def test_messages_without_a_byte_are_dead_letters(name: str) -> None:
+    bare = pack(Partition("predictions", 0), [Record(0, 0, b""), Record(1, 0, b"")], 2)
+    decoded = examples_of(name)[0].decoder().decode(bare)
+    assert [letter.offset for letter in decoded.dead_letters] == [0, 1]
 
 
 @every_format

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -65,6 +65,9 @@ def test_every_answer_is_as_the_document_says(
     def ask(case: Any) -> None:
         # That a time is later than another is in no schema.
         excluded = [positive_data_acceptance] if label.endswith("/expect") else []
+        if label.startswith("GET"):
+            # In an address what is no text for a schema, a number or nothing, is text again.
+            excluded.append(negative_data_rejection)
         case.call_and_validate(headers=_BEARER, excluded_checks=excluded)
         assert case.call(headers=_WRONG).status_code == 401
 

@@ -36,7 +36,9 @@ def test_without_a_command_the_help_is_shown(call: Call) -> None:
     assert "replay" in out + err
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "tune", "check", "settings", "state", "demo"])
+@pytest.mark.parametrize(
+    "command", ["run", "replay", "tune", "check", "settings", "state", "demo", "traffic"]
+)
 def test_every_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")
     assert code == 0
@@ -171,3 +173,23 @@ def test_check_says_that_no_broker_answers(call: Call) -> None:
     assert code == 4
     assert "127.0.0.1:1" in err
     assert "hint: " in err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--cycle", "soon"], "--cycle soon: 'soon' is no duration"),
+        (["--rate", "2", "--cycle", "1h"], "7,200 events of a model in a cycle are too few"),
+    ],
+)
+def test_traffic_without_a_use_is_refused(call: Call, options: list[str], said: str) -> None:
+    code, _, err = call("traffic", "topic", *options)
+    assert code == 2
+    assert said in err
+
+
+def test_traffic_says_that_no_broker_answers(call: Call) -> None:
+    settings = ["kafka.bootstrap_servers=127.0.0.1:1", "kafka.bootstrap_timeout=100ms"]
+    code, _, err = call("traffic", "topic", *(f"--set={each}" for each in settings))
+    assert code == 4
+    assert "127.0.0.1:1" in err

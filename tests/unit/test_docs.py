@@ -10,13 +10,47 @@ import yaml
 
 from streamdrift.config import load_settings
 from streamdrift.decoders import DECODERS
+from tests.markdown import ROOT, anchors, check_command, commands, links
+from tests.markdown import blocks as blocks_of
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("loadtest/*.md")),
+    *sorted(DOCS.glob("*.md")),
+]
 
 
 def blocks(document: str, language: str) -> list[str]:
-    text = (DOCS / document).read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return blocks_of((DOCS / document).read_text(), language)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page.read_text()):
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist_with_their_options(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # It tells of what was there once, too.
+    for command in commands(page.read_text()):
+        check_command(command)
+
+
+def test_the_index_has_every_page() -> None:
+    index = links((DOCS / "README.md").read_text())
+    pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert {link for link in index if link.endswith(".md") and "/" not in link} == pages
+    assert len(index) == len(set(index))
 
 
 def test_the_example_of_one_series_finds_its_change(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,13 +97,3 @@ def test_every_format_is_in_the_documents() -> None:
     for document in (DOCS / "formats.md", DOCS.parent / "README.md"):
         listed = "".join(re.findall(r"^\| (.*?) \|", document.read_text(), re.MULTILINE))
         assert set(DECODERS) <= set(re.findall(r"`(\w+)`", listed)), document
-
-
-def test_links_lead_somewhere() -> None:
-    text = (DOCS / "formats.md").read_text()
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        name, _, heading = target.partition("#")
-        document = DOCS / "formats.md" if not name else DOCS / name
-        headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-        known = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
-        assert not heading or heading in known, target

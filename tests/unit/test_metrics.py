@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamdrift.exposition import CONTENT_TYPE
 from streamdrift.incidents.budget import Budget
-from streamdrift.metrics import Metrics
+from streamdrift.metrics import MAX_SERIES, Metrics
 from streamdrift.readings import BankReadings, Readings
 from streamdrift.realised import RealisedRate
 from streamdrift.records import (
@@ -100,14 +100,22 @@ def test_those_nearest_to_their_thresholds_are_shown_and_the_rest_counted() -> N
     assert sample(metrics, "streamdrift_signals_left_out") == 4
 
 
-def test_all_series_are_shown_where_that_is_asked_for() -> None:
-    metrics = Metrics(CollectorRegistry(), max_series=None)
-    many = [readings([0.5] * 50, f"m{number}") for number in range(250)]
+@pytest.mark.parametrize(("most", "shown"), [(None, 50_000), (MAX_SERIES, 10_000)])
+def test_a_thousand_models_are_shown_whole_or_where_they_are_near(
+    most: int | None, shown: int
+) -> None:
+    metrics = Metrics(CollectorRegistry(), most)
+    draw = np.random.default_rng(1)
+    many = [readings(draw.uniform(0, 4, 50).tolist(), f"m{number}") for number in range(1_000)]
     metrics.watched(standing(readings=many))
     text = text_of(metrics)
-    assert text.count("streamdrift_signal_statistic{") == 12_500
-    assert text.count("streamdrift_signal_threshold{") == 12_500
-    assert "streamdrift_signals_left_out 0\n" in text
+    statistics = re.findall(r"_statistic{.*} (.*)", text)
+    assert len(statistics) == text.count("streamdrift_signal_threshold{") == shown
+    assert sample(metrics, "streamdrift_signals_left_out") == 50_000 - shown
+    changed = re.findall(r"_changed{.*} 1\n", text)
+    assert len(changed) == 1_000
+    near = sorted(map(float, statistics))[1_000:]  # Those that changed are in any case.
+    assert near[0] > (3 if most else 0)
 
 
 def test_series_follow_a_version_whose_signals_become_others() -> None:

@@ -18,7 +18,7 @@ from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalK
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.state import encode
-from streamdrift.watching import HoldSettings
+from streamdrift.watch_settings import HoldSettings
 from tests.batches import SECOND, START, batch, column, feature
 
 _SETTINGS = ModelSettings(reference=ReferenceSettings(events=1_000))

@@ -2,50 +2,32 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import typer.main
 
-from streamdrift.__main__ import app
 from streamdrift.commands.history import History
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.commands.tune import TuneOptions, run_tune
 from streamdrift.config import load_settings
 from streamdrift.decoders import make_decoder
-from streamdrift.metrics import Metrics
 from streamdrift.records import Messages, Partition
+from tests import markdown
+from tests.markdown import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-def commands() -> list[str]:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    inline = re.findall(r"`(streamdrift \w+[^`]*)`", README)
-    shown = [*lines, *(" ".join(text.split()) for text in inline)]
-    return [line for line in shown if line.startswith("streamdrift ")]
+    return markdown.blocks(README, language)
 
 
 def test_there_is_something_to_check() -> None:
     assert len(blocks("python")) >= 2
     assert len(blocks("yaml")) >= 1
-    assert len(commands()) >= 4
-
-
-@pytest.mark.parametrize("command", commands())
-def test_commands_exist_with_their_options(command: str) -> None:
-    name, *arguments = shlex.split(command)[1:]
-    found = typer.main.get_group(app).commands[name]
-    if "--help" not in arguments and (arguments or name in ("run", "settings", "demo")):
-        found.make_context(name, arguments)
+    assert len(markdown.commands(README)) >= 4
 
 
 @pytest.mark.parametrize("block", blocks("yaml"))
@@ -118,22 +100,3 @@ def test_the_detector_example_notices_the_change(capsys: pytest.CaptureFixture[s
     exec(next(block for block in blocks("python") if "EDetector" in block), {})
     (place,) = re.findall(r"changed; noticed at (\d+)", capsys.readouterr().out)
     assert 1_000 <= int(place) < 1_060
-
-
-def test_metrics_are_those_that_exist() -> None:
-    shown = {
-        name
-        for line in README.splitlines()
-        if line.startswith("| `streamdrift_")
-        for name in re.findall(r"`(streamdrift_\w+)", line)
-    }
-    exist = {each.name for each in Metrics().declared()}
-    assert shown <= exist
-    # The table writes two of the three that belong together by their last word only.
-    assert exist - shown == {"streamdrift_signal_threshold", "streamdrift_signal_changed"}
-
-
-def test_files_that_are_linked_exist() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target

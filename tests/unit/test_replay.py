@@ -556,3 +556,36 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=240)
     assert process.returncode == 141
     assert b"Error" not in err
+
+
+@pytest.mark.parametrize("model", [None, "fraud"])
+def test_rows_of_json_lines_are_read_in_the_format_of_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str | None
+) -> None:
+    """Each line holds ten rows of a data frame; an array per line would be one event."""
+    path = tmp_path / "log.jsonl"
+    given = {} if model else {"model": "fraud"}
+    rows = [
+        {
+            **given,
+            "timestamp": START + i,
+            "dataframe_split": {"columns": ["amount"], "data": [[i + j / 10] for j in range(10)]},
+        }
+        for i in range(60)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = settings("source.format=mlflow")
+    run_replay(ReplayOptions(str(path), None, model, None, False), chosen)
+    said = capsys.readouterr().err
+    assert said.startswith("fraud: ")
+    assert "600 events" in said
+    assert "the time of the events is timestamp" in said
+
+
+def test_rows_of_tables_are_read_as_ever_whatever_the_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "loans.csv"
+    path.write_text("amount\n" + "\n".join(map(str, range(600))))
+    run_replay(ReplayOptions(str(path), None, None, None, False), settings("source.format=kserve"))
+    assert "600 events" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """State that is divided anew goes on as if it had not been."""
 
+import itertools
 import json
 from collections.abc import Mapping
 
@@ -9,13 +10,14 @@ import pytest
 from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
 from streamdrift.errors import StateError
+from streamdrift.operators import Asked, Command
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, State
 from streamdrift.resharding import reshard
 from streamdrift.shards import shard_of
 from streamdrift.standing import standing
 from streamdrift.state import encode
-from streamdrift.trees import tree, trees
+from streamdrift.trees import flag, text, tree, trees
 from tests.messages import messages
 from tests.readings import comparable
 
@@ -80,14 +82,43 @@ def _encoded(states: Mapping[int, State]) -> dict[int, bytes]:
     return {shard: encode(state) for shard, state in states.items()}
 
 
+def _command(pipeline: Pipeline) -> None:
+    """Plan changes of all models, and say of each open incident that somebody looks after it."""
+    place = itertools.count()
+    for model in range(_MODELS):
+        plan = Command(
+            id="0" * 32, kind=Asked.EXPECT, model=f"m{model}", since=0, until=10 - model, at=0
+        )
+        pipeline.command(next(place), plan)
+    opened = [
+        each
+        for state in _states(pipeline).values()
+        for each in trees(tree(tree(state, "monitor"), "incidents"), "incidents")
+    ]
+    for each in opened:
+        names = {name: text(each, name) for name in ("model", "version")}
+        of_model = flag(each, "of_model")
+        said = Command(
+            id="1" * 32,
+            kind=Asked.ACKNOWLEDGE,
+            incident=text(each, "id"),
+            of_model=of_model,
+            at=0,
+            **names,
+        )
+        pipeline.command(next(place), said)
+
+
 @pytest.fixture(scope="module")
 def half() -> tuple[dict[int, State], list[Alert]]:
     """The state of 16 shards amid the stream, and the alerts that follow from there on."""
     pipeline = _pipeline(16)
     _feed(pipeline, 0, _HALF)
+    _command(pipeline)
     states = _states(pipeline)
     alerts = _feed(pipeline, _HALF, len(_VALUES)) + list(pipeline.drain().alerts)
     assert {alert.type for alert in alerts} >= {"opened", "resolved"}
+    assert any(alert.data["acknowledged"] for alert in alerts)
     assert any(trees(tree(tree(s, "monitor"), "incidents"), "incidents") for s in states.values())
     return states, alerts
 

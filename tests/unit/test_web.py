@@ -59,6 +59,17 @@ def raw(port: int, request: bytes) -> bytes:
     return b"".join(parts)
 
 
+def is_answered(client: socket.socket) -> bool:
+    """Read an answer of `/readyz` to its end."""
+    found = b""
+    while not found.endswith(b"ok\n"):
+        part = client.recv(1_000)
+        if not part:
+            return False
+        found += part
+    return found.startswith(b"HTTP/1.1 200")
+
+
 def test_a_socket_serves_what_there_is() -> None:
     with served(World()) as port:
         status, body, headers = ask(port, "GET", "/api/v1/models")
@@ -184,6 +195,24 @@ def test_a_client_that_hangs_up_disturbs_nobody() -> None:
             with socket.create_connection(("127.0.0.1", port)) as client:
                 client.sendall(sent)
         assert ask(port, "GET", "/metrics")[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: local"])
+def test_who_asks_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr("streamdrift.web.server.IDLE_SECONDS", 0.3)
+    whole = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(World()) as port:
+        for before in (b"", whole):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(before)
+                assert not before or is_answered(client)
+                client.sendall(sent)
+                assert client.recv(1_000) == b""
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            for _ in range(8):  # One that asks now and then is served on.
+                client.sendall(whole)
+                assert is_answered(client)
+                time.sleep(0.1)
 
 
 def test_many_ask_at_once() -> None:

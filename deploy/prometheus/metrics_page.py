@@ -1,0 +1,105 @@
+"""docs/metrics.md, from the metrics' declarations and the Prometheus rules."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from streamdrift.metrics import Metrics
+from streamdrift.records import Alert
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+RULES = ROOT / "deploy" / "prometheus" / "streamdrift.rules.yaml"
+
+_HEAD = """\
+# Metrics, recording rules and alerts
+
+Made by `python -m deploy.prometheus`; do not edit.
+
+`http://127.0.0.1:8410/metrics` (`http.bind`) has these. On Linux those of the process are with them
+(`process_resident_memory_bytes`, `process_cpu_seconds_total`, `process_open_fds`, ...).
+"""
+_RULES = """\
+`deploy/prometheus/streamdrift.rules.yaml` is loaded as it is (`rule_files`). All workers of a
+deployment should be one job, with `streamdrift` in its name; labels of your own stay.
+"""
+
+
+def page(metrics: Metrics, rules: Mapping[str, Any]) -> str:
+    """Return the page; in the registry each metric must have a sample, which shows its labels."""
+    every = [rule for group in rules["groups"] for rule in group["rules"]]
+    recorded = [rule for rule in every if "record" in rule]
+    alerts = [rule for rule in every if "alert" in rule]
+    return "\n".join(
+        [
+            _HEAD,
+            *_table(("metric", "type", "what it is"), _metrics(metrics)),
+            "\n## Recording rules\n",
+            _RULES,
+            *_table(("series", "from"), _recorded(recorded)),
+            "\n## Alerts\n",
+            *_table(("alert", "severity", "after", "when"), _alerts(alerts)),
+            "\n## What to do",
+            *(line for rule in alerts for line in _runbook(rule)),
+            "",
+        ]
+    )
+
+
+def _metrics(metrics: Metrics) -> Iterator[Sequence[str]]:
+    for family in metrics.declared():
+        labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
+        yield (f"`{family.name}{labels}`", family.kind, family.about)
+
+
+def _recorded(rules: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    for rule in rules:
+        yield (f"`{rule['record']}`", f"`{' '.join(rule['expr'].split())}`")
+
+
+def _alerts(rules: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    for rule in rules:
+        text = " ".join(rule["expr"].split())
+        severity = rule["labels"]["severity"]
+        yield (f"`{rule['alert']}`", severity, rule.get("for", "at once"), f"`{text}`")
+
+
+def _runbook(rule: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n### {rule['alert']}\n"
+    yield rule["annotations"]["runbook"]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    yield from map(_row, rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def specimen() -> Metrics:
+    """Return metrics of which each in the registry has a sample."""
+    metrics = Metrics()
+    metrics.read("predictions", 1, 1)
+    metrics.dead_letter("invalid_json")
+    metrics.skipped("predictions", "lost", 1)
+    metrics.spent("observe", 0.1)
+    metrics.published([Alert("a", "opened", "fraud", "3", 0, 0, {})], 0)
+    metrics.commanded("accept")
+    metrics.committed(0.1)
+    metrics.assigned("ingest", 1)
+    metrics.sink_delivered("webhook", 1)
+    metrics.sink_failed("webhook")
+    metrics.sink_passed_over("webhook", "expected")
+    metrics.sink_behind("webhook", 1, 0)
+    return metrics
+
+
+def read_rules() -> Mapping[str, Any]:
+    """Return the rules as Prometheus loads them."""
+    rules: Mapping[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    return rules
