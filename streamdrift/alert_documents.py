@@ -33,6 +33,7 @@ class _Data(BaseModel):
     model: str
     version: str
     opened_at: AwareDatetime
+    headline: str
     summary: str
     labels: Mapping[str, str] = {}
     expected: object = None
@@ -69,7 +70,10 @@ class Published:
     opened_at: int
     time: int
     published_at: int
+    headline: str
+    """What opened the incident."""
     summary: str
+    """What this alert says."""
     labels: Mapping[str, str]
     expected: bool
     """Whether it began while a change was expected: then it pages nobody."""
@@ -143,6 +147,7 @@ def read_alert(document: bytes, published_at: int) -> Published:
         opened_at=microseconds(data.opened_at),
         time=microseconds(event.time),
         published_at=published_at,
+        headline=data.headline,
         summary=data.summary,
         labels=data.labels,
         expected=data.expected not in (None, False),

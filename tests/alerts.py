@@ -132,6 +132,7 @@ def make_document(
         "model": model,
         "version": version,
         "opened_at": rfc3339(opened_at),
+        "headline": f"amount of {model}/{version} changed",
         "summary": f"amount of {model}/{version} changed",
         "signals": [],
         "labels": {},

@@ -180,7 +180,7 @@ def _kserve(body: object, kind: str, events: Sequence[Mapping[str, Any]], **give
 
 
 def _served(features: Mapping[str, Any] | None = None, output: Any = None) -> dict[str, Any]:
-    return one(features, output, version="default")
+    return one(features, output, version="default" if features is None else "default/request")
 
 
 V2_REQUEST = {
@@ -249,7 +249,7 @@ KSERVE = Example(
         ),
         Sent(
             b'{"data":{"names":["amount","age"],"ndarray":[[12.5,30]]}}',
-            [one({"amount": 12.5, "age": 30}, version="default")],
+            [_served({"amount": 12.5, "age": 30})],
             attributes(
                 type="io.seldon.serving.inference.request",
                 requestid="r-1",

@@ -2,7 +2,8 @@
 
 https://github.com/kserve/kserve (pkg/logger). Seldon Core 1's request logger writes the same with
 other types and bodies, and is read too. A request gives the inputs alone and a response the
-outputs: they have one id, `ce_id`, which stays the response's.
+outputs: they have one id, `ce_id`, which stays the response's. Each is a version of its own: in one
+half of all events would lack the features, more or less as they come, and half the outputs.
 """
 
 from collections.abc import Mapping
@@ -18,11 +19,13 @@ from streamdrift.records import Decoded, Group, Messages
 
 _ATTRIBUTES = ("type", "id", "requestid", "inferenceservicename", "modelid", "endpoint")
 REQUEST = "/request"
-"""What the id of a request has behind the id that it shares with its response."""
+"""What id and version of a request have behind those of its response."""
 
 
 class KServeDecoder:
     """Decodes the logger's events: the model is the inference service, the version its endpoint.
+
+    That of a request has REQUEST behind.
 
     Pointers of a mapping begin at the body; attributes are headers named `ce_NAME`.
     """
@@ -51,10 +54,11 @@ def _read(
         raise BodyError(f"the type {kind:.80} is neither that of a request nor of a response")
     count, parts = read_body(body, Group.FEATURE if is_request else Group.OUTPUT)
     identity = attributes["requestid"] or attributes["id"]
+    endpoint = attributes["endpoint"] or ""
     head = {
         **rest_of(body),
         "model": attributes["inferenceservicename"] or attributes["modelid"],
-        "version": attributes["endpoint"] or "",
+        "version": f"{endpoint}{REQUEST}" if is_request else endpoint,
         "event_id": f"{identity}{REQUEST}" if is_request and identity else identity,
     }
     return head, count, parts

@@ -11,7 +11,6 @@ from streamdrift.incidents.sentences import (
     asked_sentence,
     describe,
     lasting_sentence,
-    opened_sentence,
     resolved_sentence,
     shortened,
     updated_sentence,
@@ -67,6 +66,8 @@ class Facts:
     number: int
     """Of the step: 1 is the opening."""
     kind: str
+    headline: str
+    """What opened it, in a sentence."""
     severity: Severity
     together: int
     """How many signals opened it by e-BH; 1 where one was enough."""
@@ -82,7 +83,7 @@ class Facts:
 def opened(facts: Facts, steps: Sequence[Step], due: int) -> Alert:
     """Return the alert of an incident that opens with `steps`, strongest first."""
     time = min(step.time for step in steps)
-    return _alert(facts, "opened", steps, time, due, {"summary": opened_sentence(steps)})
+    return _alert(facts, "opened", steps, time, due, {"summary": facts.headline})
 
 
 def updated(facts: Facts, steps: Sequence[Step], due: int, risen: bool) -> Alert:
@@ -143,6 +144,7 @@ def _alert(
         "step": facts.number,
         "severity": facts.severity.label,
         "kind": facts.kind,
+        "headline": facts.headline,
         "model": model,
         "version": version,
         "opened_at": rfc3339(facts.opened_at),

@@ -26,6 +26,7 @@ from streamdrift.incidents.incident import (
     read_count,
     read_incident,
 )
+from streamdrift.incidents.sentences import opened_sentence
 from streamdrift.incidents.settings import IncidentSettings
 from streamdrift.incidents.severity import Severity, severity_of
 from streamdrift.incidents.steps import read_step, step_state
@@ -239,6 +240,7 @@ class Incidents:
             incident.together = 1 if 1 in found else max(found)
             incident.id = make_id("incident", *key[:2], incident.opened_at, ordinals)
             incident.kind = steps[0].signal.alert_kind.value
+            incident.headline = opened_sentence(steps)
             incident.expected = self._plans.of(key[0], incident.opened_at)
             if settings.persist_after and incident.severity < Severity.CRITICAL:
                 incident.graver_at = incident.opened_at + settings.persist_after
@@ -286,6 +288,7 @@ class Incidents:
             opened_at=incident.opened_at,
             number=incident.told,
             kind=incident.kind,
+            headline=incident.headline,
             severity=incident.severity,
             together=incident.together,
             members=tuple(incident.members.values()),

@@ -17,8 +17,10 @@ class Incident:
 
     opened_at: int
     id: str = ""
-    """Empty until it is published as opened; so is `kind`."""
+    """Empty until it is published as opened; so are `kind` and `headline`."""
     kind: str = ""
+    headline: str = ""
+    """What opened it, in a sentence."""
     told: int = 0
     """Steps published."""
     together: int = 1
@@ -68,6 +70,7 @@ def incident_state(key: Subject, incident: Incident) -> dict[str, StateValue]:
         "opened_at": incident.opened_at,
         "id": incident.id,
         "kind": incident.kind,
+        "headline": incident.headline,
         "told": incident.told,
         "together": incident.together,
         "severity": incident.severity.label,
@@ -125,6 +128,7 @@ def read_incident(state: State) -> tuple[Subject, Incident]:
         opened_at=integer(state, "opened_at"),
         id=text(state, "id"),
         kind=text(state, "kind"),
+        headline=text(state, "headline"),
         told=integer(state, "told"),
         together=integer(state, "together"),
         severity=Severity[text(state, "severity").upper()],

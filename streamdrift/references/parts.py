@@ -103,7 +103,7 @@ class Parts:
         elif self.memory is not None:
             total = self.memory.total
             deviation = self.memory.deviation / self.unit
-            needed = 2 * math.log(1e5) * deviation**2 / (1.0 - total) ** 2
+            needed = max(2 * math.log(1e5) * deviation**2 / (1.0 - total) ** 2, 1.0)
             found.append(Finding(Code.MEMORY, {"sum": total, "needed": needed}))
         found += [
             Finding(Code.SPREAD_CYCLE, {"period": line.period, "amplitude": line.amplitude})

@@ -88,7 +88,8 @@ def annotations_of(published: Published) -> Mapping[str, str]:
     """Return what people read: the sentence, since when, how much, in which signals, and links."""
     data = published.event()["data"]
     annotations = {
-        "summary": published.summary,
+        "summary": published.headline,
+        "latest": "" if published.summary == published.headline else published.summary,
         "incident": published.incident,
         "signals": "; ".join(signal_lines(data, _SIGNALS)),
         "acknowledged": _acknowledged(data.get("acknowledged")),

@@ -46,6 +46,7 @@ def summary_of(published: Published) -> IncidentSummary:
         opened_at=date_of(published.opened_at),
         updated_at=date_of(published.time),
         expected=published.expected,
+        headline=published.headline,
         summary=published.summary,
         labels=dict(published.labels),
     )

@@ -163,8 +163,13 @@ class IncidentSummary(_Answer):
     opened_at: datetime = Field(description="Event time of its opening.", examples=[_TIME])
     updated_at: datetime = Field(description="Event time of its latest step.", examples=[_TIME])
     expected: bool = Field(description="Whether it began while a change was expected.")
+    headline: str = Field(
+        description="What opened it.",
+        examples=["amount of fraud/3 changed: median 20.27 -> 36.59 (effect +0.8 sd)"],
+    )
     summary: str = Field(
-        examples=["amount of fraud/3 changed: median 20.27 -> 36.59 (effect +0.8 sd)"]
+        description="What its latest step is.",
+        examples=["amount of fraud/3 is back at the reference"],
     )
     labels: dict[str, str] = Field(examples=[{"owner": "payments"}])
 

@@ -166,6 +166,7 @@ def many_incidents() -> World:
             "model": f"m{number % 3}",
             "version": str(number % 2),
             "opened_at": date_of(START + number * SECOND).isoformat(),
+            "headline": f"number {number}",
             "summary": f"number {number}",
             "signals": [],
         }
