@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamdrift.columns import take
-from streamdrift.decoders.arrow_columns import ids_of, leaves, times_of, to_column
+from streamdrift.decoders.arrow_columns import coded, ids_of, leaves, times_of, to_column
+from streamdrift.decoders.arrow_ipc import read_table
 from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
 from streamdrift.decoders.ids import hash_places
 from streamdrift.decoders.letters import brief, by_place, letter
-from streamdrift.decoders.limits import MAX_MESSAGE_BYTES
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, TooLargeError
 from streamdrift.decoders.mapping import MISSING, MappingSettings, Place, Steps, parse_pointer
 from streamdrift.decoders.merging import merged
 from streamdrift.decoders.names import group_names
@@ -69,6 +69,9 @@ class ArrowDecoder:
             faults: list[DeadLetter] = []
             try:
                 made, lost = self._read(messages, row, value, faults)
+            except TooLargeError as error:
+                letters.append(letter(messages, row, "too_large_unpacked", str(error)))
+                continue
             except Exception as error:  # Whatever the bytes make the library do.
                 letters.append(letter(messages, row, "invalid_arrow", f"{error!s:.200}"))
                 continue
@@ -87,23 +90,11 @@ class ArrowDecoder:
     def _read(
         self, messages: Messages, row: int, value: bytes, letters: list[DeadLetter]
     ) -> tuple[list[Batch], int]:
-        table = _table(value)
+        table = read_table(value)
         if not table.num_rows:
             return [], 0
         reader = self._nested if "features" in table.schema.names else self._flat
         return reader.read(messages, row, table, letters)
-
-
-def _table(value: bytes) -> Any:
-    """Return the rows of a stream, or file, of record batches, checked to be sound."""
-    if not value:
-        raise ValueError("the message has no bytes")
-    is_file = value.startswith(b"ARROW1")
-    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.py_buffer(value)) as reader:
-        table = reader.read_all()
-    # What comes from elsewhere may lie about its own lengths, and Arrow believes it.
-    table.validate(full=True)
-    return table.combine_chunks()
 
 
 class _Reader:
@@ -254,12 +245,8 @@ class _Reader:
         array = found.get(parse_pointer(place))
         if array is None:
             return [MISSING], np.zeros(size, dtype=np.int64)
-        coded = pc.dictionary_encode(_decoded(array), null_encoding="encode")
-        return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
-
-
-def _decoded(array: Any) -> Any:
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        names, codes = coded(array)
+        return [*names.to_pylist(), None], codes
 
 
 def _steps(pointer: str | None) -> Steps | None:

@@ -9,6 +9,8 @@ from streamdrift.records import DeadLetter, Messages
 HINTS: Mapping[str, str] = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
     "too_large": f"the message is longer than {MAX_MESSAGE_BYTES:,} bytes",
+    "too_large_unpacked": "the message is small, and what it holds is more than is read of one: "
+    "write fewer rows to a message",
     "invalid_json": "the message is no JSON in UTF-8; if it has another format, set source.format",
     "invalid_text": "a text has half of a surrogate pair (\\ud800 to \\udfff), which UTF-8 cannot "
     "hold: the producer has to write whole characters",
