@@ -1,7 +1,7 @@
 """Reads Arrow IPC within bounds, which are checked before anything is decompressed or copied.
 
 A few bytes may say that they are many rows: buffers are compressed, columns of nulls have none, and
-dictionaries grow by parts. What a message becomes is told from its metadata, which is in FlatBuffers:
+dictionaries grow by parts. What a message becomes is told from its metadata, in FlatBuffers:
 https://arrow.apache.org/docs/format/Columnar.html, and format/Message.fbs in Arrow's sources.
 """
 

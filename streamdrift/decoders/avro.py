@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from streamdrift.decoders.avro_schemas import why_unreadable
 from streamdrift.decoders.framing import (
     HEADER,
     payload_starts,
@@ -115,16 +116,19 @@ class AvroDecoder:
             unknown[identity] = f"it is a schema of {schema.kind:.20}"
             return None
         try:
-            found = self._parse(schema)
+            found, why = self._parse(schema)
         except Exception as error:  # As above: a registry need not check what it is given.
-            unknown[identity] = f"{type(error).__name__}: {error}"[:200]
+            found, why = None, f"{type(error).__name__}: {error}"[:200]
+        if found is None or why is not None:
+            unknown[identity] = str(why)
             return None
         if len(self._parsed) >= _MOST_SCHEMAS:
             self._parsed.clear()
         self._parsed[identity] = found
         return found
 
-    def _parse(self, schema: Schema) -> _Parsed:
+    def _parse(self, schema: Schema) -> tuple[_Parsed, str | None]:
+        """Return a schema parsed, and why it is not read if so."""
         named: dict[str, Any] = {}
         decimals = False
         for text in schema.references.values():
@@ -132,9 +136,9 @@ class AvroDecoder:
             decimals |= _has_decimals(plain)
             self._parse_schema(plain, named_schemas=named)
         plain = _without_logical(orjson.loads(schema.text))
-        return _Parsed(
-            self._parse_schema(plain, named_schemas=named), decimals or _has_decimals(plain)
-        )
+        parsed = self._parse_schema(plain, named_schemas=named)
+        why = why_unreadable(parsed, named)
+        return _Parsed(parsed, decimals or _has_decimals(plain)), why
 
     def _record(self, payload: bytes, parsed: _Parsed) -> object:
         stream = io.BytesIO(payload)
