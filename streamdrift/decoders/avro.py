@@ -110,7 +110,7 @@ class AvroDecoder:
             return found
         schema = self._schemas(identity)
         if schema is None:
-            unknown[identity] = "the registry does not know it"
+            unknown[identity] = "the registry does not know it, or was asked for too many such"
             return None
         if schema.kind != "AVRO":
             unknown[identity] = f"it is a schema of {schema.kind:.20}"
