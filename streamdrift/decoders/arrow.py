@@ -14,12 +14,20 @@ import pyarrow as pa
 from streamdrift.columns import take
 from streamdrift.decoders.arrow_columns import coded, ids_of, leaves, times_of, to_column
 from streamdrift.decoders.arrow_ipc import read_table
-from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
+from streamdrift.decoders.fields import (
+    FAILED,
+    MAX_FEATURES,
+    NULL,
+    flags,
+    is_part,
+    named_columns,
+    parts_within,
+)
 from streamdrift.decoders.ids import hash_places
-from streamdrift.decoders.letters import brief, by_place, letter
+from streamdrift.decoders.letters import brief_names, letter
 from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, TooLargeError
 from streamdrift.decoders.mapping import MISSING, MappingSettings, Place, Steps, parse_pointer
-from streamdrift.decoders.merging import merged
+from streamdrift.decoders.merging import batch_of, decoded, merged
 from streamdrift.decoders.names import group_names
 from streamdrift.decoders.places import read_place
 from streamdrift.decoders.presets import over
@@ -78,14 +86,7 @@ class ArrowDecoder:
             letters += faults
             batches += made
             dropped += lost
-        return Decoded(
-            partition=messages.partition,
-            batches=tuple(merged(batches)),
-            dead_letters=tuple(sorted(letters, key=by_place)),
-            next_offset=messages.next_offset,
-            tombstones=int((messages.length < 0).sum()),
-            dropped_fields=dropped,
-        )
+        return decoded(messages, merged(batches), letters, dropped)
 
     def _read(
         self, messages: Messages, row: int, value: bytes, letters: list[DeadLetter]
@@ -108,14 +109,7 @@ class _Reader:
             Group.FEATURE: parts_within(mapping, "features"),
             Group.OUTPUT: parts_within(mapping, "prediction"),
         }
-        outputs = {"score": mapping.score, "label": mapping.label}
-        metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
-        self._named = {
-            ColumnKey(group, name): parse_pointer(at)
-            for group, named in ((Group.OUTPUT, outputs), (Group.METRIC, metrics))
-            for name, at in named.items()
-            if at is not None
-        }
+        self._named = named_columns(mapping)
 
     def read(
         self, messages: Messages, row: int, table: Any, letters: list[DeadLetter]
@@ -129,12 +123,11 @@ class _Reader:
             return [], 0
         times = self._times(messages, row, found, size)
         rows = np.full(size, row, dtype=np.int64)
-        whole = Batch(
+        whole = batch_of(
+            messages,
+            rows,
             model="",
             version="",
-            partitions=(messages.partition,),
-            partition=np.zeros(size, dtype=np.int32),
-            offset=messages.offset[rows],
             index=np.arange(size, dtype=np.int32),
             ids=self._ids(messages, rows, found),
             time=times,
@@ -227,7 +220,7 @@ class _Reader:
         groups, faults = group_names(pair_models, pair_versions)
         for pair, reason in faults.items():
             at = np.flatnonzero(codes == pair)
-            shown = f"model: {brief(pair_models[pair])}, version: {brief(pair_versions[pair])}"
+            shown = brief_names(pair_models[pair], pair_versions[pair])
             detail = f"of {len(at)} events; {shown}"
             letters.append(letter(messages, row, reason, detail, int(at[0])))
         every = range(len(pairs))

@@ -66,6 +66,11 @@ def brief(value: object) -> str:
     return f"{_BRIEF.repr(value):.100}"
 
 
+def brief_names(model: object, version: object) -> str:
+    """Return what a dead letter says of the names of a model and its version."""
+    return f"model: {brief(model)}, version: {brief(version)}"
+
+
 def by_place(each: DeadLetter) -> tuple[int, int]:
     """Return what dead letters are sorted by."""
     return each.offset, each.index
