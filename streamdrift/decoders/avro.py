@@ -38,6 +38,13 @@ class _Parsed(NamedTuple):
     decimals: bool
 
 
+class _Fault(NamedTuple):
+    """Why messages of a schema are dead letters."""
+
+    reason: str
+    detail: str
+
+
 class AvroDecoder:
     """Decodes Avro records; `schemas` asks the registry."""
 
@@ -67,7 +74,7 @@ class AvroDecoder:
         documents: list[object] = []
         rows: list[int] = []
         events = Events(documents, rows, [])
-        unknown: dict[SchemaId, str] = {}
+        unknown: dict[SchemaId, _Fault] = {}
         for row in range(len(messages)):
             whole = messages.value(row)
             if whole is None:
@@ -82,8 +89,9 @@ class AvroDecoder:
                 continue
             parsed = self._schema(identity, unknown)
             if parsed is None:
-                shown = f"{identity}: {unknown[identity]}"
-                events.letters.append(letter(messages, row, "unknown_schema", shown))
+                fault = unknown[identity]
+                shown = f"{identity}: {fault.detail}"
+                events.letters.append(letter(messages, row, fault.reason, shown))
                 continue
             payload = payloads.value(row)
             assert payload is not None, "null values were left out"
@@ -103,24 +111,27 @@ class AvroDecoder:
         events.indices = [0] * len(rows)
         return self._json.decode_events(messages, events)
 
-    def _schema(self, identity: SchemaId, unknown: dict[SchemaId, str]) -> _Parsed | None:
+    def _schema(self, identity: SchemaId, unknown: dict[SchemaId, _Fault]) -> _Parsed | None:
         """Return a parsed schema; None where there is none that can be used, and why."""
         found = self._parsed.get(identity)
         if found is not None or identity in unknown:
             return found
         schema = self._schemas(identity)
         if schema is None:
-            unknown[identity] = "the registry does not know it, or was asked for too many such"
+            said = "the registry does not know it, or was asked for too many such"
+            unknown[identity] = _Fault("unknown_schema", said)
             return None
         if schema.kind != "AVRO":
-            unknown[identity] = f"it is a schema of {schema.kind:.20}"
+            unknown[identity] = _Fault("unknown_schema", f"it is a schema of {schema.kind:.20}")
             return None
         try:
-            found, why = self._parse(schema)
+            found, unsafe = self._parse(schema)
         except Exception as error:  # As above: a registry need not check what it is given.
-            found, why = None, f"{type(error).__name__}: {error}"[:200]
-        if found is None or why is not None:
-            unknown[identity] = str(why)
+            said = f"{type(error).__name__}: {error}"[:200]
+            unknown[identity] = _Fault("unknown_schema", said)
+            return None
+        if unsafe is not None:
+            unknown[identity] = _Fault("unsafe_schema", unsafe)
             return None
         if len(self._parsed) >= _MOST_SCHEMAS:
             self._parsed.clear()

@@ -27,6 +27,8 @@ HINTS: Mapping[str, str] = {
     "and the schema's number, or 0x01 and its GUID",
     "unknown_schema": "the schema registry has no Avro schema of this id that can be used: check "
     "that source.schema_registry.url is the producers' registry",
+    "unsafe_schema": "by this Avro schema few bytes may become very much, so it is not read: write "
+    "by one that is not recursive, and whose items take bytes",
     "invalid_avro": "the message does not follow the schema that it names",
     "invalid_arrow": "the message is no Arrow IPC stream or file that can be read",
     "no_content": "neither features nor a prediction are where source.mapping says",

@@ -66,7 +66,7 @@ from tests.unit.test_avro_schemas import _LIST, decode
 print([each.reason for each in decode(_LIST, bytes([2]) * 200_000).dead_letters])
 """
     ended = subprocess.run([sys.executable, "-c", child], capture_output=True)
-    assert (ended.returncode, ended.stdout) == (0, b"['unknown_schema']\n"), ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, b"['unsafe_schema']\n"), ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_few_bytes_make_very_much_of_is_not_read(
 ) -> None:
     decoded = decode(schema, payload)
     (letter,) = decoded.dead_letters
-    assert letter.reason == "unknown_schema"
+    assert letter.reason == "unsafe_schema"
     assert said in letter.detail
 
 
