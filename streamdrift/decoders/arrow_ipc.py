@@ -12,7 +12,13 @@ import pyarrow as pa
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from streamdrift.decoders.limits import MAX_CELLS, MAX_EVENTS, MAX_UNPACKED_BYTES, TooLargeError
+from streamdrift.decoders.limits import (
+    MAX_CELLS,
+    MAX_CHECKED_BYTES,
+    MAX_EVENTS,
+    MAX_UNPACKED_BYTES,
+    TooLargeError,
+)
 from streamdrift.records import Ints
 
 _DICTIONARY, _BATCH = 2, 3
@@ -61,7 +67,7 @@ def _stream(value: bytes) -> Any:
 
 def _check_bounds(stream: Any) -> None:
     """Raise TooLargeError where the messages of a stream hold more than is read."""
-    rows = cells = size = dictionaries = 0
+    rows = cells = size = dictionaries = checked = 0
     for message in pa.ipc.MessageReader.open_stream(stream):
         metadata = message.metadata.to_pybytes()
         header = _root(metadata)
@@ -77,6 +83,7 @@ def _check_bounds(stream: Any) -> None:
             batch = _inner(batch, _DATA)
         else:
             rows += _number(batch, number_types.Int64Flags, _LENGTH)
+            checked += dictionaries  # Each batch is checked with all of its dictionaries.
         cells += sum(_pairs(batch, _NODES)[:, 0].tolist())
         added = _unpacked(batch, message.body)
         size += added
@@ -84,6 +91,7 @@ def _check_bounds(stream: Any) -> None:
         _check("events", rows, MAX_EVENTS)
         _check("cells", cells, MAX_CELLS)
         _check("bytes without compression", size, MAX_UNPACKED_BYTES)
+        _check("bytes of dictionaries, counted with each batch", checked, MAX_CHECKED_BYTES)
 
 
 def _check(of_what: str, count: int, limit: int) -> None:

@@ -10,6 +10,8 @@ MAX_CELLS = 8 << 20
 """Most cells of one, those within lists among them: each takes 9 bytes or more as a column."""
 MAX_UNPACKED_BYTES = 64 << 20
 """Most bytes of one when it is decompressed, and what its dictionaries hold is laid out."""
+MAX_CHECKED_BYTES = 4 << 30
+"""Most bytes of dictionaries that the batches of one are checked with: half a second."""
 
 
 class TooLargeError(ValueError):

@@ -117,6 +117,13 @@ def _dictionaries_that_grow() -> bytes:
     return written(batches, emit_dictionary_deltas=True)
 
 
+def _one_dictionary_for_many_batches() -> bytes:
+    """Return batches of 137 bytes, each of which says again to check a dictionary of 10 MB."""
+    codes = pa.array([0], pa.int8())
+    column = pa.DictionaryArray.from_arrays(codes, pa.array(["x" * (10 << 20)]))
+    return written([pa.record_batch({"x": column})] * 500)
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
@@ -131,6 +138,7 @@ def _dictionaries_that_grow() -> bytes:
         (_members_of_a_union(), "dictionaries laid out"),
         (_views_of_one_list(), "dictionaries laid out"),
         (_dictionaries_that_grow(), "bytes without compression"),
+        (_one_dictionary_for_many_batches(), "counted with each batch"),
     ],
 )
 def test_what_stands_for_very_much_is_a_dead_letter(value: bytes, said: str) -> None:
