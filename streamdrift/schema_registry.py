@@ -5,18 +5,17 @@ a connection that failed: its messages wait and are read again, none is lost or 
 https://docs.confluent.io (Schema Registry API: schemas, and subjects' versions for references).
 """
 
-import base64
 import json
 import ssl
 import time
-import urllib.error
-import urllib.request
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
+import httpx2
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streamdrift.durations import SECOND, Duration
@@ -28,9 +27,12 @@ _ATTEMPTS = 3
 _FIRST_WAIT = 0.2
 _UNKNOWN_SECONDS = 60.0
 """For so long an id that the registry does not know is not asked for again."""
+_MOST_UNKNOWN = 30
+"""So many unknown ids are asked for within these seconds: each question holds up the stream."""
 _MOST_KEPT = 10_000
 _MOST_BYTES = 16 << 20
 _MOST_REFERENCES = 100
+_ACCEPTED = "application/vnd.schemaregistry.v1+json, application/json"
 _UNKNOWN_STATUS = frozenset({404, 422})
 _REFUSED_STATUS = frozenset({401, 403})
 
@@ -55,6 +57,10 @@ class SchemaRegistrySettings(BaseModel):
         if url is None:
             return None
         parts = urlsplit(url)
+        try:
+            httpx2.URL(url)
+        except httpx2.InvalidURL as error:
+            raise ValueError(f"must be an address such as http://registry:8081: {error}") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an address such as http://registry:8081")
         if parts.username or parts.password:
@@ -89,8 +95,9 @@ class SchemaRegistry:
         self._monotonic = monotonic
         self._known: dict[SchemaId, Schema] = {}
         self._unknown: dict[SchemaId, float] = {}
+        self._missed: deque[float] = deque(maxlen=_MOST_UNKNOWN)
         try:
-            context = ssl.create_default_context(
+            self._context = ssl.create_default_context(
                 cafile=None if settings.cafile is None else str(settings.cafile)
             )
         except (OSError, ssl.SSLError) as error:
@@ -98,18 +105,21 @@ class SchemaRegistry:
                 f"source.schema_registry.cafile: {settings.cafile} cannot be used: {error}",
                 hint="name a file of certificates in PEM format that this user may read",
             ) from error
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
 
     def schema(self, identity: SchemaId) -> Schema | None:
         """Return a schema, None where the registry has none of that id.
 
+        So it does for an id that is new, without asking, where many were unknown just before.
         Raises ConnectionsError where it does not answer, after some attempts.
         """
         found = self._known.get(identity)
         if found is not None:
             return found
+        recent = self._monotonic() - _UNKNOWN_SECONDS
         asked_at = self._unknown.get(identity)
-        if asked_at is not None and self._monotonic() < asked_at + _UNKNOWN_SECONDS:
+        if asked_at is not None and asked_at > recent:
+            return None
+        if len(self._missed) == _MOST_UNKNOWN and self._missed[0] > recent:
             return None
         path = f"/schemas/guids/{identity}"
         if not isinstance(identity, UUID):
@@ -118,6 +128,7 @@ class SchemaRegistry:
         if answer is None:
             _make_room(self._unknown)
             self._unknown[identity] = self._monotonic()
+            self._missed.append(self._unknown[identity])
             return None
         references: dict[str, str] = {}
         self._collect(answer, references, depth=0)
@@ -153,37 +164,54 @@ class SchemaRegistry:
         raise AssertionError("the last attempt returns or raises")
 
     def _ask(self, path: str) -> dict[str, Any] | None:
-        request = urllib.request.Request(f"{self._url}{path}", headers=self._headers())  # noqa: S310 (the settings allow http and https alone)
         try:
-            with self._opener.open(request, timeout=self._settings.timeout / SECOND) as response:
-                answer = json.loads(response.read(_MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in _UNKNOWN_STATUS:
-                    return None
-                raise self._failed(path, f"status {error.code}", error.code) from error
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise self._failed(path, str(reason)) from error
+            status, body = self._fetch(f"{self._url}{path}")
+            if status in _UNKNOWN_STATUS:
+                return None
+            if status != 200:
+                raise self._failed(path, f"status {status}", status)
+            answer = json.loads(body)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise self._failed(path, str(error)) from error
         if not isinstance(answer, dict) or "schema" not in answer:
             raise self._failed(path, "the answer holds no schema")
         return answer
+
+    def _fetch(self, url: str) -> tuple[int, bytes]:
+        """Return the status of an answer and its body; whoever it redirects to is not asked."""
+        with (
+            httpx2.Client(
+                auth=self._login(),
+                headers={"accept": _ACCEPTED, "accept-encoding": "identity"},
+                timeout=self._settings.timeout / SECOND,
+                verify=self._context,
+                trust_env=False,
+                follow_redirects=False,
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
+            body = b""
+            for part in response.iter_raw():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    raise ValueError(f"the answer is longer than {_MOST_BYTES:,} bytes")
+            return response.status_code, body
 
     def _failed(self, path: str, reason: str, status: int = 0) -> ConnectionsError:
         hint = "check source.schema_registry.url and that the registry is up"
         if status in _REFUSED_STATUS:
             hint = "check source.schema_registry.username and its password"
+        if 300 <= status < 400:
+            hint = "name the registry itself in source.schema_registry.url: redirects are refused"
         return ConnectionsError(f"cannot ask the schema registry {self._url}{path}: {reason}", hint)
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
-        if self._settings.username is not None:
-            settings = self._settings
-            key = "source.schema_registry.password"
-            password = secret_of(key, settings.password, settings.password_file) or ""
-            login = f"{settings.username}:{password}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
-        return headers
+    def _login(self) -> httpx2.BasicAuth | None:
+        settings = self._settings
+        if settings.username is None:
+            return None
+        key = "source.schema_registry.password"
+        password = secret_of(key, settings.password, settings.password_file) or ""
+        return httpx2.BasicAuth(settings.username, password)
 
 
 def _make_room(kept: dict[SchemaId, Any]) -> None:

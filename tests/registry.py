@@ -20,12 +20,15 @@ _TYPE = "application/vnd.schemaregistry.v1+json"
 class Registry:
     """Schemas by subject; ids count from 1, and a GUID follows from what a schema says.
 
-    `status` makes every answer a failure; `login`, a user and a password, is then asked for.
+    `status` makes every answer a failure, `elsewhere` a redirect to there; `authorization` is what
+    who asks must say. `headers` has what was said with what was `asked`.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.elsewhere: str | None = None
         self.status: int | None = None
         self.authorization: str | None = None
         self._schemas: dict[int, dict[str, Any]] = {}
@@ -81,6 +84,7 @@ def schema_registry() -> Iterator[Registry]:
 
         def do_GET(self) -> None:
             registry.asked.append(self.path)
+            registry.headers.append(dict(self.headers))
             self._answer(registry.get(self.path))
 
         def do_POST(self) -> None:
@@ -89,12 +93,16 @@ def schema_registry() -> Iterator[Registry]:
 
         def _answer(self, found: Mapping[str, Any] | None) -> None:
             status = registry.status or (200 if found is not None else 404)
+            if registry.elsewhere is not None:
+                status = 302
             wanted = registry.authorization
             if wanted is not None and self.headers["Authorization"] != wanted:
                 status = 401
             answer = found if status == 200 else {"error_code": status * 100 + 3, "message": "no"}
             body = json.dumps(answer).encode()
             self.send_response(status)
+            if registry.elsewhere is not None:
+                self.send_header("Location", registry.elsewhere)
             self.send_header("Content-Type", _TYPE)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

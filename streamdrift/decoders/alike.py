@@ -8,7 +8,15 @@ import orjson
 
 from streamdrift.decoders.beside import NOTHING, Beside
 from streamdrift.decoders.cells import MAX_DEPTH
-from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
+from streamdrift.decoders.fields import (
+    FAILED,
+    MAX_FEATURES,
+    NULL,
+    flags,
+    is_part,
+    named_columns,
+    parts_within,
+)
 from streamdrift.decoders.ids import hash_places, hash_values
 from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, MAX_NAME
 from streamdrift.decoders.mapping import (
@@ -21,6 +29,7 @@ from streamdrift.decoders.mapping import (
     find,
     parse_pointer,
 )
+from streamdrift.decoders.merging import batch_of
 from streamdrift.decoders.template import (
     Path,
     Template,
@@ -75,14 +84,7 @@ class AlikeReader:
         self._time = _steps(mapping.time if isinstance(mapping.time, str) else None)
         self._failed = _steps(mapping.failed)
         self._id = _steps(mapping.id if isinstance(mapping.id, str) else None)
-        outputs = {"score": mapping.score, "label": mapping.label}
-        metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
-        self._named = {
-            ColumnKey(group, name): parse_pointer(at)
-            for group, named in ((Group.OUTPUT, outputs), (Group.METRIC, metrics))
-            for name, at in named.items()
-            if at is not None
-        }
+        self._named = named_columns(mapping)
         self._usable &= not any(map(self._is_hidden, self._fixed))
 
     def _is_hidden(self, fixed: Steps) -> bool:
@@ -209,12 +211,11 @@ class AlikeReader:
             fitting, times = fitting[good], times[good]
         if not len(fitting):
             return None, np.sort(left)
-        batch = Batch(
+        batch = batch_of(
+            messages,
+            fitting,
             model=plan.model,
             version=plan.version,
-            partitions=(messages.partition,),
-            partition=np.zeros(len(fitting), dtype=np.int32),
-            offset=messages.offset[fitting],
             index=np.zeros(len(fitting), dtype=np.int32),
             ids=self._ids(values, plan.id, messages, fitting),
             time=times,

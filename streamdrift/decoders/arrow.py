@@ -10,16 +10,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamdrift.columns import take
-from streamdrift.decoders.arrow_columns import ids_of, leaves, times_of, to_column
-from streamdrift.decoders.fields import FAILED, MAX_FEATURES, NULL, flags, is_part, parts_within
+from streamdrift.decoders.arrow_columns import coded, ids_of, leaves, times_of, to_column
+from streamdrift.decoders.arrow_ipc import read_table
+from streamdrift.decoders.fields import (
+    FAILED,
+    MAX_FEATURES,
+    NULL,
+    flags,
+    is_part,
+    named_columns,
+    parts_within,
+)
 from streamdrift.decoders.ids import hash_places
-from streamdrift.decoders.letters import brief, by_place, letter
-from streamdrift.decoders.limits import MAX_MESSAGE_BYTES
+from streamdrift.decoders.letters import brief_names, letter
+from streamdrift.decoders.limits import MAX_MESSAGE_BYTES, TooLargeError
 from streamdrift.decoders.mapping import MISSING, MappingSettings, Place, Steps, parse_pointer
-from streamdrift.decoders.merging import merged
+from streamdrift.decoders.merging import batch_of, decoded, merged
 from streamdrift.decoders.names import group_names
 from streamdrift.decoders.places import read_place
 from streamdrift.decoders.presets import over
@@ -69,41 +77,25 @@ class ArrowDecoder:
             faults: list[DeadLetter] = []
             try:
                 made, lost = self._read(messages, row, value, faults)
+            except TooLargeError as error:
+                letters.append(letter(messages, row, "too_large_unpacked", str(error)))
+                continue
             except Exception as error:  # Whatever the bytes make the library do.
                 letters.append(letter(messages, row, "invalid_arrow", f"{error!s:.200}"))
                 continue
             letters += faults
             batches += made
             dropped += lost
-        return Decoded(
-            partition=messages.partition,
-            batches=tuple(merged(batches)),
-            dead_letters=tuple(sorted(letters, key=by_place)),
-            next_offset=messages.next_offset,
-            tombstones=int((messages.length < 0).sum()),
-            dropped_fields=dropped,
-        )
+        return decoded(messages, merged(batches), letters, dropped)
 
     def _read(
         self, messages: Messages, row: int, value: bytes, letters: list[DeadLetter]
     ) -> tuple[list[Batch], int]:
-        table = _table(value)
+        table = read_table(value)
         if not table.num_rows:
             return [], 0
         reader = self._nested if "features" in table.schema.names else self._flat
         return reader.read(messages, row, table, letters)
-
-
-def _table(value: bytes) -> Any:
-    """Return the rows of a stream, or file, of record batches, checked to be sound."""
-    if not value:
-        raise ValueError("the message has no bytes")
-    is_file = value.startswith(b"ARROW1")
-    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.py_buffer(value)) as reader:
-        table = reader.read_all()
-    # What comes from elsewhere may lie about its own lengths, and Arrow believes it.
-    table.validate(full=True)
-    return table.combine_chunks()
 
 
 class _Reader:
@@ -117,14 +109,7 @@ class _Reader:
             Group.FEATURE: parts_within(mapping, "features"),
             Group.OUTPUT: parts_within(mapping, "prediction"),
         }
-        outputs = {"score": mapping.score, "label": mapping.label}
-        metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
-        self._named = {
-            ColumnKey(group, name): parse_pointer(at)
-            for group, named in ((Group.OUTPUT, outputs), (Group.METRIC, metrics))
-            for name, at in named.items()
-            if at is not None
-        }
+        self._named = named_columns(mapping)
 
     def read(
         self, messages: Messages, row: int, table: Any, letters: list[DeadLetter]
@@ -138,12 +123,11 @@ class _Reader:
             return [], 0
         times = self._times(messages, row, found, size)
         rows = np.full(size, row, dtype=np.int64)
-        whole = Batch(
+        whole = batch_of(
+            messages,
+            rows,
             model="",
             version="",
-            partitions=(messages.partition,),
-            partition=np.zeros(size, dtype=np.int32),
-            offset=messages.offset[rows],
             index=np.arange(size, dtype=np.int32),
             ids=self._ids(messages, rows, found),
             time=times,
@@ -236,7 +220,7 @@ class _Reader:
         groups, faults = group_names(pair_models, pair_versions)
         for pair, reason in faults.items():
             at = np.flatnonzero(codes == pair)
-            shown = f"model: {brief(pair_models[pair])}, version: {brief(pair_versions[pair])}"
+            shown = brief_names(pair_models[pair], pair_versions[pair])
             detail = f"of {len(at)} events; {shown}"
             letters.append(letter(messages, row, reason, detail, int(at[0])))
         every = range(len(pairs))
@@ -254,12 +238,8 @@ class _Reader:
         array = found.get(parse_pointer(place))
         if array is None:
             return [MISSING], np.zeros(size, dtype=np.int64)
-        coded = pc.dictionary_encode(_decoded(array), null_encoding="encode")
-        return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
-
-
-def _decoded(array: Any) -> Any:
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        names, codes = coded(array)
+        return [*names.to_pylist(), None], codes
 
 
 def _steps(pointer: str | None) -> Steps | None:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from streamdrift.decoders import cells
 from streamdrift.decoders.ids import hash_cells, hash_spans
+from streamdrift.decoders.limits import MAX_UNPACKED_BYTES, TooLargeError
 from streamdrift.decoders.mapping import Steps
 from streamdrift.decoders.times import INVALID, read_numbers, read_times
 from streamdrift.records import Column, Floats, Ids, Ints, Kind, Vectors
@@ -16,13 +17,21 @@ _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}
 
 
 def leaves(table: Any) -> dict[Steps, Any]:
-    """Return the columns of a table whose structs are taken apart, by their paths."""
+    """Return the columns of a table whose structs are taken apart, by their paths.
+
+    Raises TooLargeError where few bytes stand for many cells in them.
+    """
     found: dict[Steps, Any] = {}
     for name, column in zip(table.schema.names, table.columns, strict=True):
         array = column.combine_chunks()
         if isinstance(array, pa.ChunkedArray):  # Of no chunks, or of more than one can hold.
             array = pa.concat_arrays(array.chunks)
         _spread(found, (name,), array)
+    size = sum(map(_laid_out, found.values()))
+    if size > MAX_UNPACKED_BYTES:
+        raise TooLargeError(
+            f"{size:,} bytes with its dictionaries laid out; {MAX_UNPACKED_BYTES:,} are read"
+        )
     return found
 
 
@@ -34,11 +43,54 @@ def _spread(found: dict[Steps, Any], path: Steps, array: Any) -> None:
         found[path] = array
 
 
+def _laid_out(array: Any, is_leaf: bool = True) -> int:
+    """Return how many bytes an array takes at most whose cells stand one beside another."""
+    kind, size = array.type, len(array)
+    if isinstance(array, pa.ExtensionArray):
+        return _laid_out(array.storage, is_leaf)
+    if pa.types.is_dictionary(kind):
+        if is_leaf and _is_text(kind.value_type):
+            return int(array.dictionary.nbytes)  # Codes stay codes.
+        return size * _largest(array.dictionary)
+    if pa.types.is_run_end_encoded(kind):
+        return size * _largest(array.values)
+    if pa.types.is_union(kind):
+        return size * max((_largest(array.field(n)) for n in range(kind.num_fields)), default=0)
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        views = np.frombuffer(array.buffers()[1], dtype="<i4").reshape(-1, 4)
+        return int(views[array.offset : array.offset + size, 0].sum(dtype=np.int64))
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return int(pc.sum(pc.list_value_length(array)).as_py() or 0) * _largest(array.values)
+    if pa.types.is_struct(kind):
+        return sum(_laid_out(array.field(n), False) for n in range(kind.num_fields))
+    if pa.types.is_nested(kind):
+        return _laid_out(array.values, False)
+    return int(array.nbytes)
+
+
+def _largest(values: Any) -> int:
+    """Return the bytes of the largest of some cells, or of all where they are not plain."""
+    kind = values.type
+    if pa.types.is_primitive(kind) or pa.types.is_null(kind):
+        return 8
+    if _is_text(kind) or pa.types.is_binary(kind):
+        return 8 + int(pc.max(pc.binary_length(values)).as_py() or 0)
+    return 8 + _laid_out(values, False)
+
+
+def coded(array: Any) -> tuple[Any, Ints]:
+    """Return the values of an array, and which each cell has: as many as there are where null."""
+    if not pa.types.is_dictionary(array.type):
+        array = pc.dictionary_encode(array)
+    codes = pc.fill_null(array.indices.cast(pa.int64()), len(array.dictionary))
+    return array.dictionary, codes.to_numpy()
+
+
 def to_column(array: Any) -> Column:
     """Return an array as a column; what JSON does not know is as near as can be."""
     kind = array.type
     if pa.types.is_dictionary(kind):
-        if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+        if _is_text(kind.value_type):
             return _strings(array)
         return to_column(array.dictionary_decode())
     if pa.types.is_boolean(kind):
@@ -48,13 +100,17 @@ def to_column(array: Any) -> Column:
     if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
         wide = pa.int32() if kind.bit_width == 32 else pa.int64()
         return _numbers(_floats(array.cast(wide)), Kind.NUMBER)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _strings(pc.dictionary_encode(array))
+    if _is_text(kind):
+        return _strings(array)
     if _is_list(kind) and (
         pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
     ):
         return _lists(array)
     return cells.to_column(array.to_pylist())
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_list(kind: Any) -> bool:
@@ -73,13 +129,13 @@ def _numbers(numbers: Floats, kind: Kind) -> Column:
     return Column(kinds, numbers + 0.0)
 
 
-def _strings(coded: Any) -> Column:
-    """Return the column of a dictionary-coded array of texts."""
-    texts = coded.dictionary.to_pylist()
+def _strings(array: Any) -> Column:
+    """Return the column of an array of texts."""
+    values, indices = coded(array)
+    texts = values.to_pylist()
     # A dictionary may hold a text twice, or null.
     places: dict[str | None, int] = {}
     mapped = [-1 if text is None else places.setdefault(text, len(places)) for text in texts]
-    indices = pc.fill_null(coded.indices.cast(pa.int64()), len(texts)).to_numpy()
     codes = np.array([*mapped, -1], dtype=np.int32)[indices]
     kinds = np.where(codes < 0, Kind.NULL, Kind.STRING).astype(np.uint8)
     strings = tuple(str(text) for text in places)
@@ -105,6 +161,9 @@ def _lists(array: Any) -> Column:
 def times_of(array: Any) -> Ints:
     """Return times in microseconds, int64[n], INVALID where a cell is none, or null."""
     kind = array.type
+    if pa.types.is_dictionary(kind):
+        values, codes = coded(array)
+        return np.append(times_of(values), INVALID)[codes]
     if pa.types.is_timestamp(kind):
         numbers = array.cast(pa.int64())
         micros = pc.multiply(numbers, _UNITS[kind.unit])
@@ -125,7 +184,10 @@ def _filled(numbers: Any) -> Ints:
 
 def ids_of(array: Any) -> Ids:
     """Return the ids uint64[n] of texts and numbers; what is neither is none."""
-    if not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
+    if pa.types.is_dictionary(array.type):
+        values, codes = coded(array)
+        return np.append(ids_of(values), np.uint64(0))[codes]
+    if not _is_text(array.type):
         return hash_cells(array.to_pylist())
     wide = array.cast(pa.large_string())
     _, offsets, data = wide.buffers()

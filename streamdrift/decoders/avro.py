@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from streamdrift.decoders.avro_schemas import why_unreadable
 from streamdrift.decoders.framing import (
     HEADER,
     payload_starts,
@@ -35,6 +36,13 @@ class _Parsed(NamedTuple):
 
     schema: Any
     decimals: bool
+
+
+class _Fault(NamedTuple):
+    """Why messages of a schema are dead letters."""
+
+    reason: str
+    detail: str
 
 
 class AvroDecoder:
@@ -66,7 +74,7 @@ class AvroDecoder:
         documents: list[object] = []
         rows: list[int] = []
         events = Events(documents, rows, [])
-        unknown: dict[SchemaId, str] = {}
+        unknown: dict[SchemaId, _Fault] = {}
         for row in range(len(messages)):
             whole = messages.value(row)
             if whole is None:
@@ -81,8 +89,9 @@ class AvroDecoder:
                 continue
             parsed = self._schema(identity, unknown)
             if parsed is None:
-                shown = f"{identity}: {unknown[identity]}"
-                events.letters.append(letter(messages, row, "unknown_schema", shown))
+                fault = unknown[identity]
+                shown = f"{identity}: {fault.detail}"
+                events.letters.append(letter(messages, row, fault.reason, shown))
                 continue
             payload = payloads.value(row)
             assert payload is not None, "null values were left out"
@@ -102,29 +111,35 @@ class AvroDecoder:
         events.indices = [0] * len(rows)
         return self._json.decode_events(messages, events)
 
-    def _schema(self, identity: SchemaId, unknown: dict[SchemaId, str]) -> _Parsed | None:
+    def _schema(self, identity: SchemaId, unknown: dict[SchemaId, _Fault]) -> _Parsed | None:
         """Return a parsed schema; None where there is none that can be used, and why."""
         found = self._parsed.get(identity)
         if found is not None or identity in unknown:
             return found
         schema = self._schemas(identity)
         if schema is None:
-            unknown[identity] = "the registry does not know it"
+            said = "the registry does not know it, or was asked for too many such"
+            unknown[identity] = _Fault("unknown_schema", said)
             return None
         if schema.kind != "AVRO":
-            unknown[identity] = f"it is a schema of {schema.kind:.20}"
+            unknown[identity] = _Fault("unknown_schema", f"it is a schema of {schema.kind:.20}")
             return None
         try:
-            found = self._parse(schema)
+            found, unsafe = self._parse(schema)
         except Exception as error:  # As above: a registry need not check what it is given.
-            unknown[identity] = f"{type(error).__name__}: {error}"[:200]
+            said = f"{type(error).__name__}: {error}"[:200]
+            unknown[identity] = _Fault("unknown_schema", said)
+            return None
+        if unsafe is not None:
+            unknown[identity] = _Fault("unsafe_schema", unsafe)
             return None
         if len(self._parsed) >= _MOST_SCHEMAS:
             self._parsed.clear()
         self._parsed[identity] = found
         return found
 
-    def _parse(self, schema: Schema) -> _Parsed:
+    def _parse(self, schema: Schema) -> tuple[_Parsed, str | None]:
+        """Return a schema parsed, and why it is not read if so."""
         named: dict[str, Any] = {}
         decimals = False
         for text in schema.references.values():
@@ -132,9 +147,9 @@ class AvroDecoder:
             decimals |= _has_decimals(plain)
             self._parse_schema(plain, named_schemas=named)
         plain = _without_logical(orjson.loads(schema.text))
-        return _Parsed(
-            self._parse_schema(plain, named_schemas=named), decimals or _has_decimals(plain)
-        )
+        parsed = self._parse_schema(plain, named_schemas=named)
+        why = why_unreadable(parsed, named)
+        return _Parsed(parsed, decimals or _has_decimals(plain)), why
 
     def _record(self, payload: bytes, parsed: _Parsed) -> object:
         stream = io.BytesIO(payload)

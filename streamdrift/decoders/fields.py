@@ -8,7 +8,15 @@ from operator import itemgetter
 import numpy as np
 
 from streamdrift.decoders.cells import Cells, Sparse, flatten, to_column
-from streamdrift.decoders.mapping import MISSING, MappingSettings, Steps, find, parse_pointer
+from streamdrift.decoders.mapping import (
+    MISSING,
+    MappingSettings,
+    Steps,
+    find,
+    metric_places,
+    output_places,
+    parse_pointer,
+)
 from streamdrift.records import Bools, Column, ColumnKey, Group, Kind
 
 MAX_FEATURES = 1_000
@@ -37,6 +45,16 @@ NULL = ColumnKey(Group.OUTPUT, "null")
 FAILED = ColumnKey(Group.METRIC, "failed")
 
 
+def named_columns(mapping: MappingSettings) -> dict[ColumnKey, Steps]:
+    """Return where the outputs and metrics are that a mapping names, by their columns."""
+    places = {Group.OUTPUT: output_places(mapping), Group.METRIC: metric_places(mapping)}
+    return {
+        ColumnKey(group, name): steps
+        for group, named in places.items()
+        for name, steps in named.items()
+    }
+
+
 class Fields:
     """Reads the columns of a mapping out of documents."""
 
@@ -45,10 +63,8 @@ class Fields:
         self._beside_features = parts_within(mapping, "features")
         self._beside_outputs = parts_within(mapping, "prediction")
         self._prediction = _steps(mapping.prediction)
-        outputs = {"score": mapping.score, "label": mapping.label}
-        self._outputs = {name: parse_pointer(at) for name, at in outputs.items() if at is not None}
-        metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
-        self._metrics = {name: parse_pointer(at) for name, at in metrics.items() if at is not None}
+        self._outputs = output_places(mapping)
+        self._metrics = metric_places(mapping)
         self._failed = _steps(mapping.failed)
 
     def faults(self, documents: Sequence[object]) -> dict[int, str]:

@@ -9,9 +9,9 @@ from streamdrift.decoders.alike import AlikeReader
 from streamdrift.decoders.beside import NOTHING, Beside
 from streamdrift.decoders.fields import MAX_NAMES, Fields, gather
 from streamdrift.decoders.ids import hash_cells, hash_places
-from streamdrift.decoders.letters import brief, by_place, letter
+from streamdrift.decoders.letters import brief_names, letter
 from streamdrift.decoders.mapping import MISSING, MappingSettings, parse_pointer
-from streamdrift.decoders.merging import merged
+from streamdrift.decoders.merging import batch_of, decoded, merged
 from streamdrift.decoders.names import group_names, read_names
 from streamdrift.decoders.parsing import Events, Unwrap, parse_messages
 from streamdrift.decoders.places import read_place
@@ -63,14 +63,7 @@ class JsonDecoder:
             dropped += lost
             if batch is not None:
                 batches.append(batch)
-        return Decoded(
-            partition=messages.partition,
-            batches=tuple(batches),
-            dead_letters=tuple(sorted(events.letters, key=by_place)),
-            next_offset=messages.next_offset,
-            tombstones=int((messages.length < 0).sum()),
-            dropped_fields=dropped,
-        )
+        return decoded(messages, batches, events.letters, dropped)
 
     def _names(
         self, messages: Messages, events: Events
@@ -81,7 +74,7 @@ class JsonDecoder:
         models, versions = read_names(self._mapping, messages, events.documents, events.rows)
         groups, faults = group_names(models, versions)
         for place, reason in faults.items():
-            shown = f"model: {brief(models[place])}, version: {brief(versions[place])}"
+            shown = brief_names(models[place], versions[place])
             _reject(events, messages, place, reason, shown)
         return groups
 
@@ -130,12 +123,11 @@ class JsonDecoder:
             rows, times = rows[usable], times[usable]
         columns, dropped = self._fields.columns(chosen.documents)
         return (
-            Batch(
+            batch_of(
+                messages,
+                rows,
                 model=model,
                 version=version,
-                partitions=(messages.partition,),
-                partition=np.zeros(len(rows), dtype=np.int32),
-                offset=messages.offset[rows],
                 index=np.array(chosen.indices, dtype=np.int32),
                 ids=self._ids(messages, chosen, rows),
                 time=times,

@@ -9,6 +9,8 @@ from streamdrift.records import DeadLetter, Messages
 HINTS: Mapping[str, str] = {
     "empty": "the message has no bytes; a producer that means `deleted` sends a null value",
     "too_large": f"the message is longer than {MAX_MESSAGE_BYTES:,} bytes",
+    "too_large_unpacked": "the message is small, and what it holds is more than is read of one: "
+    "write fewer rows to a message",
     "invalid_json": "the message is no JSON in UTF-8; if it has another format, set source.format",
     "invalid_text": "a text has half of a surrogate pair (\\ud800 to \\udfff), which UTF-8 cannot "
     "hold: the producer has to write whole characters",
@@ -25,6 +27,8 @@ HINTS: Mapping[str, str] = {
     "and the schema's number, or 0x01 and its GUID",
     "unknown_schema": "the schema registry has no Avro schema of this id that can be used: check "
     "that source.schema_registry.url is the producers' registry",
+    "unsafe_schema": "by this Avro schema few bytes may become very much, so it is not read: write "
+    "by one that is not recursive, and whose items take bytes",
     "invalid_avro": "the message does not follow the schema that it names",
     "invalid_arrow": "the message is no Arrow IPC stream or file that can be read",
     "no_content": "neither features nor a prediction are where source.mapping says",
@@ -62,6 +66,11 @@ def letter(
 def brief(value: object) -> str:
     """Return what a dead letter says a value is: short, however long or deep the value."""
     return f"{_BRIEF.repr(value):.100}"
+
+
+def brief_names(model: object, version: object) -> str:
+    """Return what a dead letter says of the names of a model and its version."""
+    return f"model: {brief(model)}, version: {brief(version)}"
 
 
 def by_place(each: DeadLetter) -> tuple[int, int]:

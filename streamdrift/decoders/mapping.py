@@ -145,3 +145,17 @@ def check_mapping(mapping: Mapping[str, Any]) -> MappingSettings:
             "; ".join(dict.fromkeys(lines)),
             hint=f"a mapping's keys are {known}; their values are JSON Pointers such as /inputs",
         ) from error
+
+
+def output_places(mapping: MappingSettings) -> dict[str, Steps]:
+    """Return where the outputs are that a mapping names, by their names."""
+    return _given({"score": mapping.score, "label": mapping.label})
+
+
+def metric_places(mapping: MappingSettings) -> dict[str, Steps]:
+    """Return where the metrics are, by their names."""
+    return _given({"latency_ms": mapping.latency_ms, **mapping.metrics})
+
+
+def _given(named: Mapping[str, str | None]) -> dict[str, Steps]:
+    return {name: parse_pointer(at) for name, at in named.items() if at is not None}

@@ -1,11 +1,61 @@
-"""Batches of one model version, made in parts, as one."""
+"""What messages become, put together: batches of their events, and all that is told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdrift.columns import join, take
-from streamdrift.records import Batch
+from streamdrift.decoders.letters import by_place
+from streamdrift.records import (
+    Batch,
+    Column,
+    ColumnKey,
+    DeadLetter,
+    Decoded,
+    Ids,
+    Ints,
+    Messages,
+)
+
+
+def decoded(
+    messages: Messages, batches: Sequence[Batch], letters: Sequence[DeadLetter], dropped: int
+) -> Decoded:
+    """Return what all `messages` became; of `dropped` fields there was no room."""
+    return Decoded(
+        partition=messages.partition,
+        batches=tuple(batches),
+        dead_letters=tuple(sorted(letters, key=by_place)),
+        next_offset=messages.next_offset,
+        tombstones=int((messages.length < 0).sum()),
+        dropped_fields=dropped,
+    )
+
+
+def batch_of(
+    messages: Messages,
+    rows: Ints,
+    *,
+    model: str,
+    version: str,
+    index: NDArray[np.int32],
+    ids: Ids,
+    time: Ints,
+    columns: Mapping[ColumnKey, Column],
+) -> Batch:
+    """Return events, of which each is in the message at its place in `rows`, by its `index`."""
+    return Batch(
+        model=model,
+        version=version,
+        partitions=(messages.partition,),
+        partition=np.zeros(len(rows), dtype=np.int32),
+        offset=messages.offset[rows],
+        index=index,
+        ids=ids,
+        time=time,
+        columns=columns,
+    )
 
 
 def merged(batches: Sequence[Batch]) -> list[Batch]:

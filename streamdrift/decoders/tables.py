@@ -26,9 +26,16 @@ from streamdrift.decoders.fields import (
     says_failed,
 )
 from streamdrift.decoders.ids import hash_cells, hash_places, with_indices
-from streamdrift.decoders.letters import brief, by_place, letter
-from streamdrift.decoders.mapping import MISSING, MappingSettings, Steps, parse_pointer
-from streamdrift.decoders.merging import merged
+from streamdrift.decoders.letters import brief_names, letter
+from streamdrift.decoders.mapping import (
+    MISSING,
+    MappingSettings,
+    Steps,
+    metric_places,
+    output_places,
+    parse_pointer,
+)
+from streamdrift.decoders.merging import batch_of, decoded, merged
 from streamdrift.decoders.names import group_names, read_names
 from streamdrift.decoders.places import read_place
 from streamdrift.decoders.times import INVALID, read_times
@@ -97,10 +104,8 @@ class TableReader:
         self._beside = beside
         wanted = {Group.FEATURE: mapping.features, Group.OUTPUT: mapping.prediction}
         self._groups = frozenset(group for group, pointer in wanted.items() if pointer is not None)
-        named = {"score": mapping.score, "label": mapping.label}
-        self._named = {name: parse_pointer(at) for name, at in named.items() if at is not None}
-        metrics = {"latency_ms": mapping.latency_ms, **mapping.metrics}
-        self._metrics = {name: parse_pointer(at) for name, at in metrics.items() if at is not None}
+        self._named = output_places(mapping)
+        self._metrics = metric_places(mapping)
         self._failed = None if mapping.failed is None else parse_pointer(mapping.failed)
 
     def read(
@@ -116,21 +121,14 @@ class TableReader:
             models, versions = read_names(self._mapping, messages, heads, rows)
             groups, faults = group_names(models, versions)
             for place, reason in faults.items():
-                shown = f"model: {brief(models[place])}, version: {brief(versions[place])}"
+                shown = brief_names(models[place], versions[place])
                 found.append(letter(messages, rows[place], reason, shown))
             for (model, version), places in groups.items():
                 chosen = usable if places is None else [usable[place] for place in places]
                 made, lost = self._batches(model, version, messages, chosen, found)
                 batches += made
                 dropped += lost
-        return Decoded(
-            partition=messages.partition,
-            batches=tuple(merged(batches)),
-            dead_letters=tuple(sorted(found, key=by_place)),
-            next_offset=messages.next_offset,
-            tombstones=int((messages.length < 0).sum()),
-            dropped_fields=dropped,
-        )
+        return decoded(messages, merged(batches), found, dropped)
 
     def _is_usable(self, messages: Messages, table: Table, letters: list[DeadLetter]) -> bool:
         """Tell whether a table has events; where it should, and has none, that is a dead letter."""
@@ -204,12 +202,11 @@ class TableReader:
         index = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         columns, dropped = self._columns(tables, counts)
         return (
-            Batch(
+            batch_of(
+                messages,
+                rows,
                 model=model,
                 version=version,
-                partitions=(messages.partition,),
-                partition=np.zeros(len(rows), dtype=np.int32),
-                offset=messages.offset[rows],
                 index=index.astype(np.int32),
                 ids=self._ids(messages, tables, rows, counts, index.astype(np.int32)),
                 time=np.repeat(times, counts),

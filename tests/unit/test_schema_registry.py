@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,47 @@ def test_an_unknown_id_is_not_asked_for_again_at_once(registry: Registry) -> Non
     assert asking.schema(9) is not None
 
 
+def test_many_unknown_ids_are_not_asked_for_one_by_one(registry: Registry) -> None:
+    """Each question holds up the stream: who writes random ids may not slow it for ever."""
+    known, later = (registry.register("a", {"schema": str(each)}) for each in (1, 2))
+    now = [100.0]
+    asking = client(registry, now=now)
+    assert asking.schema(known) is not None
+    frames = [struct.pack(">bI", 0, number) + b"x" for number in range(1_000, 2_000)]
+    decoded = make_decoder("avro", {}, asking.schema).decode(messages(frames))
+    assert {letter.reason for letter in decoded.dead_letters} == {"unknown_schema"}
+    assert len(decoded.dead_letters) == 1_000
+    assert len(registry.asked) == 31
+    assert asking.schema(known) is not None
+    assert asking.schema(later) is None
+    now[0] += 61
+    assert asking.schema(later) is not None
+    assert len(registry.asked) == 32
+
+
+def test_a_password_goes_nowhere_else(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to where the registry redirects, nor to a proxy of the environment."""
+    number = registry.register("a", {"schema": "{}"})
+    with schema_registry() as other:
+        other.register("a", {"schema": "{}"})
+        monkeypatch.setenv("http_proxy", other.url)
+        asking = client(registry, username="me", password="a secret")
+        registry.elsewhere = f"{other.url}/schemas/ids/{number}"
+        with pytest.raises(ConnectionsError, match="status 302") as caught:
+            asking.schema(number)
+        assert "redirects are refused" in str(caught.value.hint)
+        registry.elsewhere = None
+        assert asking.schema(number) is not None
+        assert other.asked == []
+    assert registry.headers[-1]["Authorization"].startswith("Basic ")
+
+
+def test_an_answer_that_does_not_end_is_not_read_to_its_end(registry: Registry) -> None:
+    number = registry.register("a", {"schema": "x" * (17 << 20)})
+    with pytest.raises(ConnectionsError, match="longer than 16,777,216 bytes"):
+        client(registry).schema(number)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_registry_in_trouble_is_a_lost_connection(registry: Registry, status: int) -> None:
     number = registry.register("a", {"schema": "{}"})
@@ -137,6 +179,8 @@ def test_a_registry_asks_who_it_is(registry: Registry, tmp_path: Path) -> None:
     ("assignments", "said"),
     [
         (["source.schema_registry.url=registry:8081"], "must be an address such as"),
+        (["source.schema_registry.url=http://registry:port"], "address|[Pp]ort"),
+        (["source.schema_registry.url=http://a\x01b"], "must be an address such as"),
         (["source.schema_registry.url=http://me:pw@registry"], "must hold no user"),
         (["source.format=avro"], "avro needs source.schema_registry.url"),
         (['source.predictions=[{"name": "a", "format": "avro"}]'], "avro needs"),
