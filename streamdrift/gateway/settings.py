@@ -30,13 +30,15 @@ class GatewaySettings(BaseModel):
     max_bytes: int = Field(
         900_000, ge=1, le=16 << 20, description="Most bytes of one request's body."
     )
+    max_events: int = Field(1_000, ge=1, le=100_000, description="Most events of one batch.")
     max_requests: int = Field(
         256, ge=1, le=10_000, description="Most requests at a time; others are asked to come again."
     )
     max_pending_bytes: int = Field(
         64 << 20,
         ge=1 << 20,
-        description="Most bytes that wait for the brokers; others are asked to come again.",
+        description="Most bytes that wait for the brokers, 5 kB added for each event of a batch; "
+        "others are asked to come again.",
     )
     timeout: Duration = Field(
         10 * SECOND,
