@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):(\d{1,5})")
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,}")
 
 

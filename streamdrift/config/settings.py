@@ -28,7 +28,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import CommandsSettings
 from streamdrift.ordering import OrderingSettings
 from streamdrift.shards import MAX_SHARDS
-from streamdrift.sinks.endpoint import place_of
+from streamdrift.sinks.endpoint import origin_of
 from streamdrift.sinks.settings import AlertsSettings
 from streamdrift.sources import SourceSettings
 from streamdrift.state import StateSettings
@@ -226,6 +226,6 @@ def _hide(value: object, name: str = "") -> object:
     if isinstance(value, list):
         return [_hide(item, name) for item in value]
     if name == "url" and isinstance(value, str):
-        place = place_of(value)
-        return value if value.rstrip("/") == place else f"{place}/**********"
+        origin = origin_of(value)
+        return value if value.rstrip("/") == origin else f"{origin}/**********"
     return "**********" if secret(name) and value not in (None, "") else value

@@ -115,10 +115,10 @@ def checked_url(url: str) -> str:
     return url
 
 
-def place_of(url: str) -> str:
+def origin_of(url: str) -> str:
     """Return what may be shown of an address: the rest of it may be a secret.
 
-    >>> place_of("https://hooks.example.com/T0/s3cret?token=x")
+    >>> origin_of("https://hooks.example.com/T0/s3cret?token=x")
     'https://hooks.example.com'
     """
     parts = urlsplit(url)
@@ -132,7 +132,7 @@ class Endpoint:
         self._url = url
         self._settings = settings
         self._client: httpx2.Client | None = None
-        self.place = place_of(url)
+        self.place = origin_of(url)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post `body` and return what became of it; raises nothing."""
