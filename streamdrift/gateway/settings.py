@@ -6,9 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streamdrift.durations import SECOND, Duration
-from streamdrift.errors import SettingsError
-from streamdrift.listening import checked_place, checked_token, host_and_port, is_local
-from streamdrift.secrets import secret_of
+from streamdrift.listening import checked_place, checked_token, host_and_port, is_local, token_of
 
 
 class GatewaySettings(BaseModel):
@@ -81,8 +79,4 @@ class GatewaySettings(BaseModel):
 
         Raises SettingsError where its file cannot be read, or holds none.
         """
-        secret = secret_of("gateway.token", self.token, self.token_file)
-        try:
-            return None if secret is None else checked_token(secret)
-        except ValueError as error:
-            raise SettingsError(f"gateway.token_file: {self.token_file}: {error}") from error
+        return token_of("gateway.token", self.token, self.token_file)

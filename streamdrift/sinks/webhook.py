@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamdrift.alert_documents import Published
 from streamdrift.durations import DAY, Duration
-from streamdrift.secrets import read_secret, secret_of
+from streamdrift.secrets import checked_secret, read_secret, secret_of
 from streamdrift.sinks.answers import Answer, Verdict
 from streamdrift.sinks.endpoint import (
     Endpoint,
@@ -59,8 +59,8 @@ class WebhookSettings(EndpointSettings):
     @field_validator("url_file")
     @classmethod
     def _check_url_file(cls, file: Path | None) -> Path | None:
-        if checked_file(file) is not None:
-            checked_url(read_secret(None, file) or "")
+        if file is not None:
+            checked_url(checked_secret(file))
         return file
 
     @field_validator("secret_file")
