@@ -25,13 +25,13 @@ from loadtest.state import events, watching
 from streamdrift.columns import cut
 from streamdrift.config import Settings
 from streamdrift.desk import Desk
+from streamdrift.http_server import listen, serve
 from streamdrift.incident_table import IncidentTable
 from streamdrift.memory import spare_collector
 from streamdrift.metrics import Metrics
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Batch, Floats, Released
 from streamdrift.web.api import Behind, make_app
-from streamdrift.web.server import listen, serve
 
 _FEATURES = 17
 _EVENTS = 500
@@ -170,7 +170,7 @@ def _scraped(
         lambda: 0,
     )
     with ExitStack() as stack:
-        listener = listen(("127.0.0.1", 0))
+        listener = listen("http.bind", ("127.0.0.1", 0))
         stack.enter_context(serve(make_app(behind), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/metrics"
         command = [sys.executable, "-c", _CLIENT, url, str(seconds)]

@@ -28,6 +28,10 @@ class CloudEventError(ValueError):
     """What was given is no CloudEvent: the message says why."""
 
 
+class TooManyEventsError(CloudEventError):
+    """A batch holds more events than are taken at a time."""
+
+
 class CloudEvent(NamedTuple):
     """An event in binary mode: its attributes but the content type, and its data."""
 
@@ -72,10 +76,10 @@ def from_structured(document: object) -> CloudEvent:
     return CloudEvent(attributes, None if content_type is None else str(content_type), data)
 
 
-def from_http(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
+def from_http(headers: Mapping[str, str], body: bytes, most: int) -> list[CloudEvent]:
     """Return the events of an HTTP request, whose header names are in lower case.
 
-    Raises CloudEventError where it holds none.
+    Raises CloudEventError where it holds none, and TooManyEventsError where more than `most`.
     """
     content_type = headers.get(CONTENT_TYPE)
     kind = media_type(content_type)
@@ -90,6 +94,8 @@ def from_http(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
             return [from_structured(document)]
         if not isinstance(document, list):
             raise CloudEventError("a batch of CloudEvents is a JSON array")
+        if len(document) > most:
+            raise TooManyEventsError(f"the batch has {len(document):,} events, {most:,} at most")
         return [from_structured(each) for each in document]
     attributes = {
         name.removeprefix("ce-"): unquote(value)

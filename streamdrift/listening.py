@@ -6,8 +6,14 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):(\d{1,5})")
+from pydantic import SecretStr
+
+from streamdrift.errors import SettingsError
+from streamdrift.secrets import secret_of
+
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,}")
 
 
@@ -67,6 +73,18 @@ def checked_token(token: str) -> str:
             "`openssl rand -hex 32` makes one"
         )
     return token
+
+
+def token_of(key: str, value: SecretStr | None, file: Path | None) -> str | None:
+    """Return the token of a setting, at the start; None where everybody may ask.
+
+    Raises SettingsError where its file cannot be read, or holds none.
+    """
+    secret = secret_of(key, value, file)
+    try:
+        return None if secret is None else checked_token(secret)
+    except ValueError as error:
+        raise SettingsError(f"{key}_file: {file}: {error}") from error
 
 
 def knows(token: bytes, given: Sequence[str], *, basic: bool = False) -> bool:

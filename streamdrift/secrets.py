@@ -17,6 +17,16 @@ def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
     return None if value is None else value.get_secret_value()
 
 
+def checked_secret(file: Path) -> str:
+    """Return what a file holds, while settings are checked; raise ValueError where it cannot."""
+    try:
+        return read_secret(None, file) or ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{str(file)!r} cannot be read: {_reason(error)}; name a file that this user may read"
+        ) from error
+
+
 def secret_of(key: str, value: SecretStr | None, file: Path | None) -> str | None:
     """Return the secret of a setting, at the start; see `read_secret`.
 
@@ -25,8 +35,11 @@ def secret_of(key: str, value: SecretStr | None, file: Path | None) -> str | Non
     try:
         return read_secret(value, file)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(
-            f"{key}_file: {file} cannot be read: {reason}",
+            f"{key}_file: {file} cannot be read: {_reason(error)}",
             hint="name a file that holds the secret and that this user may read",
         ) from error
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str | None:
+    return error.strerror if isinstance(error, OSError) else "it is no text"

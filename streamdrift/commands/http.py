@@ -12,12 +12,12 @@ import structlog
 
 from streamdrift.config import Settings
 from streamdrift.desk import Desk
+from streamdrift.http_server import listen, serve
 from streamdrift.incident_table import IncidentTable
 from streamdrift.metrics import Metrics
 from streamdrift.web.api import Behind, Health, make_app
 from streamdrift.web.commands import CommandWriter
 from streamdrift.web.peers import Peers
-from streamdrift.web.server import listen, serve
 from streamdrift.workers.places import Place
 from streamdrift.workers.worker import owners
 
@@ -47,7 +47,7 @@ def serving_http(settings: Settings, here: Here) -> Iterator[Place]:
         yield Place(settings.instance, None)
         return
     with ExitStack() as stack:
-        listener = stack.enter_context(closing(listen(address)))
+        listener = stack.enter_context(closing(listen("http.bind", address)))
         place = Place(settings.instance, advertised(settings, listener))
         peers = None
         if settings.mode == "distributed":

@@ -181,7 +181,7 @@ def _message(error: ErrorDetails, key: Key, around: Sequence[Any], shape: Shape)
     given = error["input"]
     if error["type"] == "missing" or isinstance(given, Mapping | list | tuple | BaseModel):
         return message
-    if any(secret(str(segment)) for segment in key):
+    if any(secret(str(segment)) or segment == "url" for segment in key):
         return f"{message} (the value is hidden)"
     shown = repr(given)
     return message if shown in message else f"{message}, not {_short(shown)}"

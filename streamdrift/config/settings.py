@@ -28,6 +28,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import CommandsSettings
 from streamdrift.ordering import OrderingSettings
 from streamdrift.shards import MAX_SHARDS
+from streamdrift.sinks.endpoint import origin_of
 from streamdrift.sinks.settings import AlertsSettings
 from streamdrift.sources import SourceSettings
 from streamdrift.state import StateSettings
@@ -224,4 +225,7 @@ def _hide(value: object, name: str = "") -> object:
         return {key: _hide(item, str(key)) for key, item in value.items()}
     if isinstance(value, list):
         return [_hide(item, name) for item in value]
+    if name == "url" and isinstance(value, str):
+        origin = origin_of(value)
+        return value if value.rstrip("/") == origin else f"{origin}/**********"
     return "**********" if secret(name) and value not in (None, "") else value

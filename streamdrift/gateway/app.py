@@ -5,13 +5,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from streamdrift.cloudevents import CloudEvent, CloudEventError, from_http
+from streamdrift.cloudevents import (
+    CloudEvent,
+    CloudEventError,
+    TooManyEventsError,
+    from_http,
+)
 from streamdrift.durations import SECOND
 from streamdrift.gateway.metrics import GatewayMetrics
 from streamdrift.gateway.settings import GatewaySettings
@@ -19,6 +25,10 @@ from streamdrift.gateway.writer import AwayError, Entry, TooLargeError
 from streamdrift.listening import knows, names_this_machine
 
 _RETRY = {"Retry-After": "1"}
+_SMALL = 16_384
+"""Bytes of a body that is read at once; the others are read one at a time, on a thread."""
+_EVENT_BYTES = 5_000
+"""What a record takes in memory until it is acknowledged, beside its bytes."""
 
 
 class Writes(Protocol):
@@ -59,6 +69,7 @@ class _Gateway:
         self._metrics = metrics
         self._requests = 0
         self._pending = 0
+        self._reading = CapacityLimiter(1)
 
     async def post(self, request: Request) -> Response:
         """Answer 202 when the brokers have the events of a request, else what to do."""
@@ -115,7 +126,16 @@ class _Gateway:
                 raise _RefusedError(408, "the body did not arrive in time") from None
             except ClientDisconnect:
                 raise _RefusedError(400, "the body did not arrive") from None
-            return await self._write(request.headers, bytes(body))
+            entries = await self._entries(request.headers, bytes(body))
+            del body
+            # What few bytes of a batch become is larger than they are.
+            weight = _EVENT_BYTES * max(0, len(entries) - 1)
+            size += weight
+            self._pending += weight
+            if self._pending > size:  # One that is alone would be too much for ever.
+                self._check_pending()
+            await self._write(entries)
+            return len(entries)
         finally:
             self._pending -= size
 
@@ -126,25 +146,35 @@ class _Gateway:
                 f"the body has more than {self._settings.max_bytes:,} bytes (gateway.max_bytes)",
                 {"Connection": "close"},
             )
+        self._check_pending()
+
+    def _check_pending(self) -> None:
         if self._pending > self._settings.max_pending_bytes:
             raise _RefusedError(503, "too much waits for the brokers: post again later", _RETRY)
 
-    async def _write(self, headers: Headers, body: bytes) -> int:
+    async def _entries(self, headers: Headers, body: bytes) -> Sequence[Entry]:
+        """Return the records of a request; a large one is read while others are served."""
+        most = self._settings.max_events
         try:
-            events = from_http(headers, body)
+            if len(body) <= _SMALL:
+                return _entries(headers, body, most)
+            return await to_thread.run_sync(_entries, headers, body, most, limiter=self._reading)
+        except TooManyEventsError as error:
+            raise _RefusedError(413, f"{error} (gateway.max_events): post several") from None
         except CloudEventError as error:
             raise _RefusedError(
                 400,
                 f"{error}. Post CloudEvents 1.0: attributes as headers (ce-id, ce-source, ce-type, "
                 "ce-specversion) and data as body, or application/cloudevents+json",
             ) from None
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
         try:
-            await self._writer.write([_entry(event) for event in events])
+            await self._writer.write(entries)
         except AwayError as error:
             raise _RefusedError(503, f"{error}: post again later", _RETRY) from None
         except TooLargeError as error:
             raise _RefusedError(413, f"larger than the brokers allow: {error}") from None
-        return len(events)
 
     def _check(self, headers: Headers) -> None:
         """Refuse who may not post."""
@@ -179,6 +209,10 @@ def make_app(
             Route("/metrics", gateway.metrics),
         ]
     )
+
+
+def _entries(headers: Mapping[str, str], body: bytes, most: int) -> Sequence[Entry]:
+    return [_entry(event) for event in from_http(headers, body, most)]
 
 
 def _entry(event: CloudEvent) -> Entry:

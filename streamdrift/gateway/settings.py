@@ -6,9 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streamdrift.durations import SECOND, Duration
-from streamdrift.errors import SettingsError
-from streamdrift.listening import checked_place, checked_token, host_and_port, is_local
-from streamdrift.secrets import secret_of
+from streamdrift.listening import checked_place, checked_token, host_and_port, is_local, token_of
 
 
 class GatewaySettings(BaseModel):
@@ -30,13 +28,15 @@ class GatewaySettings(BaseModel):
     max_bytes: int = Field(
         900_000, ge=1, le=16 << 20, description="Most bytes of one request's body."
     )
+    max_events: int = Field(1_000, ge=1, le=100_000, description="Most events of one batch.")
     max_requests: int = Field(
         256, ge=1, le=10_000, description="Most requests at a time; others are asked to come again."
     )
     max_pending_bytes: int = Field(
         64 << 20,
         ge=1 << 20,
-        description="Most bytes that wait for the brokers; others are asked to come again.",
+        description="Most bytes that wait for the brokers, 5 kB added for each event of a batch; "
+        "others are asked to come again.",
     )
     timeout: Duration = Field(
         10 * SECOND,
@@ -79,8 +79,4 @@ class GatewaySettings(BaseModel):
 
         Raises SettingsError where its file cannot be read, or holds none.
         """
-        secret = secret_of("gateway.token", self.token, self.token_file)
-        try:
-            return None if secret is None else checked_token(secret)
-        except ValueError as error:
-            raise SettingsError(f"gateway.token_file: {self.token_file}: {error}") from error
+        return token_of("gateway.token", self.token, self.token_file)

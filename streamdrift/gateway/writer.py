@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import structlog
@@ -65,6 +66,7 @@ class Writer:
         self._timeout = timeout
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="producer")
         self._producer: KafkaProducer | None = None
+        self._attempt: asyncio.Future[KafkaProducer] | None = None
         self._failed_at = float("-inf")
         self._answering = True
 
@@ -75,7 +77,7 @@ class Writer:
 
     async def connect(self) -> None:
         """Connect, so that the first request need not wait; raise AwayError where that fails."""
-        await self._on_thread(self._connected)
+        await self._connected()
 
     async def write(self, entries: Sequence[Entry]) -> None:
         """Return when all replicas have all entries.
@@ -83,20 +85,20 @@ class Writer:
         Raises AwayError where that is not so in time, and TooLargeError. Some entries may be
         written all the same.
         """
-        if time.monotonic() < self._failed_at + _REST:
-            raise AwayError("the brokers do not answer")
+        producer = None
         try:
             async with asyncio.timeout(self._timeout):
-                futures = await self._on_thread(lambda: self._send(entries))
+                producer = await self._connected()
+                futures = await self._on_thread(partial(self._send, producer, entries))
                 for future in futures:
                     await _acknowledged(future)
         except TimeoutError as error:
-            self._give_up("no answer in time")
+            self._give_up(producer, "no answer in time")
             raise AwayError("the brokers have not acknowledged in time") from error
         except _TOO_LARGE as error:
             raise TooLargeError(str(error)) from error
         except KafkaError as error:
-            self._give_up(str(error))
+            self._give_up(producer, str(error))
             raise AwayError(f"the brokers refuse: {type(error).__name__}") from error
         if not self._answering:
             self._answering = True
@@ -110,8 +112,23 @@ class Writer:
     async def _on_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _connected(self) -> KafkaProducer:
-        """Return the producer; raise AwayError where no broker answers."""
+    async def _connected(self) -> KafkaProducer:
+        """Return the producer; raise AwayError where no broker answers, or did just now.
+
+        Those that wait for one share the attempt to make it.
+        """
+        if self._producer is not None:
+            return self._producer
+        if self._attempt is None or self._attempt.done():
+            if time.monotonic() < self._failed_at + _REST:
+                raise AwayError("the brokers do not answer")
+            self._attempt = asyncio.ensure_future(self._on_thread(self._made))
+            # Who waited may have gone.
+            self._attempt.add_done_callback(lambda made: made.cancelled() or made.exception())
+        return await asyncio.shield(self._attempt)
+
+    def _made(self) -> KafkaProducer:
+        """Return the producer, a new one where there is none; raise AwayError as above."""
         if self._producer is None:
             milliseconds = round(self._timeout * 1_000)
             try:
@@ -130,19 +147,23 @@ class Writer:
                 raise AwayError("the brokers do not answer") from error
         return self._producer
 
-    def _send(self, entries: Sequence[Entry]) -> list[FutureRecordMetadata]:
-        producer = self._connected()
+    def _send(
+        self, producer: KafkaProducer, entries: Sequence[Entry]
+    ) -> list[FutureRecordMetadata]:
+        if self._producer is None or self._producer is not producer:
+            raise AwayError("the brokers have failed meanwhile")
         return [
             producer.send(self._topic, value=each.value, key=each.key, headers=list(each.headers))
             for each in entries
         ]
 
-    def _give_up(self, reason: str) -> None:
-        """Use the producer no more."""
-        producer, self._producer = self._producer, None
+    def _give_up(self, producer: KafkaProducer | None, reason: str) -> None:
+        """Use a producer no more, unless another has taken its place by now."""
+        if producer is None or producer is not self._producer:
+            return
+        self._producer = None
         self._note(reason)
-        if producer is not None:
-            self._thread.submit(self._abandon, producer)
+        self._thread.submit(self._abandon, producer)
 
     def _note(self, reason: str) -> None:
         self._failed_at = time.monotonic()

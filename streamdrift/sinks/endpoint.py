@@ -115,6 +115,16 @@ def checked_url(url: str) -> str:
     return url
 
 
+def origin_of(url: str) -> str:
+    """Return what may be shown of an address: the rest of it may be a secret.
+
+    >>> origin_of("https://hooks.example.com/T0/s3cret?token=x")
+    'https://hooks.example.com'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 class Endpoint:
     """Posts to one address, over a connection that is kept."""
 
@@ -122,9 +132,7 @@ class Endpoint:
         self._url = url
         self._settings = settings
         self._client: httpx2.Client | None = None
-        parts = urlsplit(url)
-        self.place = f"{parts.scheme}://{parts.netloc}"
-        """What may be logged: the rest of an address may be a secret."""
+        self.place = origin_of(url)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post `body` and return what became of it; raises nothing."""

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamdrift.alert_documents import Published
 from streamdrift.durations import DAY, Duration
-from streamdrift.secrets import read_secret
+from streamdrift.secrets import checked_secret, read_secret, secret_of
 from streamdrift.sinks.answers import Answer, Verdict
 from streamdrift.sinks.endpoint import (
     Endpoint,
@@ -32,7 +32,10 @@ _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%
 class WebhookSettings(EndpointSettings):
     """Where alerts are posted to."""
 
-    url: str = Field(description="Address that alerts are posted to.")
+    url: str | None = Field(None, description="Address that alerts are posted to.")
+    url_file: Path | None = Field(
+        None, description="File holding `url`, read at the start: it may be a secret."
+    )
     mode: Literal["structured", "binary"] = Field(
         "structured", description="A CloudEvent whole in the body, or its attributes as headers."
     )
@@ -50,13 +53,26 @@ class WebhookSettings(EndpointSettings):
 
     @field_validator("url")
     @classmethod
-    def _check_url(cls, url: str) -> str:
-        return checked_url(url)
+    def _check_url(cls, url: str | None) -> str | None:
+        return None if url is None else checked_url(url)
+
+    @field_validator("url_file")
+    @classmethod
+    def _check_url_file(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            checked_url(checked_secret(file))
+        return file
 
     @field_validator("secret_file")
     @classmethod
     def _check_secret_file(cls, file: Path | None) -> Path | None:
         return checked_file(file)
+
+    @model_validator(mode="after")
+    def _check_one_url(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("set url or url_file, and not both")
+        return self
 
     @model_validator(mode="after")
     def _check_secret(self) -> Self:
@@ -66,6 +82,10 @@ class WebhookSettings(EndpointSettings):
         if secret is not None:
             key_of(secret)
         return self
+
+    def address(self) -> str:
+        """Return where alerts are posted to; raise SettingsError where its file cannot be read."""
+        return self.url or secret_of("alerts.webhook.url", None, self.url_file) or ""
 
 
 def key_of(secret: str) -> bytes:
@@ -110,7 +130,7 @@ class Webhook:
     def __init__(self, settings: WebhookSettings, now: Callable[[], float]) -> None:
         self._settings = settings
         self._now = now
-        self._endpoint = Endpoint(settings.url, settings)
+        self._endpoint = Endpoint(settings.address(), settings)
         self.place = self._endpoint.place
 
     def send(self, published: Published) -> Answer:

@@ -22,7 +22,7 @@ from streamdrift.metrics import Metrics
 from streamdrift.standing import survey
 from streamdrift.web import problems
 from streamdrift.web.asking import ask
-from streamdrift.web.commands import Write
+from streamdrift.web.commands import Turns, Write
 from streamdrift.web.guard import Guard
 from streamdrift.web.incidents import Clock, incident_routes
 from streamdrift.web.models import Watched, model_routes
@@ -132,8 +132,9 @@ def make_app(behind: Behind) -> Guard:
     settings = behind.settings
     watched = Watched(settings, behind.desk, behind.table, behind.peers)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(check_query)])
-    api.include_router(model_routes(watched, behind.write, behind.now))
-    api.include_router(incident_routes(behind.table, behind.is_read, behind.write, behind.now))
+    turns = Turns(behind.write)
+    api.include_router(model_routes(watched, turns, behind.now))
+    api.include_router(incident_routes(behind.table, behind.is_read, turns, behind.now))
 
     @api.get("/config", tags=["service"], summary="Show the settings in effect; no secrets")
     def show_config() -> Configuration:

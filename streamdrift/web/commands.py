@@ -1,8 +1,10 @@
 """What is posted, as records of the commands topic."""
 
-import threading
+import asyncio
 from collections.abc import Callable
 from contextlib import closing, suppress
+
+from starlette.concurrency import run_in_threadpool
 
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, LaterError
@@ -10,23 +12,55 @@ from streamdrift.operators import Command, encode
 from streamdrift.outbox import Outbox
 
 WRITE_SECONDS = 10.0
+MOST_WAITING = 32
+"""Commands that wait for their turn; more are refused at once."""
 
 Write = Callable[[Command], None]
 """Writes a command, and returns when the brokers have it; raises LaterError where they do not."""
 
 
+class Turns:
+    """Lets commands be written one after the other.
+
+    While brokers are away each takes a thread for seconds: all at once they would leave none to
+    those who only look.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._one = asyncio.Lock()
+        self._waiting = 0
+
+    async def write(self, command: Command) -> None:
+        """Return when the brokers have the command; raise LaterError where that is not sure."""
+        if self._waiting >= MOST_WAITING:
+            raise LaterError("too many commands wait for the brokers", "post it again later")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._one.acquire()
+        except TimeoutError:
+            raise LaterError("other commands wait for the brokers", "post it again later") from None
+        finally:
+            self._waiting -= 1
+        try:
+            await run_in_threadpool(self._write, command)
+        finally:
+            self._one.release()
+
+
 class CommandWriter:
-    """Writes to the commands topic; it connects when there is something to write."""
+    """Writes to the commands topic, from one thread at a time.
+
+    It connects when there is something to write.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
         self._outbox: Outbox | None = None
 
     def write(self, command: Command) -> None:
         """Return when all replicas have the command; raise LaterError where that is not sure."""
-        if not self._lock.acquire(timeout=WRITE_SECONDS):
-            raise LaterError("other commands wait for the brokers", "post it again later")
         try:
             self._write(command)
         except ConnectionsError as error:
@@ -35,8 +69,6 @@ class CommandWriter:
                 f"the brokers did not take the command, or it is not known: {error}",
                 "post it again once they answer; twice the same does no harm",
             ) from error
-        finally:
-            self._lock.release()
 
     def _write(self, command: Command) -> None:
         if self._outbox is None:

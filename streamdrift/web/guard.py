@@ -7,10 +7,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamdrift.listening import knows, names_this_machine
-from streamdrift.web.problems import problem
+from streamdrift.web.problems import RETRY_SECONDS, problem
 
 HEALTH = frozenset({"/healthz", "/readyz"})
 """Paths that need no token: who restarts containers has none."""
+MOST_REQUESTS = 256
+"""At a time; beyond it only health is answered."""
 LARGEST_BODY = 65_536
 BODY_SECONDS = 10.0
 """Time to send it."""
@@ -27,17 +29,23 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
+        self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] in HEALTH:
+            await self._app(_without_head(scope), receive, _sealed(send))
             return
+        self._requests += 1
+        try:
+            await self._let_in(scope, receive, send)
+        finally:
+            self._requests -= 1
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._refused(scope)
         if answer is not None:
             await answer(scope, receive, _sealed(send))
             return
-        if scope["method"] == "HEAD":  # The server sends no body then.
-            scope = {**scope, "method": "GET"}
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read(receive)
@@ -48,29 +56,39 @@ class Guard:
         if body is None:
             await _too_large()(scope, receive, _sealed(send))
             return
-        await self._app(scope, _with(body, receive), _sealed(send))
+        await self._app(_without_head(scope), _with(body, receive), _sealed(send))
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        if scope["path"] not in HEALTH:
-            if self._token is None:
-                if not _is_here(headers):
-                    return problem(
-                        403,
-                        "without a token only this machine may ask, by its own name, and no page "
-                        "of another place: set http.token_file to let others",
-                    )
-            elif not knows(self._token, headers.getlist("authorization")):
+        if self._token is None:
+            if not _is_here(headers):
                 return problem(
-                    401,
-                    "a token is needed: send the header `Authorization: Bearer TOKEN` with that of "
-                    "http.token_file",
-                    {"WWW-Authenticate": 'Bearer realm="streamdrift"'},
+                    403,
+                    "without a token only this machine may ask, by its own name, and no page of "
+                    "another place: set http.token_file to let others",
                 )
+        elif not knows(self._token, headers.getlist("authorization")):
+            return problem(
+                401,
+                "a token is needed: send the header `Authorization: Bearer TOKEN` with that of "
+                "http.token_file",
+                {"WWW-Authenticate": 'Bearer realm="streamdrift"'},
+            )
+        if self._requests > MOST_REQUESTS:
+            return problem(
+                503,
+                f"more than {MOST_REQUESTS} requests at a time: ask again later",
+                {"Retry-After": str(RETRY_SECONDS)},
+            )
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > LARGEST_BODY:
             return _too_large()
         return None
+
+
+def _without_head(scope: Scope) -> Scope:
+    """Let what is asked for by HEAD be got: the server leaves the body out."""
+    return {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
 
 
 def _is_here(headers: Headers) -> bool:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Path, Query
-from starlette.concurrency import run_in_threadpool
 
 from streamdrift.alert_documents import Published
 from streamdrift.errors import LaterError
@@ -14,7 +13,7 @@ from streamdrift.incident_table import IncidentTable
 from streamdrift.operators import Asked, Command
 from streamdrift.records import AlertKind
 from streamdrift.times import date_of, microseconds
-from streamdrift.web.commands import Write
+from streamdrift.web.commands import Turns
 from streamdrift.web.problems import RefusedError
 from streamdrift.web.schemas import Accepted, Incident, Incidents, IncidentSummary, Moment, Remark
 
@@ -68,7 +67,7 @@ def _names(published: Published, signal: str) -> bool:
 
 
 def incident_routes(
-    table: IncidentTable, is_read: Callable[[], bool], write: Write, now: Clock
+    table: IncidentTable, is_read: Callable[[], bool], turns: Turns, now: Clock
 ) -> APIRouter:
     """Return what is below `/incidents`; `is_read` tells whether the table has all there are."""
 
@@ -152,33 +151,25 @@ def incident_routes(
             note=remark.note,
             at=now(),
         )
-        await run_in_threadpool(write, written)
+        await turns.write(written)
         return accepted(written)
 
-    @routes.post(
-        "/incidents/{incident}/acknowledge",
-        status_code=202,
-        summary="Say that somebody looks after it",
-    )
-    async def acknowledge_incident(incident: IncidentId, remark: Remark | None = None) -> Accepted:
-        return await command(Asked.ACKNOWLEDGE, incident, remark)
+    def add(asked: Asked, summary: str) -> None:
+        async def post(incident: IncidentId, remark: Remark | None = None) -> Accepted:
+            return await command(asked, incident, remark)
 
-    @routes.post(
-        "/incidents/{incident}/resolve",
-        status_code=202,
-        summary="Say that it is mended: its signals are watched again as they were",
-    )
-    async def resolve_incident(incident: IncidentId, remark: Remark | None = None) -> Accepted:
-        return await command(Asked.RESOLVE, incident, remark)
+        routes.add_api_route(
+            f"/incidents/{{incident}}/{asked}",
+            post,
+            methods=["POST"],
+            status_code=202,
+            summary=summary,
+            name=f"{asked}_incident",
+        )
 
-    @routes.post(
-        "/incidents/{incident}/accept",
-        status_code=202,
-        summary="Say that it is the new normal: what came since the change is the reference",
-    )
-    async def accept_incident(incident: IncidentId, remark: Remark | None = None) -> Accepted:
-        return await command(Asked.ACCEPT, incident, remark)
-
+    add(Asked.ACKNOWLEDGE, "Say that somebody looks after it")
+    add(Asked.RESOLVE, "Say that it is mended: its signals are watched again as they were")
+    add(Asked.ACCEPT, "Say that it is the new normal: what came since the change is the reference")
     return routes
 
 

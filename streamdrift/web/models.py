@@ -21,7 +21,7 @@ from streamdrift.shards import shard_of
 from streamdrift.times import date_of, microseconds
 from streamdrift.web import views
 from streamdrift.web.asking import T, ask
-from streamdrift.web.commands import Write
+from streamdrift.web.commands import Turns
 from streamdrift.web.incidents import Clock, Limit, accepted, changes_of
 from streamdrift.web.names import SignalKey, id_of, name_of, signal_id, signal_key
 from streamdrift.web.peers import Peers, bodies
@@ -301,7 +301,7 @@ _BY_ID = attrgetter("id")
 _WHERE = "GET /api/v1/models/{model}/signals lists those of a model"
 
 
-def model_routes(watched: Watched, write: Write, now: Clock) -> APIRouter:
+def model_routes(watched: Watched, turns: Turns, now: Clock) -> APIRouter:
     """Return what is below `/models` and `/signals`."""
     routes = APIRouter(tags=["models"])
 
@@ -333,7 +333,7 @@ def model_routes(watched: Watched, write: Write, now: Clock) -> APIRouter:
     )
     async def expect_change(model: ModelId, expectation: Expectation) -> Accepted:
         command = expected(name_of(model), expectation, now())
-        await run_in_threadpool(write, command)
+        await turns.write(command)
         return accepted(command)
 
     return routes

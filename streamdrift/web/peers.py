@@ -110,7 +110,7 @@ class Peers:
     ) -> Reply | str:
         """Return what one worker answers, or why it does not."""
         if place is None:
-            return "no worker has committed anything of these shards yet"
+            return "no worker has said that it has these shards, and at which address"
         if place.address is None:
             return "it serves no HTTP: set http.bind"
         url = f"http://{place.address}{quote(path, safe='/~:')}"

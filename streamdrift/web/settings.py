@@ -12,8 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from streamdrift.listening import checked_place, checked_token, host_and_port, is_local
-from streamdrift.secrets import read_secret
+from streamdrift.listening import checked_place, checked_token, host_and_port, is_local, token_of
+from streamdrift.secrets import checked_secret
 
 
 class HttpSettings(BaseModel):
@@ -57,7 +57,7 @@ class HttpSettings(BaseModel):
     @classmethod
     def _check_file(cls, file: Path | None) -> Path | None:
         if file is not None:
-            checked_token(_read(file))
+            checked_token(checked_secret(file))
         return file
 
     @model_validator(mode="after")
@@ -83,10 +83,11 @@ class HttpSettings(BaseModel):
         return None if self.bind is None else host_and_port(self.bind)
 
     def secret(self) -> str | None:
-        """Return the token, None where everybody may ask."""
-        if self.token_file is not None:
-            return _read(self.token_file)
-        return None if self.token is None else self.token.get_secret_value()
+        """Return the token, None where everybody may ask.
+
+        Raises SettingsError where its file cannot be read any more, or holds none.
+        """
+        return token_of("http.token", self.token, self.token_file)
 
     @property
     def needs_token(self) -> bool:
@@ -97,13 +98,3 @@ class HttpSettings(BaseModel):
     def most_series(self) -> int | None:
         """How many series of a family are shown at most, None for all."""
         return None if self.max_series == "all" else self.max_series
-
-
-def _read(file: Path) -> str:
-    try:
-        return read_secret(None, file) or ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ValueError(
-            f"{str(file)!r} cannot be read: {reason}; name a file that this user may read"
-        ) from error

@@ -7,6 +7,8 @@ as the shard is, changes hands with it, and needs no bookkeeping of its own.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from streamdrift.listening import checked_place
+
 _NOWHERE = "-"
 
 
@@ -27,11 +29,17 @@ def note_of(place: Place) -> str:
 
 
 def place_of(note: str) -> Place | None:
-    """Return what a note says, None where it says nothing of it."""
-    instance, separator, address = note.partition(" ")
-    if not separator or not address:
+    """Return what a note says, None where it says nothing of it.
+
+    The token goes to the address: it must be one, and nothing else.
+    """
+    instance, _, address = note.partition(" ")
+    if address == _NOWHERE:
+        return Place(instance, None)
+    try:
+        return Place(instance, checked_place(address))
+    except ValueError:
         return None
-    return Place(instance, None if address == _NOWHERE else address)
 
 
 def owners_of(notes: Mapping[int, str], shards: int) -> Mapping[Place | None, list[int]]:

@@ -1,5 +1,6 @@
 """Commands on their way to the brokers."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -9,7 +10,7 @@ from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, LaterError
 from streamdrift.operators import Asked, Command, decode
 from streamdrift.web import commands
-from streamdrift.web.commands import CommandWriter
+from streamdrift.web.commands import CommandWriter, Turns
 
 COMMAND = Command(id="0" * 32, kind=Asked.EXPECT, model="ü", since=1, until=2, note="planned", at=1)
 SETTINGS = Settings.model_validate({"name": "mine"})
@@ -71,22 +72,70 @@ def test_after_a_failure_another_connection_is_made(outboxes: Outboxes) -> None:
     assert (outboxes.made, outboxes.closed) == (2, 1)
 
 
-def test_who_waits_too_long_is_told(outboxes: Outboxes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "WRITE_SECONDS", 0.05)
-    writer, entered, leave = CommandWriter(SETTINGS), threading.Event(), threading.Event()
+class Away:
+    """Brokers that take commands when the test lets them."""
 
-    def flush(_: float) -> None:
-        entered.set()
-        assert leave.wait(10)
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.entered = 0
 
-    monkeypatch.setattr(outboxes, "flush", flush)
-    thread = threading.Thread(target=writer.write, args=(COMMAND,))
-    thread.start()
-    assert entered.wait(10)
-    with pytest.raises(LaterError, match="other commands wait"):
-        writer.write(COMMAND)
-    leave.set()
-    thread.join()
+    def write(self, _: Command) -> None:
+        self.entered += 1
+        assert self.go_on.wait(10)
+
+
+async def told(turns: Turns) -> str:
+    """Return what becomes of a command."""
+    try:
+        await turns.write(COMMAND)
+    except LaterError as error:
+        return str(error)
+    return "written"
+
+
+def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "WRITE_SECONDS", 0.1)
+    away = Away()
+
+    async def run() -> list[str]:
+        turns = Turns(away.write)
+        first = asyncio.create_task(told(turns))
+        await asyncio.sleep(0.01)
+        second = await told(turns)
+        assert away.entered == 1
+        away.go_on.set()
+        return [second, await first, await told(turns)]
+
+    assert asyncio.run(run()) == ["other commands wait for the brokers", "written", "written"]
+
+
+def test_more_than_may_wait_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "MOST_WAITING", 2)
+    away = Away()
+
+    async def run() -> list[str]:
+        turns = Turns(away.write)
+        tasks = [asyncio.create_task(told(turns)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        refused = await told(turns)
+        away.go_on.set()
+        return [refused, *await asyncio.gather(*tasks)]
+
+    assert asyncio.run(run()) == ["too many commands wait for the brokers", *["written"] * 3]
+
+
+def test_a_command_that_fails_leaves_the_turn_to_the_next() -> None:
+    failures = [LaterError("no broker answers")]
+
+    def write(_: Command) -> None:
+        if failures:
+            raise failures.pop()
+
+    async def run() -> list[str]:
+        turns = Turns(write)
+        return [await told(turns), await told(turns)]
+
+    assert asyncio.run(run()) == ["no broker answers", "written"]
 
 
 def test_a_broker_that_is_away_is_no_reason_to_wait_for_long(

@@ -91,11 +91,6 @@ def test_the_token_is_where_it_is_read(name: str) -> None:
     assert read == (SERVICES[name].get("secrets") == ["http-token"])
 
 
-def test_what_serves_no_http_is_not_asked_by_it() -> None:
-    """Or the image's own health check would say that it is not well."""
-    assert SERVICES["traffic"]["healthcheck"] == {"disable": True}
-
-
 def test_prometheus_finds_the_others(tmp_path: Path) -> None:
     promtool = program("promtool", "prometheus")
     config = tmp_path / "prometheus.yml"

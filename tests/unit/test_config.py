@@ -267,6 +267,20 @@ def test_a_token_may_be_in_a_file(load: Load, mistakes: Report, tmp_path: Path) 
     assert "cannot be read" in mistakes(assignments=[f"http.token_file={tmp_path / 'none'}"])
 
 
+@pytest.mark.parametrize(("text", "told"), [("", "16 characters"), (None, "cannot be read")])
+def test_a_token_that_is_gone_lets_nobody_in(
+    load: Load, tmp_path: Path, text: str | None, told: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("a-token-in-a-file-7")
+    http = load(assignments=[f"http.token_file={file}"]).http
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=f"http.token_file: .*{told}"):
+        http.secret()
+
+
 @pytest.mark.parametrize("token", ["short", "with blanks in it 16", "\u00fcmlaut-in-this-token"])
 def test_a_token_that_is_none_is_not_told(mistakes: Report, token: str) -> None:
     told = mistakes(assignments=[f'http.token="{token}"'])

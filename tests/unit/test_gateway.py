@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdrift.cloudevents import CloudEventError, from_http, from_structured
+from streamdrift.cloudevents import CloudEvent, CloudEventError, from_http, from_structured
 from streamdrift.config import load_settings
 from streamdrift.errors import SettingsError
 from streamdrift.gateway.app import make_app
@@ -167,7 +168,7 @@ def test_rubbish_is_a_cloudevent_or_told_why(
     body: bytes, kind: str, headers: Mapping[str, str]
 ) -> None:
     try:
-        events = from_http({**headers, "content-type": kind}, body)
+        events = from_http({**headers, "content-type": kind}, body, 1_000)
     except CloudEventError:
         return
     assert all(event.attributes["id"] for event in events)
@@ -263,6 +264,65 @@ def test_what_is_too_much_is_asked_to_come_again(settings: Mapping[str, int], sa
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert said in refused.json()["detail"]
     assert [answer.status_code for answer in others] == [202, 202, 202]
+
+
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+
+
+def batch_of(events: int, data: object = 1) -> bytes:
+    return b"[" + b",".join([structured(data=data)] * events) + b"]"
+
+
+def test_a_batch_of_more_events_than_are_taken_is_refused() -> None:
+    taken = Taken()
+    answer = post(batch_of(4), BATCH, taken, max_events=3)
+    assert answer.status_code == 413
+    assert "the batch has 4 events, 3 at most (gateway.max_events)" in answer.json()["detail"]
+    assert post(batch_of(3), BATCH, taken, max_events=3).status_code == 202
+    assert post(b"[]", BATCH, taken).status_code == 202
+    assert len(taken.entries) == 3
+    small = b'{"specversion":"1.0","id":"1","source":"s","type":"t"}'
+    dense = b"[" + b",".join([small] * (900_000 // 56)) + b"]"
+    assert post(dense, BATCH, taken).status_code == 413
+
+
+def test_events_of_a_batch_weigh_more_than_their_bytes() -> None:
+    async def run() -> list[int]:
+        taken = Taken(hold=True)
+        async with client(taken, max_pending_bytes=1 << 20) as session:
+            # 300 of them are more than may wait: alone they are taken all the same.
+            first = asyncio.create_task(session.post("/", content=batch_of(300), headers=BATCH))
+            while not taken.waiting:
+                await asyncio.sleep(0.01)
+            second = await session.post("/", content=batch_of(2), headers=BATCH)
+            taken.go_on()
+            third = await first
+            fourth = await session.post("/", content=batch_of(2), headers=BATCH)
+            return [each.status_code for each in (second, third, fourth)]
+
+    assert asyncio.run(run()) == [503, 202, 202]
+
+
+def test_others_are_served_while_a_large_body_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = threading.Event()
+    go_on = threading.Event()
+
+    def slowly(*arguments: object) -> list[CloudEvent]:
+        reading.set()
+        assert go_on.wait(10)
+        return from_http(*arguments)  # type: ignore[arg-type]
+
+    async def run() -> list[int]:
+        async with client(Taken()) as session:
+            monkeypatch.setattr("streamdrift.gateway.app.from_http", slowly)
+            large = asyncio.create_task(session.post("/", content=batch_of(300), headers=BATCH))
+            while not reading.is_set():
+                await asyncio.sleep(0.01)
+            healthy = await session.get("/healthz")
+            go_on.set()
+            return [healthy.status_code, (await large).status_code]
+
+    assert asyncio.run(run()) == [200, 202]
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:

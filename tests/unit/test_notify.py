@@ -200,3 +200,34 @@ def test_addresses_are_never_shown() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(None, ["alerts.notify=slack://s3cret"], {})
     assert "s3cret" not in str(caught.value)
+
+
+def test_of_what_is_posted_to_the_host_alone_is_shown() -> None:
+    settings = load_settings(
+        None,
+        [
+            "alerts.webhook.url=https://hooks.example.com:8443/services/T0/s3cret?token=s3cret",
+            "alerts.alertmanager.url=['http://one:9093/s3cret', 'http://two:9093/']",
+        ],
+        {},
+    )
+    shown = settings.shown()["alerts"]
+    assert shown["webhook"]["url"] == "https://hooks.example.com:8443/**********"
+    assert shown["alertmanager"]["url"] == ["http://one:9093/**********", "http://two:9093/"]
+    assert "s3cret" not in settings.text()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "alerts.webhook.url=hooks.example.com/s3cret",
+        "alerts.webhook.url=https://user:s3cret@host/",
+        "alerts.alertmanager.url=['http://one:9093', 'https://user:s3cret@host/']",
+        "source.schema_registry.url=https://user:s3cret@host/",
+    ],
+)
+def test_an_address_that_is_wrong_is_not_repeated(setting: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, [setting], {})
+    assert "must" in str(caught.value)
+    assert "s3cret" not in str(caught.value)

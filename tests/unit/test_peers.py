@@ -192,6 +192,30 @@ def test_shards_that_nobody_has_are_named() -> None:
     assert "no worker" in silent[1]["reason"]
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "evil.example",
+        "evil.example/:80",
+        "evil.example/x?y=:80",
+        "b@evil.example:80",
+        "evil.example#:80",
+        "evil.example:80/path",
+        "evil.example:80\r\nX: y",
+        "evil.example:99999",
+        "http://evil.example:80",
+    ],
+)
+def test_the_token_goes_to_no_address_that_is_none(address: str) -> None:
+    notes = {**NOTES, 3: f"c {address}"}
+    network = Network()
+    with workers(network, notes) as (client, _):
+        (silent,) = client.get("/api/v1/models").json()["unanswered"]
+    assert (silent["instance"], silent["shards"]) == ("", [3])
+    assert "no worker has said" in silent["reason"]
+    assert {each.partition(" ")[0] for each in network.asked} <= {"b"}
+
+
 def test_where_brokers_do_not_tell_who_has_what_that_is_said() -> None:
     def away() -> Mapping[int, str]:
         raise ConnectionsError("no broker")

@@ -10,8 +10,8 @@ from streamdrift.commands.http import Here, advertised, serving_http
 from streamdrift.config import Settings
 from streamdrift.desk import Desk
 from streamdrift.errors import SettingsError
+from streamdrift.http_server import listen
 from streamdrift.metrics import Metrics
-from streamdrift.web.server import listen
 from streamdrift.workers.places import Place
 from tests.api import TOKEN, looped, monitors, table
 
@@ -39,7 +39,7 @@ def test_others_are_told_where_it_listens(
     settings = chosen(**http)
     address = settings.http.address()
     assert address is not None
-    with closing(listen(address)) as listener:
+    with closing(listen("http.bind", address)) as listener:
         port = listener.getsockname()[1]
         expected = "pod.service:80" if host is None else f"{host}:{port}"
         assert advertised(settings, listener) == expected
@@ -67,7 +67,7 @@ def test_nothing_is_served_where_that_is_said() -> None:
 
 def test_a_port_in_use_is_said() -> None:
     here = Here(Well(), Desk(), Metrics(), table(), lambda: True)
-    with closing(listen(("127.0.0.1", 0))) as taken:
+    with closing(listen("http.bind", ("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         with (
             pytest.raises(SettingsError, match=str(port)),

@@ -49,6 +49,7 @@ def test_every_key_is_there() -> None:
 def test_variables_take_the_defaults_that_are_shown() -> None:
     needed = "none: must be given"
     incomplete = {key.rpartition(".")[0] for key, _, default in rows() if default == needed}
+    incomplete.add("alerts.webhook")  # It needs one of two.
     defaults = {
         f"{variable.replace('<MODEL>', 'FRAUD')}": default.removesuffix(" (by `name`)").strip("`")
         for key, variable, default in rows()

@@ -3,19 +3,26 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import psutil
 import pytest
 
 from streamdrift.errors import SettingsError
+from streamdrift.http_server import listen, serve
+from streamdrift.operators import Command
 from streamdrift.web.api import make_app
 from streamdrift.web.guard import LARGEST_BODY
-from streamdrift.web.server import listen, serve
 from tests.api import TOKEN, World, looped, settings
+from tests.deployment import wait_until
+from tests.markdown import ROOT
 
 SECRET = settings(http={"token": TOKEN})
 PATHS = (
@@ -30,7 +37,7 @@ def served(world: World) -> Iterator[int]:
     """Serve on a free port of this machine."""
     with ExitStack() as stack:
         stack.enter_context(looped(world.desk, world.watched))
-        listener = listen(("127.0.0.1", 0))
+        listener = listen("http.bind", ("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         stack.enter_context(serve(make_app(world.behind()), listener))
         yield port
@@ -68,6 +75,13 @@ def is_answered(client: socket.socket) -> bool:
             return False
         found += part
     return found.startswith(b"HTTP/1.1 200")
+
+
+def is_healthy(port: int) -> bool:
+    try:
+        return ask(port, "GET", "/healthz")[0] == 200
+    except (ConnectionError, http.client.HTTPException):
+        return False
 
 
 def test_a_socket_serves_what_there_is() -> None:
@@ -199,7 +213,7 @@ def test_a_client_that_hangs_up_disturbs_nobody() -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: local"])
 def test_who_asks_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr("streamdrift.web.server.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("streamdrift.http_server.IDLE_SECONDS", 0.3)
     whole = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with served(World()) as port:
         for before in (b"", whole):
@@ -215,6 +229,136 @@ def test_who_asks_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sen
                 time.sleep(0.1)
 
 
+def test_who_rests_makes_room_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamdrift.http_server.MOST_CONNECTIONS", 8)
+    whole = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    begun = b"GET /readyz HTTP/1.1\r\nHost: "
+    with served(World()) as port, ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+
+        asking = connect()
+        asking.sendall(whole)
+        assert is_answered(asking)
+        resting = []
+        for number in range(40):
+            resting.append(connect())
+            resting[-1].sendall(begun if number % 2 else b"")
+            if number % 4 == 0:  # Who asks now and then is not the one that rests longest.
+                asking.sendall(whole)
+                assert is_answered(asking)
+        assert ask(port, "GET", "/readyz")[0] == 200
+        for each in resting[:32]:
+            with suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+        resting[-1].sendall(b"localhost\r\n\r\n")
+        assert is_answered(resting[-1])
+
+
+def test_who_does_not_read_makes_room_and_who_is_worked_for_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streamdrift.http_server.MOST_CONNECTIONS", 2)
+    entered, let_go = threading.Event(), threading.Event()
+
+    def write(_: Command) -> None:
+        entered.set()
+        assert let_go.wait(20)
+
+    world = World()
+    monkeypatch.setattr(world, "write", write)
+    document = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(world) as port, ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        deaf = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=1))
+        with suppress(TimeoutError):
+            while True:
+                deaf.sendall(document * 100)
+        path, body = "/api/v1/models/fraud/expect", b'{"for": "2h"}'
+        posted = pool.submit(ask, port, "POST", path, body, content_type="application/json")
+        assert entered.wait(10)
+        assert wait_until(
+            lambda: is_healthy(port)
+        )  # Once what the deaf one asked for is in its way.
+        let_go.set()
+        assert posted.result()[0] == 202
+        with pytest.raises(ConnectionError):
+            deaf.sendall(document * 100_000)
+
+
+def test_health_is_answered_whatever_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamdrift.web.guard.MOST_REQUESTS", 2)
+    head = b"POST /api/v1/models/x/expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    with served(World()) as port, ExitStack() as stack:
+        for _ in range(2):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            client.sendall(head)
+        assert wait_until(lambda: ask(port, "GET", "/metrics")[0] == 503)
+        status, body, headers = ask(port, "GET", "/api/v1/models")
+        assert (status, headers["retry-after"]) == (503, "2")
+        assert "more than 2 requests at a time" in json.loads(body)["detail"]
+        # Nor is a body waited for that health has no use for.
+        for path in ("/healthz", "/readyz"):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(
+                    f"GET {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n".encode()
+                )
+                assert is_answered(client)
+
+
+def test_commands_that_wait_for_brokers_hold_up_nobody_who_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_go = threading.Event()
+
+    def write(_: Command) -> None:
+        assert let_go.wait(20)
+
+    world = World()
+    monkeypatch.setattr(world, "write", write)
+    path, body = "/api/v1/models/fraud/expect", b'{"for": "2h"}'
+    with served(world) as port, ThreadPoolExecutor(60) as pool:
+
+        def post() -> tuple[int, bytes, dict[str, str]]:
+            return ask(port, "POST", path, body, content_type="application/json")
+
+        posted = [pool.submit(post) for _ in range(60)]
+        # One is written, 32 wait, and the others are told at once to come again.
+        assert wait_until(lambda: sum(each.done() for each in posted) == 60 - 33)
+        assert ask(port, "GET", "/metrics")[0] == 200
+        assert ask(port, "GET", "/api/v1/incidents")[0] == 200
+        let_go.set()
+        answers = [each.result() for each in posted]
+    statuses = [status for status, _, _ in answers]
+    assert (statuses.count(202), statuses.count(503)) == (33, 27)
+    assert all(headers["retry-after"] for status, _, headers in answers if status == 503)
+
+
+_FEW_FILES = """
+import resource, sys, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+from starlette.responses import PlainTextResponse
+from streamdrift.http_server import listen, make_server
+listener = listen("gateway.bind", ("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+make_server(PlainTextResponse("ok\\n"), 4_352, 75, 1).run([listener])
+"""
+
+
+def test_connections_leave_files_to_others() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _FEW_FILES], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with child, ExitStack() as stack:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert ask(port, "GET", "/healthz")[0] == 200
+        assert psutil.Process(child.pid).num_fds() < 100
+        child.terminate()
+
+
 def test_many_ask_at_once() -> None:
     with served(World()) as port:
         paths = ("/metrics", "/api/v1/models", "/api/v1/models/fraud/signals") * 10
@@ -226,7 +370,7 @@ def test_many_ask_at_once() -> None:
 def test_the_port_is_free_again_afterwards() -> None:
     with served(World()) as port:
         pass
-    with listen(("127.0.0.1", port)) as again:
+    with listen("http.bind", ("127.0.0.1", port)) as again:
         assert again.getsockname()[1] == port
 
 
@@ -244,6 +388,6 @@ def test_a_port_in_use_is_a_mistake_in_the_settings() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}") as error:
-            listen(("127.0.0.1", port))
+            listen("http.bind", ("127.0.0.1", port))
     assert error.value.hint is not None
     assert "--set http.bind=" in error.value.hint

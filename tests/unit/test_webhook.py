@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamdrift.alert_documents import read_alert
+from streamdrift.errors import SettingsError
 from streamdrift.sinks.answers import Verdict
 from streamdrift.sinks.webhook import Webhook, WebhookSettings, key_of, sign
 from tests.alerts import make_document
@@ -33,6 +34,24 @@ def send(receiver: Receiver, document: bytes, **settings: Any) -> Any:
         return webhook.send(read_alert(document, 0))
     finally:
         webhook.close()
+
+
+def test_its_address_may_stand_in_a_file(receiver: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"{receiver.url}\n")
+    document = make_document()
+    assert send(receiver, document, url=None, url_file=file).verdict is Verdict.TAKEN
+    settings = WebhookSettings.model_validate({"url_file": file})
+    file.unlink()
+    with pytest.raises(SettingsError, match=r"alerts.webhook.url_file: .* cannot be read"):
+        Webhook(settings, lambda: 0.0)
+    file.write_text(receiver.url)
+    with pytest.raises(ValidationError, match="set url or url_file"):
+        WebhookSettings.model_validate({"url": receiver.url, "url_file": file})
+    with pytest.raises(ValidationError, match="set url or url_file"):
+        WebhookSettings.model_validate({})
+    with pytest.raises(ValidationError, match="must be an address"):
+        WebhookSettings.model_validate({"url_file": __file__})
 
 
 def test_the_signature_is_that_of_the_standard() -> None:
