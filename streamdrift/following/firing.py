@@ -64,7 +64,10 @@ class Firing:
         self._revision = 0
 
     def take(self, incident: str, published: Published | None, now: int, monotonic: float) -> None:
-        """Take an incident's latest alert; None where it is forgotten."""
+        """Take an incident's latest alert; None where it is forgotten.
+
+        What of the alert is not as it should be raises here, and what fired before goes on.
+        """
         waits = self._history.pop(incident, None)
         if published is None:
             self._end(incident, now, now)
@@ -76,6 +79,7 @@ class Firing:
         elif incident in self._of or published.published_at - published.time <= self._within:
             self._fire(incident, published, now)
         else:
+            self._check(published, now)
             self._history[incident] = (published, waits[1] if waits else monotonic)
 
     def _over(self, incident: str, published: Published, now: int, *, waited: bool) -> None:
@@ -87,7 +91,12 @@ class Firing:
                 self._fire(incident, published, now)
             self._end(incident, published.time, now)
 
+    def _check(self, published: Published, now: int) -> None:
+        """Raise where an alert cannot be told: when it is due it would hold up all others."""
+        firing(published, now, self._resend, self._link)
+
     def _fire(self, incident: str, published: Published, now: int) -> None:
+        self._check(published, now)
         labels = tuple(labels_of(published).items())
         if self._of.get(incident, labels) != labels:
             self._end(incident, published.time, now)

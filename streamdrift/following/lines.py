@@ -186,20 +186,29 @@ class Deliveries:
         """Try to deliver an alert; tell whether it is dealt with."""
         if self._tried[0] != published.id:
             self._tried = (published.id, moment.monotonic)
-        answer = self._target.send(published)
+        answer = self._send(published)
         monotonic = clock().monotonic
         if answer.verdict is Verdict.TAKEN:
             self._receiver.took(1, monotonic)
             return True
         if answer.verdict is Verdict.REFUSED:
             self._receiver.answered(monotonic)
-            self._pass_over("refused", published, answer)
+        if answer.verdict in (Verdict.REFUSED, Verdict.UNREADABLE):
+            self._pass_over(answer.verdict.value, published, answer)
             return True
         self._receiver.failed(answer, monotonic)
         if monotonic < self._tried[1] + self._give_up_after:
             return False
         self._pass_over("given_up", published, answer)
         return True
+
+    def _send(self, published: Published) -> Answer:
+        try:
+            return self._target.send(published)
+        except Exception as error:
+            # The alerts behind it must not depend on what was not foreseen.
+            _log.exception("a sink failed in a way that was not foreseen", sink=self.sink)
+            return Answer(Verdict.FAILED, type(error).__name__)
 
     def _pass_over(self, reason: str, published: Published, answer: Answer) -> None:
         self._metrics.sink_passed_over(self.sink, reason)
@@ -271,10 +280,14 @@ class Alertmanagers:
 
     def take(self, record: Record, moment: Moment) -> None:
         published = None if record.value is None else self._reading.read(record)
-        if record.value is not None and published is None:
-            self._metrics.sink_passed_over(self.sink, "unreadable")
-        else:
-            self._firing.take(record.key, published, moment.now, moment.monotonic)
+        if record.value is None or published is not None:
+            try:
+                self._firing.take(record.key, published, moment.now, moment.monotonic)
+            except Exception as error:  # What others write may be anything.
+                self._reading.tell(record, error)
+            else:
+                return
+        self._metrics.sink_passed_over(self.sink, "unreadable")
 
     def passed(self, partition: Partition, next_offset: int) -> None:
         """Do nothing: no position is kept."""

@@ -23,7 +23,7 @@ from streamdrift.alert_documents import Published, Severity, signal_lines
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.errors import SettingsError
 from streamdrift.secrets import read_secret
-from streamdrift.sinks.answers import Answer, Verdict
+from streamdrift.sinks.answers import Answer, Verdict, unreadable
 from streamdrift.sinks.endpoint import checked_file
 from streamdrift.sinks.links import link_to
 
@@ -160,7 +160,10 @@ class Notifier:
 
     def send(self, published: Published) -> Answer:
         """Send an alert; raises nothing."""
-        title, body, kind = message_of(published, self._link)
+        try:
+            title, body, kind = message_of(published, self._link)
+        except Exception as error:  # What others write may be anything.
+            return unreadable(error)
         try:
             taken = self._open(self._url()).notify(title=title, body=body, notify_type=kind)
         except SettingsError as error:

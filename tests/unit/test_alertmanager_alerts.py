@@ -53,6 +53,16 @@ def test_labels_tell_what_it_is_and_whose() -> None:
     assert "version" not in labels_of(published(make_document(version="")))
 
 
+@pytest.mark.parametrize(
+    "link", ["https://[TODO]/wiki", "HTTPS://wiki/x", "http://", "https://wiki]/[x"]
+)
+def test_what_begins_as_a_link_is_told_as_it_is(link: str) -> None:
+    alert = published(make_document(labels={"runbook": link, "at": "see https://[x]"}))
+    assert annotations_of(alert)["runbook_url"] == link
+    assert "runbook" not in labels_of(alert)
+    assert labels_of(alert)["at"] == "see https://[x]"
+
+
 def test_labels_stay_while_an_incident_is_updated() -> None:
     opened = published(make_document(1, 1))
     updated = published(make_document(1, 2, "updated", summary="more", signals=[{"name": "b"}]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from streamdrift.alert_documents import Published
@@ -13,10 +14,20 @@ from streamdrift.following.outbound import Outbound, Place, Selection
 from streamdrift.following.receivers import Record
 from streamdrift.metrics import Metrics
 from streamdrift.records import Partition
-from streamdrift.sinks.answers import Answer, Verdict
+from streamdrift.sinks.answers import Answer, Verdict, unreadable
+from streamdrift.times import rfc3339
 from tests.alerts import NOON, SECOND, make_document
 
 P = Partition("alerts", 0)
+HOUR = 3_600 * SECOND
+ODD: tuple[Mapping[str, Any], ...] = (
+    {"signals": 5},
+    {"signals": [{"name": "x", "onset": "noon"}]},
+    {"signals": [{"name": "x", "effect": {"size": "big"}}]},
+    {"acknowledged": "by me"},
+    {"signals_left_out": "many"},
+)
+"""What somebody else may have written as entries of an alert's data."""
 TAKEN, REFUSED, FAILED = (
     Answer(Verdict.TAKEN),
     Answer(Verdict.REFUSED, "no"),
@@ -170,6 +181,37 @@ def test_rubbish_in_the_topic_is_passed_over_and_told_once(
     assert capsys.readouterr().out.count("record passed over") == 1
 
 
+def test_an_alert_that_cannot_be_told_is_passed_over_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _Line(alerts=1)
+    line.receiver.answer = unreadable(TypeError("no text"))
+    assert line.line.turn(line.clock)
+    assert line.value("passed_over_total", reason="unreadable") == 1
+    assert not line.value("failures_total")
+    assert line.line.position(P) == (1, "")
+    assert "TypeError: no text" in capsys.readouterr().out
+
+
+def test_a_target_that_breaks_is_tried_again_as_one_that_is_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _Line(alerts=2)
+    whole = line.receiver.send
+
+    def send(published: Published) -> Answer:
+        raise RuntimeError("s3cret")
+
+    line.receiver.send = send  # type: ignore[method-assign]
+    assert not line.line.turn(line.clock)
+    assert line.value("working") == 0
+    line.receiver.send = whole  # type: ignore[method-assign]
+    line.clock.seconds += 1
+    assert line.line.turn(line.clock)
+    assert line.receiver.got == [1, 2]
+    assert "a sink failed in a way that was not foreseen" in capsys.readouterr().out
+
+
 def test_a_turn_ends_before_the_group_gives_its_member_up() -> None:
     line = _Line(alerts=200)
     slow = line.receiver.send
@@ -193,6 +235,9 @@ class _Managers:
         firing = Firing(600 * SECOND, 60 * SECOND, None, lambda _: None)
         self.line = Alertmanagers("incidents", firing, self.all, self.metrics, lambda: 0.0)
         self.line.begin(P, 0, "")
+
+    def posts(self, number: int) -> list[bytes]:
+        return [each for each in self.all[number].got if isinstance(each, bytes)]
 
     def value(self, name: str, **labels: Any) -> float | None:
         self.line.show(self.clock())
@@ -248,6 +293,36 @@ def test_what_an_alertmanager_refuses_is_told_once(capsys: pytest.CaptureFixture
     assert len(managers.all[0].got) == 3
     assert managers.value("passed_over_total", reason="refused") == 1
     assert capsys.readouterr().out.count("alerts refused") == 1
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_incident_that_cannot_be_told_holds_up_no_other(
+    odd: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    managers = _Managers(1)
+    late = make_document(3, time=NOON - HOUR, model="late", **odd)
+    managers.line.take(record(1, 0, make_document(1, model="odd", **odd)), managers.clock())
+    managers.line.take(record(2, 1), managers.clock())
+    managers.line.take(record(3, 2, late), managers.clock())
+    managers.line.caught_up(1.0, managers.clock())
+    managers.line.turn(managers.clock)
+    assert [each["labels"]["model"] for each in orjson.loads(managers.posts(0)[0])] == ["fraud"]
+    assert managers.value("passed_over_total", reason="unreadable") == 2
+    assert managers.value("behind_alerts") == 0
+    assert capsys.readouterr().out.count("record passed over") == 1
+
+
+def test_what_fires_ends_though_its_end_has_what_cannot_be_told() -> None:
+    managers = _Managers(1)
+    managers.line.take(record(1, 0), managers.clock())
+    managers.line.turn(managers.clock)
+    managers.line.take(record(1, 1, make_document(1, 2, "updated", signals=5)), managers.clock())
+    managers.line.take(record(1, 2, make_document(1, 3, "resolved", signals=5)), managers.clock())
+    managers.clock.seconds += 2
+    managers.line.turn(managers.clock)
+    (alert,) = orjson.loads(managers.posts(0)[1])
+    assert alert["endsAt"] == rfc3339(NOON + 2 * SECOND)
+    assert managers.value("passed_over_total", reason="unreadable") == 1
 
 
 def test_rubbish_among_incidents_is_passed_over() -> None:

@@ -101,6 +101,13 @@ def test_a_service_that_breaks_is_a_failure(
     assert (answer.verdict, answer.detail) == (Verdict.FAILED, "TypeError")
 
 
+def test_what_no_message_can_be_made_of_is_no_failure_of_the_service(receiver: Receiver) -> None:
+    notifier = Notifier(NotifySettings(url=SecretStr(address(receiver))), None)
+    answer = notifier.send(read_alert(make_document(signals=5), 0))
+    assert answer.verdict is Verdict.UNREADABLE
+    assert not receiver.posts
+
+
 def test_an_address_in_a_file_may_change(receiver: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text(address(receiver) + "\n")
