@@ -165,7 +165,7 @@ class Notifier:
         except Exception as error:  # What others write may be anything.
             return unreadable(error)
         try:
-            taken = self._open(self._url()).notify(title=title, body=body, notify_type=kind)
+            taken = _deliver(self._open(self._url()), title, body, kind, published.incident)
         except SettingsError as error:
             return Answer(Verdict.FAILED, str(error))
         except Exception as error:  # Of a hundred services each has errors of its own.
@@ -174,6 +174,26 @@ class Notifier:
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""
+
+
+def _deliver(service: Any, title: str, body: str, kind: str, incident: str) -> bool:
+    """Hand a message to a service of apprise's; tell whether it was taken."""
+    import apprise
+
+    # Services cut or refuse what is too long for them, unless it is shortened before.
+    if service.overflow_mode == apprise.OverflowMode.UPSTREAM:
+        service.overflow_mode = apprise.OverflowMode.TRUNCATE
+    if service.secure_protocol == "pagerduty":
+        # One incident there as well, which the end of ours resolves.
+        service.dedup, service.action = incident, "map"
+    all_services = apprise.Apprise()
+    all_services.add(service)
+    # Of a single service it would convert nothing to the HTML or Markdown that it takes.
+    return bool(
+        all_services.notify(
+            title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
+        )
+    )
 
 
 def message_of(published: Published, link: str | None) -> tuple[str, str, str]:
