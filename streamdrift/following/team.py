@@ -14,6 +14,7 @@ from streamdrift.config import Settings
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.following.backlog import Look
+from streamdrift.following.backoff import Backoff
 from streamdrift.following.firing import Firing
 from streamdrift.following.follower import Follower, machine_moment
 from streamdrift.following.lines import Alertmanagers, Deliveries, Line
@@ -136,7 +137,8 @@ def _follow(
     stopped: threading.Event,
 ) -> None:
     """Follow in sessions, one after the other, until it is stopped."""
-    wait, turned_at, told = _FIRST_WAIT, time.monotonic(), False
+    backoff = Backoff(SystemRandom().random, _FIRST_WAIT, _LONGEST_WAIT)
+    turned_at, told = time.monotonic(), False
     while not stopped.is_set():
         try:
             with closing(_open_seat(settings, line)) as seat:
@@ -152,7 +154,8 @@ def _follow(
                 )
                 while not stopped.is_set():
                     follower.turn()
-                    wait, turned_at, told = _FIRST_WAIT, time.monotonic(), False
+                    backoff.worked()
+                    turned_at, told = time.monotonic(), False
         except FencedError as error:
             _log.warning("sink is another worker's", sink=line.sink, error=str(error))
             break
@@ -165,8 +168,7 @@ def _follow(
             _log.exception("a sink failed in a way that was not foreseen", sink=line.sink)
             metrics.sink_failed(line.sink)
         line.clear()
-        stopped.wait(wait)
-        wait = min(2 * wait, _LONGEST_WAIT)
+        stopped.wait(backoff.failed())
     line.close()
 
 

@@ -97,6 +97,8 @@ def test_waits_double_to_a_longest_and_are_shorter_by_chance() -> None:
     assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST]
     assert backoff.failed(asked=300.0) == 300.0
     assert Backoff(lambda: 1.0).failed() == 0.5
+    few = Backoff(lambda: 0.0, 0.5, 3.0)
+    assert [few.failed() for _ in range(4)] == [0.5, 1, 2, 3]
     backoff.worked()
     assert backoff.failed() == 1
 
