@@ -255,6 +255,20 @@ def test_a_partition_that_is_anothers_is_let_go() -> None:
     assert sink.send() == []
 
 
+def test_of_a_partition_that_comes_back_all_is_told_as_if_it_were_new() -> None:
+    sink = _Sink()
+    sink.outbound.begin(Q, 0)
+    for partition in (P, Q):
+        sink.take(1, late=HOUR, partition=partition, offset=0)
+    sink.outbound.drop(P)
+    sink.outbound.begin(P, 0)
+    sink.take(1, late=HOUR, offset=0)
+    sink.take(1, 2, "updated")
+    assert sink.send() == [(1, 2)]
+    assert sink.reasons == {"replaced": 1}
+    assert sink.outbound.counts(sink.now) == (1, 1)  # the other partition's
+
+
 @pytest.mark.parametrize(
     "fill",
     [
