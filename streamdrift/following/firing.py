@@ -130,16 +130,23 @@ class Firing:
         return bool(self._history)
 
     def due(self, peer: Peer, now: int, monotonic: float) -> Sequence[Due]:
-        """Return what is to be sent to a peer: what it was not sent yet, or not lately."""
+        """Return what is to be sent to a peer: what it was not sent yet, or not lately.
+
+        No more than one post takes: first what it never had, then what it was sent longest ago.
+        """
         self._forget(now)
         for labels in peer.sent.keys() - self._alerts.keys():
             del peer.sent[labels]
-        found = []
+        found: list[tuple[float, Labels]] = []
         for labels, alert in self._alerts.items():
-            revision, at = peer.sent.get(labels, (0, 0.0))
+            revision, at = peer.sent.get(labels, (0, float("-inf")))
             if revision != alert.revision or monotonic >= at + self._resend / 1e6:
-                found.append(Due(labels, alert.revision, self._encode(alert, now)))
-        return found[:LARGEST_BATCH]
+                found.append((at, labels))
+        found.sort(key=lambda each: each[0])
+        return [
+            Due(labels, self._alerts[labels].revision, self._encode(self._alerts[labels], now))
+            for _, labels in found[:LARGEST_BATCH]
+        ]
 
     def _forget(self, now: int) -> None:
         for labels, alert in list(self._alerts.items()):

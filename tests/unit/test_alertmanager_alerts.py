@@ -310,6 +310,31 @@ def test_many_are_sent_in_parts() -> None:
     assert sent.send() == []
 
 
+def test_where_fewer_can_be_sent_than_are_due_each_has_its_turn() -> None:
+    sent = _Sent()
+
+    def take(first: int) -> None:
+        for incident in range(first, first + 2 * LARGEST_BATCH):
+            sent.take(make_document(incident, time=sent.now, model=f"m{incident}"), incident)
+
+    def turn() -> set[str]:
+        sent.now += RESEND  # so slow is it that the first are due again
+        return {model for model, _, _ in sent.send()}
+
+    take(1)
+    turns = [turn() for _ in range(4)]
+    assert turns[0].isdisjoint(turns[1])
+    assert turns[2:] == turns[:2]
+    for incident in range(1, LARGEST_BATCH + 1):  # these change all the time
+        sent.take(make_document(incident, 2, "updated", model=f"m{incident}"), incident)
+    assert turn() == turns[0]
+    sent.take(make_document(1, 3, "updated", model="m1"), 1)
+    assert turn() == turns[1]
+    take(2_000)
+    new = turn() | turn()
+    assert new == {f"m{incident}" for incident in range(2_000, 2_000 + 2 * LARGEST_BATCH)}
+
+
 def test_one_address_or_several() -> None:
     one = AlertmanagerSettings.model_validate({"url": "http://a:9093"})
     assert one.url == ("http://a:9093",)
