@@ -1,5 +1,6 @@
 """What a follower does with what it reads: it hands alerts to one sink, as that takes them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -120,7 +121,9 @@ class Line(Protocol):
 class Deliveries:
     """Hands every alert to a target, in order: a webhook, or a notification.
 
-    `give_up_after` is in seconds.
+    `give_up_after` is in seconds, as is `behind_after`: where an alert was not taken for that long
+    other incidents go before it, each time once it was tried again. Of most services nobody can
+    tell whether they are away, or will never take this one.
     """
 
     whole = False
@@ -134,17 +137,19 @@ class Deliveries:
         give_up_after: float,
         metrics: Metrics,
         chance: Callable[[], float],
+        behind_after: float = math.inf,
     ) -> None:
         self.sink = sink
         self.topic = topic
         self._outbound = outbound
         self._target = target
         self._give_up_after = give_up_after
+        self._behind_after = behind_after
         self._metrics = metrics
         self._receiver = Receiver(sink, target.place, metrics, Backoff(chance))
         self._reading = Reading(sink, metrics)
-        self._tried: tuple[str, float] = ("", 0.0)
-        """The alert that is tried, and since when."""
+        self._tried: dict[str, float] = {}
+        """By alert that was tried in vain, since when."""
 
     def begin(self, partition: Partition, offset: int, note: str) -> None:
         self._outbound.begin(partition, offset, note)
@@ -184,8 +189,7 @@ class Deliveries:
 
     def _deliver(self, published: Published, moment: Moment, clock: Callable[[], Moment]) -> bool:
         """Try to deliver an alert; tell whether it is dealt with."""
-        if self._tried[0] != published.id:
-            self._tried = (published.id, moment.monotonic)
+        since = self._tried.pop(published.id, moment.monotonic)
         answer = self._send(published)
         monotonic = clock().monotonic
         if answer.verdict is Verdict.TAKEN:
@@ -197,10 +201,16 @@ class Deliveries:
             self._pass_over(answer.verdict.value, published, answer)
             return True
         self._receiver.failed(answer, monotonic)
-        if monotonic < self._tried[1] + self._give_up_after:
-            return False
-        self._pass_over("given_up", published, answer)
-        return True
+        if monotonic >= since + self._give_up_after:
+            self._pass_over("given_up", published, answer)
+            return True
+        # What was replaced, or is another worker's, is never tried again.
+        oldest = monotonic - 2 * self._give_up_after
+        self._tried = {alert: at for alert, at in self._tried.items() if at > oldest}
+        self._tried[published.id] = since
+        if monotonic >= since + self._behind_after:
+            self._outbound.put_behind(moment.now)
+        return False
 
     def _send(self, published: Published) -> Answer:
         try:

@@ -180,6 +180,15 @@ class Outbound:
         """Note that the alert to be sent next was sent, or is given up."""
         self._finish(self._remove(next(self._due(now))))
 
+    def put_behind(self, now: int) -> None:
+        """Let the other incidents go before that of the alert to be sent next.
+
+        All that waits of it goes behind, in its order: no end is told before its beginning.
+        """
+        waiting = self._waiting[next(self._due(now))]
+        for place in self._of[waiting.partition, waiting.published.incident]:
+            self._waiting[place] = self._waiting.pop(place)
+
     # How it stands.
 
     @property

@@ -31,7 +31,7 @@ from streamdrift.metrics import Metrics
 from streamdrift.records import Partition, Reached
 from streamdrift.sinks.alertmanager import alerts_url
 from streamdrift.sinks.endpoint import Endpoint
-from streamdrift.sinks.notify import Notifier, NotifySettings
+from streamdrift.sinks.notify import BEHIND_AFTER, Notifier, NotifySettings
 from streamdrift.sinks.webhook import Webhook
 from streamdrift.sources.committed import all_committed
 
@@ -72,7 +72,16 @@ def make_lines(settings: Settings, metrics: Metrics) -> Sequence[Line]:
         )
         notifier, give_up_after = Notifier(each, alerts.link), each.give_up_after / SECOND
         lines.append(
-            Deliveries(sink, alerts.topic, outbound, notifier, give_up_after, metrics, chance)
+            Deliveries(
+                sink,
+                alerts.topic,
+                outbound,
+                notifier,
+                give_up_after,
+                metrics,
+                chance,
+                BEHIND_AFTER / SECOND,
+            )
         )
     return lines
 

@@ -29,6 +29,8 @@ from streamdrift.sinks.links import link_to
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)(?:\s+(\S+))?")
 _SIGNALS = 5
+BEHIND_AFTER = 900 * SECOND
+"""How long one alert holds up those behind it."""
 _KINDS: Mapping[str, str] = {"info": "info", "warning": "warning", "critical": "failure"}
 """What apprise calls the severities."""
 
@@ -90,7 +92,10 @@ class NotifySettings(BaseModel):
     )
     resolved: StrictBool = Field(True, description="Whether the end of an incident is told.")
     give_up_after: Duration = Field(
-        DAY, gt=0, description="How long one alert is tried before it is passed over for the next."
+        DAY,
+        gt=0,
+        description="How long one alert is tried before it is passed over; after 15 minutes those "
+        "of other incidents go before it.",
     )
 
     @field_validator("url_file")

@@ -71,11 +71,11 @@ def record(incident: int, offset: int, value: bytes | None = None) -> Record:
 
 
 class _Line:
-    def __init__(self, alerts: int = 3) -> None:
+    def __init__(self, alerts: int = 3, **more: float) -> None:
         self.metrics, self.receiver, self.clock = Metrics(), _Receiver(), _Clock()
         outbound = Outbound(Selection(600 * SECOND), self.pass_over)
         self.line = Deliveries(
-            "webhook", "alerts", outbound, self.receiver, 3_600.0, self.metrics, lambda: 0.0
+            "webhook", "alerts", outbound, self.receiver, 3_600.0, self.metrics, lambda: 0.0, **more
         )
         self.line.begin(P, 0, "")
         for offset in range(alerts):
@@ -166,6 +166,55 @@ def test_one_alert_that_never_gets_through_is_given_up_for_the_next() -> None:
     line.clock.seconds += LONGEST
     line.line.turn(line.clock)
     assert line.receiver.got[-1] == 2
+
+
+def test_an_alert_that_is_not_taken_for_long_holds_up_no_other_incident() -> None:
+    line = _Line(alerts=3, behind_after=900.0)
+    taken = line.receiver.send
+    tried: list[float] = []
+
+    def send(published: Published) -> Answer:
+        if int(published.incident, 16) == 1:
+            tried.append(line.clock.seconds)
+            return FAILED
+        return taken(published)
+
+    line.receiver.send = send  # type: ignore[method-assign]
+    while not line.receiver.got:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert 900 <= tried[-2] < 900 + LONGEST  # and once more behind the others
+    assert line.clock.seconds <= 900 + 3 * LONGEST
+    assert line.receiver.got == [2, 3]
+    line.line.take(record(4, 3), line.clock())
+    line.line.passed(P, 4)
+    until, before = line.clock.seconds + 3 * LONGEST, len(tried)
+    while line.clock.seconds < until:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert line.receiver.got == [2, 3, 4]
+    assert len(tried) > before
+    assert line.line.position(P) == (0, "1,1,1,")
+    while line.value("passed_over_total", reason="given_up") is None:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert 3_600 <= tried[-1] < 3_600 + 2 * LONGEST
+    assert line.line.position(P) == (4, "")
+
+
+def test_while_a_sink_is_down_nothing_is_given_up_early() -> None:
+    line = _Line(alerts=3, behind_after=900.0)
+    line.receiver.answer = FAILED
+    while line.clock.seconds < 3_500:
+        assert not line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert set(line.receiver.got) == {1, 2, 3}
+    line.receiver.got.clear()
+    line.receiver.answer = TAKEN
+    line.clock.seconds += LONGEST
+    assert line.line.turn(line.clock)
+    assert sorted(map(str, line.receiver.got)) == ["1", "2", "3"]
+    assert not line.value("passed_over_total", reason="given_up")
 
 
 def test_rubbish_in_the_topic_is_passed_over_and_told_once(

@@ -292,6 +292,18 @@ def test_what_waits_for_its_time_does_not_stop_the_reading() -> None:
     assert not sink.outbound.is_full(sink.now)
 
 
+def test_an_incident_is_put_behind_the_others_whole_and_in_its_order() -> None:
+    sink = _Sink()
+    sink.take(1)
+    sink.take(2)
+    sink.take(1, 2, "resolved")
+    sink.take(3)
+    sink.outbound.put_behind(sink.now)
+    sink.take(1, 3, "updated")
+    assert sink.outbound.position(P) == (0, "")
+    assert sink.send() == [(2, 1), (3, 1), (1, 1), (1, 2), (1, 3)]
+
+
 def test_what_cannot_be_read_is_passed_over() -> None:
     sink = _Sink()
     sink.outbound.skip(Place(P, 0), "unreadable")
