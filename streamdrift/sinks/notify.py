@@ -33,6 +33,18 @@ BEHIND_AFTER = 900 * SECOND
 """How long one alert holds up those behind it."""
 _KINDS: Mapping[str, str] = {"info": "info", "warning": "warning", "critical": "failure"}
 """What apprise calls the severities."""
+_PAGERS: Mapping[str, str] = {
+    "firehydrant": "dedup",
+    "ilert": "dedup",
+    "incidentio": "dedup",
+    "pagerduty": "dedup",
+    "pagertree": "thirdparty",
+    "signl4": "external_id",
+    "splunk": "entity_id",
+    "squadcast": "dedup",
+    "victorops": "entity_id",
+}
+"""What apprise has incidents of, and how it calls what tells one from another."""
 
 
 class QuietHours(NamedTuple):
@@ -188,9 +200,10 @@ def _deliver(service: Any, title: str, body: str, kind: str, incident: str) -> b
     # Services cut or refuse what is too long for them, unless it is shortened before.
     if service.overflow_mode == apprise.OverflowMode.UPSTREAM:
         service.overflow_mode = apprise.OverflowMode.TRUNCATE
-    if service.secure_protocol == "pagerduty":
+    if service.schema in _PAGERS:
         # One incident there as well, which the end of ours resolves.
-        service.dedup, service.action = incident, "map"
+        setattr(service, _PAGERS[service.schema], incident)
+        service.action = "map"
     all_services = apprise.Apprise()
     all_services.add(service)
     # Of a single service it would convert nothing to the HTML or Markdown that it takes.

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from apprise.plugins.discord import NotifyDiscord
-from apprise.plugins.pagerduty import PAGERDUTY_API_LOOKUP, PagerDutyRegion
 from apprise.plugins.telegram import NotifyTelegram
 from pydantic import SecretStr, ValidationError
+from requests.adapters import HTTPAdapter
 
 from streamdrift.alert_documents import read_alert
 from streamdrift.config import load_settings
@@ -25,6 +25,7 @@ from tests.alerts import NOON, SECOND, make_document
 from tests.http_receiver import Receiver, Reply, receiving
 
 HOUR = 3_600 * SECOND
+VICTOR_KEY = "db4a12f1-9b4b-4f0a-a8f5-8f6a2d1e5c11"
 
 
 @pytest.fixture
@@ -75,20 +76,43 @@ def test_apprise_delivers_it(receiver: Receiver) -> None:
     assert f"incident: {1:032x}" in sent["message"]
 
 
+@pytest.mark.parametrize(
+    ("url", "key", "state", "values"),
+    [
+        ("pagerduty://routing@key/", "dedup_key", "event_action", ("trigger", "resolve")),
+        ("firehydrant://abcdefghijkl1234", "idempotency_key", "status", ("OPEN", "CLOSED")),
+        ("ilert://abcdefgh1234", "alertKey", "eventType", ("ALERT", "RESOLVE")),
+        ("incidentio://source/token", "deduplication_key", "status", ("firing", "resolved")),
+        ("pagertree://int_abcd1234", "id", "event_type", ("create", "resolve")),
+        ("signl4://secret12345", "X-S4-ExternalID", "X-S4-Status", (None, "resolved")),
+        (f"splunk://routing@{VICTOR_KEY}", "entity_id", "message_type", ("WARNING", "RECOVERY")),
+        (f"victorops://routing@{VICTOR_KEY}", "entity_id", "message_type", ("WARNING", "RECOVERY")),
+        ("squadcast://abcdef1234567890", "event_id", "status", ("trigger", "resolve")),
+    ],
+)
 def test_an_incident_is_one_of_the_pagers_and_its_end_resolves_it(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    url: str,
+    key: str,
+    state: str,
+    values: tuple[str | None, str],
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(PAGERDUTY_API_LOOKUP, PagerDutyRegion.US, receiver.url)
-    receiver.reply = lambda _: Reply(202)
-    notifier = Notifier(NotifySettings(url=SecretStr("pagerduty://routing@key/")), None)
+    post = HTTPAdapter.send
+
+    def to_receiver(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
+        request.url = receiver.url
+        return post(adapter, request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", to_receiver)
+    receiver.reply = lambda _: Reply(200 if VICTOR_KEY in url else 202, b'{"result": "success"}')
+    notifier = Notifier(NotifySettings(url=SecretStr(url)), None)
     for step, kind in enumerate(("opened", "updated", "resolved"), 1):
-        alert = read_alert(make_document(7, step, kind, severity="critical"), 0)
+        alert = read_alert(make_document(7, step, kind), 0)
         assert notifier.send(alert).verdict is Verdict.TAKEN
     sent = [json.loads(post.body) for post in receiver.posts]
-    assert [each["event_action"] for each in sent] == ["trigger", "trigger", "resolve"]
-    assert {each["dedup_key"] for each in sent} == {f"{7:032x}"}
-    assert sent[0]["payload"]["severity"] == "critical"
-    assert "amount of fraud/3 changed" in sent[0]["payload"]["summary"]
+    assert [each[key] for each in sent] == [f"{7:032x}"] * 3
+    assert [each.get(state) for each in sent] == [values[0], *values]
 
 
 def test_what_would_be_markup_is_told_as_it_is(
