@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -86,6 +87,13 @@ class Published:
     def subject(self) -> str:
         """The model version, or the model, as people write it."""
         return f"{self.model}/{self.version}" if self.version else self.model
+
+    @property
+    def changed_until(self) -> int:
+        """The event time of the last change that the alert tells of."""
+        signals = self.event()["data"].get("signals", ())
+        times = [datetime.fromisoformat(each["changed_at"]) for each in signals]
+        return max([self.time, *map(microseconds, times)])
 
     def event(self) -> dict[str, Any]:
         """Return the CloudEvent as an object."""

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -122,10 +122,13 @@ def _alone(writable: bool, wait: Callable[[], None]) -> Iterator[None]:
     if not writable:
         yield
         return
-    with (kernel_cache.cache_folder() / "lock").open("w") as lock:
-        while not _locked(lock):
-            wait()
-            time.sleep(_PAUSE)
+    with ExitStack() as stack:
+        # The lock may be another user's: what two compile is right all the same.
+        with suppress(OSError):
+            lock = stack.enter_context((kernel_cache.cache_folder() / "lock").open("w"))
+            while not _locked(lock):
+                wait()
+                time.sleep(_PAUSE)
         yield
 
 
@@ -135,5 +138,5 @@ def _locked(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # There are file systems without locks: what two compile is right all the same.
+        return True  # There are file systems without locks.
     return True

@@ -38,6 +38,7 @@ _KEPT = 8
 """Versions of a folder that are left, those used last: a set of all kernels takes some 10 MB."""
 _UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
 """What reading or writing a cache raises where the disk is full, read-only or was damaged."""
+_CHECKSUM = hashlib.sha256().digest_size
 _PACKAGE = Path(__file__).parent
 _IMPORTS = re.compile(
     rb"^[ \t]*from[ \t]+streamdrift((?:\.\w+)*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE
@@ -207,14 +208,18 @@ class _Files:
             content = self._file(key).read_bytes()
         except FileNotFoundError:
             return None
-        kept, data = pickle.loads(content)  # noqa: S301 (the cache is our own, as is the code)
+        checksum, pickled = content[:_CHECKSUM], content[_CHECKSUM:]
+        if hashlib.sha256(pickled).digest() != checksum:
+            return None  # It was damaged: machine code of which one bit is another does anything.
+        kept, data = pickle.loads(pickled)  # noqa: S301 (the cache is our own, as is the code)
         return data if kept == key else None
 
     def save(self, key: object, data: object) -> None:
         file = self._file(key)
         aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
         try:
-            aside.write_bytes(dumps((key, data)))  # type: ignore[no-untyped-call]
+            pickled = dumps((key, data))  # type: ignore[no-untyped-call]
+            aside.write_bytes(hashlib.sha256(pickled).digest() + pickled)
             aside.replace(file)
         except OSError:
             aside.unlink(missing_ok=True)

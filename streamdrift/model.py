@@ -286,14 +286,14 @@ class ModelVersion:
         """Return the last steps of a version that is forgotten."""
         return [step for each in self._watched for step in each.retire(self.retires_at)]
 
-    def accept(self, time: int) -> None:
-        """Take what changed for normal, as an operator asks, once it has shown enough."""
+    def accept(self, through: int, time: int) -> None:
+        """Take what changed by then for normal, as an operator asks, once it has shown enough."""
         for each in self._watched:
-            each.accept(time)
+            each.accept(through, time)
 
-    def resolve(self, time: int) -> list[Step]:
-        """Watch what changed as before, as an operator asks."""
-        return [step for each in self._watched for step in each.resolve(time)]
+    def resolve(self, through: int, time: int) -> list[Step]:
+        """Watch what changed by then as before, as an operator asks."""
+        return [step for each in self._watched for step in each.resolve(through, time)]
 
     @property
     def _watched(self) -> list[Watching]:

@@ -28,6 +28,7 @@ from streamdrift.traffic import Traffic
 
 FORMAT = 3
 """Of the snapshot of a monitor: what is watched, and how, depends on all that is in it."""
+_OBEYED = 128
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
 
@@ -73,6 +74,8 @@ class Monitor:
         """By model, from its first reference on."""
         self.commanded = -1
         """The place, among all commands, of the last one that was taken."""
+        self._obeyed: list[tuple[int, str, str]] = []
+        """Place, id and model of those that were obeyed last."""
 
     def _groups_of(self, model: str) -> int:
         return self._settings_of(model).feature_groups
@@ -112,6 +115,9 @@ class Monitor:
         if place <= self.commanded:
             return []
         self.commanded = place
+        if any(command.id == known for _, known, _ in self._obeyed):
+            return []  # Its topic was made anew, and is read from its beginning.
+        self._obeyed = [*self._obeyed, (place, command.id, command.model)][-_OBEYED:]
         is_head = self._heads is None or self._heads.is_head_of(command.model)
         if is_head and command.kind is not Asked.EXPECT and not self._incidents.is_open(command):
             return [_told(command, "nothing: no such incident is open")]
@@ -122,7 +128,10 @@ class Monitor:
         if not is_head:
             return []
         self._incidents.ask(command, time)
-        return [_told(command, _EFFECTS[command.kind])]
+        effect = _EFFECTS[command.kind]
+        if not any(model == command.model for model, _, _ in self._versions):
+            effect += "; no event of this model was seen lately"
+        return [_told(command, effect)]
 
     def _do(self, command: Command, time: int) -> list[Step]:
         """Let signals be accepted, or watched again."""
@@ -138,9 +147,9 @@ class Monitor:
         for (model, version, _), watched in self._versions.items():
             if (model, version) == (command.model, command.version):
                 if resolves:
-                    steps += watched.resolve(time)
+                    steps += watched.resolve(command.through, time)
                 else:
-                    watched.accept(time)
+                    watched.accept(command.through, time)
         return steps
 
     def hear(self, heard: Heard) -> None:
@@ -323,6 +332,7 @@ class Monitor:
             "watched": [[model, *span] for model, span in sorted(self._watched.items())],
             "heads": None if self._heads is None else self._heads.snapshot(),
             "commanded": self.commanded,
+            "obeyed": [list(each) for each in self._obeyed],
         }
 
     def restore(self, state: Mapping[str, object]) -> list[Notice]:
@@ -331,9 +341,11 @@ class Monitor:
         Raises StateError where another release wrote it.
         """
         check_format(state)
-        commanded = state["commanded"]
+        commanded, obeyed = state["commanded"], state["obeyed"]
         assert isinstance(commanded, int)
+        assert isinstance(obeyed, Sequence)
         self.commanded = commanded
+        self._obeyed = [(place, each, model) for place, each, model in obeyed]
         versions, incidents = state["versions"], state["incidents"]
         unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
         watched, paces = state["watched"], state["paces"]

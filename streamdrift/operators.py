@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from streamdrift.errors import InputError
 
 LONGEST_NAME, LONGEST_NOTE = 200, 2_000
-_NAME = r"^[^\x00-\x1f]*$"
+_NAME, _NOTE = r"^[^\x00-\x1f\x7f]*$", r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 _LATEST = 253_402_300_799_999_999
 
 
@@ -33,7 +33,8 @@ class Command(BaseModel):
     """One command.
 
     All but EXPECT are of an `incident`, by its id, and of the model version it belongs to; one that
-    is the model's own (silence, event rate) has no version and is `of_model`. EXPECT holds for
+    is the model's own (silence, event rate) has no version and is `of_model`. They are about what
+    changed `through` an event time, the last that whoever asks has seen. EXPECT holds for
     event times from `since` up to `until`. All times are in microseconds since the epoch, `at` is
     when it was asked.
     """
@@ -42,14 +43,15 @@ class Command(BaseModel):
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
     kind: Asked
-    model: str
-    version: str = ""
+    model: str = Field(max_length=LONGEST_NAME)
+    version: str = Field("", max_length=LONGEST_NAME)
     of_model: bool = False
     incident: str = Field("", pattern=r"^([0-9a-f]{32})?$")
+    through: int = Field(_LATEST, ge=0, le=_LATEST)
     since: int = Field(0, ge=0, le=_LATEST)
     until: int = Field(0, ge=0, le=_LATEST)
     by: str = Field("", max_length=LONGEST_NAME, pattern=_NAME)
-    note: str = Field("", max_length=LONGEST_NOTE)
+    note: str = Field("", max_length=LONGEST_NOTE, pattern=_NOTE)
     at: int = Field(ge=0, le=_LATEST)
 
     @model_validator(mode="after")

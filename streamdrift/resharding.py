@@ -113,6 +113,11 @@ def _divided(
     watched = _by_shard(spans, lambda span: str(span[0]), shards)
     incidents = _divided_incidents([tree(monitor, "incidents") for monitor in monitors], shards)
     unwatched = sum(integer(monitor, "unwatched") for monitor in monitors)
+    # With several workers each shard has them: here the one that has the model's incidents.
+    known = {
+        (_whole(place), str(each), str(model)) for place, each, model in _pairs(monitors, "obeyed")
+    }
+    obeyed = _by_shard(sorted(known), itemgetter(2), shards)
     # What one has not taken yet is taken by all: twice the same does no harm.
     commanded = min(integer(monitor, "commanded") for monitor in monitors)
     for shard in range(shards):
@@ -128,6 +133,7 @@ def _divided(
             "watched": [list(span) for span in watched[shard]],
             "heads": None,
             "commanded": commanded,
+            "obeyed": [list(each) for each in obeyed[shard]],
         }
 
 

@@ -130,6 +130,8 @@ class Service:
         self.pipeline = make_pipeline()
         self._kept = False
         """Whether a state was there, or was committed."""
+        self._commands_before: int | None = None
+        """The place of the last command before the first session, until there is a state."""
 
     def stop(self) -> None:
         """Ask the service to commit and leave; may be called from a signal or a thread."""
@@ -194,7 +196,9 @@ class Service:
             return None
         if self._kept:
             return session.open_commands(self.pipeline.commanded)
-        commands = session.open_commands(None)
+        # What is asked from the first session on counts, also where that ends before it commits.
+        commands = session.open_commands(self._commands_before)
+        self._commands_before = commands.known
         self.pipeline.know_commands(commands.known)
         return commands
 

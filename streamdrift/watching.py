@@ -336,20 +336,22 @@ class Watching:
         self._codes = None
         self._watch.allow(self._lengths())
 
-    def accept(self, time: int) -> None:
-        """Make the new normal of all that is held its reference, once it has shown enough."""
+    def accept(self, through: int, time: int) -> None:
+        """Make the new normal of what changed by then its reference, once it has shown enough."""
         for since in self._since.values():
-            if since.asked_at is None:
+            if since.asked_at is None and since.changed_at <= through:
                 since.asked_at = time
 
-    def resolve(self, time: int) -> list[Step]:
-        """Watch all that is held again, under the references they have."""
+    def resolve(self, through: int, time: int) -> list[Step]:
+        """Watch what changed by then again, under the references it has."""
         steps = []
         for ordinal in sorted(self._since):
+            if self._since[ordinal].changed_at > through:
+                continue
+            del self._since[ordinal]
             self._watch.let_go(ordinal)
             signal = self.signals[ordinal]
             steps.append(Step(StepKind.RESOLVED, self._model, self._version, signal, time))
-        self._since.clear()
         return steps
 
     def retire(self, time: int) -> list[Step]:

@@ -146,6 +146,7 @@ def incident_routes(
             version=published.version,
             of_model=published.kind == AlertKind.VOLUME,
             incident=published.incident,
+            through=published.changed_until,
             by=remark.by,
             note=remark.note,
             at=now(),

@@ -141,12 +141,36 @@ def test_an_incident_that_is_not_open_is_left_alone() -> None:
 
 
 def test_a_command_is_taken_once() -> None:
+    """Also where its topic was made anew, and it is read at another place."""
     pipeline = _begun()
     _go(pipeline, 0, 2_500)
     pipeline.command(3, _command(Asked.RESOLVE))
-    assert pipeline.command(3, _command(Asked.RESOLVE))[1] == []
-    assert pipeline.command(2, _command(Asked.RESOLVE))[1] == []
+    assert pipeline.command(3, _command(Asked.RESOLVE, id="2" * 32))[1] == []
+    assert pipeline.command(2, _command(Asked.RESOLVE, id="2" * 32))[1] == []
     assert pipeline.commanded == 3
+    assert pipeline.command(7, _command(Asked.RESOLVE))[1] == []
+    assert pipeline.commanded == 7
+    states = {shard: decode_state(encode_state(pipeline.snapshot(shard))) for shard in range(3)}
+    again = _begun()
+    again.restore(states)
+    assert again.command(9, _command(Asked.RESOLVE))[1] == []
+
+
+def test_what_changed_after_the_last_that_was_seen_is_left_alone() -> None:
+    pipeline = _begun()
+    _go(pipeline, 0, 2_500)
+    seen = (_START + _CHANGED - 1) * _SECOND
+    pipeline.command(0, _command(Asked.RESOLVE, through=seen))
+    pipeline.command(1, _command(Asked.ACCEPT, through=seen, id="2" * 32))
+    alerts, _ = _go(pipeline, 2_500, _EVENTS)
+    assert "resolved" not in [alert.type for alert in alerts]
+
+
+def test_a_planned_change_of_a_model_that_was_never_seen_says_so() -> None:
+    pipeline = _begun()
+    _go(pipeline, 0, 1_000)
+    _, [notice] = pipeline.command(0, _command(Asked.EXPECT, model="typo", since=1, until=2))
+    assert str(notice.fields["effect"]).endswith("; no event of this model was seen lately")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +183,7 @@ def test_incidents_that_begin_in_a_planned_change_say_so(
     _go(pipeline, 0, 1_000)
     times = {"since": (_START + since) * _SECOND, "until": (_START + until) * _SECOND}
     pipeline.command(0, _command(Asked.EXPECT, note="release 7", **times))
-    pipeline.command(1, _command(Asked.EXPECT, model="stays", since=0, until=10**17))
+    pipeline.command(1, _command(Asked.EXPECT, id="2" * 32, model="stays", since=0, until=10**17))
     alerts, _ = _go(pipeline, 1_000, _EVENTS)
     assert alerts
     plan = alerts[0].data["expected"]
@@ -224,7 +248,7 @@ def test_a_shard_of_workers_does_it_again_behind_the_same_frames() -> None:
     command = _command(Asked.EXPECT, since=5, until=9)
     taken, [notice] = made.command(7, command, 42)
     assert taken == Taken(7, (42, "", 0, 0), command)
-    assert notice.fields["effect"] == "incidents that begin meanwhile page nobody"
+    assert str(notice.fields["effect"]).startswith("incidents that begin meanwhile page nobody")
     other = Shard(Home(0, 1), lambda _: ModelSettings(), 10)
     other.foresee([taken, Taken(9, (50, "", 0, 0), command)])
     assert other.foresees

@@ -25,6 +25,8 @@ def test_what_is_written_is_read(command: Command) -> None:
         ({"kind": "expect", "since": 9, "until": 9}, "from a time up to a later one"),
         ({"id": "x"}, "id"),
         ({"by": "a\nb"}, "by"),
+        ({"note": "a\x00b"}, "note"),
+        ({"model": "m" * 201}, "model"),
         ({"until": 10**18}, "until"),
         ({"other": 1}, "other"),
     ],
