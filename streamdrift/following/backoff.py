@@ -10,16 +10,20 @@ class Backoff:
     """Waits that double with each failure in a row, less up to a half by chance.
 
     `chance` gives numbers from 0 to 1: without it, all who wait for one receiver would come at
-    once when it is back.
+    once when it is back. `first` and `longest` are in seconds.
     """
 
-    def __init__(self, chance: Callable[[], float]) -> None:
+    def __init__(
+        self, chance: Callable[[], float], first: float = FIRST, longest: float = LONGEST
+    ) -> None:
         self._chance = chance
+        self._first = first
+        self._longest = longest
         self._failures = 0
 
     def failed(self, asked: float | None = None) -> float:
         """Return the seconds to wait after another failure, `asked` at least."""
-        wait = min(LONGEST, FIRST * 2.0 ** min(self._failures, 20))
+        wait = min(self._longest, self._first * 2.0 ** min(self._failures, 20))
         self._failures += 1
         return max(wait * (1 - self._chance() / 2), asked or 0.0)
 

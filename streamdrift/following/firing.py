@@ -64,7 +64,10 @@ class Firing:
         self._revision = 0
 
     def take(self, incident: str, published: Published | None, now: int, monotonic: float) -> None:
-        """Take an incident's latest alert; None where it is forgotten."""
+        """Take an incident's latest alert; None where it is forgotten.
+
+        What of the alert is not as it should be raises here, and what fired before goes on.
+        """
         waits = self._history.pop(incident, None)
         if published is None:
             self._end(incident, now, now)
@@ -76,6 +79,7 @@ class Firing:
         elif incident in self._of or published.published_at - published.time <= self._within:
             self._fire(incident, published, now)
         else:
+            self._check(published, now)
             self._history[incident] = (published, waits[1] if waits else monotonic)
 
     def _over(self, incident: str, published: Published, now: int, *, waited: bool) -> None:
@@ -87,7 +91,12 @@ class Firing:
                 self._fire(incident, published, now)
             self._end(incident, published.time, now)
 
+    def _check(self, published: Published, now: int) -> None:
+        """Raise where an alert cannot be told: when it is due it would hold up all others."""
+        firing(published, now, self._resend, self._link)
+
     def _fire(self, incident: str, published: Published, now: int) -> None:
+        self._check(published, now)
         labels = tuple(labels_of(published).items())
         if self._of.get(incident, labels) != labels:
             self._end(incident, published.time, now)
@@ -121,16 +130,23 @@ class Firing:
         return bool(self._history)
 
     def due(self, peer: Peer, now: int, monotonic: float) -> Sequence[Due]:
-        """Return what is to be sent to a peer: what it was not sent yet, or not lately."""
+        """Return what is to be sent to a peer: what it was not sent yet, or not lately.
+
+        No more than one post takes: first what it never had, then what it was sent longest ago.
+        """
         self._forget(now)
         for labels in peer.sent.keys() - self._alerts.keys():
             del peer.sent[labels]
-        found = []
+        found: list[tuple[float, Labels]] = []
         for labels, alert in self._alerts.items():
-            revision, at = peer.sent.get(labels, (0, 0.0))
+            revision, at = peer.sent.get(labels, (0, float("-inf")))
             if revision != alert.revision or monotonic >= at + self._resend / 1e6:
-                found.append(Due(labels, alert.revision, self._encode(alert, now)))
-        return found[:LARGEST_BATCH]
+                found.append((at, labels))
+        found.sort(key=lambda each: each[0])
+        return [
+            Due(labels, self._alerts[labels].revision, self._encode(self._alerts[labels], now))
+            for _, labels in found[:LARGEST_BATCH]
+        ]
 
     def _forget(self, now: int) -> None:
         for labels, alert in list(self._alerts.items()):

@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from random import SystemRandom
 
 import structlog
 
 from streamdrift.errors import InputError, StreamdriftError
+from streamdrift.following.backoff import Backoff
 from streamdrift.incident_table import IncidentTable
 from streamdrift.kafka import KafkaSettings
 from streamdrift.metrics import Metrics
@@ -34,7 +36,7 @@ class TopicReader:
         self._position = 0
         self._told = False
         self.complete = False
-        """Whether the topic was read to its end once."""
+        """Whether the topic was read to its end, and nothing unforeseen keeps it from being so."""
 
     def read(self, log: Log) -> None:
         """Take what is new; raise ConnectionsError where brokers do not answer."""
@@ -62,7 +64,8 @@ def following_incidents(
 ) -> Iterator[TopicReader]:
     """Keep `table` up with `topic` until the block ends, and delete there what is not kept.
 
-    Brokers that are away, and a topic that is not there yet, are waited for.
+    Brokers that are away, and a topic that is not there yet, are waited for; after what was not
+    foreseen it begins anew.
     """
     reader, stopped = TopicReader(topic, table), threading.Event()
 
@@ -79,18 +82,20 @@ def following_incidents(
                 stopped.wait(LOOK_SECONDS)
 
     def run() -> None:
-        wait = _FIRST_WAIT
+        backoff = Backoff(SystemRandom().random, _FIRST_WAIT, _LONGEST_WAIT)
         while not stopped.is_set():
             began = time.monotonic()
             try:
                 serve()
             except StreamdriftError as error:
-                if time.monotonic() - began > _LONGEST_WAIT:
-                    wait = _FIRST_WAIT
                 # The service itself says that brokers are away.
-                _log.debug("incidents cannot be read, trying again", error=str(error), seconds=wait)
-                stopped.wait(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
+                _log.debug("incidents cannot be read, trying again", error=str(error))
+            except Exception:
+                reader.complete = False
+                _log.exception("reading incidents failed in a way that was not foreseen")
+            if time.monotonic() - began > _LONGEST_WAIT:
+                backoff.worked()
+            stopped.wait(backoff.failed())
 
     thread = threading.Thread(target=run, name="incidents", daemon=True)
     thread.start()

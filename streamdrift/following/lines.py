@@ -1,5 +1,6 @@
 """What a follower does with what it reads: it hands alerts to one sink, as that takes them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -120,7 +121,9 @@ class Line(Protocol):
 class Deliveries:
     """Hands every alert to a target, in order: a webhook, or a notification.
 
-    `give_up_after` is in seconds.
+    `give_up_after` is in seconds, as is `behind_after`: where an alert was not taken for that long
+    other incidents go before it, each time once it was tried again. Of most services nobody can
+    tell whether they are away, or will never take this one.
     """
 
     whole = False
@@ -134,17 +137,19 @@ class Deliveries:
         give_up_after: float,
         metrics: Metrics,
         chance: Callable[[], float],
+        behind_after: float = math.inf,
     ) -> None:
         self.sink = sink
         self.topic = topic
         self._outbound = outbound
         self._target = target
         self._give_up_after = give_up_after
+        self._behind_after = behind_after
         self._metrics = metrics
         self._receiver = Receiver(sink, target.place, metrics, Backoff(chance))
         self._reading = Reading(sink, metrics)
-        self._tried: tuple[str, float] = ("", 0.0)
-        """The alert that is tried, and since when."""
+        self._tried: dict[str, float] = {}
+        """By alert that was tried in vain, since when."""
 
     def begin(self, partition: Partition, offset: int, note: str) -> None:
         self._outbound.begin(partition, offset, note)
@@ -184,22 +189,36 @@ class Deliveries:
 
     def _deliver(self, published: Published, moment: Moment, clock: Callable[[], Moment]) -> bool:
         """Try to deliver an alert; tell whether it is dealt with."""
-        if self._tried[0] != published.id:
-            self._tried = (published.id, moment.monotonic)
-        answer = self._target.send(published)
+        since = self._tried.pop(published.id, moment.monotonic)
+        answer = self._send(published)
         monotonic = clock().monotonic
         if answer.verdict is Verdict.TAKEN:
             self._receiver.took(1, monotonic)
             return True
         if answer.verdict is Verdict.REFUSED:
             self._receiver.answered(monotonic)
-            self._pass_over("refused", published, answer)
+        if answer.verdict in (Verdict.REFUSED, Verdict.UNREADABLE):
+            self._pass_over(answer.verdict.value, published, answer)
             return True
         self._receiver.failed(answer, monotonic)
-        if monotonic < self._tried[1] + self._give_up_after:
-            return False
-        self._pass_over("given_up", published, answer)
-        return True
+        if monotonic >= since + self._give_up_after:
+            self._pass_over("given_up", published, answer)
+            return True
+        # What was replaced, or is another worker's, is never tried again.
+        oldest = monotonic - 2 * self._give_up_after
+        self._tried = {alert: at for alert, at in self._tried.items() if at > oldest}
+        self._tried[published.id] = since
+        if monotonic >= since + self._behind_after:
+            self._outbound.put_behind(moment.now)
+        return False
+
+    def _send(self, published: Published) -> Answer:
+        try:
+            return self._target.send(published)
+        except Exception as error:
+            # The alerts behind it must not depend on what was not foreseen.
+            _log.exception("a sink failed in a way that was not foreseen", sink=self.sink)
+            return Answer(Verdict.FAILED, type(error).__name__)
 
     def _pass_over(self, reason: str, published: Published, answer: Answer) -> None:
         self._metrics.sink_passed_over(self.sink, reason)
@@ -271,10 +290,14 @@ class Alertmanagers:
 
     def take(self, record: Record, moment: Moment) -> None:
         published = None if record.value is None else self._reading.read(record)
-        if record.value is not None and published is None:
-            self._metrics.sink_passed_over(self.sink, "unreadable")
-        else:
-            self._firing.take(record.key, published, moment.now, moment.monotonic)
+        if record.value is None or published is not None:
+            try:
+                self._firing.take(record.key, published, moment.now, moment.monotonic)
+            except Exception as error:  # What others write may be anything.
+                self._reading.tell(record, error)
+            else:
+                return
+        self._metrics.sink_passed_over(self.sink, "unreadable")
 
     def passed(self, partition: Partition, next_offset: int) -> None:
         """Do nothing: no position is kept."""

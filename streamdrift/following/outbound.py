@@ -62,6 +62,8 @@ class Outbound:
         self._note = note
         self._waiting: dict[Place, _Waiting] = {}
         """By the place of the latest alert each stands for, in the order to be sent."""
+        self._of: dict[tuple[Partition, str], dict[Place, None]] = {}
+        """By partition and incident, the places of what waits, in that order."""
         self._done: dict[Partition, set[int]] = {}
         """Offsets that are dealt with, at or above the position."""
         self._next: dict[Partition, int] = {}
@@ -78,6 +80,7 @@ class Outbound:
         self._next.pop(partition, None)
         self._done.pop(partition, None)
         self._waiting = {k: v for k, v in self._waiting.items() if v.partition != partition}
+        self._of = {k: v for k, v in self._of.items() if k[0] != partition}
 
     def clear(self) -> None:
         """Let all partitions go."""
@@ -107,20 +110,33 @@ class Outbound:
         is_history = published.published_at - published.time > self._selection.within
         since = monotonic if is_history else None
         new = _Waiting(published, place.partition, {place.offset}, published.step == 1, since)
-        for key in [key for key, each in self._waiting.items() if self._replaces(new, each, now)]:
-            old = self._waiting.pop(key)
+        of_incident = self._of.get((place.partition, published.incident), ())
+        for key in [key for key in of_incident if self._is_replaced(self._waiting[key], now)]:
+            old = self._remove(key)
             new.offsets |= old.offsets
             new.opening = new.opening or old.opening
             self._note("replaced" if published.is_open or not new.opening else "over")
         if published.is_open:
-            self._waiting[place] = new
+            self._add(place, new)
         elif new.opening or not self._selection.resolved:
             # Nothing was told of it, and nothing need be.
             self._note("over" if new.opening else "resolved")
             self._finish(new)
         else:
             new.history_since = None  # Who was told that it began is told that it is over.
-            self._waiting[place] = new
+            self._add(place, new)
+
+    def _add(self, place: Place, waiting: _Waiting) -> None:
+        self._waiting[place] = waiting
+        self._of.setdefault((waiting.partition, waiting.published.incident), {})[place] = None
+
+    def _remove(self, place: Place) -> _Waiting:
+        waiting = self._waiting.pop(place)
+        key = (waiting.partition, waiting.published.incident)
+        self._of[key].pop(place)
+        if not self._of[key]:
+            del self._of[key]
+        return waiting
 
     def _finish(self, waiting: _Waiting) -> None:
         self._done.setdefault(waiting.partition, set()).update(waiting.offsets)
@@ -135,11 +151,10 @@ class Outbound:
             return "acknowledged"
         return None
 
-    def _replaces(self, new: _Waiting, old: _Waiting, now: int) -> bool:
-        if (old.published.incident, old.partition) != (new.published.incident, new.partition):
-            return False
-        late = now - old.published.time > self._selection.within
-        return not self._is_due(old, now) or (self._selection.fresh_only and late)
+    def _is_replaced(self, waiting: _Waiting, now: int) -> bool:
+        """Tell whether what waits is not told once its incident has another alert."""
+        late = now - waiting.published.time > self._selection.within
+        return not self._is_due(waiting, now) or (self._selection.fresh_only and late)
 
     # What goes.
 
@@ -163,7 +178,16 @@ class Outbound:
 
     def done(self, now: int) -> None:
         """Note that the alert to be sent next was sent, or is given up."""
-        self._finish(self._waiting.pop(next(self._due(now))))
+        self._finish(self._remove(next(self._due(now))))
+
+    def put_behind(self, now: int) -> None:
+        """Let the other incidents go before that of the alert to be sent next.
+
+        All that waits of it goes behind, in its order: no end is told before its beginning.
+        """
+        waiting = self._waiting[next(self._due(now))]
+        for place in self._of[waiting.partition, waiting.published.incident]:
+            self._waiting[place] = self._waiting.pop(place)
 
     # How it stands.
 

@@ -81,9 +81,13 @@ class Reading:
         try:
             return read_alert(record.value or b"", record.time)
         except InputError as error:
-            if not self._told:
-                self._told = True
-                place = f"{record.place.partition.topic}/{record.place.partition.number}"
-                place += f"/{record.place.offset}"
-                _log.warning("record passed over", place=place, sink=self._sink, error=str(error))
+            self.tell(record, error)
             return None
+
+    def tell(self, record: Record, error: Exception) -> None:
+        """Tell of a record that is passed over, unless one was told of before."""
+        if not self._told:
+            self._told = True
+            place = f"{record.place.partition.topic}/{record.place.partition.number}"
+            place += f"/{record.place.offset}"
+            _log.warning("record passed over", place=place, sink=self._sink, error=str(error))

@@ -14,6 +14,7 @@ from streamdrift.config import Settings
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.following.backlog import Look
+from streamdrift.following.backoff import Backoff
 from streamdrift.following.firing import Firing
 from streamdrift.following.follower import Follower, machine_moment
 from streamdrift.following.lines import Alertmanagers, Deliveries, Line
@@ -30,7 +31,7 @@ from streamdrift.metrics import Metrics
 from streamdrift.records import Partition, Reached
 from streamdrift.sinks.alertmanager import alerts_url
 from streamdrift.sinks.endpoint import Endpoint
-from streamdrift.sinks.notify import Notifier, NotifySettings
+from streamdrift.sinks.notify import BEHIND_AFTER, Notifier, NotifySettings
 from streamdrift.sinks.webhook import Webhook
 from streamdrift.sources.committed import all_committed
 
@@ -71,7 +72,16 @@ def make_lines(settings: Settings, metrics: Metrics) -> Sequence[Line]:
         )
         notifier, give_up_after = Notifier(each, alerts.link), each.give_up_after / SECOND
         lines.append(
-            Deliveries(sink, alerts.topic, outbound, notifier, give_up_after, metrics, chance)
+            Deliveries(
+                sink,
+                alerts.topic,
+                outbound,
+                notifier,
+                give_up_after,
+                metrics,
+                chance,
+                BEHIND_AFTER / SECOND,
+            )
         )
     return lines
 
@@ -136,7 +146,8 @@ def _follow(
     stopped: threading.Event,
 ) -> None:
     """Follow in sessions, one after the other, until it is stopped."""
-    wait, turned_at, told = _FIRST_WAIT, time.monotonic(), False
+    backoff = Backoff(SystemRandom().random, _FIRST_WAIT, _LONGEST_WAIT)
+    turned_at, told = time.monotonic(), False
     while not stopped.is_set():
         try:
             with closing(_open_seat(settings, line)) as seat:
@@ -152,7 +163,8 @@ def _follow(
                 )
                 while not stopped.is_set():
                     follower.turn()
-                    wait, turned_at, told = _FIRST_WAIT, time.monotonic(), False
+                    backoff.worked()
+                    turned_at, told = time.monotonic(), False
         except FencedError as error:
             _log.warning("sink is another worker's", sink=line.sink, error=str(error))
             break
@@ -165,8 +177,7 @@ def _follow(
             _log.exception("a sink failed in a way that was not foreseen", sink=line.sink)
             metrics.sink_failed(line.sink)
         line.clear()
-        stopped.wait(wait)
-        wait = min(2 * wait, _LONGEST_WAIT)
+        stopped.wait(backoff.failed())
     line.close()
 
 

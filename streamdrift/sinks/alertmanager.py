@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Field, field_validator
@@ -19,6 +18,7 @@ LASTS = 5
 """Times `resend` after which an alert ends that is not sent again: as Prometheus has it, one that
 nobody stands for any more does not last, whatever Alertmanager's own resolve_timeout is."""
 _PATH = "/api/v2/alerts"
+_LINK = re.compile(r"https?://", re.IGNORECASE)
 _SIGNALS = 10
 """Told in an annotation; the others are counted."""
 _OWN = frozenset({"alertname", "deployment", "model", "version", "kind", "severity"})
@@ -165,4 +165,4 @@ def _label_name(name: str) -> str:
 
 
 def _is_link(value: str) -> bool:
-    return urlsplit(value).scheme in ("http", "https") if "://" in value else False
+    return _LINK.match(value) is not None

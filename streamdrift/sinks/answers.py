@@ -10,6 +10,8 @@ class Verdict(StrEnum):
     TAKEN = "taken"
     REFUSED = "refused"
     """This alert will never be taken."""
+    UNREADABLE = "unreadable"
+    """It cannot be told at all: somebody else wrote it, or wrote a part of it."""
     FAILED = "failed"
     """Try again: later it may be taken."""
 
@@ -22,3 +24,8 @@ class Answer(NamedTuple):
     """What went wrong, without secrets."""
     wait: float | None = None
     """Seconds that were asked for until the next attempt."""
+
+
+def unreadable(error: Exception) -> Answer:
+    """Return the answer of an alert of which no message could be made."""
+    return Answer(Verdict.UNREADABLE, f"{type(error).__name__}: {error}")

@@ -23,14 +23,28 @@ from streamdrift.alert_documents import Published, Severity, signal_lines
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.errors import SettingsError
 from streamdrift.secrets import read_secret
-from streamdrift.sinks.answers import Answer, Verdict
+from streamdrift.sinks.answers import Answer, Verdict, unreadable
 from streamdrift.sinks.endpoint import checked_file
 from streamdrift.sinks.links import link_to
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)(?:\s+(\S+))?")
 _SIGNALS = 5
+BEHIND_AFTER = 900 * SECOND
+"""How long one alert holds up those behind it."""
 _KINDS: Mapping[str, str] = {"info": "info", "warning": "warning", "critical": "failure"}
 """What apprise calls the severities."""
+_PAGERS: Mapping[str, str] = {
+    "firehydrant": "dedup",
+    "ilert": "dedup",
+    "incidentio": "dedup",
+    "pagerduty": "dedup",
+    "pagertree": "thirdparty",
+    "signl4": "external_id",
+    "splunk": "entity_id",
+    "squadcast": "dedup",
+    "victorops": "entity_id",
+}
+"""What apprise has incidents of, and how it calls what tells one from another."""
 
 
 class QuietHours(NamedTuple):
@@ -90,7 +104,10 @@ class NotifySettings(BaseModel):
     )
     resolved: StrictBool = Field(True, description="Whether the end of an incident is told.")
     give_up_after: Duration = Field(
-        DAY, gt=0, description="How long one alert is tried before it is passed over for the next."
+        DAY,
+        gt=0,
+        description="How long one alert is tried before it is passed over; after 15 minutes those "
+        "of other incidents go before it.",
     )
 
     @field_validator("url_file")
@@ -160,9 +177,12 @@ class Notifier:
 
     def send(self, published: Published) -> Answer:
         """Send an alert; raises nothing."""
-        title, body, kind = message_of(published, self._link)
         try:
-            taken = self._open(self._url()).notify(title=title, body=body, notify_type=kind)
+            title, body, kind = message_of(published, self._link)
+        except Exception as error:  # What others write may be anything.
+            return unreadable(error)
+        try:
+            taken = _deliver(self._open(self._url()), title, body, kind, published.incident)
         except SettingsError as error:
             return Answer(Verdict.FAILED, str(error))
         except Exception as error:  # Of a hundred services each has errors of its own.
@@ -171,6 +191,27 @@ class Notifier:
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""
+
+
+def _deliver(service: Any, title: str, body: str, kind: str, incident: str) -> bool:
+    """Hand a message to a service of apprise's; tell whether it was taken."""
+    import apprise
+
+    # Services cut or refuse what is too long for them, unless it is shortened before.
+    if service.overflow_mode == apprise.OverflowMode.UPSTREAM:
+        service.overflow_mode = apprise.OverflowMode.TRUNCATE
+    if service.schema in _PAGERS:
+        # One incident there as well, which the end of ours resolves.
+        setattr(service, _PAGERS[service.schema], incident)
+        service.action = "map"
+    all_services = apprise.Apprise()
+    all_services.add(service)
+    # Of a single service it would convert nothing to the HTML or Markdown that it takes.
+    return bool(
+        all_services.notify(
+            title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
+        )
+    )
 
 
 def message_of(published: Published, link: str | None) -> tuple[str, str, str]:

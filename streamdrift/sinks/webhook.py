@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from streamdrift.alert_documents import Published
 from streamdrift.durations import DAY, Duration
 from streamdrift.secrets import checked_secret, read_secret, secret_of
-from streamdrift.sinks.answers import Answer, Verdict
+from streamdrift.sinks.answers import Answer, Verdict, unreadable
 from streamdrift.sinks.endpoint import (
     Endpoint,
     EndpointSettings,
@@ -135,7 +135,10 @@ class Webhook:
 
     def send(self, published: Published) -> Answer:
         """Post an alert; raises nothing."""
-        body, headers = message_of(published, self._settings.mode)
+        try:
+            body, headers = message_of(published, self._settings.mode)
+        except Exception as error:  # What others write may be anything.
+            return unreadable(error)
         try:
             headers |= self._signed(published.id, body)
         except (OSError, ValueError) as error:

@@ -53,6 +53,16 @@ def test_labels_tell_what_it_is_and_whose() -> None:
     assert "version" not in labels_of(published(make_document(version="")))
 
 
+@pytest.mark.parametrize(
+    "link", ["https://[TODO]/wiki", "HTTPS://wiki/x", "http://", "https://wiki]/[x"]
+)
+def test_what_begins_as_a_link_is_told_as_it_is(link: str) -> None:
+    alert = published(make_document(labels={"runbook": link, "at": "see https://[x]"}))
+    assert annotations_of(alert)["runbook_url"] == link
+    assert "runbook" not in labels_of(alert)
+    assert labels_of(alert)["at"] == "see https://[x]"
+
+
 def test_labels_stay_while_an_incident_is_updated() -> None:
     opened = published(make_document(1, 1))
     updated = published(make_document(1, 2, "updated", summary="more", signals=[{"name": "b"}]))
@@ -298,6 +308,31 @@ def test_many_are_sent_in_parts() -> None:
     assert len(sent.send()) == LARGEST_BATCH
     assert len(sent.send()) == 5
     assert sent.send() == []
+
+
+def test_where_fewer_can_be_sent_than_are_due_each_has_its_turn() -> None:
+    sent = _Sent()
+
+    def take(first: int) -> None:
+        for incident in range(first, first + 2 * LARGEST_BATCH):
+            sent.take(make_document(incident, time=sent.now, model=f"m{incident}"), incident)
+
+    def turn() -> set[str]:
+        sent.now += RESEND  # so slow is it that the first are due again
+        return {model for model, _, _ in sent.send()}
+
+    take(1)
+    turns = [turn() for _ in range(4)]
+    assert turns[0].isdisjoint(turns[1])
+    assert turns[2:] == turns[:2]
+    for incident in range(1, LARGEST_BATCH + 1):  # these change all the time
+        sent.take(make_document(incident, 2, "updated", model=f"m{incident}"), incident)
+    assert turn() == turns[0]
+    sent.take(make_document(1, 3, "updated", model="m1"), 1)
+    assert turn() == turns[1]
+    take(2_000)
+    new = turn() | turn()
+    assert new == {f"m{incident}" for incident in range(2_000, 2_000 + 2 * LARGEST_BATCH)}
 
 
 def test_one_address_or_several() -> None:

@@ -7,10 +7,14 @@ import pytest
 
 from streamdrift.alert_documents import read_alert
 from streamdrift.errors import InputError
-from streamdrift.following.incidents import TopicReader, forget_incidents
+from streamdrift.following import incidents
+from streamdrift.following.incidents import TopicReader, following_incidents, forget_incidents
 from streamdrift.incident_table import IncidentTable
+from streamdrift.kafka import KafkaSettings
+from streamdrift.metrics import Metrics
 from streamdrift.state.log import MemoryLog
 from tests.alerts import NOON, SECOND, make_document
+from tests.paging import until
 
 DAY = 86_400 * SECOND
 
@@ -144,6 +148,41 @@ def test_a_topic_is_read_on_from_where_it_was_and_rubbish_is_passed_over(
     said = capsys.readouterr().out
     assert said.count("record passed over") == 1
     assert "incidents/1" in said
+
+
+def test_after_what_was_not_foreseen_it_reads_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states: list[bool] = []
+
+    class _Log(MemoryLog):
+        def end(self, topic: str, *, partition: int = 0) -> int:
+            states.append(reader.complete)
+            if len(states) == 2:
+                raise RuntimeError("a bug")
+            return super().end(topic, partition=partition)
+
+        def close(self) -> None:
+            """Nothing is held open."""
+
+    log, table = _Log(), IncidentTable(10**6 * DAY)
+    log.append("incidents", name(1), make_document(1))
+    log.flush()
+    monkeypatch.setattr(incidents, "KafkaLog", lambda _: log)
+    # Not before the reader is there, which the log asks.
+    ready = threading.Event()
+    monkeypatch.setattr(incidents, "check_exists", lambda *_: ready.wait())
+    with following_incidents(KafkaSettings(), "incidents", table, Metrics()) as reader:
+        ready.set()
+        until(lambda: len(states) >= 3)
+        log.append("incidents", name(2), make_document(2))
+        log.flush()
+        until(lambda: table.count == 2)
+        assert reader.complete
+    assert states[:3] == [False, True, False]
+    said = capsys.readouterr().out
+    assert said.count("reading incidents failed in a way that was not foreseen") == 1
+    assert "RuntimeError: a bug" in said
 
 
 def test_of_a_topic_made_anew_only_what_is_in_it_is_known() -> None:

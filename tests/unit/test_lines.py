@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from streamdrift.alert_documents import Published
@@ -13,10 +14,20 @@ from streamdrift.following.outbound import Outbound, Place, Selection
 from streamdrift.following.receivers import Record
 from streamdrift.metrics import Metrics
 from streamdrift.records import Partition
-from streamdrift.sinks.answers import Answer, Verdict
+from streamdrift.sinks.answers import Answer, Verdict, unreadable
+from streamdrift.times import rfc3339
 from tests.alerts import NOON, SECOND, make_document
 
 P = Partition("alerts", 0)
+HOUR = 3_600 * SECOND
+ODD: tuple[Mapping[str, Any], ...] = (
+    {"signals": 5},
+    {"signals": [{"name": "x", "onset": "noon"}]},
+    {"signals": [{"name": "x", "effect": {"size": "big"}}]},
+    {"acknowledged": "by me"},
+    {"signals_left_out": "many"},
+)
+"""What somebody else may have written as entries of an alert's data."""
 TAKEN, REFUSED, FAILED = (
     Answer(Verdict.TAKEN),
     Answer(Verdict.REFUSED, "no"),
@@ -60,11 +71,11 @@ def record(incident: int, offset: int, value: bytes | None = None) -> Record:
 
 
 class _Line:
-    def __init__(self, alerts: int = 3) -> None:
+    def __init__(self, alerts: int = 3, **more: float) -> None:
         self.metrics, self.receiver, self.clock = Metrics(), _Receiver(), _Clock()
         outbound = Outbound(Selection(600 * SECOND), self.pass_over)
         self.line = Deliveries(
-            "webhook", "alerts", outbound, self.receiver, 3_600.0, self.metrics, lambda: 0.0
+            "webhook", "alerts", outbound, self.receiver, 3_600.0, self.metrics, lambda: 0.0, **more
         )
         self.line.begin(P, 0, "")
         for offset in range(alerts):
@@ -86,6 +97,8 @@ def test_waits_double_to_a_longest_and_are_shorter_by_chance() -> None:
     assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST]
     assert backoff.failed(asked=300.0) == 300.0
     assert Backoff(lambda: 1.0).failed() == 0.5
+    few = Backoff(lambda: 0.0, 0.5, 3.0)
+    assert [few.failed() for _ in range(4)] == [0.5, 1, 2, 3]
     backoff.worked()
     assert backoff.failed() == 1
 
@@ -155,6 +168,55 @@ def test_one_alert_that_never_gets_through_is_given_up_for_the_next() -> None:
     assert line.receiver.got[-1] == 2
 
 
+def test_an_alert_that_is_not_taken_for_long_holds_up_no_other_incident() -> None:
+    line = _Line(alerts=3, behind_after=900.0)
+    taken = line.receiver.send
+    tried: list[float] = []
+
+    def send(published: Published) -> Answer:
+        if int(published.incident, 16) == 1:
+            tried.append(line.clock.seconds)
+            return FAILED
+        return taken(published)
+
+    line.receiver.send = send  # type: ignore[method-assign]
+    while not line.receiver.got:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert 900 <= tried[-2] < 900 + LONGEST  # and once more behind the others
+    assert line.clock.seconds <= 900 + 3 * LONGEST
+    assert line.receiver.got == [2, 3]
+    line.line.take(record(4, 3), line.clock())
+    line.line.passed(P, 4)
+    until, before = line.clock.seconds + 3 * LONGEST, len(tried)
+    while line.clock.seconds < until:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert line.receiver.got == [2, 3, 4]
+    assert len(tried) > before
+    assert line.line.position(P) == (0, "1,1,1,")
+    while line.value("passed_over_total", reason="given_up") is None:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert 3_600 <= tried[-1] < 3_600 + 2 * LONGEST
+    assert line.line.position(P) == (4, "")
+
+
+def test_while_a_sink_is_down_nothing_is_given_up_early() -> None:
+    line = _Line(alerts=3, behind_after=900.0)
+    line.receiver.answer = FAILED
+    while line.clock.seconds < 3_500:
+        assert not line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert set(line.receiver.got) == {1, 2, 3}
+    line.receiver.got.clear()
+    line.receiver.answer = TAKEN
+    line.clock.seconds += LONGEST
+    assert line.line.turn(line.clock)
+    assert sorted(map(str, line.receiver.got)) == ["1", "2", "3"]
+    assert not line.value("passed_over_total", reason="given_up")
+
+
 def test_rubbish_in_the_topic_is_passed_over_and_told_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -168,6 +230,37 @@ def test_rubbish_in_the_topic_is_passed_over_and_told_once(
     assert line.value("passed_over_total", reason="unreadable") == 2
     assert line.line.position(P) == (3, "")
     assert capsys.readouterr().out.count("record passed over") == 1
+
+
+def test_an_alert_that_cannot_be_told_is_passed_over_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _Line(alerts=1)
+    line.receiver.answer = unreadable(TypeError("no text"))
+    assert line.line.turn(line.clock)
+    assert line.value("passed_over_total", reason="unreadable") == 1
+    assert not line.value("failures_total")
+    assert line.line.position(P) == (1, "")
+    assert "TypeError: no text" in capsys.readouterr().out
+
+
+def test_a_target_that_breaks_is_tried_again_as_one_that_is_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _Line(alerts=2)
+    whole = line.receiver.send
+
+    def send(published: Published) -> Answer:
+        raise RuntimeError("s3cret")
+
+    line.receiver.send = send  # type: ignore[method-assign]
+    assert not line.line.turn(line.clock)
+    assert line.value("working") == 0
+    line.receiver.send = whole  # type: ignore[method-assign]
+    line.clock.seconds += 1
+    assert line.line.turn(line.clock)
+    assert line.receiver.got == [1, 2]
+    assert "a sink failed in a way that was not foreseen" in capsys.readouterr().out
 
 
 def test_a_turn_ends_before_the_group_gives_its_member_up() -> None:
@@ -193,6 +286,9 @@ class _Managers:
         firing = Firing(600 * SECOND, 60 * SECOND, None, lambda _: None)
         self.line = Alertmanagers("incidents", firing, self.all, self.metrics, lambda: 0.0)
         self.line.begin(P, 0, "")
+
+    def posts(self, number: int) -> list[bytes]:
+        return [each for each in self.all[number].got if isinstance(each, bytes)]
 
     def value(self, name: str, **labels: Any) -> float | None:
         self.line.show(self.clock())
@@ -248,6 +344,36 @@ def test_what_an_alertmanager_refuses_is_told_once(capsys: pytest.CaptureFixture
     assert len(managers.all[0].got) == 3
     assert managers.value("passed_over_total", reason="refused") == 1
     assert capsys.readouterr().out.count("alerts refused") == 1
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_incident_that_cannot_be_told_holds_up_no_other(
+    odd: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    managers = _Managers(1)
+    late = make_document(3, time=NOON - HOUR, model="late", **odd)
+    managers.line.take(record(1, 0, make_document(1, model="odd", **odd)), managers.clock())
+    managers.line.take(record(2, 1), managers.clock())
+    managers.line.take(record(3, 2, late), managers.clock())
+    managers.line.caught_up(1.0, managers.clock())
+    managers.line.turn(managers.clock)
+    assert [each["labels"]["model"] for each in orjson.loads(managers.posts(0)[0])] == ["fraud"]
+    assert managers.value("passed_over_total", reason="unreadable") == 2
+    assert managers.value("behind_alerts") == 0
+    assert capsys.readouterr().out.count("record passed over") == 1
+
+
+def test_what_fires_ends_though_its_end_has_what_cannot_be_told() -> None:
+    managers = _Managers(1)
+    managers.line.take(record(1, 0), managers.clock())
+    managers.line.turn(managers.clock)
+    managers.line.take(record(1, 1, make_document(1, 2, "updated", signals=5)), managers.clock())
+    managers.line.take(record(1, 2, make_document(1, 3, "resolved", signals=5)), managers.clock())
+    managers.clock.seconds += 2
+    managers.line.turn(managers.clock)
+    (alert,) = orjson.loads(managers.posts(0)[1])
+    assert alert["endsAt"] == rfc3339(NOON + 2 * SECOND)
+    assert managers.value("passed_over_total", reason="unreadable") == 1
 
 
 def test_rubbish_among_incidents_is_passed_over() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apprise.plugins.discord import NotifyDiscord
+from apprise.plugins.telegram import NotifyTelegram
 from pydantic import SecretStr, ValidationError
+from requests.adapters import HTTPAdapter
 
 from streamdrift.alert_documents import read_alert
 from streamdrift.config import load_settings
@@ -22,6 +25,7 @@ from tests.alerts import NOON, SECOND, make_document
 from tests.http_receiver import Receiver, Reply, receiving
 
 HOUR = 3_600 * SECOND
+VICTOR_KEY = "db4a12f1-9b4b-4f0a-a8f5-8f6a2d1e5c11"
 
 
 @pytest.fixture
@@ -72,6 +76,77 @@ def test_apprise_delivers_it(receiver: Receiver) -> None:
     assert f"incident: {1:032x}" in sent["message"]
 
 
+@pytest.mark.parametrize(
+    ("url", "key", "state", "values"),
+    [
+        ("pagerduty://routing@key/", "dedup_key", "event_action", ("trigger", "resolve")),
+        ("firehydrant://abcdefghijkl1234", "idempotency_key", "status", ("OPEN", "CLOSED")),
+        ("ilert://abcdefgh1234", "alertKey", "eventType", ("ALERT", "RESOLVE")),
+        ("incidentio://source/token", "deduplication_key", "status", ("firing", "resolved")),
+        ("pagertree://int_abcd1234", "id", "event_type", ("create", "resolve")),
+        ("signl4://secret12345", "X-S4-ExternalID", "X-S4-Status", (None, "resolved")),
+        (f"splunk://routing@{VICTOR_KEY}", "entity_id", "message_type", ("WARNING", "RECOVERY")),
+        (f"victorops://routing@{VICTOR_KEY}", "entity_id", "message_type", ("WARNING", "RECOVERY")),
+        ("squadcast://abcdef1234567890", "event_id", "status", ("trigger", "resolve")),
+    ],
+)
+def test_an_incident_is_one_of_the_pagers_and_its_end_resolves_it(
+    url: str,
+    key: str,
+    state: str,
+    values: tuple[str | None, str],
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post = HTTPAdapter.send
+
+    def to_receiver(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
+        request.url = receiver.url
+        return post(adapter, request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", to_receiver)
+    receiver.reply = lambda _: Reply(200 if VICTOR_KEY in url else 202, b'{"result": "success"}')
+    notifier = Notifier(NotifySettings(url=SecretStr(url)), None)
+    for step, kind in enumerate(("opened", "updated", "resolved"), 1):
+        alert = read_alert(make_document(7, step, kind), 0)
+        assert notifier.send(alert).verdict is Verdict.TAKEN
+    sent = [json.loads(post.body) for post in receiver.posts]
+    assert [each[key] for each in sent] == [f"{7:032x}"] * 3
+    assert [each.get(state) for each in sent] == [values[0], *values]
+
+
+def test_what_would_be_markup_is_told_as_it_is(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NotifyTelegram, "notify_url", f"{receiver.url}/bot")
+    receiver.reply = lambda _: Reply(200, b'{"ok": true, "result": {"message_id": 1}}')
+    url = "tgram://123456789:abcdefg_hijklmnop/12315544/"
+    summary = "<img src=x> of a&b changed"
+    answer = Notifier(NotifySettings(url=SecretStr(url)), None).send(
+        read_alert(make_document(summary=summary), 0)
+    )
+    assert answer.verdict is Verdict.TAKEN
+    sent = json.loads(receiver.posts[0].body)
+    assert sent["parse_mode"] == "HTML"
+    assert "&lt;img src=x&gt; of a&amp;b changed" in sent["text"]
+
+
+@pytest.mark.parametrize(("more", "posts"), [("", 1), ("?overflow=split", 3)])
+def test_a_message_is_as_long_as_its_service_takes(
+    more: str, posts: int, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NotifyDiscord, "notify_url", receiver.url)
+    monkeypatch.setattr(NotifyDiscord, "request_rate_per_sec", 0)
+    url = f"discord://123456789012345678/abcdefghijkl{more}"
+    answer = Notifier(NotifySettings(url=SecretStr(url)), None).send(
+        read_alert(make_document(summary="x" * 5_000), 0)
+    )
+    assert answer.verdict is Verdict.TAKEN
+    assert len(receiver.posts) == posts
+    for post in receiver.posts:
+        assert 1_000 < len(json.loads(post.body)["content"]) <= NotifyDiscord.body_maxlen == 2_000
+
+
 def test_what_is_not_taken_is_tried_again_and_no_address_is_told(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -88,17 +163,31 @@ def test_what_is_not_taken_is_tried_again_and_no_address_is_told(
     )
 
 
+@pytest.mark.parametrize(
+    ("part", "detail"),
+    [
+        ("apprise.plugins.custom_json.NotifyJSON.notify", "not taken"),
+        ("apprise.Apprise.notify", "TypeError"),
+    ],
+)
 def test_a_service_that_breaks_is_a_failure(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    part: str, detail: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notifier = Notifier(NotifySettings(url=SecretStr(address(receiver))), None)
 
     def broken(*_: object, **__: object) -> bool:
         raise TypeError("s3cret")
 
-    monkeypatch.setattr("apprise.plugins.custom_json.NotifyJSON.notify", broken)
+    monkeypatch.setattr(part, broken)
     answer = notifier.send(read_alert(make_document(), 0))
-    assert (answer.verdict, answer.detail) == (Verdict.FAILED, "TypeError")
+    assert (answer.verdict, answer.detail) == (Verdict.FAILED, detail)
+
+
+def test_what_no_message_can_be_made_of_is_no_failure_of_the_service(receiver: Receiver) -> None:
+    notifier = Notifier(NotifySettings(url=SecretStr(address(receiver))), None)
+    answer = notifier.send(read_alert(make_document(signals=5), 0))
+    assert answer.verdict is Verdict.UNREADABLE
+    assert not receiver.posts
 
 
 def test_an_address_in_a_file_may_change(receiver: Receiver, tmp_path: Path) -> None:

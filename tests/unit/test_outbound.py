@@ -255,6 +255,20 @@ def test_a_partition_that_is_anothers_is_let_go() -> None:
     assert sink.send() == []
 
 
+def test_of_a_partition_that_comes_back_all_is_told_as_if_it_were_new() -> None:
+    sink = _Sink()
+    sink.outbound.begin(Q, 0)
+    for partition in (P, Q):
+        sink.take(1, late=HOUR, partition=partition, offset=0)
+    sink.outbound.drop(P)
+    sink.outbound.begin(P, 0)
+    sink.take(1, late=HOUR, offset=0)
+    sink.take(1, 2, "updated")
+    assert sink.send() == [(1, 2)]
+    assert sink.reasons == {"replaced": 1}
+    assert sink.outbound.counts(sink.now) == (1, 1)  # the other partition's
+
+
 @pytest.mark.parametrize(
     "fill",
     [
@@ -276,6 +290,18 @@ def test_what_waits_for_its_time_does_not_stop_the_reading() -> None:
     for each in range(1, MANY + 10):
         sink.take(each, late=HOUR)
     assert not sink.outbound.is_full(sink.now)
+
+
+def test_an_incident_is_put_behind_the_others_whole_and_in_its_order() -> None:
+    sink = _Sink()
+    sink.take(1)
+    sink.take(2)
+    sink.take(1, 2, "resolved")
+    sink.take(3)
+    sink.outbound.put_behind(sink.now)
+    sink.take(1, 3, "updated")
+    assert sink.outbound.position(P) == (0, "")
+    assert sink.send() == [(2, 1), (3, 1), (1, 1), (1, 2), (1, 3)]
 
 
 def test_what_cannot_be_read_is_passed_over() -> None:

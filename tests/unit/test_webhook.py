@@ -92,6 +92,14 @@ def test_or_its_attributes_are_headers(receiver: Receiver) -> None:
     assert "webhook-signature" not in post.headers
 
 
+def test_what_no_headers_can_be_made_of_is_no_failure_of_the_receiver(receiver: Receiver) -> None:
+    event = json.loads(make_document())
+    del event["datacontenttype"]
+    answer = send(receiver, json.dumps(event).encode(), mode="binary")
+    assert (answer.verdict, answer.detail) == (Verdict.UNREADABLE, "KeyError: 'datacontenttype'")
+    assert not receiver.posts
+
+
 def test_a_secret_in_a_file_is_read_anew(receiver: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
