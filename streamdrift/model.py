@@ -182,12 +182,15 @@ class ModelVersion:
             told = {"column": names[key], "wanted": wanted.value, "kept": roles[key].value}
             notices.append(self._notice("role does not fit", told))
         known = {name for key in roles for name in setting_names(key)}
-        unused = sorted({*self._settings.roles} - known)
-        if unused and not self._divided:  # Of those that are, no group knows all columns.
-            effect = "none: no event of the reference has these columns"
-            notices.append(
-                self._notice("roles without a column", {"columns": unused, "effect": effect})
-            )
+        given = {
+            "roles without a column": set(self._settings.roles),
+            "private without a column": set(self._settings.private),
+        }
+        effect = "none: no event of the reference has these columns"
+        for event, named in given.items():
+            unused = sorted(named - known)
+            if unused and not self._divided:  # Of those that are, no group knows all columns.
+                notices.append(self._notice(event, {"columns": unused, "effect": effect}))
         return notices
 
     def _arm(

@@ -17,9 +17,21 @@ _SKIPPED = ("topic", "from_offset", "to_offset")
 _log = structlog.get_logger("streamdrift")
 
 
+_DOUBTFUL = frozenset(
+    {
+        "too many model versions",
+        "role does not fit",
+        "roles without a column",
+        "private without a column",
+    }
+)
+"""What somebody has to mend."""
+
+
 def tell(notice: Notice) -> None:
     """Log what a monitor found."""
-    _log.info(notice.event, model=notice.model, version=notice.version, **notice.fields)
+    say = _log.warning if notice.event in _DOUBTFUL else _log.info
+    say(notice.event, model=notice.model, version=notice.version, **notice.fields)
 
 
 class Telling:

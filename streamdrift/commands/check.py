@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
-from streamdrift.assembly import topic_needs
+from streamdrift.assembly import make_decoder_of, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
 from streamdrift.following.team import make_lines
@@ -21,6 +21,7 @@ def run_check(settings: Settings, *, offline: bool) -> None:
     cannot be reached, or a topic is not as needed.
     """
     lines = make_lines(settings, Metrics())
+    make_decoder_of(settings)
     typer.echo(f"settings: all right, deployment {settings.name}")
     if lines:
         typer.echo(f"who is told: {', '.join(line.sink for line in lines)}")

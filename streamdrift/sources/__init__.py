@@ -70,6 +70,9 @@ class Source(Protocol):
         ...
 
 
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
 class TopicSettings(BaseModel):
     """A topic by `name`, or all topics whose whole name matches the regular expression."""
 
@@ -145,6 +148,17 @@ class SourceSettings(BaseModel):
     partition_fetch_max_bytes: int = Field(
         4 << 20, ge=1 << 10, description="Most bytes of one partition in one fetch."
     )
+
+    @field_validator("predictions")
+    @classmethod
+    def _check_names(cls, topics: tuple[TopicSettings, ...]) -> tuple[TopicSettings, ...]:
+        for topic in topics:
+            if topic.name is not None and not _TOPIC.fullmatch(topic.name):
+                raise ValueError(
+                    f"{topic.name!r} is no topic's name, which has letters, digits, dots, dashes "
+                    "and underscores, 249 at most; give many topics as {pattern: ...}"
+                )
+        return topics
 
     @field_validator("predictions")
     @classmethod

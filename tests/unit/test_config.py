@@ -618,6 +618,12 @@ def test_no_topic_has_two_uses(
     assert line.endswith("give one of them another name")
 
 
+def test_a_topic_has_a_name_that_brokers_take(mistakes: Report) -> None:
+    report = mistakes(assignments=["source.predictions=['pre(dic']"])
+    assert "'pre(dic' is no topic's name" in report
+    assert "give many topics as {pattern: ...}" in report
+
+
 def test_a_pattern_may_span_the_deployments_topics(load: Load) -> None:
     assert load(assignments=["source.predictions=[{pattern: .*}]"]).source.predictions
 

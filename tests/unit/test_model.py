@@ -93,8 +93,8 @@ def test_settings_overrule_roles_and_ignore_columns() -> None:
 
 def test_role_that_does_not_fit_the_data_is_told_and_not_taken() -> None:
     wanted = {"amount": "vector", "channel": "numeric", "user": "text", "gone": "numeric"}
-    chosen = ModelSettings.model_validate({"reference": {"events": 1_000}, "roles": wanted})
-    version = ModelVersion("fraud", "3", chosen)
+    given = {"reference": {"events": 1_000}, "roles": wanted, "private": ["emial", "user"]}
+    version = ModelVersion("fraud", "3", ModelSettings.model_validate(given))
     complete, *notices = version.observe(_stream()).notices
     assert complete.event == "reference complete"
     assert [(notice.event, notice.fields) for notice in notices] == [
@@ -103,6 +103,10 @@ def test_role_that_does_not_fit_the_data_is_told_and_not_taken() -> None:
         (
             "roles without a column",
             {"columns": ["gone"], "effect": "none: no event of the reference has these columns"},
+        ),
+        (
+            "private without a column",
+            {"columns": ["emial"], "effect": "none: no event of the reference has these columns"},
         ),
     ]
     assert version.roles[feature("user")] is Role.TEXT
