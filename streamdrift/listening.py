@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from streamdrift.errors import SettingsError
 from streamdrift.secrets import secret_of
 
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]@?#\\]+):(\d{1,5})")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,}")
 
 
