@@ -108,7 +108,8 @@ def make_server(app: ASGIApp, most: int, idle: float, leaving: int) -> uvicorn.S
     left to others whatever `most` is.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    held = min(most, files // 2) if files != resource.RLIM_INFINITY else most
+    bounded = files != resource.RLIM_INFINITY
+    held = min(most, files // 2) if bounded else most
 
     def connection(**arguments: Any) -> _Connection:
         return _Connection(held, idle, **arguments)
@@ -124,6 +125,8 @@ def make_server(app: ASGIApp, most: int, idle: float, leaving: int) -> uvicorn.S
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # So many are taken at once, before any of them can make room.
+        backlog=min(_BACKLOG, files // 8) if bounded else _BACKLOG,
         timeout_keep_alive=cast(int, idle),
         timeout_graceful_shutdown=leaving,
         h11_max_incomplete_event_size=_LONGEST_HEAD,

@@ -347,16 +347,23 @@ make_server(PlainTextResponse("ok\\n"), 4_352, 75, 1).run([listener])
 
 def test_connections_leave_files_to_others() -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", _FEW_FILES], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _FEW_FILES],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with child, ExitStack() as stack:
+        stack.callback(child.kill)
         assert child.stdout is not None
+        assert child.stderr is not None
         port = int(child.stdout.readline())
-        for _ in range(200):
+        for _ in range(400):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
         assert ask(port, "GET", "/healthz")[0] == 200
         assert psutil.Process(child.pid).num_fds() < 100
         child.terminate()
+        assert "system resource" not in child.stderr.read()
 
 
 def test_many_ask_at_once() -> None:
