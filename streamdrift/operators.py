@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from streamdrift.errors import InputError
 
 LONGEST_NAME, LONGEST_NOTE = 200, 2_000
-_NAME, _NOTE = r"^[^\x00-\x1f\x7f]*$", r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+NAME, NOTE = r"^[^\x00-\x1f\x7f]*$", r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""Who asks, on one line, and why, on several: no other control characters."""
 _LATEST = 253_402_300_799_999_999
 
 
@@ -43,15 +44,15 @@ class Command(BaseModel):
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
     kind: Asked
-    model: str = Field(max_length=LONGEST_NAME)
-    version: str = Field("", max_length=LONGEST_NAME)
+    model: str
+    version: str = ""
     of_model: bool = False
     incident: str = Field("", pattern=r"^([0-9a-f]{32})?$")
     through: int = Field(_LATEST, ge=0, le=_LATEST)
     since: int = Field(0, ge=0, le=_LATEST)
     until: int = Field(0, ge=0, le=_LATEST)
-    by: str = Field("", max_length=LONGEST_NAME, pattern=_NAME)
-    note: str = Field("", max_length=LONGEST_NOTE, pattern=_NOTE)
+    by: str = Field("", max_length=LONGEST_NAME, pattern=NAME)
+    note: str = Field("", max_length=LONGEST_NOTE, pattern=NOTE)
     at: int = Field(ge=0, le=_LATEST)
 
     @model_validator(mode="after")

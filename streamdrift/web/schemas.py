@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from streamdrift.durations import parse_duration
-from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE
+from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE, NAME, NOTE
 
 _INCIDENT = "ff893b18349f82679f12b5522500f714"
 _TIME = "2026-11-21T12:00:00Z"
@@ -207,10 +207,8 @@ class SignalDetail(SignalSummary):
 class Remark(_Asked):
     """Who asks, and why."""
 
-    by: str = Field(
-        "", max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f]*$", examples=["ada@example.com"]
-    )
-    note: str = Field("", max_length=LONGEST_NOTE, examples=["the new price list"])
+    by: str = Field("", max_length=LONGEST_NAME, pattern=NAME, examples=["ada@example.com"])
+    note: str = Field("", max_length=LONGEST_NOTE, pattern=NOTE, examples=["the new price list"])
 
 
 class Expectation(Remark):

@@ -74,6 +74,7 @@ def test_labels_and_annotations_are_told() -> None:
             signals=signals,
             labels={"owner": "me", "runbook": "https://wiki/x"},
             acknowledged={"by": "Zoë", "note": "release 7"},
+            summary="x is back at the reference",
         ),
         NOON,
     )
