@@ -6,6 +6,7 @@ The text is made anew for each scrape from what the service has reported last.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -171,7 +172,7 @@ class Shown:
         total = sum(len(each.codes) for each in findings)
         shown = total if self.most is None else min(self.most, total)
         found = ((each.model, each.version, *code) for each in findings for code in each.codes)
-        yield from _family(FINDING, ((names, 1) for names, _ in zip(found, range(shown))))  # noqa: B905
+        yield from _family(FINDING, ((names, 1) for names in islice(found, shown)))
         yield from _family(FINDINGS_LEFT_OUT, [((), total - shown)])
 
     def _models(self, stands: Standing) -> Iterator[Chunk]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ def joined_tensors(
     asked, and a part for each number would cost more than all else.
     """
     try:
-        row = _row(tuple((name, *shape) for name, shape, _ in tensors))  # type: ignore[misc]
+        row = _row(tuple((name, *_sizes(shape)) for name, shape, _ in tensors))
     except TypeError:
         row = None
     if row is not None and row.widths == [len(values) for _, _, values in tensors]:
@@ -161,7 +161,7 @@ def tensor(
 ) -> tuple[int, Part]:
     """Return the size of a tensor's batch, and its part: `flat` holds it row by row."""
     try:
-        count, width, names = _layout(name, tuple(shape))  # type: ignore[arg-type]
+        count, width, names = _layout(name, _sizes(shape))
     except TypeError:  # The name cannot be looked up, or the shape is none.
         raise BodyError(f"a tensor is {brief(name)} of the shape {brief(shape)}") from None
     if count * width != len(flat):
@@ -169,6 +169,11 @@ def tensor(
     if width > MAX_WIDTH:
         return count, Rows(group, names, _vectors(flat, count, width))
     return count, Rows(group, names, flat)
+
+
+def _sizes(shape: object) -> tuple[object, ...]:
+    """Return what a shape lists; raise TypeError where it lists nothing."""
+    return tuple(cast(Iterable[object], shape))
 
 
 @lru_cache(maxsize=4_096)

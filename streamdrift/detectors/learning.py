@@ -88,7 +88,7 @@ class Reference:
         mean, scale = array(state, "figures").astype(np.float64).tolist()
         counts, front, recall = state["counts"], state["front"], state["recall"]
         chain, chances = state["chain"], state["chances"]
-        shape = state.get("shape")  # None was stored once.
+        shape = state["shape"]
         expected = Expected(
             Stream(text(state, "stream")),
             mean,

@@ -54,7 +54,7 @@ def test_labels_tell_what_it_is_and_whose() -> None:
 
 
 @pytest.mark.parametrize(
-    "link", ["https://[TODO]/wiki", "HTTPS://wiki/x", "http://", "https://wiki]/[x"]
+    "link", ["https://[page]/wiki", "HTTPS://wiki/x", "http://", "https://wiki]/[x"]
 )
 def test_what_begins_as_a_link_is_told_as_it_is(link: str) -> None:
     alert = published(make_document(labels={"runbook": link, "at": "see https://[x]"}))
