@@ -1,7 +1,9 @@
 """Recorded streams through brokers and the running service give the stored alerts."""
 
 import signal
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,10 @@ from tests.golden.prediction_events import (
 from tests.topic_maker import TopicMaker
 
 _INSECTS = next(each for each in RECORDINGS if each.name == "insects_gradual")
+
+
+def _event_time(event: bytes) -> datetime:
+    return datetime.fromisoformat(orjson.loads(event)["timestamp"])
 
 
 def _produce(
@@ -121,8 +127,8 @@ def test_run_killed_and_restarted_publishes_the_stored_alerts(
     settings = _watched(kafka_connection, name, recording, slowly)
     events = list(recording.events())
     expected = read_expected(recording)
-    # What is left for the second life holds alerts in any case, however late the kill is.
-    rest = 4 * len(events) // 5
+    # The last alert is left for the second life, however late the kill is.
+    rest = bisect_left(events, datetime.fromisoformat(expected[-1]["time"]), key=_event_time)
     _produce(kafka_connection, topic, events[:rest], 2)
     with running(settings, tmp_path) as process:
         assert wait_until(lambda: bool(read_alerts(settings)))
