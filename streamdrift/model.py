@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamdrift.changes import Step
 from streamdrift.columns import cut, take
 from streamdrift.detectors.learning import learn
 from streamdrift.distributions import Distribution
@@ -27,7 +28,6 @@ from streamdrift.records import (
     Sample,
     Signal,
     State,
-    Step,
     Stream,
     WarmUp,
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Heard, Step
 from streamdrift.columns import cut
 from streamdrift.errors import StateError
 from streamdrift.groups import divide
@@ -15,15 +16,7 @@ from streamdrift.operators import Asked, Command
 from streamdrift.pace import Pace
 from streamdrift.readings import Readings
 from streamdrift.realised import RealisedRate, Span
-from streamdrift.records import (
-    Batch,
-    Heard,
-    Notice,
-    Observation,
-    Released,
-    State,
-    Step,
-)
+from streamdrift.records import Batch, Notice, Observation, Released, State
 from streamdrift.traffic import Traffic
 
 FORMAT = 3

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import slow_level
-from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
+from streamdrift.records import Bools, Floats, Ints, Sample, State, Stream
 from streamdrift.references.exact import find_exact
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST

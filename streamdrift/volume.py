@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streamdrift.changes import Change, Step, StepKind, Summary
 from streamdrift.detectors import DetectorSettings, Evidence
 from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
@@ -25,17 +26,7 @@ from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.past_bins import Past
 from streamdrift.readings import Readings
-from streamdrift.records import (
-    Change,
-    Floats,
-    Ints,
-    Sample,
-    State,
-    Step,
-    StepKind,
-    Stream,
-    Summary,
-)
+from streamdrift.records import Floats, Ints, Sample, State, Stream
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.rhythm import (
     HALF_HOUR,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Change, Effect, Step, StepKind, Summary
 from streamdrift.columns import cut
 from streamdrift.detectors import Evidence
 from streamdrift.detectors.banks import Lengths
@@ -19,9 +20,7 @@ from streamdrift.groups import SIGNALS
 from streamdrift.readings import Readings
 from streamdrift.records import (
     Batch,
-    Change,
     ColumnKey,
-    Effect,
     Floats,
     Group,
     Ints,
@@ -29,10 +28,7 @@ from streamdrift.records import (
     Signal,
     SignalKind,
     State,
-    Step,
-    StepKind,
     Stream,
-    Summary,
 )
 from streamdrift.references.findings import Code, Finding, codes_of
 from streamdrift.references.occasions import Occasions

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamdrift.changes import Effect, StepKind
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.block import Block
 from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.onset import span_of
 from streamdrift.detectors.recent import Recent
-from streamdrift.records import Effect, Floats, StepKind, Stream
+from streamdrift.records import Floats, Stream
 from streamdrift.references.chances import evened, middles_of
 from streamdrift.references.urn import NOTHING, Cells, UrnState
 

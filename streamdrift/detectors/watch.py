@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.banks import LEARNING, Banks, Lengths, Watcher
 from streamdrift.detectors.block import Block, new_block
@@ -27,7 +28,7 @@ from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import evidence_of
 from streamdrift.readings import BankReadings
-from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.chances import flags_of, middles_of
 from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from streamdrift.changes import Heard
 from streamdrift.exchange.frames import Events, Frame, Progress
 from streamdrift.heads import Home
 from streamdrift.model_settings import ModelSettings
@@ -9,7 +10,7 @@ from streamdrift.monitor import Monitor
 from streamdrift.operators import Command, Taken
 from streamdrift.ordering.junction import Bound, Junction
 from streamdrift.ordering.lane import START
-from streamdrift.records import Heard, Notice, Observation, State
+from streamdrift.records import Notice, Observation, State
 from streamdrift.trees import integer, text, tree, trees
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamdrift.changes import Summary
 from streamdrift.columns import absent
 from streamdrift.distributions import Distribution, of_numbers
 from streamdrift.kernels import kernel
@@ -21,7 +22,6 @@ from streamdrift.records import (
     Sample,
     SignalKind,
     State,
-    Summary,
 )
 from streamdrift.references.urn import Counts
 from streamdrift.signals.duplicates import DUPLICATES

@@ -7,10 +7,10 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from streamdrift.changes import REST, Summary
 from streamdrift.distributions import Distribution, of_levels
 from streamdrift.kernels import kernel
 from streamdrift.records import (
-    REST,
     Bools,
     Codes,
     Column,
@@ -21,7 +21,6 @@ from streamdrift.records import (
     SignalKind,
     State,
     Stream,
-    Summary,
 )
 from streamdrift.sketches.levels import Levels
 from streamdrift.sketches.quantiles import Quantiles, mean_of, quantiles_of

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.detectors import DEFAULT_DETECTORS
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.model_settings import ModelSettings
 from streamdrift.readings import rows
-from streamdrift.records import Floats, Ints, SignalKind, State, Step, StepKind
+from streamdrift.records import Floats, Ints, SignalKind, State
 from streamdrift.references.rhythm import (
     Follower,
     HalfHours,
