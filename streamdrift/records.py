@@ -355,19 +355,6 @@ class FoundIn(NamedTuple):
     codes: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SignalReading:
-    """A signal's statistic against its threshold, for the metrics."""
-
-    model: str
-    version: str
-    signal: Signal
-    detector: str
-    statistic: float
-    threshold: float
-    changed: bool
-
-
 class WarmUp(NamedTuple):
     """How far a model version's reference is: events seen of those it waits for."""
 
