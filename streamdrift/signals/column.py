@@ -24,9 +24,11 @@ from streamdrift.records import (
     State,
 )
 from streamdrift.references.urn import Counts
+from streamdrift.signals.categories import Categories
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
-from streamdrift.signals.measures import Categories, Measure, Numbers, rate_sample
+from streamdrift.signals.measures import Measure, rate_sample
+from streamdrift.signals.numbers import Numbers
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 from streamdrift.sketches.quantiles import Quantiles
 
