@@ -63,7 +63,7 @@ class Shard:
 
     def foresee(self, commands: Sequence[Taken]) -> None:
         """Do again what operators asked in another life, each where it was done then."""
-        known = self.monitor.commanded
+        known = self.monitor.commands.last
         self._foreseen = sorted(each for each in commands if each.place > known)
 
     def due(self, offset: int) -> Taken | None:
@@ -80,7 +80,7 @@ class Shard:
     @property
     def commanded(self) -> int:
         """The place of the last command that is known."""
-        return max([self.monitor.commanded, *(taken.place for taken in self._foreseen)])
+        return max([self.monitor.commands.last, *(taken.place for taken in self._foreseen)])
 
     def tell(self) -> Mapping[int, Heard]:
         """Return what other shards are to hear, by the shard; nothing where there is no news."""
