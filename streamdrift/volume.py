@@ -220,16 +220,8 @@ class Volume:
     def _change(self, baseline: Baseline, sign: Sign, evidence: Evidence) -> Change:
         """Return what changed; go back to the level before it."""
         before, after = baseline.before_and_after(evidence)
-        return Change(
-            detector=sign.detector,
-            statistic=evidence.statistic,
-            threshold=evidence.threshold,
-            effect=sign.effect,
-            before=Summary(before),
-            after=Summary(after),
-            onset=baseline.past.onset(evidence, self._bins.length),
-            share=sign.share,
-        )
+        onset = baseline.past.onset(evidence, self._bins.length)
+        return sign.change(Summary(before), Summary(after), onset)
 
     def _accept(self, baseline: Baseline, since: int) -> None:
         """Make what the rate became its new normal."""
