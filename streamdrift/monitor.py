@@ -19,7 +19,7 @@ from streamdrift.realised import RealisedRate, Span
 from streamdrift.records import Batch, Notice, Observation, Released, State
 from streamdrift.taken_commands import TakenCommands, in_vain, obeyed
 from streamdrift.traffic import Traffic
-from streamdrift.trees import integer, rows, text, tree, trees
+from streamdrift.trees import integer, lists, text, tree, trees
 
 FORMAT = 3
 """Of the snapshot of a monitor: what is watched, and how, depends on all that is in it."""
@@ -336,14 +336,14 @@ class Monitor:
         for model, each in traffic_of(state):
             self._traffic[model] = Traffic(model, self._settings_of(model))
             self._traffic[model].restore(each)
-        for model, group, pace in rows(state, "paces"):
+        for model, group, pace in lists(state, "paces"):
             self._paces[model, group] = Pace(model)
             self._paces[model, group].restore(pace)
         self._incidents.restore(tree(state, "incidents"))
         self.unwatched = integer(state, "unwatched")
-        self._dropped = dict(rows(state, "dropped"))
+        self._dropped = dict(lists(state, "dropped"))
         self._watched = {
-            model: Span(since, until) for model, since, until in rows(state, "watched")
+            model: Span(since, until) for model, since, until in lists(state, "watched")
         }
         if self._heads is not None:
             self._heads.restore(tree(state, "heads"))
@@ -365,7 +365,7 @@ def check_format(state: State) -> None:
 
 def traffic_of(state: State) -> Sequence[tuple[str, State]]:
     """Return the traffic of each model in the snapshot of a monitor."""
-    return [(model, each) for model, each in rows(state, "traffic")]
+    return [(model, each) for model, each in lists(state, "traffic")]
 
 
 def _key(batch: Batch) -> VersionKey:

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from streamdrift.records import Batch, ColumnKey, Group, Kind, State
 from streamdrift.signals.naming import column_names
-from streamdrift.trees import integer, rows
+from streamdrift.trees import integer, lists
 
 
 class NewColumns:
@@ -50,7 +50,7 @@ class NewColumns:
 
     def restore(self, state: State) -> None:
         """Take over what `snapshot` returned."""
-        self._keys = [ColumnKey(Group(group), name) for group, name in rows(state, "unknown")]
+        self._keys = [ColumnKey(Group(group), name) for group, name in lists(state, "unknown")]
         self._told = integer(state, "told")
 
 

@@ -2,7 +2,7 @@
 
 from streamdrift.operators import Asked, Command
 from streamdrift.records import Notice, State
-from streamdrift.trees import integer, rows
+from streamdrift.trees import integer, lists
 
 _OBEYED = 128
 _EFFECTS = {
@@ -43,7 +43,7 @@ class TakenCommands:
     def restore(self, state: State) -> None:
         """Take over what `snapshot` returned."""
         self.last = integer(state, "commanded")
-        self._obeyed = [(place, known, model) for place, known, model in rows(state, "obeyed")]
+        self._obeyed = [(place, known, model) for place, known, model in lists(state, "obeyed")]
 
 
 def obeyed(command: Command, *, seen: bool) -> Notice:

@@ -90,7 +90,7 @@ def trees(state: State, name: str) -> list[State]:
     return cast(list[State], found)
 
 
-def rows(state: State, name: str) -> list[Any]:
+def lists(state: State, name: str) -> list[Any]:
     """Return the list of lists called `name`; what stands in these is for the caller to know."""
     found = values(state, name)
     if not all(isinstance(value, list | tuple) for value in found):
