@@ -40,9 +40,10 @@ from streamdrift.signals.duplicates import (
 )
 from streamdrift.signals.roles import Role
 from streamdrift.terms import Terms, waiting_terms
-from streamdrift.trees import integer, number, optional_tree, text, tree, values
+from streamdrift.trees import integer, number, optional_tree, text, tree, trees, values
+from streamdrift.version_signals import restore_columns, signals_of
 from streamdrift.watch_settings import WatchSettings
-from streamdrift.watching import Watching, restore_columns, signals_of
+from streamdrift.watching import Watching
 
 
 class Observed(NamedTuple):
@@ -369,8 +370,8 @@ class ModelVersion:
     def _restore_watched(self, watching: State, repeats: State | None) -> list[Signal]:
         """Restore what is watched; return the signals whose detectors start afresh."""
         names = (self.model, self.version)
-        columns = restore_columns(watching)
-        apart = [] if repeats is None else restore_columns(repeats)
+        columns = restore_columns(trees(watching, "columns"))
+        apart = [] if repeats is None else restore_columns(trees(repeats, "columns"))
         signals = self._signals_of([*columns, *apart])
         end = len(signals) - len(apart)
         restored = partial(Watching.restore, *names)
