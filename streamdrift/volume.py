@@ -10,7 +10,6 @@ which is looked at again after each further span.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from streamdrift.readings import Readings
 from streamdrift.records import Floats, Ints, Sample, State
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.rhythm import Rhythm
+from streamdrift.seeds import seed_of
 from streamdrift.signals.volume import EVENT_RATE, Bins, Counted
 from streamdrift.trees import integer, optional_integer, tree
 
@@ -49,7 +49,7 @@ class Volume:
     def __init__(self, model: str, settings: RateSettings, length: int = 0) -> None:
         self._model = model
         self._settings = settings
-        self._seed = _seed_of(model)
+        self._seed = seed_of(model, "event rate")
         self._bins = Bins(length)
         self._baseline: Baseline | None = None
         """None until the length of bins is decided."""
@@ -320,11 +320,3 @@ class Volume:
             self._reference = Reference.restore(tree(state, "reference"))
             self._watch = self._new_watch(self._reference)
             self._watch.restore(tree(state, "watch"))
-
-
-def _seed_of(model: str) -> int:
-    """Return the seed of the coins of a model's event rate."""
-    digest = blake2b(
-        f"{model}\0event rate".encode("utf-8", "surrogatepass"), digest_size=7
-    ).digest()
-    return int.from_bytes(digest, "little")

@@ -14,7 +14,7 @@ from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Watch
 from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import SECOND
-from streamdrift.first_references import seed_of
+from streamdrift.first_references import signal_seed
 from streamdrift.held_signals import HeldSignals, Since
 from streamdrift.readings import Readings
 from streamdrift.records import (
@@ -73,7 +73,7 @@ class Watching:
         self._references = list(references)
         self._present = present.copy()
         self.pace = pace
-        self._seeds = [seed_of(model, version, signal) for signal in self.signals]
+        self._seeds = [signal_seed(model, version, signal) for signal in self.signals]
         self._watch = Watch(
             [settings.detectors(signal) for signal in self.signals],
             self._references,
