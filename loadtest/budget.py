@@ -17,22 +17,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Change, Step, StepKind, Summary
 from streamdrift.detectors.looks import WITHDRAW
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import Budget, patience, shares
 from streamdrift.kernels import kernel
-from streamdrift.records import (
-    Alert,
-    AlertKind,
-    Change,
-    Floats,
-    Ints,
-    Signal,
-    SignalKind,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import Alert, AlertKind, Floats, Ints, Signal, SignalKind
 
 SECOND = 1_000_000
 BUDGET = Budget(1, "hour")

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.durations import SECOND
 from streamdrift.kernels import kernel
 from streamdrift.model_settings import ModelSettings
-from streamdrift.records import Floats, Step, StepKind
+from streamdrift.records import Floats
 from streamdrift.signals.volume import LENGTHS, WANTED, Counted
 from streamdrift.volume import Volume
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamdrift.records import REST, Floats
+from streamdrift.changes import REST
+from streamdrift.records import Floats
 from streamdrift.references.urn import Counts
 from streamdrift.sketches.levels import Levels
 

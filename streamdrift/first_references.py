@@ -1,6 +1,5 @@
 """From the events of a reference to what the signals of all columns are held against."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.records import Batch, Floats, Signal
 from streamdrift.references.occasions import Occasions
 from streamdrift.rhythms import learn_first
+from streamdrift.seeds import seed_of
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.watch_settings import WatchSettings
 
@@ -42,7 +42,7 @@ def learn_references(
         samples, present = column.samples(rows.columns[column.key])
         for sample, share in zip(samples, present, strict=True):
             place = len(found.references)
-            seed = seed_of(model, version, signals[place])
+            seed = signal_seed(model, version, signals[place])
             learnt = learn_first(
                 sample, rows.time, settings.zone, seed, settings.span, rate * share
             )
@@ -53,10 +53,8 @@ def learn_references(
     return found
 
 
-def seed_of(model: str, version: str, signal: Signal) -> int:
+def signal_seed(model: str, version: str, signal: Signal) -> int:
     """Return the seed of a signal's coins."""
     assert signal.column is not None
-    key = signal.column
-    text = "\0".join((model, version, key.group.value, key.name, signal.kind.value))
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()
-    return int.from_bytes(digest, "little")
+    group, name = signal.column
+    return seed_of(model, version, group.value, name, signal.kind.value)

@@ -8,8 +8,9 @@ goes on with the model's incidents as far as all of them are.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from streamdrift.changes import Heard, Step
 from streamdrift.incidents.steps import read_step, step_state
-from streamdrift.records import Heard, State, Step
+from streamdrift.records import State
 from streamdrift.shards import shard_of
 from streamdrift.trees import integer, trees, values
 

@@ -1,33 +1,31 @@
 """One model version: its reference, its signals and their changes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
+from streamdrift.changes import Step
 from streamdrift.columns import cut, take
 from streamdrift.detectors.learning import learn
 from streamdrift.distributions import Distribution
 from streamdrift.errors import StateError
 from streamdrift.first_references import learn_references
+from streamdrift.learned_columns import learn_columns
 from streamdrift.model_settings import ModelSettings
+from streamdrift.new_columns import NewColumns
 from streamdrift.readings import Readings
 from streamdrift.realised import Span
 from streamdrift.records import (
     Batch,
     ColumnKey,
     FoundIn,
-    Group,
-    Kind,
     Notice,
     Sample,
     Signal,
     State,
-    Step,
     Stream,
     WarmUp,
 )
@@ -40,12 +38,12 @@ from streamdrift.signals.duplicates import (
     only_flags,
     with_flags,
 )
-from streamdrift.signals.fitting import fits
-from streamdrift.signals.naming import column_names, setting_names
-from streamdrift.signals.roles import UNWATCHED, Role, learn_role
+from streamdrift.signals.roles import Role
 from streamdrift.terms import Terms, waiting_terms
+from streamdrift.trees import integer, number, optional_tree, text, tree, trees, values
+from streamdrift.version_signals import restore_columns, signals_of
 from streamdrift.watch_settings import WatchSettings
-from streamdrift.watching import Watching, restore_columns, signals_of
+from streamdrift.watching import Watching
 
 
 class Observed(NamedTuple):
@@ -95,10 +93,7 @@ class ModelVersion:
         self._watching: Watching | None = None
         self._repeats: Watching | None = None
         """The signal of repeats, where they are dropped."""
-        self._unknown: list[ColumnKey] = []
-        """Columns the reference lacks, in the order of the events that show them."""
-        self._told = 0
-        """How many of the unknown columns are told."""
+        self._new_columns = NewColumns(settings.max_columns, divided=self._divided)
         self._terms: Terms = {}
         """What the reference was learned under; none while it is collected."""
         self._waiting: Terms = {}
@@ -145,7 +140,10 @@ class ModelVersion:
         """Watch events past the reference, with and without those that are dropped."""
         assert self._watching is not None
         if len(kept):
-            observed.notices.extend(self._notice_new(kept))
+            effect = "not watched until a new reference"
+            for names in self._new_columns.observe(kept, self._watching.roles.keys()):
+                fields: dict[str, object] = {"columns": names, "effect": effect}
+                observed.notices.append(self._notice("columns appeared", fields))
             observed.steps.extend(self._watching.observe(kept))
             if learnt := self._watching.completed():
                 fields = {"signals": len(learnt), "findings": _told(learnt)}
@@ -158,40 +156,17 @@ class ModelVersion:
         self._terms = self._settings.terms()
         rows = collector.rows()
         learned = learn_columns(rows, self._settings)
-        columns, roles = learned.columns, learned.roles
-        self._arm(columns, roles, rows, collector.rate)
-        names = dict(zip(roles, column_names(tuple(roles), divided=self._divided), strict=True))
-        unwatched = {
-            names[key]: role.value
-            for key, role in roles.items()
-            if role in UNWATCHED and role is not Role.OVER
-        }
-        over = sum(role is Role.OVER for role in roles.values())
+        self._arm(learned.columns, learned.roles, rows, collector.rate)
         fields: dict[str, object] = {
             "events": collector.events,
-            "columns": len(columns),
+            "columns": len(learned.columns),
             "signals": len(self.signals),
-            "unwatched": unwatched,
+            **learned.unwatched(divided=self._divided),
         }
-        if over:
-            fields[Role.OVER.value] = over
         if found := _told(self.findings):
             fields["findings"] = found
-        notices = [self._notice("reference complete", fields)]
-        for key, wanted in learned.misfits.items():
-            told = {"column": names[key], "wanted": wanted.value, "kept": roles[key].value}
-            notices.append(self._notice("role does not fit", told))
-        known = {name for key in roles for name in setting_names(key)}
-        given = {
-            "roles without a column": set(self._settings.roles),
-            "private without a column": set(self._settings.private),
-        }
-        effect = "none: no event of the reference has these columns"
-        for event, named in given.items():
-            unused = sorted(named - known)
-            if unused and not self._divided:  # Of those that are, no group knows all columns.
-                notices.append(self._notice(event, {"columns": unused, "effect": effect}))
-        return notices
+        facts = [("reference complete", fields), *learned.without_effect(self._settings)]
+        return [self._notice(event, told) for event, told in facts]
 
     def _arm(
         self,
@@ -252,28 +227,6 @@ class ModelVersion:
         if self._divided:
             fields = {**fields, "group": self.group}
         return Notice(event, self.model, self.version, fields)
-
-    def _notice_new(self, batch: Batch) -> list[Notice]:
-        """Tell of columns that appear: all of an event at once, the more the more seldom.
-
-        Each time only when half as many again have come together, so that a stream in which
-        names are made up tells of it a few times.
-        """
-        assert self._watching is not None
-        notices: list[Notice] = []
-        limit = self._settings.max_columns
-        if len(self._unknown) >= limit:
-            return notices
-        unseen = batch.columns.keys() - self._watching.roles.keys() - set(self._unknown)
-        for _, keys in groupby(sorted(_first_shown(batch, unseen)), key=itemgetter(0)):
-            self._unknown += [key for _, key in keys][: limit - len(self._unknown)]
-            due = self._told + max(1, self._told // 2)
-            if len(self._unknown) > self._told and len(self._unknown) >= min(due, limit):
-                names = sorted(column_names(self._unknown[self._told :], divided=self._divided))
-                fields = {"columns": names, "effect": "not watched until a new reference"}
-                notices.append(self._notice("columns appeared", fields))
-                self._told = len(self._unknown)
-        return notices
 
     @property
     def watched(self) -> Span | None:
@@ -362,8 +315,7 @@ class ModelVersion:
             "last_at": self.last_at,
             "watched_since": self._watched_since,
             "pace": self._pace,
-            "unknown": [[key.group.value, key.name] for key in self._unknown],
-            "told": self._told,
+            **self._new_columns.snapshot(),
             "terms": self._terms,
             "waiting": self._waiting,
             "recent": self._recent.snapshot(),
@@ -373,7 +325,7 @@ class ModelVersion:
             "repeats": self._repeats.snapshot() if self._repeats else None,
         }
 
-    def restore(self, state: Mapping[str, object]) -> list[Notice]:
+    def restore(self, state: State) -> list[Notice]:
         """Take over what `snapshot` returned; tell what other settings than then change.
 
         Raises StateError where the model was divided otherwise.
@@ -384,59 +336,42 @@ class ModelVersion:
                 f"{self._settings.feature_groups}: its columns would be looked for elsewhere",
                 "change it back, or begin anew with `streamdrift state reset`",
             )
-        events, last_at, unknown = state["events"], state["last_at"], state["unknown"]
-        told, recent, counts = state["told"], state["recent"], state["reference_ids"]
-        pace = state["pace"]
-        assert pace is None or isinstance(pace, float)
-        assert isinstance(events, int)
-        assert isinstance(last_at, int)
-        assert isinstance(unknown, Sequence)
-        assert isinstance(told, int)
-        assert isinstance(recent, Mapping)
-        assert isinstance(counts, Sequence)
-        self._pace = pace
-        self._recent.restore(recent)
-        self._with_id, self._repeated = counts
-        self.events, self.last_at, self._told = events, last_at, told
-        self._unknown = [ColumnKey(Group(group), name) for group, name in unknown]
-        collector = state["collector"]
-        if isinstance(collector, Mapping):
+        self.events, self.last_at = integer(state, "events"), integer(state, "last_at")
+        self._pace = None if state["pace"] is None else number(state, "pace")
+        self._new_columns.restore(state)
+        self._recent.restore(tree(state, "recent"))
+        self._with_id, self._repeated = cast(list[int], values(state, "reference_ids"))
+        collector, watching = optional_tree(state, "collector"), optional_tree(state, "watching")
+        if collector is not None:
             self._collector = Collector(self._settings.reference)
             self._collector.restore(collector)
-        watching, repeats = state["watching"], state["repeats"]
-        if not isinstance(watching, Mapping):
+        if watching is None:
             return []
         self._collector = None
-        since = state["watched_since"]
-        assert isinstance(since, int)
-        self._watched_since = since
-        restarted = self._restore_watched(
-            watching, repeats if isinstance(repeats, Mapping) else None
-        )
-        assert self._watching is not None
-        terms, waiting = state["terms"], state["waiting"]
-        assert isinstance(terms, Mapping)
-        self._terms = dict(terms)
-        self._waiting = waiting_terms(terms, self._settings.terms(), self._watching.roles)
-        notices: list[Notice] = []
+        self._watched_since = integer(state, "watched_since")
+        restarted = self._restore_watched(watching, optional_tree(state, "repeats"))
+        notices = []
         if restarted:
-            fields: dict[str, object] = {
-                "signals": [signal.name for signal in restarted],
-                "effect": "their detectors start afresh",
-            }
+            names = [signal.name for signal in restarted]
+            fields = {"signals": names, "effect": "their detectors start afresh"}
             notices.append(self._notice("detectors changed", fields))
-        if self._waiting and self._waiting != waiting:
-            fields = {"settings": self._waiting, "effect": "takes effect with the next reference"}
-            notices.append(self._notice("settings wait", fields))
-        return notices
+        return [*notices, *self._restore_terms(state)]
 
-    def _restore_watched(
-        self, watching: Mapping[str, object], repeats: Mapping[str, object] | None
-    ) -> list[Signal]:
+    def _restore_terms(self, state: State) -> list[Notice]:
+        """Take over under what the reference was learned; tell what waits for another, if anew."""
+        assert self._watching is not None
+        self._terms = _terms(state, "terms")
+        self._waiting = waiting_terms(self._terms, self._settings.terms(), self._watching.roles)
+        if not self._waiting or self._waiting == _terms(state, "waiting"):
+            return []
+        fields = {"settings": self._waiting, "effect": "takes effect with the next reference"}
+        return [self._notice("settings wait", fields)]
+
+    def _restore_watched(self, watching: State, repeats: State | None) -> list[Signal]:
         """Restore what is watched; return the signals whose detectors start afresh."""
         names = (self.model, self.version)
-        columns = restore_columns(watching)
-        apart = [] if repeats is None else restore_columns(repeats)
+        columns = restore_columns(trees(watching, "columns"))
+        apart = [] if repeats is None else restore_columns(trees(repeats, "columns"))
         signals = self._signals_of([*columns, *apart])
         end = len(signals) - len(apart)
         restored = partial(Watching.restore, *names)
@@ -455,45 +390,6 @@ def _told(findings: Iterable[tuple[Signal, Sequence[Finding]]]) -> list[str]:
     return told((signal.name, each) for signal, each in findings)
 
 
-def _first_shown(batch: Batch, keys: Iterable[ColumnKey]) -> Iterator[tuple[int, ColumnKey]]:
-    """Yield the row that shows a column first, for those that any event of the batch has."""
-    for key in keys:
-        shown = batch.columns[key].kinds != Kind.ABSENT
-        if shown.any():
-            yield int(shown.argmax()), key
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What a reference says of a model version's columns."""
-
-    columns: Sequence[ColumnSignals]
-    """Those that are watched, by key."""
-    roles: Mapping[ColumnKey, Role]
-    """Of every column."""
-    misfits: Mapping[ColumnKey, Role]
-    """Roles the settings want, for columns that have no cell they could work on."""
-
-
-def learn_columns(rows: Batch, settings: ModelSettings) -> Learned:
-    """Return what the reference events say of their columns under a model's settings."""
-    columns: list[ColumnSignals] = []
-    roles: dict[ColumnKey, Role] = {}
-    misfits: dict[ColumnKey, Role] = {}
-    features = 0
-    for key in sorted(rows.columns):
-        column = rows.columns[key]
-        if not set(setting_names(key)).isdisjoint(settings.ignore):
-            roles[key] = Role.IGNORED
-            continue
-        wanted = settings.role_of(key)
-        role = learn_role(column) if wanted is None or not fits(wanted, column) else wanted
-        if wanted is not None and wanted is not role:
-            misfits[key] = wanted
-        if key.group is Group.FEATURE and role not in UNWATCHED:
-            features += 1
-            role = role if features <= settings.max_columns else Role.OVER
-        roles[key] = role
-        if role not in UNWATCHED:
-            columns.append(ColumnSignals.learn(key, role, column))
-    return Learned(columns, roles, misfits)
+def _terms(state: State, name: str) -> Terms:
+    terms = tree(state, name)
+    return {key: text(terms, key) for key in terms}

@@ -11,6 +11,7 @@ from streamdrift.detectors.watch import MINIMUM_EFFECT
 from streamdrift.durations import Duration
 from streamdrift.incidents.budget import AlertBudget, Budget
 from streamdrift.incidents.settings import IncidentSettings
+from streamdrift.rate_settings import RateSettings
 from streamdrift.records import AlertKind, ColumnKey, Signal
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings
@@ -19,7 +20,6 @@ from streamdrift.signals.roles import Role
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.signals.volume import EVENT_RATE, VolumeSettings
 from streamdrift.terms import KEYS, Terms, flat_terms
-from streamdrift.volume import RateSettings
 from streamdrift.watch_settings import HoldSettings, WatchSettings
 
 RoleName = Literal[

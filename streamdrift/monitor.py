@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Heard, Step
 from streamdrift.columns import cut
 from streamdrift.errors import StateError
 from streamdrift.groups import divide
@@ -15,20 +16,13 @@ from streamdrift.operators import Asked, Command
 from streamdrift.pace import Pace
 from streamdrift.readings import Readings
 from streamdrift.realised import RealisedRate, Span
-from streamdrift.records import (
-    Batch,
-    Heard,
-    Notice,
-    Observation,
-    Released,
-    State,
-    Step,
-)
+from streamdrift.records import Batch, Notice, Observation, Released, State
+from streamdrift.taken_commands import TakenCommands, in_vain, obeyed
 from streamdrift.traffic import Traffic
+from streamdrift.trees import integer, lists, text, tree, trees
 
 FORMAT = 3
 """Of the snapshot of a monitor: what is watched, and how, depends on all that is in it."""
-_OBEYED = 128
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
 
@@ -72,10 +66,7 @@ class Monitor:
         self._dropped: dict[str, int] = {}
         self._watched: dict[str, Span] = {}
         """By model, from its first reference on."""
-        self.commanded = -1
-        """The place, among all commands, of the last one that was taken."""
-        self._obeyed: list[tuple[int, str, str]] = []
-        """Place, id and model of those that were obeyed last."""
+        self.commands = TakenCommands()
 
     def _groups_of(self, model: str) -> int:
         return self._settings_of(model).feature_groups
@@ -112,15 +103,11 @@ class Monitor:
 
         What follows is told from the next `observe` on.
         """
-        if place <= self.commanded:
+        if not self.commands.take(place, command):
             return []
-        self.commanded = place
-        if any(command.id == known for _, known, _ in self._obeyed):
-            return []  # Its topic was made anew, and is read from its beginning.
-        self._obeyed = [*self._obeyed, (place, command.id, command.model)][-_OBEYED:]
         is_head = self._heads is None or self._heads.is_head_of(command.model)
         if is_head and command.kind is not Asked.EXPECT and not self._incidents.is_open(command):
-            return [_told(command, "nothing: no such incident is open")]
+            return [in_vain(command)]
         steps = self._do(command, time)
         if self._heads is not None:
             steps = self._heads.take(steps)
@@ -128,10 +115,8 @@ class Monitor:
         if not is_head:
             return []
         self._incidents.ask(command, time)
-        effect = _EFFECTS[command.kind]
-        if not any(model == command.model for model, _, _ in self._versions):
-            effect += "; no event of this model was seen lately"
-        return [_told(command, effect)]
+        seen = any(model == command.model for model, _, _ in self._versions)
+        return [obeyed(command, seen=seen)]
 
     def _do(self, command: Command, time: int) -> list[Step]:
         """Let signals be accepted, or watched again."""
@@ -331,55 +316,43 @@ class Monitor:
             "dropped": [[model, self._dropped[model]] for model in sorted(self._dropped)],
             "watched": [[model, *span] for model, span in sorted(self._watched.items())],
             "heads": None if self._heads is None else self._heads.snapshot(),
-            "commanded": self.commanded,
-            "obeyed": [list(each) for each in self._obeyed],
+            **self.commands.snapshot(),
         }
 
-    def restore(self, state: Mapping[str, object]) -> list[Notice]:
+    def restore(self, state: State) -> list[Notice]:
         """Take over what `snapshot` returned; tell what other settings than then change.
 
         Raises StateError where another release wrote it.
         """
         check_format(state)
-        commanded, obeyed = state["commanded"], state["obeyed"]
-        assert isinstance(commanded, int)
-        assert isinstance(obeyed, Sequence)
-        self.commanded = commanded
-        self._obeyed = [(place, each, model) for place, each, model in obeyed]
-        versions, incidents = state["versions"], state["incidents"]
-        unwatched, dropped, heads = state["unwatched"], state["dropped"], state["heads"]
-        watched, paces = state["watched"], state["paces"]
-        assert isinstance(versions, Sequence)
-        assert isinstance(incidents, Mapping)
-        assert isinstance(unwatched, int)
-        assert isinstance(dropped, Sequence)
-        assert isinstance(watched, Sequence)
+        self.commands.restore(state)
         notices: list[Notice] = []
-        for snapshot in versions:
-            model, name, group = snapshot["model"], snapshot["version"], snapshot["group"]
-            version = ModelVersion(model, name, self._settings_of(model), group, timed=self._timed)
+        for snapshot in trees(state, "versions"):
+            model, name = text(snapshot, "model"), text(snapshot, "version")
+            group, settings = integer(snapshot, "group"), self._settings_of(model)
+            version = ModelVersion(model, name, settings, group, timed=self._timed)
             notices += version.restore(snapshot)
             self._versions[model, name, group] = version
-        for model, snapshot in traffic_of(state):
+        for model, each in traffic_of(state):
             self._traffic[model] = Traffic(model, self._settings_of(model))
-            self._traffic[model].restore(snapshot)
-        assert isinstance(paces, Sequence)
-        for model, group, snapshot in paces:
+            self._traffic[model].restore(each)
+        for model, group, pace in lists(state, "paces"):
             self._paces[model, group] = Pace(model)
-            self._paces[model, group].restore(snapshot)
-        self._incidents.restore(incidents)
-        self.unwatched = unwatched
-        self._dropped = dict(dropped)
-        self._watched = {model: Span(since, until) for model, since, until in watched}
+            self._paces[model, group].restore(pace)
+        self._incidents.restore(tree(state, "incidents"))
+        self.unwatched = integer(state, "unwatched")
+        self._dropped = dict(lists(state, "dropped"))
+        self._watched = {
+            model: Span(since, until) for model, since, until in lists(state, "watched")
+        }
         if self._heads is not None:
-            assert isinstance(heads, Mapping)
-            self._heads.restore(heads)
+            self._heads.restore(tree(state, "heads"))
             for model, _, _ in self._versions:
                 self._heads.meet(model)
         return notices
 
 
-def check_format(state: Mapping[str, object]) -> None:
+def check_format(state: State) -> None:
     """Raise StateError where the snapshot of a monitor is of another format than this one's."""
     found = state.get("format", 1)
     if found != FORMAT:
@@ -390,26 +363,9 @@ def check_format(state: Mapping[str, object]) -> None:
         )
 
 
-def traffic_of(state: Mapping[str, object]) -> Sequence[tuple[str, State]]:
+def traffic_of(state: State) -> Sequence[tuple[str, State]]:
     """Return the traffic of each model in the snapshot of a monitor."""
-    traffic = state["traffic"]
-    assert isinstance(traffic, Sequence)
-    return [(model, each) for model, each in traffic]
-
-
-_EFFECTS = {
-    Asked.ACKNOWLEDGE: "the incident bears who looks after it",
-    Asked.RESOLVE: "its signals are watched again",
-    Asked.ACCEPT: "its signals become normal once they have shown enough values",
-    Asked.EXPECT: "incidents that begin meanwhile page nobody",
-}
-
-
-def _told(command: Command, effect: str) -> Notice:
-    fields = {"command": command.kind.value, "by": command.by, "effect": effect}
-    if command.incident:
-        fields["incident"] = command.incident
-    return Notice("command taken", command.model, command.version, fields)
+    return [(model, each) for model, each in lists(state, "traffic")]
 
 
 def _key(batch: Batch) -> VersionKey:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamdrift.changes import Onset
 from streamdrift.detectors import Evidence
 from streamdrift.durations import SECOND
-from streamdrift.records import Floats, Ints, Onset, State
+from streamdrift.records import Floats, Ints, State
 from streamdrift.references.rhythm import Follower, back_at
 from streamdrift.trees import array
 

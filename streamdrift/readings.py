@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamdrift.records import Bools, Floats, Ints, Signal, SignalReading
+from streamdrift.records import Bools, Floats, Ints, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,19 @@ class BankReadings:
     signals: Ints
     statistics: Floats
     thresholds: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReading:
+    """A signal's statistic against its threshold."""
+
+    model: str
+    version: str
+    signal: Signal
+    detector: str
+    statistic: float
+    threshold: float
+    changed: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

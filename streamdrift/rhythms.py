@@ -7,18 +7,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import slow_level
-from streamdrift.records import Bools, Floats, Ints, Sample, State, StepKind, Stream
+from streamdrift.records import Bools, Floats, Ints, Sample, State, Stream
 from streamdrift.references.exact import find_exact
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import LEAST
 from streamdrift.references.occasions import Occasions, first_gain, quarters, shown_within
 from streamdrift.references.slow import Given, lattice_of
 from streamdrift.signals.collector import Latest
-from streamdrift.trees import integer, tree, trees
+from streamdrift.trees import array, flag, integer, tree, trees
 
 
 class Learnt(NamedTuple):
@@ -107,6 +108,10 @@ class Rhythms:
         self._zone = zone
         self._room = room
         self._learning: dict[int, _Learning] = {}
+        self._completed: list[int] = []
+        """Signals whose references became whole, and are not told yet."""
+        self._following = False
+        """Whether further references are about to become whole."""
 
     def __len__(self) -> int:
         return len(self._learning)
@@ -162,7 +167,34 @@ class Rhythms:
                 return signal
         return None
 
-    def finish(self, signal: int, seed: int) -> Reference | None:
+    def complete(
+        self, held: Bools, events: int, time: int, seeds: Sequence[int]
+    ) -> tuple[int, Reference] | None:
+        """Make one reference whole, if its span is over: fitting takes a while.
+
+        Returns the signal, and its whole reference, if there is one.
+        """
+        signal = self.due(held, events, time)
+        if signal is None:
+            self._following = False
+            return None
+        reference = self._finish(signal, seeds[signal])
+        if reference is not None:
+            self._completed.append(signal)
+        self._following = self.due(held, events, time) is not None
+        return None if reference is None else (signal, reference)
+
+    def completed(self) -> Sequence[int]:
+        """Return signals whose references became whole: once each.
+
+        Those of which others follow at once wait for them.
+        """
+        if self._following:
+            return ()
+        completed, self._completed = self._completed, []
+        return completed
+
+    def _finish(self, signal: int, seed: int) -> Reference | None:
         """Return a signal's whole reference; None, and begin anew, where it showed too little."""
         rhythm, latest = self._learning[signal].rhythm, self._learning[signal].latest
         given = rhythm.given(seed)
@@ -189,27 +221,32 @@ class Rhythms:
         )
 
     def snapshot(self) -> State:
-        """Return everything that is being learnt."""
+        """Return everything that is being learnt, and what is not told yet."""
+        learning: list[State] = [
+            {
+                "signal": signal,
+                "rhythm": each.rhythm.snapshot(),
+                "latest": each.latest.snapshot(),
+                "not_before": each.not_before,
+            }
+            for signal, each in sorted(self._learning.items())
+        ]
         return {
-            "learning": [
-                {
-                    "signal": signal,
-                    "rhythm": each.rhythm.snapshot(),
-                    "latest": each.latest.snapshot(),
-                    "not_before": each.not_before,
-                }
-                for signal, each in sorted(self._learning.items())
-            ]
+            "rhythms": {"learning": learning},
+            "completed": np.array(self._completed, dtype=np.int64),
+            "following": self._following,
         }
 
     def restore(self, state: State) -> None:
         """Take over what `snapshot` returned."""
-        for each in trees(state, "learning"):
+        for each in trees(tree(state, "rhythms"), "learning"):
             latest = Latest(self._room)
             latest.restore(tree(each, "latest"))
             rhythm = Occasions.restore(tree(each, "rhythm"), self._zone)
             signal = integer(each, "signal")
             self._learning[signal] = _Learning(rhythm, latest, integer(each, "not_before"))
+        self._completed = array(state, "completed").tolist()
+        self._following = flag(state, "following")
 
 
 def _changed(size: int, held: bool, signal: int, signs: Sequence[Sign]) -> Floats:

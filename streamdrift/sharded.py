@@ -108,18 +108,18 @@ class Shards:
         shard = shard_of(command.model, 0, self.count)
         for other, monitor in enumerate(self.monitors):
             if other != shard:
-                monitor.commanded = max(monitor.commanded, place)
+                monitor.commands.pass_over(place)
         return self.monitors[shard].command(place, command, frontier.watermark)
 
     def know_commands(self, place: int) -> None:
         """Learn that nobody has to take the commands up to a place any more, or that never did."""
         for monitor in self.monitors:
-            monitor.commanded = max(monitor.commanded, place)
+            monitor.commands.pass_over(place)
 
     @property
     def commanded(self) -> int:
         """The place of the last command that no shard has to take any more."""
-        return min(monitor.commanded for monitor in self.monitors)
+        return min(monitor.commands.last for monitor in self.monitors)
 
     def versions(self) -> Sequence[ModelVersion]:
         """Return every model version, each of its groups, by model, version and group."""

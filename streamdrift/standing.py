@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from streamdrift.model import ModelVersion
 from streamdrift.monitor import Monitor
-from streamdrift.readings import Readings, rows
+from streamdrift.readings import Readings, SignalReading, rows
 from streamdrift.realised import RealisedRate
-from streamdrift.records import FoundIn, SignalReading, WarmUp
+from streamdrift.records import FoundIn, WarmUp
 from streamdrift.slices import Slices, at_once
 
 _BY_MODEL = attrgetter("model")

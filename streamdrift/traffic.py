@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.model_settings import ModelSettings
 from streamdrift.readings import Readings
-from streamdrift.records import FoundIn, Ints, State, Step, StepKind
+from streamdrift.records import FoundIn, Ints, State
 from streamdrift.references.findings import Finding, codes_of
 from streamdrift.signals.silence import Silence
 from streamdrift.signals.volume import EVENT_RATE

@@ -1,6 +1,6 @@
 """Typed reading of snapshots: what a tree lacks or holds wrongly is a StateError."""
 
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,3 +88,11 @@ def trees(state: State, name: str) -> list[State]:
     if not all(isinstance(value, dict) for value in found):
         raise _unreadable(f"{name!r} holds something that is no tree")
     return cast(list[State], found)
+
+
+def lists(state: State, name: str) -> list[Any]:
+    """Return the list of lists called `name`; what stands in these is for the caller to know."""
+    found = values(state, name)
+    if not all(isinstance(value, list | tuple) for value in found):
+        raise _unreadable(f"{name!r} holds something that is no list")
+    return found

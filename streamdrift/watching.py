@@ -1,10 +1,10 @@
 """A model version whose reference is complete: from its events to its signals' steps."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Change, Effect, Step, StepKind
 from streamdrift.columns import cut
 from streamdrift.detectors import Evidence
 from streamdrift.detectors.banks import Lengths
@@ -14,51 +14,31 @@ from streamdrift.detectors.registry import extrapolated
 from streamdrift.detectors.watch import Watch
 from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import SECOND
-from streamdrift.first_references import seed_of
-from streamdrift.groups import SIGNALS
+from streamdrift.first_references import signal_seed
+from streamdrift.held_signals import HeldSignals, Since
 from streamdrift.readings import Readings
 from streamdrift.records import (
     Batch,
-    Change,
     ColumnKey,
-    Effect,
     Floats,
     Group,
     Ints,
-    Sample,
     Signal,
-    SignalKind,
     State,
-    Step,
-    StepKind,
     Stream,
-    Summary,
 )
 from streamdrift.references.findings import Code, Finding, codes_of
 from streamdrift.references.occasions import Occasions
-from streamdrift.rhythms import Learnt, Rhythms, learn_first
-from streamdrift.signals.collector import Latest
-from streamdrift.signals.column import ColumnSignals, Window
+from streamdrift.rhythms import Rhythms, learn_first
+from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.marks import STRIDE, Marks
-from streamdrift.signals.naming import setting_names, signal_names
 from streamdrift.signals.roles import Role
-from streamdrift.since import Since
+from streamdrift.trees import array, integer, lists, number, optional_integer, tree, trees
+from streamdrift.version_signals import VersionSignals
 from streamdrift.watch_settings import WatchSettings
 
 BLOCK = 2_048
 """Events whose signals are computed at once: small enough for the processor's cache."""
-
-
-def signals_of(
-    columns: Sequence[ColumnSignals], group: int = 0, *, divided: bool = False
-) -> tuple[Signal, ...]:
-    """Return the signals of all columns of a group of a model version, in their order."""
-    names = signal_names(((column.key, column.kinds) for column in columns), divided=divided)
-    places = [(column, kind) for column in columns for kind in column.kinds]
-    return tuple(
-        Signal(group * SIGNALS + place, name, column.key, kind, column.alert_kind(kind))
-        for place, (name, (column, kind)) in enumerate(zip(names, places, strict=True))
-    )
 
 
 class Watching:
@@ -87,16 +67,13 @@ class Watching:
         self._model = model
         self._version = version
         self._settings = settings
-        self._columns = columns
+        self._columns = VersionSignals(columns, settings.private)
         self.roles = roles
-        self._places: list[tuple[ColumnSignals, SignalKind]] = [
-            (column, kind) for column in columns for kind in column.kinds
-        ]
         self.signals = tuple(signals)
         self._references = list(references)
         self._present = present.copy()
         self.pace = pace
-        self._seeds = [seed_of(model, version, signal) for signal in self.signals]
+        self._seeds = [signal_seed(model, version, signal) for signal in self.signals]
         self._watch = Watch(
             [settings.detectors(signal) for signal in self.signals],
             self._references,
@@ -107,14 +84,10 @@ class Watching:
         )
         self._marks = Marks(len(self.signals))
         self._ordinal = 0
-        self._since: dict[int, Since] = {}
+        self._held = HeldSignals(settings.room)
         self._rhythms = Rhythms(settings.zone, settings.room)
         for ordinal, rhythm in rhythms.items():
             self._rhythms.begin(ordinal, rhythm)
-        self._completed: list[int] = []
-        """Signals whose references became whole, and are not told yet."""
-        self._following = False
-        """Whether further references are about to become whole."""
         self._codes: tuple[tuple[str, str], ...] | None = None
         """What was found, as long as it stays so: to look at all references takes long."""
         self._second: int | None = None
@@ -147,7 +120,7 @@ class Watching:
         accept_after = self._settings.hold.accept_after
         span = int(np.searchsorted(time, time[begin] + accept_after))
         end = min(len(time), begin + BLOCK, max(span, begin + 1))
-        due = min((since.due(accept_after) for since in self._since.values()), default=None)
+        due = self._held.due(accept_after)
         events, last = self._ordinal + end - begin, int(time[end - 1])
         whole = self._rhythms.due(self._watch.held, events, last)
         if whole is not None or (due is not None and last >= due):
@@ -155,12 +128,7 @@ class Watching:
         return end
 
     def _observe_block(self, batch: Batch) -> list[Step]:
-        rows = np.empty((len(self.signals), len(batch)))
-        place = 0
-        for column in self._columns:
-            stop = place + len(column.kinds)
-            column.fill(batch.columns.get(column.key), rows[place:stop])
-            place = stop
+        rows = self._columns.fill(batch)
         seconds = batch.time // SECOND
         before = seconds[0] if self._second is None else self._second
         befores = np.concatenate([[before], seconds[:-1]])
@@ -176,27 +144,22 @@ class Watching:
             steps.append(self._step(sign, time, added - 1))
         self._marks.add(batch, rows, added, len(batch))
         self._second = int(seconds[-1])
-        self._collect(batch.time, rows)
+        self._held.add(self._columns, rows, batch.time)
         self._rhythms.add(batch.time, rows, held, signs, self._ordinal, BLOCK)
         self._ordinal += len(batch)
-        if self._since and self._ordinal % STRIDE == 0:
+        if self._held and self._ordinal % STRIDE == 0:
             steps += self._accept(int(batch.time[-1]))
         if self._rhythms and self._ordinal % STRIDE == 0:
             self._complete(int(batch.time[-1]))
         return steps
 
     def _complete(self, time: int) -> None:
-        """Make one provisional reference whole, if its span is over: fitting takes a while."""
-        ordinal = self._rhythms.due(self._watch.held, self._ordinal, time)
-        if ordinal is None:
-            self._following = False
-            return
-        reference = self._rhythms.finish(ordinal, self._seeds[ordinal])
-        if reference is not None:
+        """Make one provisional reference whole, if its span is over."""
+        found = self._rhythms.complete(self._watch.held, self._ordinal, time, self._seeds)
+        if found is not None:
+            ordinal, reference = found
             self._references[ordinal] = reference
-            self._completed.append(ordinal)
             self._rearm(ordinal)
-        self._following = self._rhythms.due(self._watch.held, self._ordinal, time) is not None
 
     def _rearm(self, ordinal: int) -> None:
         """Watch a signal by its reference from now on."""
@@ -210,11 +173,8 @@ class Watching:
 
         Those of which others follow at once wait for them.
         """
-        if self._following:
-            return ()
-        found = [(self.signals[each], self._references[each].findings) for each in self._completed]
-        self._completed = []
-        return found
+        completed = self._rhythms.completed()
+        return [(self.signals[each], self._references[each].findings) for each in completed]
 
     def _step(self, sign: Sign, time: int, last: int) -> Step:
         """Return what a sign says; `last` is the last column of the block it is about.
@@ -225,61 +185,26 @@ class Watching:
         if sign.evidence is not None and sign.effect is not None:
             change = self._change(sign, sign.evidence, sign.effect, time, last)
         if sign.kind is StepKind.RETURNED:
-            del self._since[sign.signal]
+            self._held.let_go(sign.signal)
             self._codes = None
         if sign.kind is StepKind.CHANGED:
-            values = Latest(self._settings.room)
             begin = sign.column + 1
-            self._since[sign.signal] = Since(time, time, self._ordinal + begin, begin, values)
+            self._held.hold(sign.signal, time, self._ordinal + begin, begin)
         signal = self.signals[sign.signal]
         return Step(sign.kind, self._model, self._version, signal, time, change)
 
     def _change(
         self, sign: Sign, evidence: Evidence, effect: Effect, time: int, last: int
     ) -> Change:
-        old, new = self._summaries(sign.signal, effect, last, evidence.age)
+        expected, reference = self._watch.expected(sign.signal), self._references[sign.signal]
+        before, after = self._columns.describe(
+            sign.signal, expected, reference, effect, last, evidence.age
+        )
         position = self._marks.position(sign.signal) - 1
         onset = self._marks.onset(
             sign.signal, position - evidence.earliest, position - evidence.latest, time
         )
-        return Change(
-            detector=sign.detector,
-            statistic=evidence.statistic,
-            threshold=evidence.threshold,
-            effect=effect,
-            before=old,
-            after=new,
-            onset=onset,
-            share=sign.share,
-        )
-
-    def _summaries(
-        self, ordinal: int, effect: Effect, last: int, back: int
-    ) -> tuple[Summary, Summary]:
-        """Return before and after of a change."""
-        column, kind = self._places[ordinal]
-        expected, reference = self._watch.expected(ordinal), self._references[ordinal]
-        rate = expected.mean + effect.shift.value * expected.scale
-        # What is left of a difference of equals would be told as 1e-14 per cent.
-        window = Window(last, back, min(max(round(rate, 12), 0.0), 1.0))
-        of_rate = expected.stream is Stream.RATE
-        mean = expected.ones if of_rate else reference.mean
-        old, new = column.describe(kind, reference.quantiles, mean, window)
-        if self._is_private(column):
-            # How often something is so is told of a private column, and nothing of its values.
-            hidden = Summary(math.nan)
-            old, new = (Summary(old.mean), Summary(new.mean)) if of_rate else (hidden, hidden)
-        return old, new
-
-    def _collect(self, times: Ints, rows: Floats) -> None:
-        """Keep what held signals show, as what may become their reference."""
-        for ordinal, since in self._since.items():
-            column, kind = self._places[ordinal]
-            since.add(column.raw(kind, rows, self._first(column)), times)
-
-    def _first(self, column: ColumnSignals) -> int:
-        """Return the ordinal of the column's first signal."""
-        return next(place for place, (other, _) in enumerate(self._places) if other is column)
+        return sign.change(before, after, onset)
 
     def _accept(self, time: int) -> list[Step]:
         """Make the new normal of what changed long enough ago their reference.
@@ -289,8 +214,8 @@ class Watching:
         """
         accept_after = self._settings.hold.accept_after
         steps = []
-        for ordinal in sorted(self._since):
-            since = self._since.get(ordinal)
+        for ordinal in self._held:
+            since = self._held.get(ordinal)
             if since is None or time < since.due(accept_after):
                 continue
             touched = [ordinal]
@@ -300,7 +225,7 @@ class Watching:
                 continue
             for other in touched:
                 self._rearm(other)
-                if self._since.pop(other, None) is not None:
+                if self._held.let_go(other):
                     signal = self.signals[other]
                     step = Step(StepKind.ACCEPTED, self._model, self._version, signal, time)
                     steps.append(step)
@@ -308,24 +233,18 @@ class Watching:
 
     def _relearn(self, ordinal: int, since: Since, time: int) -> list[int]:
         """Learn a signal's reference, and those that hang on it, anew; return which these are."""
-        column, kind = self._places[ordinal]
-        first = self._first(column)
-        touched = []
+        settings, touched = self._settings, []
         events = self._ordinal - since.ordinal
         pace = events / max(time - since.changed_at, SECOND)
         self._present[ordinal] = since.values.seen / events
-        for other, sample in column.accept(kind, since.values.values()).items():
-            place = first + column.kinds.index(other)
+        for place, sample in self._columns.accept(ordinal, since.values.values()).items():
             rate = float(self._present[place]) * pace
-            learnt = self._learn(place, sample, since.values.times(), rate)
+            seed, times = self._seeds[place], since.values.times()
+            learnt = learn_first(sample, times, settings.zone, seed, settings.span, rate)
             self._references[place] = learnt.reference
             self._rhythms.begin(place, learnt.rhythm)
             touched.append(place)
         return touched
-
-    def _learn(self, ordinal: int, sample: Sample, times: Ints, rate: float) -> Learnt:
-        settings = self._settings
-        return learn_first(sample, times, settings.zone, self._seeds[ordinal], settings.span, rate)
 
     def _lengths(self) -> Lengths:
         return self._settings.lengths(self.signals, self._present * self.pace)
@@ -338,17 +257,13 @@ class Watching:
 
     def accept(self, through: int, time: int) -> None:
         """Make the new normal of what changed by then its reference, once it has shown enough."""
-        for since in self._since.values():
-            if since.asked_at is None and since.changed_at <= through:
-                since.asked_at = time
+        self._held.ask(through, time)
 
     def resolve(self, through: int, time: int) -> list[Step]:
         """Watch what changed by then again, under the references it has."""
         steps = []
-        for ordinal in sorted(self._since):
-            if self._since[ordinal].changed_at > through:
-                continue
-            del self._since[ordinal]
+        for ordinal in self._held.changed_by(through):
+            self._held.let_go(ordinal)
             self._watch.let_go(ordinal)
             signal = self.signals[ordinal]
             steps.append(Step(StepKind.RESOLVED, self._model, self._version, signal, time))
@@ -356,7 +271,7 @@ class Watching:
 
     def retire(self, time: int) -> list[Step]:
         """Let go of all that is held, or a candidate, as the version sends nothing any more."""
-        left = [(ordinal, StepKind.RETURNED) for ordinal in self._since]
+        left = [(ordinal, StepKind.RETURNED) for ordinal in self._held]
         left += [(ordinal, StepKind.WITHDRAWN) for ordinal in self._watch.candidates]
         return [
             Step(kind, self._model, self._version, self.signals[ordinal], time)
@@ -394,7 +309,7 @@ class Watching:
         """Signals that are changed, since when, and how many values there were since."""
         return [
             (self.signals[ordinal], since.changed_at, since.values.seen)
-            for ordinal, since in sorted(self._since.items())
+            for ordinal, since in self._held.items()
         ]
 
     def distribution(self, signal: Signal) -> Distribution | None:
@@ -403,23 +318,17 @@ class Watching:
         None where people are to see no values of its column; how often something is so they may.
         """
         place = self.signals.index(signal)
-        column, kind = self._places[place]
-        since = self._since.get(place)
+        since = self._held.get(place)
         changed_at = None if since is None else since.changed_at
         values = None if since is None else since.values.values()
         reference, expected = self._references[place], self._watch.expected(place)
         if expected.stream is Stream.RATE:
             ones, count = self._watch.recent_ones(place)
             if values is not None:
-                ones, count = int(column.flags(kind, values).sum()), len(values)
+                ones, count = self._columns.ones_of(place, values), len(values)
             return of_rate(expected.ones, ones, count, changed_at)
-        if self._is_private(column):
-            return None
         shape = reference.counts if reference.shape is None else reference.shape
-        return column.distribution(kind, shape, values, changed_at)
-
-    def _is_private(self, column: ColumnSignals) -> bool:
-        return not self._settings.private.isdisjoint(setting_names(column.key))
+        return self._columns.distribution(place, shape, values, changed_at)
 
     def readings(self) -> Readings:
         """Return every detector's statistic and threshold."""
@@ -429,7 +338,7 @@ class Watching:
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""
         return {
-            "columns": [column.snapshot() for column in self._columns],
+            "columns": self._columns.snapshot(),
             "roles": [[key.group.value, key.name, role.value] for key, role in self.roles.items()],
             "references": [reference.snapshot() for reference in self._references],
             "present": self._present.copy(),
@@ -438,12 +347,8 @@ class Watching:
             "marks": self._marks.snapshot(),
             "ordinal": self._ordinal,
             "second": self._second,
-            "since": [
-                [ordinal, *since.snapshot()] for ordinal, since in sorted(self._since.items())
-            ],
-            "rhythms": self._rhythms.snapshot(),
-            "completed": np.array(self._completed, dtype=np.int64),
-            "following": self._following,
+            "since": self._held.snapshot(),
+            **self._rhythms.snapshot(),
         }
 
     @classmethod
@@ -454,39 +359,26 @@ class Watching:
         settings: WatchSettings,
         columns: Sequence[ColumnSignals],
         signals: Sequence[Signal],
-        state: Mapping[str, object],
+        state: State,
     ) -> tuple["Watching", Sequence[Signal]]:
         """Return what `snapshot` was taken of, with the columns that `restore_columns` gave.
 
         Beside it, the signals whose detectors start afresh: the settings give them others.
         """
-        roles, since = state["roles"], state["since"]
-        watch, marks, ordinal = state["watch"], state["marks"], state["ordinal"]
-        references, second, rhythms = state["references"], state["second"], state["rhythms"]
-        assert isinstance(rhythms, Mapping)
-        assert isinstance(roles, Sequence)
-        assert isinstance(since, Sequence)
-        assert isinstance(watch, Mapping)
-        assert isinstance(marks, Mapping)
-        assert isinstance(ordinal, int)
-        assert isinstance(references, Sequence)
-        assert second is None or isinstance(second, int)
-        named = {ColumnKey(Group(group), name): Role(role) for group, name, role in roles}
-        learned = [Reference.restore(reference) for reference in references]
-        present, pace = np.asarray(state["present"], dtype=np.float64), state["pace"]
-        assert isinstance(pace, float)
+        roles = {
+            ColumnKey(Group(group), name): Role(role) for group, name, role in lists(state, "roles")
+        }
+        references = [Reference.restore(each) for each in trees(state, "references")]
+        present, pace = array(state, "present").astype(np.float64), number(state, "pace")
         watching = cls(
-            model, version, settings, columns, named, signals, learned, present, pace, {}
+            model, version, settings, columns, roles, signals, references, present, pace, {}
         )
-        watching._rhythms.restore(rhythms)
-        watching._completed = np.asarray(state["completed"]).tolist()
-        watching._following = bool(state["following"])
-        restarted = watching._watch.restore(watch)
-        watching._codes = None
-        watching._marks.restore(marks)
-        watching._ordinal, watching._second = ordinal, second
-        for signal, *of in since:
-            watching._since[signal] = Since.restore(of, settings.room)
+        watching._rhythms.restore(state)
+        restarted = watching._watch.restore(tree(state, "watch"))
+        watching._marks.restore(tree(state, "marks"))
+        watching._ordinal = integer(state, "ordinal")
+        watching._second = optional_integer(state, "second")
+        watching._held.restore(lists(state, "since"))
         return watching, [watching.signals[signal] for signal in restarted]
 
 
@@ -496,10 +388,3 @@ _AT_LOOKS = frozenset({StepKind.CANDIDATE, StepKind.WITHDRAWN})
 def _stop(sign: Sign) -> int:
     """Return the column before which all is that a sign is about."""
     return sign.column if sign.kind in _AT_LOOKS else sign.column + 1
-
-
-def restore_columns(state: Mapping[str, object]) -> list[ColumnSignals]:
-    """Return the columns of a snapshot of `Watching`."""
-    columns = state["columns"]
-    assert isinstance(columns, Sequence)
-    return [ColumnSignals.restore(column) for column in columns]

@@ -5,21 +5,8 @@ from typing import Any
 
 import orjson
 
-from streamdrift.records import (
-    Alert,
-    AlertKind,
-    Change,
-    ColumnKey,
-    Effect,
-    Estimate,
-    Group,
-    Onset,
-    Signal,
-    SignalKind,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.changes import Change, Effect, Estimate, Onset, Step, StepKind, Summary
+from streamdrift.records import Alert, AlertKind, ColumnKey, Group, Signal, SignalKind
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.times import rfc3339
 

@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from loadtest.quality.peers import Series
+from streamdrift.changes import Effect, StepKind
 from streamdrift.detectors import DetectorSettings, EDetector, EDetectorSettings
 from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.learning import learn
 from streamdrift.detectors.series import WARMUP
 from streamdrift.detectors.series import Series as OneSeries
 from streamdrift.detectors.watch import Watch
-from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
+from streamdrift.records import Floats, Ints, Sample, Stream
 from streamdrift.signals.measures import rate_sample
 
 _MONDAY = 1_767_571_200

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from streamdrift.demo.injections import DELIVERY, FRAUD, Injection
 from streamdrift.demo.scorer import Published, Score, Verdict, moment
-from streamdrift.records import SignalReading, WarmUp
+from streamdrift.readings import SignalReading
+from streamdrift.records import WarmUp
 
 _BAR = 12
 _SHORT_BAR = 5

@@ -13,13 +13,13 @@ from streamdrift.detectors.categories import ECategoryBank
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chances import EChanceBank
 from streamdrift.detectors.e_detector import EDetectorBank
-from streamdrift.detectors.rates import ERateBank
+from streamdrift.detectors.rates import LATE, ERateBank
 from streamdrift.detectors.registry import DetectorSettings, make_bank, takes
 from streamdrift.detectors.sums import EBank
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array, text, tree
 
-LEARNING = (ERateBank, EChainBank, EChanceBank, ECategoryBank)
+_LEARNING = (ERateBank, EChainBank, EChanceBank, ECategoryBank)
 """Banks that learn what is normal from the values they see."""
 
 
@@ -155,6 +155,29 @@ class Banks:
             start[slot] = begin
             entry.bank.update(self._seen(entry, block)[:, :stop], entry.signals, start)
 
+    def take_back(self, signal: int, values: Floats, length: int) -> Floats | None:
+        """Let the bank that learns of a signal forget the `length` values since its change.
+
+        `values` are the last of them, as many as are known. Returns what it then has learned; None
+        where no bank has learned what is normal.
+        """
+        for entry in self.all:
+            slot = entry.slot_of(signal)
+            if slot is None or not isinstance(entry.bank, _LEARNING):
+                continue
+            expected = self._expected[signal]
+            if expected.recall is not None:
+                # What counted of a value is not known any more.
+                entry.bank.reset(slot, expected)
+                return None
+            if length > len(values) and entry.bank.learned(slot).sum() < LATE:
+                # Much of what was learned is of the change, and not known any more.
+                entry.bank.reset(slot, expected)
+            else:
+                entry.bank.take_back(slot, values)
+            return entry.bank.learned(slot)
+        return None
+
     def reset(
         self,
         signal: int,
@@ -267,7 +290,7 @@ def _learning_besides(banks: Sequence[Watcher], count: int) -> list[int]:
     return [
         place
         for place, entry in enumerate(banks)
-        if isinstance(entry.bank, LEARNING) and (watched[entry.signals] > 1).any()
+        if isinstance(entry.bank, _LEARNING) and (watched[entry.signals] > 1).any()
     ]
 
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors.judge import Sign
-from streamdrift.records import Bools, State, StepKind
+from streamdrift.records import Bools, State
 from streamdrift.trees import array
 
 Together = Callable[[Mapping[int, float]], AbstractSet[int]]

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamdrift.changes import Change, Effect, Onset, StepKind, Summary
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.block import Block
 from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.onset import span_of
 from streamdrift.detectors.recent import Recent
-from streamdrift.records import Effect, Floats, StepKind, Stream
+from streamdrift.records import Floats, Stream
 from streamdrift.references.chances import evened, middles_of
 from streamdrift.references.urn import NOTHING, Cells, UrnState
 
@@ -31,6 +32,20 @@ class Sign(NamedTuple):
     effect: Effect | None = None
     share: float = 1.0
     """The statistic over the threshold; that of a detector without sums is 1."""
+
+    def change(self, before: Summary, after: Summary, onset: Onset) -> Change:
+        """Return the change that it is evidence for, told in its signal's own terms."""
+        assert self.evidence is not None
+        return Change(
+            detector=self.detector,
+            statistic=self.evidence.statistic,
+            threshold=self.evidence.threshold,
+            effect=self.effect,
+            before=before,
+            after=after,
+            onset=onset,
+            share=self.share,
+        )
 
 
 class Judge:

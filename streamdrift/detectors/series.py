@@ -8,6 +8,7 @@ from typing import Literal, SupportsFloat, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from streamdrift.changes import Effect, StepKind
 from streamdrift.detectors.bank import Bank, Expected
 from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
@@ -15,7 +16,7 @@ from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import wandering
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.watch import Watch
-from streamdrift.records import Effect, Floats, Ints, Sample, StepKind, Stream
+from streamdrift.records import Floats, Ints, Sample, Stream
 from streamdrift.references.slow import Given
 
 Kind = Literal["numeric", "rate", "category"]

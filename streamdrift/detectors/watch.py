@@ -5,29 +5,29 @@ reset and see nothing, and its reference learns nothing, until the signal is bac
 or what it became is accepted as the new one. So one change makes one sign, however long it lasts.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors.bank import Bank, Expected
-from streamdrift.detectors.banks import LEARNING, Banks, Lengths, Watcher
+from streamdrift.detectors.banks import Banks, Lengths, Watcher
 from streamdrift.detectors.block import Block, new_block
-from streamdrift.detectors.candidates import Candidates, Seen, Together, none_any_more
+from streamdrift.detectors.candidates import Candidates, Together
 from streamdrift.detectors.held import Held
 from streamdrift.detectors.judge import Judge, Sign
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, Look
-from streamdrift.detectors.rates import LATE
+from streamdrift.detectors.lookout import Lookout
+from streamdrift.detectors.looks import NO_LOOKS, Look
 from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.registry import DetectorSettings
 from streamdrift.detectors.returns import Returns
-from streamdrift.detectors.scoring import Copies, Scoring, urn_at
+from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.stepper import Stepper, stepper_of
-from streamdrift.detectors.sums import evidence_of
 from streamdrift.readings import BankReadings
-from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.chances import flags_of, middles_of
 from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of
@@ -68,6 +68,9 @@ class Watch:
         self._recent = Recent([each.stream for each in self._expected])
         within = np.array([reference.within for reference in references])
         self._judge = Judge(self._expected, self._recent, minimum_effect, within)
+        self._lookout = Lookout(
+            self._candidates, self._expected, self._banks, self._scoring, self._judge
+        )
         self._stepper = self._make_stepper()
 
     def _make_stepper(self) -> Stepper | None:
@@ -98,7 +101,7 @@ class Watch:
         size = values.shape[1]
         held = set(np.flatnonzero(self.held).tolist())
         if len(looks):
-            self._let_go(int(looks[0]))
+            self._lookout.let_go(int(looks[0]))
         while (block.start < size).any():
             self._run_held(block, signs)
             self._run_watched(block, signs)
@@ -109,10 +112,10 @@ class Watch:
     def look(self) -> list[Sign]:
         """Look at what has been consumed: another second is over. Columns are 0."""
         block = new_block(np.empty((len(self.held), 0)), NO_LOOKS, NO_LOOKS)
-        self._let_go(0)
+        self._lookout.let_go(0)
         for entry in self._banks.all:
             if entry.e_bank is not None:
-                self._look_at(entry, entry.e_bank.sums.look(), block)
+                self._lookout.see(entry, entry.e_bank.sums.look(), block)
         return self._candidates.weigh([], set(np.flatnonzero(self.held).tolist()))
 
     def step(self, value: float) -> list[Sign]:
@@ -133,11 +136,6 @@ class Watch:
             self._hold(0, sign, block, 0)
         self._reset(0)
         return [] if sign is None else [sign._replace(column=0)]
-
-    def _let_go(self, column: int) -> None:
-        """Let candidates be none any more that lost the detector with their evidence."""
-        for signal in np.flatnonzero(self._candidates.there & ~self._banks.summed).tolist():
-            self._candidates.see(none_any_more(column, signal))
 
     def _run_watched(self, block: Block, signs: list[Sign]) -> None:
         """Run the watched signals on to their first alarm."""
@@ -161,7 +159,7 @@ class Watch:
                 raised[signal] = entry
         for entry, looks in looked:
             before = [look for look in looks if look.row <= first[entry.signals[look.slot]]]
-            self._look_at(entry, before, block, copies, raised)
+            self._lookout.see(entry, before, block, copies, raised)
         block.start[running] = size
         for signal in sorted(raised):
             stop = int(first[signal]) + 1
@@ -191,43 +189,6 @@ class Watch:
         return self._judge.sign(
             signal, StepKind.CHANGED, entry.bank.name, evidence, block, stop, share, urn
         )
-
-    def _look_at(
-        self,
-        entry: Watcher,
-        looks: Sequence[Look],
-        block: Block,
-        copies: Copies | None = None,
-        raised: Container[int] = (),
-    ) -> None:
-        """See which looks found candidates, and which found that a signal is none any more.
-
-        `copies` are of where the signals were before the block; None where they are at the looks.
-        Of what is recent of signals that `raised` an alarm, nothing will be left soon.
-        """
-        thresholds = entry.bank.readings()[1] if looks else np.empty(0)
-        for look in looks:
-            signal, threshold = int(entry.signals[look.slot]), float(thresholds[look.slot])
-            stream = self._expected[signal].stream
-            evidence = evidence_of(look.statistic, threshold, look.age, stream)
-            known = bool(self._candidates.there[signal])
-            # Who is one stays one as long as there is evidence: others were weighed with it.
-            stays = look.statistic >= WITHDRAW * self._banks.lengths.patience[signal]
-            if not stays or (not known and self._judge.dismisses(signal, evidence)):
-                if known:
-                    self._candidates.see(none_any_more(look.row, signal))
-                continue
-            share = look.statistic / threshold
-            kind, name = StepKind.CANDIDATE, entry.bank.name
-            urn = partial(self._scoring.urn, signal)
-            if copies is not None:
-                urn = partial(urn_at, signal, copies, look.row)
-            say = partial(
-                self._judge.sign, signal, kind, name, evidence, block, look.row, share, urn
-            )
-            if signal in raised:
-                say = partial(_as_it_is, say())
-            self._candidates.see(Seen(look.row, signal, share, say))
 
     def _quicken(self, signal: int, entry: Watcher) -> None:
         """Let the slow level of a signal follow what may have been a rhythm."""
@@ -262,19 +223,10 @@ class Watch:
         expected = self._expected[signal]
         if expected.stream is Stream.NUMERIC:
             return self._scoring.in_cells(signal)
-        for entry in self._banks.all:
-            slot = entry.slot_of(signal)
-            if slot is not None and isinstance(entry.bank, LEARNING):
-                if expected.recall is not None:
-                    # What counted of a value is not known any more.
-                    entry.bank.reset(slot, expected)
-                    break
-                if length > len(since) and entry.bank.learned(slot).sum() < LATE:
-                    # Much of what was learned is of the change, and not known any more.
-                    entry.bank.reset(slot, expected)
-                else:
-                    entry.bank.take_back(slot, self._judge.values_of(signal, since))
-                return entry.bank.learned(slot)
+        values = self._judge.values_of(signal, since)
+        learned = self._banks.take_back(signal, values, length)
+        if learned is not None:
+            return learned
         if expected.stream is Stream.RATE:
             return expected.counts
         return cells_of(expected.counts, expected.closed).counts
@@ -427,7 +379,3 @@ class Watch:
         }
         self._stepper = self._make_stepper()
         return np.flatnonzero(~kept).tolist()
-
-
-def _as_it_is(sign: Sign) -> Sign:
-    return sign

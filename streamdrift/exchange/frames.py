@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from streamdrift.changes import Heard
 from streamdrift.columns import canonical
 from streamdrift.errors import StateError
 from streamdrift.incidents.steps import read_step, step_state
@@ -26,7 +27,6 @@ from streamdrift.records import (
     Extent,
     Floats,
     Group,
-    Heard,
     Kind,
     Partition,
     Vectors,

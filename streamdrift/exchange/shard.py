@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from streamdrift.changes import Heard
 from streamdrift.exchange.frames import Events, Frame, Progress
 from streamdrift.heads import Home
 from streamdrift.model_settings import ModelSettings
@@ -9,7 +10,7 @@ from streamdrift.monitor import Monitor
 from streamdrift.operators import Command, Taken
 from streamdrift.ordering.junction import Bound, Junction
 from streamdrift.ordering.lane import START
-from streamdrift.records import Heard, Notice, Observation, State
+from streamdrift.records import Notice, Observation, State
 from streamdrift.trees import integer, text, tree, trees
 
 
@@ -62,7 +63,7 @@ class Shard:
 
     def foresee(self, commands: Sequence[Taken]) -> None:
         """Do again what operators asked in another life, each where it was done then."""
-        known = self.monitor.commanded
+        known = self.monitor.commands.last
         self._foreseen = sorted(each for each in commands if each.place > known)
 
     def due(self, offset: int) -> Taken | None:
@@ -79,7 +80,7 @@ class Shard:
     @property
     def commanded(self) -> int:
         """The place of the last command that is known."""
-        return max([self.monitor.commanded, *(taken.place for taken in self._foreseen)])
+        return max([self.monitor.commands.last, *(taken.place for taken in self._foreseen)])
 
     def tell(self) -> Mapping[int, Heard]:
         """Return what other shards are to hear, by the shard; nothing where there is no news."""

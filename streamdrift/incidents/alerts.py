@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from streamdrift.changes import Change, Effect, Estimate, Onset, Step, StepKind, Summary
 from streamdrift.incidents.asked import Plan, Word
 from streamdrift.incidents.sentences import (
     asked_sentence,
@@ -16,17 +17,7 @@ from streamdrift.incidents.sentences import (
     updated_sentence,
 )
 from streamdrift.incidents.severity import Severity, strength
-from streamdrift.records import (
-    Alert,
-    Change,
-    Effect,
-    Estimate,
-    Onset,
-    SignalKind,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import Alert, SignalKind
 from streamdrift.times import rfc3339
 
 _UNITS = {SignalKind.SILENCE: "s", SignalKind.EVENT_RATE: "events/s"}

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import e_bh
 from streamdrift.incidents.steps import read_step, step_state
-from streamdrift.records import SignalKind, State, StateValue, Step, StepKind
+from streamdrift.records import SignalKind, State, StateValue
 from streamdrift.trees import array, flag, integer, optional_integer, text, tree, trees
 
 Subject = tuple[str, str, bool]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.incidents.alerts import (
     Facts,
     Member,
@@ -31,7 +32,7 @@ from streamdrift.incidents.settings import IncidentSettings
 from streamdrift.incidents.severity import Severity, severity_of
 from streamdrift.incidents.steps import read_step, step_state
 from streamdrift.operators import Asked, Command, decode, encode
-from streamdrift.records import Alert, SignalKind, State, Step, StepKind
+from streamdrift.records import Alert, SignalKind, State
 from streamdrift.trees import integer, text, trees
 
 

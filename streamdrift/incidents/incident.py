@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.incidents.alerts import Member
 from streamdrift.incidents.asked import Plan, Word, plan_state, read_plan, read_word, word_state
 from streamdrift.incidents.gate import Subject
 from streamdrift.incidents.severity import Severity
 from streamdrift.incidents.steps import read_step, step_state
-from streamdrift.records import State, StateValue, Step, StepKind
+from streamdrift.records import State, StateValue
 from streamdrift.trees import flag, integer, optional_integer, optional_tree, text, tree, trees
 
 

@@ -4,20 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from streamdrift.changes import REST, Change, Effect, Onset, Step, StepKind, Summary
 from streamdrift.durations import format_duration
 from streamdrift.incidents.asked import Word
 from streamdrift.operators import Asked
-from streamdrift.records import (
-    REST,
-    Change,
-    Effect,
-    Onset,
-    Signal,
-    SignalKind,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import Signal, SignalKind
 from streamdrift.times import date_of
 
 _NAMED = 3

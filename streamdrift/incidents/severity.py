@@ -3,8 +3,9 @@
 import math
 from enum import IntEnum
 
+from streamdrift.changes import Step
 from streamdrift.incidents.settings import IncidentSettings
-from streamdrift.records import SignalKind, Step
+from streamdrift.records import SignalKind
 
 TROUBLES = frozenset(
     {

@@ -5,21 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.records import (
-    AlertKind,
-    Change,
-    ColumnKey,
-    Effect,
-    Estimate,
-    Group,
-    Onset,
-    Signal,
-    SignalKind,
-    State,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.changes import Change, Effect, Estimate, Onset, Step, StepKind, Summary
+from streamdrift.records import AlertKind, ColumnKey, Group, Signal, SignalKind, State
 from streamdrift.trees import array, integer, text, tree, trees, values
 
 

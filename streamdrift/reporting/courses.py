@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.records import Bools, Floats, Ints, Signal, SignalReading
+from streamdrift.readings import SignalReading
+from streamdrift.records import Bools, Floats, Ints, Signal
 
 _MOST_FIGURES = 1_000_000
 """Of all courses together: those of thousands of signals are coarser."""

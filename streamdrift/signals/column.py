@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamdrift.changes import Summary
 from streamdrift.columns import absent
 from streamdrift.distributions import Distribution, of_numbers
 from streamdrift.kernels import kernel
@@ -21,12 +22,13 @@ from streamdrift.records import (
     Sample,
     SignalKind,
     State,
-    Summary,
 )
 from streamdrift.references.urn import Counts
+from streamdrift.signals.categories import Categories
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
-from streamdrift.signals.measures import Categories, Measure, Numbers, rate_sample
+from streamdrift.signals.measures import Measure, rate_sample
+from streamdrift.signals.numbers import Numbers
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 from streamdrift.sketches.quantiles import Quantiles
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamdrift.changes import Onset
 from streamdrift.kernels import kernel
-from streamdrift.records import Batch, Codes, Floats, Ints, Onset, Partition, State
+from streamdrift.records import Batch, Codes, Floats, Ints, Partition, State
 
 STRIDE = 64
 """Events of a model version between two marks: the resolution of an onset."""

@@ -5,20 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from streamdrift.changes import Change, Onset, Step, StepKind, Summary
 from streamdrift.durations import SECOND, Duration
 from streamdrift.kernels import kernel
-from streamdrift.records import (
-    AlertKind,
-    Change,
-    Ints,
-    Onset,
-    Signal,
-    SignalKind,
-    State,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import AlertKind, Ints, Signal, SignalKind, State
 
 SILENCE = Signal(-1, "silence", None, SignalKind.SILENCE, AlertKind.VOLUME)
 _RING = 16

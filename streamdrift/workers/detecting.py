@@ -259,7 +259,7 @@ class Detecting:
         for each in self._owned.values():
             if not each.stored and each.shard.commanded < 0:
                 # What was asked before there was anything is of no concern.
-                each.shard.monitor.commanded = fresh
+                each.shard.monitor.commands.pass_over(fresh)
         self._commands = self._open_commands(
             min(each.shard.commanded for each in self._owned.values())
         )

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from streamdrift.alert_documents import read_alert
+from streamdrift.changes import Onset
 from streamdrift.config import Settings, load_settings
 from streamdrift.following.team import make_lines
 from streamdrift.incidents.grouping import Incidents
 from streamdrift.incidents.settings import IncidentSettings
 from streamdrift.metrics import Metrics
-from streamdrift.records import Onset
 from streamdrift.sinks.alertmanager import annotations_of, labels_of
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.sinks.webhook import key_of, sign

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors import AdwinSettings, DetectorSettings, EDetectorSettings
 from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.candidates import Candidates, Seen, none_any_more
@@ -16,7 +17,7 @@ from streamdrift.incidents.budget import e_bh
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
-from streamdrift.records import Floats, Ints, Released, Sample, StepKind, Stream
+from streamdrift.records import Floats, Ints, Released, Sample, Stream
 from tests.batches import SECOND, batch
 from tests.readings import readings_of
 

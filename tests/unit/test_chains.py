@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from streamdrift.changes import StepKind
 from streamdrift.columns import cut
 from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.bank import Expected
@@ -22,7 +23,7 @@ from streamdrift.detectors.watch import Watch
 from streamdrift.incidents.steps import step_state
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
-from streamdrift.records import Batch, Floats, State, StepKind
+from streamdrift.records import Batch, Floats, State
 from streamdrift.references.chain import Chain, fit_chain, variance_left
 from streamdrift.references.findings import Code
 from streamdrift.signals.measures import rate_sample

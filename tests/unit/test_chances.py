@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors import AdwinSettings, EDetectorSettings
 from streamdrift.detectors.arming import arm_flags, too_loud
 from streamdrift.detectors.bank import Expected
@@ -20,7 +21,7 @@ from streamdrift.detectors.rates import MARGIN, ODDS, WEIGHTS, ERateBank
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import head_start
 from streamdrift.detectors.watch import Watch
-from streamdrift.records import Floats, StepKind, Stream
+from streamdrift.records import Floats, Stream
 from streamdrift.references.chances import (
     Chances,
     chances_of,

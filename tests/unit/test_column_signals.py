@@ -4,15 +4,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from streamdrift.records import (
-    AlertKind,
-    ColumnKey,
-    Group,
-    Sample,
-    SignalKind,
-    Stream,
-    Summary,
-)
+from streamdrift.changes import Summary
+from streamdrift.records import AlertKind, ColumnKey, Group, Sample, SignalKind, Stream
 from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.roles import Role
 from tests.batches import Cell, column, feature

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdrift.records import SignalReading
+from streamdrift.readings import SignalReading
 from streamdrift.reporting import courses as module
 from streamdrift.reporting.courses import CourseKey, Courses
 from tests.alerts import make_signal

@@ -7,15 +7,8 @@ from rich.console import Console
 from streamdrift.demo.injections import DELIVERY, FRAUD, schedule
 from streamdrift.demo.scorer import Published, Score, Verdict
 from streamdrift.demo.screen import Picture, draw, print_result, shown_readings
-from streamdrift.records import (
-    AlertKind,
-    ColumnKey,
-    Group,
-    Signal,
-    SignalKind,
-    SignalReading,
-    WarmUp,
-)
+from streamdrift.readings import SignalReading
+from streamdrift.records import AlertKind, ColumnKey, Group, Signal, SignalKind, WarmUp
 from streamdrift.times import rfc3339
 
 _EPOCH = 1_795_000_000_000_000

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamdrift.changes import REST
 from streamdrift.distributions import BINS, LEVELS, Distribution, of_levels, of_numbers, of_rate
-from streamdrift.records import REST, Floats
+from streamdrift.records import Floats
 from streamdrift.references.urn import Counts
 from streamdrift.sketches.levels import Levels
 

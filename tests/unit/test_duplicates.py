@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamdrift import monitor as monitor_module
+from streamdrift.changes import StepKind
 from streamdrift.columns import cut, take
 from streamdrift.decoders import MappingSettings
 from streamdrift.decoders.json import JsonDecoder
@@ -22,7 +23,7 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
-from streamdrift.records import AlertKind, Batch, Notice, Partition, Released, SignalKind, StepKind
+from streamdrift.records import AlertKind, Batch, Notice, Partition, Released, SignalKind
 from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings, RecentIds

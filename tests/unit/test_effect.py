@@ -6,11 +6,12 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from streamdrift.changes import Effect, Estimate
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorBank
 from streamdrift.detectors.effect import _between_normals, effect_of
 from streamdrift.detectors.onset import Span, span_of
-from streamdrift.records import Effect, Estimate, Floats, Stream
+from streamdrift.records import Floats, Stream
 from streamdrift.references.urn import Tails
 
 NUMBERS = Expected(Stream.NUMERIC)

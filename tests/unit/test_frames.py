@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from streamdrift.changes import Heard, Onset, Step, StepKind, Summary
 from streamdrift.columns import canonical
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import Events, Frame, Progress, Reach, decode, encode
@@ -26,15 +27,10 @@ from streamdrift.records import (
     ColumnKey,
     Extent,
     Group,
-    Heard,
     Kind,
-    Onset,
     Partition,
     Signal,
     SignalKind,
-    Step,
-    StepKind,
-    Summary,
     Vectors,
 )
 from tests.alerts import NOON, changed, left, make_change, make_signal

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from streamdrift.changes import Heard, Step
 from streamdrift.columns import cut, take
 from streamdrift.groups import divide
 from streamdrift.heads import Heads, Home
@@ -14,7 +15,7 @@ from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
 from streamdrift.realised import RealisedRate
-from streamdrift.records import Alert, Batch, ColumnKey, Group, Heard, Released, Step
+from streamdrift.records import Alert, Batch, ColumnKey, Group, Released
 from streamdrift.shards import shard_of
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings

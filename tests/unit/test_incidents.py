@@ -11,17 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamdrift.changes import Onset, Step, StepKind, Summary
 from streamdrift.errors import StateError
 from streamdrift.incidents import Incidents, IncidentSettings
-from streamdrift.records import (
-    Alert,
-    AlertKind,
-    Onset,
-    SignalKind,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import Alert, AlertKind, SignalKind
 from tests.alerts import NOON, SECOND, changed, left, make_change, make_effect, make_signal
 
 AMOUNT = make_signal(0, "amount")

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.columns import cut, from_state, join, to_state
 from streamdrift.errors import StateError
 from streamdrift.incidents.sentences import opened_sentence
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings, RoleName
 from streamdrift.readings import rows
-from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind, Step, StepKind
+from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.state import encode

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors import EDetectorSettings
 from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.learning import learn
 from streamdrift.detectors.mixture import POWERS
 from streamdrift.detectors.returns import Returns
 from streamdrift.detectors.watch import Watch
-from streamdrift.records import Floats, Sample, StepKind, Stream
+from streamdrift.records import Floats, Sample, Stream
 from streamdrift.references.findings import Code, in_words
 
 RUN_LENGTH = 100_000.0

@@ -4,25 +4,14 @@ import math
 
 import pytest
 
+from streamdrift.changes import REST, Effect, Estimate, Onset, StepKind, Summary
 from streamdrift.incidents.sentences import (
     describe,
     opened_sentence,
     resolved_sentence,
     updated_sentence,
 )
-from streamdrift.records import (
-    REST,
-    AlertKind,
-    ColumnKey,
-    Effect,
-    Estimate,
-    Group,
-    Onset,
-    Signal,
-    SignalKind,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import AlertKind, ColumnKey, Group, Signal, SignalKind
 from tests.alerts import NOON, SECOND, changed, make_change, make_effect, make_signal
 
 

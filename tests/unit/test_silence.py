@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdrift.records import Ints, Step, StepKind
+from streamdrift.changes import Step, StepKind
+from streamdrift.records import Ints
 from streamdrift.signals.silence import Silence, SilenceSettings
 from tests.batches import SECOND
 

@@ -9,21 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.columns import cut
 from streamdrift.incidents.steps import step_state
 from streamdrift.model import ModelVersion
 from streamdrift.model_settings import ModelSettings
 from streamdrift.monitor import Monitor
-from streamdrift.records import (
-    Alert,
-    Batch,
-    ColumnKey,
-    Floats,
-    Group,
-    Released,
-    Step,
-    StepKind,
-)
+from streamdrift.records import Alert, Batch, ColumnKey, Floats, Group, Released
 from streamdrift.references.findings import Code
 from streamdrift.state import decode, encode
 from tests.batches import SECOND, START, batch, column, feature

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from streamdrift.changes import Change, Effect, Estimate, Onset, Step, StepKind, Summary
 from streamdrift.config import load_settings
 from streamdrift.durations import DAY, SECOND
 from streamdrift.errors import InputError, SettingsError
@@ -19,18 +20,7 @@ from streamdrift.incident_log import Incident, IncidentLog, Member
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import Budget
 from streamdrift.realised import Span
-from streamdrift.records import (
-    AlertKind,
-    Change,
-    Effect,
-    Estimate,
-    Onset,
-    Signal,
-    SignalKind,
-    Step,
-    StepKind,
-    Summary,
-)
+from streamdrift.records import AlertKind, Signal, SignalKind
 from streamdrift.tuning.document import document
 from streamdrift.tuning.known import Known, read_known, score
 from streamdrift.tuning.lines import (

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamdrift.changes import Step, StepKind
 from streamdrift.detectors import DEFAULT_DETECTORS
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
 from streamdrift.model_settings import ModelSettings
+from streamdrift.rate_settings import RateSettings
 from streamdrift.readings import rows
-from streamdrift.records import Floats, Ints, SignalKind, State, Step, StepKind
+from streamdrift.records import Floats, Ints, SignalKind, State
 from streamdrift.references.rhythm import (
     Follower,
     HalfHours,
@@ -25,7 +27,7 @@ from streamdrift.signals.silence import SilenceSettings
 from streamdrift.signals.volume import Bins, Counted, VolumeSettings
 from streamdrift.traffic import Traffic
 from streamdrift.trees import array, integer, tree
-from streamdrift.volume import RateSettings, Volume
+from streamdrift.volume import Volume
 
 UTC = ZoneInfo("UTC")
 MONDAY = 1_767_571_200

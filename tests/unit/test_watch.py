@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamdrift.changes import StepKind
 from streamdrift.detectors import (
     AdwinSettings,
     DetectorSettings,
@@ -21,7 +22,7 @@ from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.looks import NO_LOOKS
 from streamdrift.detectors.watch import Watch
-from streamdrift.records import Floats, Ints, Sample, State, StepKind, Stream
+from streamdrift.records import Floats, Ints, Sample, State, Stream
 from streamdrift.references.urn import Counts
 from streamdrift.trees import array, tree, trees
 from tests.readings import readings_of
