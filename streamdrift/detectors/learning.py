@@ -15,11 +15,11 @@ from streamdrift.records import Floats, Ints, Sample, State, Stream
 from streamdrift.references import recall as recalls
 from streamdrift.references.chain import Chain
 from streamdrift.references.chances import Chances
+from streamdrift.references.counts import Counts
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
 from streamdrift.references.recall import Recall, fit_recall
 from streamdrift.references.slow import Given
-from streamdrift.references.urn import Counts
 from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, mean_of, quantiles_of
 from streamdrift.trees import array, flag, integer, text, trees, values
 
