@@ -197,33 +197,33 @@ def _follow(
     for i in range(len(bins)):
         usual = _usual_at(levels, slopes, zone, bins[i] * whole + whole // 2)
         count = float(counts[i])
-        if bins[i] - state[3] - 1.0 > forget:
-            state[2] = 0.0
-        state[3] = bins[i]
-        if state[2] == 0.0:
-            state[0] = math.log(max(count, 0.5) / (length / 1e6)) - usual
-            state[1], state[2] = 0.0, 1.0
-            left[i], before[i] = np.nan, state[0]
+        if bins[i] - state[LAST] - 1.0 > forget:
+            state[SEEN] = 0.0
+        state[LAST] = bins[i]
+        if state[SEEN] == 0.0:
+            state[LEVEL] = math.log(max(count, 0.5) / (length / 1e6)) - usual
+            state[TREND], state[SEEN] = 0.0, 1.0
+            left[i], before[i] = np.nan, state[LEVEL]
             continue
-        level = state[0] + state[1]
+        level = state[LEVEL] + state[TREND]
         before[i] = level
         mean = math.exp(min(level + usual, 50.0)) * length / 1e6
-        spread = 1.0 + (over + 0.03 * 0.03) * mean
+        spread = 1.0 + (over + _BLUR * _BLUR) * mean
         root = math.sqrt(mean + 0.375) - 0.125 * mean / (mean + 0.375) ** 1.5
         coin = normal_score(max(uniform_hash(seed, bins[i]), 1e-12))
-        blurred = 2.0 * (math.sqrt(count + 0.375) - root) + 0.03 * math.sqrt(mean) * coin
-        left[i] = np.nan if state[2] < settling else blurred / math.sqrt(spread)
+        blurred = 2.0 * (math.sqrt(count + 0.375) - root) + _BLUR * math.sqrt(mean) * coin
+        left[i] = np.nan if state[SEEN] < settling else blurred / math.sqrt(spread)
         if not learn:
             continue
         # A jump is not to be followed at once: it counts as two standard deviations at most.
         error = (count - mean) / max(mean, 1.0)
         reach = 2.0 * math.sqrt((1.0 + over * mean) / max(mean, 1.0))
         error = min(max(error, -reach), reach)
-        share = 1.0 / (state[2] + 1.0)
+        share = 1.0 / (state[SEEN] + 1.0)
         if share <= gain:
-            state[1] += rise * error
-        state[0] = level + max(gain, share) * error
-        state[2] += 1.0
+            state[TREND] += rise * error
+        state[LEVEL] = level + max(gain, share) * error
+        state[SEEN] += 1.0
 
 
 @kernel
