@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.detectors.block import Block
-from streamdrift.detectors.categories import cell_of as cell_of_level
+from streamdrift.detectors.category_bets import cell_of as cell_of_level
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream

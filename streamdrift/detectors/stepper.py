@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from streamdrift.detectors import rates
 from streamdrift.detectors.categories import ECategoryBank
-from streamdrift.detectors.categories import advance as advance_levels
-from streamdrift.detectors.categories import cell_of as cell_of_level
+from streamdrift.detectors.category_bets import advance as advance_levels
+from streamdrift.detectors.category_bets import cell_of as cell_of_level
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chains import advance as advance_chain
 from streamdrift.detectors.chances import EChanceBank

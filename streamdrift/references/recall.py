@@ -34,7 +34,7 @@ _SMALL = 1e-100
 
 
 class Moving(NamedTuple):
-    """What a memory is in a stream, as `advance` of categories takes it; all but chances move on.
+    """What a memory is in a stream, as the bets of categories take it; all but chances move on.
 
     `chances` float64[PARTS], none without a memory; `last` is the last cell, and the place in the
     round; see `Recall` for the others.
