@@ -15,17 +15,17 @@ from streamdrift.durations import DAY, SECOND
 from streamdrift.past_bins import Past
 from streamdrift.rate_settings import RateSettings
 from streamdrift.records import Floats, Ints, Sample, State, Stream
+from streamdrift.references.half_hours import HalfHours
 from streamdrift.references.rhythm import (
-    HALF_HOUR,
     LEVEL,
     TREND,
     Followed,
     Follower,
-    HalfHours,
     Rhythm,
     new_level,
     overdispersion,
 )
+from streamdrift.references.tracking import HALF_HOUR
 from streamdrift.trees import array, integer, number, tree
 
 _WEEKS_KEPT = 4

@@ -7,7 +7,7 @@ import numpy as np
 
 from streamdrift.changes import REST
 from streamdrift.records import Floats
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.sketches.levels import Levels
 
 BINS = 40

@@ -12,7 +12,7 @@ from streamdrift.detectors.learning import Reference
 from streamdrift.distributions import Distribution
 from streamdrift.groups import SIGNALS
 from streamdrift.records import Batch, Floats, Sample, Signal, SignalKind, State, Stream
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.signals.column import ColumnSignals, Window
 from streamdrift.signals.naming import setting_names, signal_names
 

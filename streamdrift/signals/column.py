@@ -23,7 +23,7 @@ from streamdrift.records import (
     SignalKind,
     State,
 )
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.signals.categories import Categories
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as

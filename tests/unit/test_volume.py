@@ -16,9 +16,9 @@ from streamdrift.model_settings import ModelSettings
 from streamdrift.rate_settings import RateSettings
 from streamdrift.readings import rows
 from streamdrift.records import Floats, Ints, SignalKind, State
+from streamdrift.references.half_hours import HalfHours
 from streamdrift.references.rhythm import (
     Follower,
-    HalfHours,
     Rhythm,
     new_level,
     overdispersion,
