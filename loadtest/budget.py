@@ -21,7 +21,7 @@ from streamdrift.changes import Change, Step, StepKind, Summary
 from streamdrift.detectors.looks import WITHDRAW
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import Budget, patience, shares
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Alert, AlertKind, Floats, Ints, Signal, SignalKind
 
 SECOND = 1_000_000

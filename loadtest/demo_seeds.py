@@ -23,10 +23,10 @@ from streamdrift.demo.settings import model_settings, rate
 from streamdrift.demo.traffic import Traffic
 from streamdrift.demo.warmup import as_messages
 from streamdrift.durations import SECOND
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Partition
-from streamdrift.sharded import Shards
 from streamdrift.sinks.cloudevents import encode
 
 EPOCH = 1_795_000_000_000_000

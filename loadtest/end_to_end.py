@@ -20,8 +20,8 @@ from confluent_kafka import Producer
 
 from loadtest.events import events
 from loadtest.service import running
-from streamdrift.kafka import KafkaSettings
-from streamdrift.topics import TopicNeed, ensure_topics
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.topics import TopicNeed, ensure_topics
 from tests.real_kafka import RealKafka
 
 _POLL = 0.3

@@ -26,21 +26,21 @@ from streamdrift.detectors.recent import Recent
 from streamdrift.detectors.scoring import Scoring
 from streamdrift.detectors.watch import Watch
 from streamdrift.incidents.grouping import Incidents
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.rhythms import Rhythms
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
+from streamdrift.models.watching import Watching
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.sharded import Shards
+from streamdrift.monitoring.traffic import Traffic
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Messages, Partition
 from streamdrift.references.front import Front
 from streamdrift.references.urn import Urns
-from streamdrift.rhythms import Rhythms
-from streamdrift.sharded import Shards
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.duplicates import RecentIds
 from streamdrift.signals.marks import Marks
-from streamdrift.traffic import Traffic
-from streamdrift.watching import Watching
 
 _PARTITION = Partition("events", 0)
 _FETCH = 2_500

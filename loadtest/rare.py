@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.detectors import Bank, Expected
-from streamdrift.kernels import kernel, uniform_hash
+from streamdrift.kernels.compiler import kernel, uniform_hash
 from streamdrift.records import Floats, Stream
 
 CELLS = 4_096

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamdrift.durations import DAY, SECOND
-from streamdrift.kernels import kernel
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.kernels.compiler import kernel
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.records import (
     Alert,
     Batch,

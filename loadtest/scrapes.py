@@ -24,13 +24,13 @@ import numpy as np
 from loadtest.state import events, watching
 from streamdrift.columns import cut
 from streamdrift.config import Settings
-from streamdrift.desk import Desk
-from streamdrift.http_server import listen, serve
-from streamdrift.incident_table import IncidentTable
-from streamdrift.memory import spare_collector
-from streamdrift.metrics import Metrics
+from streamdrift.following.incident_table import IncidentTable
+from streamdrift.http.server import listen, serve
 from streamdrift.pipeline import Pipeline
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Batch, Floats, Released
+from streamdrift.serving.desk import Desk
+from streamdrift.serving.memory import spare_collector
 from streamdrift.web.api import Behind, make_app
 
 _FEATURES = 17

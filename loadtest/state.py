@@ -19,17 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdrift.assembly import fingerprint, make_pipeline, open_store, state_needs
 from streamdrift.config import Settings
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import open_patient
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import open_patient
+from streamdrift.kafka.topics import ensure_topics
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Batch, Column, ColumnKey, Decoded, Group, Kind, Partition
-from streamdrift.recovery import recover
-from streamdrift.rota import Rota
+from streamdrift.serving.assembly import fingerprint, make_pipeline, open_store, state_needs
+from streamdrift.serving.recovery import recover
+from streamdrift.serving.rota import Rota
 from streamdrift.state import Published, Saved, Stored, encode
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import ensure_topics
 from tests.real_kafka import RealKafka
 
 _REFERENCE = 1_000

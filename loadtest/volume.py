@@ -15,11 +15,11 @@ import numpy as np
 
 from streamdrift.changes import Step, StepKind
 from streamdrift.durations import SECOND
-from streamdrift.kernels import kernel
-from streamdrift.model_settings import ModelSettings
+from streamdrift.kernels.compiler import kernel
+from streamdrift.models.settings import ModelSettings
 from streamdrift.records import Floats
 from streamdrift.signals.volume import LENGTHS, WANTED, Counted
-from streamdrift.volume import Volume
+from streamdrift.volume.event_rate import Volume
 
 BEGIN = 1_767_571_200
 """A Monday's midnight, UTC, in seconds: 2026-01-05."""

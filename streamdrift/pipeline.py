@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streamdrift.decoders import Decoder
+from streamdrift.monitoring.sharded import Shards, frontier_of, merged
 from streamdrift.operators import Command, Taken
 from streamdrift.ordering import Ordering
 from streamdrift.ordering.lane import Frontier, after, divided
 from streamdrift.records import Decoded, Messages, Notice, Observation, Partition, Released, State
-from streamdrift.sharded import Shards, frontier_of, merged
 from streamdrift.trees import integer, tree
 
 NO_TIME = -(2**63)

@@ -13,13 +13,13 @@ import orjson
 from starlette.testclient import TestClient
 
 from streamdrift.config import Settings
-from streamdrift.desk import Desk
 from streamdrift.errors import LaterError
-from streamdrift.incident_table import IncidentTable
-from streamdrift.metrics import Metrics
-from streamdrift.monitor import Monitor
+from streamdrift.following.incident_table import IncidentTable
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.operators import Command
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Alert, Released
+from streamdrift.serving.desk import Desk
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.state import decode as decode_state
 from streamdrift.state import encode as encode_state

@@ -13,14 +13,14 @@ from typing import Any
 import orjson
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
-from streamdrift.deployment import Deployment
+from streamdrift.following.incident_table import IncidentTable
 from streamdrift.following.incidents import TopicReader
-from streamdrift.incident_table import IncidentTable
-from streamdrift.kafka import KafkaSettings, make_consumer
-from streamdrift.metrics import Metrics
-from streamdrift.service import Service
+from streamdrift.kafka.clients import KafkaSettings, make_consumer
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.assembly import make_pipeline, service_settings
+from streamdrift.serving.deployment import Deployment
+from streamdrift.serving.service import Service
 from streamdrift.state.kafka import KafkaLog
 
 _PATIENCE = 90.0

@@ -20,13 +20,13 @@ import numpy as np
 from kafka.errors import RetriableError
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import topic_needs
 from streamdrift.config import load_settings
-from streamdrift.kafka import KafkaSettings, make_admin, make_consumer
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings, make_admin, make_consumer
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.kafka.topics import ensure_topics
+from streamdrift.serving.assembly import topic_needs
 from streamdrift.state.journal import read_journal, write_floors
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import ensure_topics
 from tests.real_kafka import free_ports
 
 Alerts = Mapping[str, list[dict[str, Any]]]

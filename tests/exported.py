@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdrift.assembly import fingerprint, make_pipeline
 from streamdrift.config import Settings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Floor, Partition, State
+from streamdrift.serving.assembly import fingerprint, make_pipeline
 from streamdrift.state import (
     Ownership,
     Published,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from streamdrift.kernels import hash64, kernel
+from streamdrift.kernels.compiler import hash64, kernel
 from streamdrift.records import Bools, Codes, Ids, Ints
 from streamdrift.state.segments import Rows
 from streamdrift.state.table import Changes

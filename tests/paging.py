@@ -8,9 +8,9 @@ from typing import Any
 from streamdrift.config import Settings
 from streamdrift.following.backlog import Look
 from streamdrift.following.team import following_alerts, make_lines
-from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Partition, Reached
 from tests.alerts import make_document
 from tests.topic_maker import TopicMaker

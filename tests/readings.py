@@ -1,8 +1,8 @@
 """Readings one by one, for tests."""
 
 from streamdrift.detectors.watch import Watch
+from streamdrift.monitoring.standing import Standing
 from streamdrift.readings import rows
-from streamdrift.standing import Standing
 
 
 def readings_of(watch: Watch) -> list[tuple[int, str, float, float]]:

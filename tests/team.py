@@ -17,7 +17,7 @@ import numpy as np
 from streamdrift.exchange.frames import Progress, decode
 from streamdrift.exchange.ingest import Addressed, Ingest
 from streamdrift.exchange.roll import AGREE_SECONDS, Found, Roll
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from streamdrift.records import Batch, Decoded, Messages, Partition
 from streamdrift.sources.discovery import LookUp
 from streamdrift.sources.member import Committed

@@ -1,6 +1,6 @@
 """Topics that live as long as a test."""
 
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka.clients import KafkaSettings, make_admin
 
 
 class TopicMaker:

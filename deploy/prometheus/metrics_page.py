@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Alert
 
 ROOT = Path(__file__).parents[2]

@@ -2,14 +2,14 @@
 
 from contextlib import closing
 
-from streamdrift.assembly import fingerprint, make_pipeline, open_shard, open_store
 from streamdrift.config import Settings
 from streamdrift.exchange.shard import Shard
-from streamdrift.heads import Home
-from streamdrift.kafka import KafkaSettings
-from streamdrift.model import ModelVersion
-from streamdrift.recovery import recover
-from streamdrift.sharded import versions_limit
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.sharded import versions_limit
+from streamdrift.serving.assembly import fingerprint, make_pipeline, open_shard, open_store
+from streamdrift.serving.recovery import recover
 from streamdrift.state import decode
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.log import Log

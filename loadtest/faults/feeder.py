@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from loadtest.faults.progress import Mark
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import Outbox
 from tests.exactly_once import CYCLE, produce
 
 _SEND_EVERY = 0.1

@@ -11,7 +11,7 @@ from loadtest.faults.disks import fail, failing_disk, fill, repair, small_disk
 from loadtest.faults.scenario import Options, up
 from loadtest.faults.trial import Report, Trial
 from streamdrift.errors import OutputError
-from streamdrift.kernel_cache import VARIABLE
+from streamdrift.kernels.cache import VARIABLE
 from tests.exactly_once import Life, records
 from tests.real_kafka import RealKafka
 

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka.clients import KafkaSettings, make_admin
 
 _PATIENCE = 60.0
 _NOBODY = -1

@@ -17,8 +17,8 @@ from loadtest.faults.progress import advances, resumed, stalls
 from loadtest.faults.verdict import Verdict, compare
 from loadtest.faults.watched import Growth, Watched
 from streamdrift.config import load_settings
-from streamdrift.kafka import KafkaSettings
-from streamdrift.topics import TopicNeed, ensure_topics
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.topics import TopicNeed, ensure_topics
 from tests.exactly_once import (
     PARTITIONS,
     Life,

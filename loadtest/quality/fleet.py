@@ -13,7 +13,7 @@ from loadtest.quality.plan import Plan, Section
 from loadtest.quality.tables import Result, Table, Verdict, at_least, at_most, delay_cell
 from loadtest.quality.traffic import Heard, Traffic, Values
 from streamdrift.incidents.budget import Budget
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
 from streamdrift.records import Batch, Floats
 
 DAY = 86_400.0

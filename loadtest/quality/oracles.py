@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats
 
 Ratio = Callable[[Floats], Floats]

@@ -12,7 +12,7 @@ import numpy as np
 
 from loadtest.quality import streams
 from loadtest.quality.streams import Draw, Stream, normal
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints
 
 DAY = 144

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.records import (
     Alert,
     Batch,

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from loadtest.events import NUMERIC
 from loadtest.workers.crew import Plan, running, wait_until_shared, workers
 from loadtest.workers.traffic import Drifting, make_topic, model
-from streamdrift.groups import group_of
+from streamdrift.models.groups import group_of
 from streamdrift.records import ColumnKey, Group
 
 PARTITIONS = 4

@@ -7,8 +7,8 @@ import orjson
 from confluent_kafka import Producer
 
 from loadtest.events import NUMERIC, events
-from streamdrift.kafka import KafkaSettings
-from streamdrift.topics import TopicNeed, ensure_topics
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.topics import TopicNeed, ensure_topics
 
 FIRST = 1_795_000_000
 """The time of the first of `many`, which come a millisecond apart."""

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
-from streamdrift.assembly import make_decoder_of, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
 from streamdrift.following.team import make_lines
-from streamdrift.metrics import Metrics
-from streamdrift.topics import TopicReport, inspect_topics
+from streamdrift.kafka.topics import TopicReport, inspect_topics
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.assembly import make_decoder_of, topic_needs
 
 _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
 

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamdrift.compiling import Tell, are_compiled, compile_kernels, telling_compiled
 from streamdrift.errors import OutputError
-from streamdrift.kernel_cache import VARIABLE, cache_folder, why_unwritable
+from streamdrift.kernels.cache import VARIABLE, cache_folder, why_unwritable
+from streamdrift.serving.compiling import Tell, are_compiled, compile_kernels, telling_compiled
 
 _TITLE = "compiling kernels"
 _EVERY = 5.0

@@ -9,16 +9,16 @@ from uuid import uuid4
 import typer
 from pydantic import ValidationError
 
-from streamdrift.assembly import commands_need
 from streamdrift.config import Settings
-from streamdrift.deployment import tell_created
 from streamdrift.durations import parse_duration
 from streamdrift.errors import InputError
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.kafka.topics import ensure_topics
 from streamdrift.operators import Asked, Command, encode
-from streamdrift.outbox import Outbox
+from streamdrift.serving.assembly import commands_need
+from streamdrift.serving.deployment import tell_created
 from streamdrift.sources import start_time
 from streamdrift.times import date_of
-from streamdrift.topics import ensure_topics
 from streamdrift.validation import first_mistake
 
 

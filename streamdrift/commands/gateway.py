@@ -15,9 +15,9 @@ from streamdrift.durations import SECOND
 from streamdrift.gateway.app import make_app
 from streamdrift.gateway.metrics import GatewayMetrics
 from streamdrift.gateway.writer import AwayError, Writer
-from streamdrift.http_server import listen, make_server
+from streamdrift.http.server import listen, make_server
+from streamdrift.kafka.topics import Right, TopicNeed, ensure_topics
 from streamdrift.logs import Level, set_up_logs
-from streamdrift.topics import Right, TopicNeed, ensure_topics
 
 _IDLE = 75
 """Seconds after which a connection without requests is closed; clients reuse theirs for a while."""

@@ -11,15 +11,17 @@ from urllib.parse import parse_qsl, urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamdrift.assembly import make_pipeline
 from streamdrift.commands.compile import saying_compiled
 from streamdrift.config import Settings
 from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.errors import InputError
+from streamdrift.history.replay import Publish, Tally, history, replay
+from streamdrift.history.summary import clock_lines, summarize
+from streamdrift.history.time_order import Sorting, in_time_order, plausible
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Partition
-from streamdrift.replay import Publish, Tally, history, replay
-from streamdrift.sharded import Shards
+from streamdrift.serving.assembly import make_pipeline
 from streamdrift.sinks.file import written_anew
 from streamdrift.sources import SourceSettings, TopicSettings, start_time
 from streamdrift.sources.file import EVENTS_PER_DAY, FileSource, open_file
@@ -27,8 +29,6 @@ from streamdrift.sources.kafka import KafkaSource
 from streamdrift.sources.layout import Layout
 from streamdrift.state.journal import Journaled, read_journal
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.summary import clock_lines, summarize
-from streamdrift.time_order import Sorting, in_time_order, plausible
 from streamdrift.times import rfc3339
 
 _FAR = 1 << 60

@@ -11,10 +11,10 @@ from functools import partial
 import structlog
 
 from streamdrift.config import Settings
-from streamdrift.desk import Desk
-from streamdrift.http_server import listen, serve
-from streamdrift.incident_table import IncidentTable
-from streamdrift.metrics import Metrics
+from streamdrift.following.incident_table import IncidentTable
+from streamdrift.http.server import listen, serve
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.desk import Desk
 from streamdrift.web.api import Behind, Health, make_app
 from streamdrift.web.commands import CommandWriter
 from streamdrift.web.peers import Peers

@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 import typer
 
-from streamdrift.assembly import make_pipeline
 from streamdrift.commands.history import History, Replayed, put_through, result_file
 from streamdrift.config import Settings
 from streamdrift.errors import OutputError
-from streamdrift.extents import Extents
-from streamdrift.incident_log import IncidentLog
+from streamdrift.history.extents import Extents
+from streamdrift.history.incident_log import IncidentLog
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert
 from streamdrift.reporting.page import render
 from streamdrift.reporting.recorder import Recorder
 from streamdrift.reporting.report import make_report
+from streamdrift.serving.assembly import make_pipeline
 from streamdrift.sinks.file import StreamSink
 from streamdrift.sinks.terminal import TerminalSink
 

@@ -13,23 +13,23 @@ import structlog
 from prometheus_client import ProcessCollector
 
 from streamdrift import __version__
-from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.commands.compile import compile_at_start
 from streamdrift.commands.http import Here, serving_http
-from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
-from streamdrift.deployment import Deployment, after_reset
-from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
 from streamdrift.following.backlog import Look
+from streamdrift.following.incident_table import IncidentTable
 from streamdrift.following.incidents import following_incidents
 from streamdrift.following.team import following_alerts, make_lines, worker_stages
-from streamdrift.incident_table import IncidentTable
 from streamdrift.logs import Level, set_up_logs
-from streamdrift.memory import keep_memory_small
-from streamdrift.metrics import Metrics
-from streamdrift.service import Service
-from streamdrift.sessions import HUNG
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.assembly import make_pipeline, service_settings
+from streamdrift.serving.compiling import telling_compiled
+from streamdrift.serving.deployment import Deployment, after_reset
+from streamdrift.serving.desk import Desk
+from streamdrift.serving.memory import keep_memory_small
+from streamdrift.serving.service import Service
+from streamdrift.serving.sessions import HUNG
 from streamdrift.workers.offline import reset_workers
 from streamdrift.workers.places import Place
 from streamdrift.workers.worker import Worker

@@ -9,14 +9,7 @@ from pathlib import Path
 
 import typer
 
-from streamdrift.assembly import (
-    check_mode,
-    fingerprint,
-    make_pipeline,
-    open_store,
-    open_stores,
-    state_needs,
-)
+from streamdrift.commands.overview import overview
 from streamdrift.commands.state_output import (
     listing_document,
     overview_document,
@@ -24,7 +17,6 @@ from streamdrift.commands.state_output import (
     print_overview,
 )
 from streamdrift.config import Settings
-from streamdrift.deployment import Deployment, after_reset
 from streamdrift.errors import (
     ConnectionsError,
     InputError,
@@ -32,12 +24,21 @@ from streamdrift.errors import (
     SettingsError,
     StateError,
 )
+from streamdrift.kafka.topics import Right, TopicNeed, inspect_topics
 from streamdrift.logs import set_up_logs
-from streamdrift.overview import overview
 from streamdrift.pipeline import oldest
 from streamdrift.records import State
-from streamdrift.recovery import changed_settings
-from streamdrift.resharding import reshard
+from streamdrift.serving.assembly import (
+    check_mode,
+    fingerprint,
+    make_pipeline,
+    open_store,
+    open_stores,
+    state_needs,
+)
+from streamdrift.serving.deployment import Deployment, after_reset
+from streamdrift.serving.recovery import changed_settings
+from streamdrift.serving.resharding import reshard
 from streamdrift.sinks.file import written_anew
 from streamdrift.sources.committed import has_committed
 from streamdrift.state import Saved, TopicStore, decode, encode
@@ -47,7 +48,6 @@ from streamdrift.state.journal import KEPT, Journaled
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.log import Log
 from streamdrift.state.ownership import last_claims
-from streamdrift.topics import Right, TopicNeed, inspect_topics
 from streamdrift.trees import tree
 from streamdrift.workers.offline import reset_workers, reshard_workers
 

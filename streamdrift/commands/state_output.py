@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamdrift.overview import Overview
+from streamdrift.commands.overview import Overview
 from streamdrift.state.archive import Archive
 from streamdrift.state.catalog import Listed
 from streamdrift.state.ownership import Claim

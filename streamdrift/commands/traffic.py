@@ -14,9 +14,9 @@ from streamdrift.demo.ending import ended_by_signals
 from streamdrift.demo.endless import MODELS, Cycles, EndlessTraffic
 from streamdrift.durations import SECOND, format_duration, parse_duration
 from streamdrift.errors import SettingsError
-from streamdrift.kafka import connection_errors, make_producer
+from streamdrift.kafka.clients import connection_errors, make_producer
+from streamdrift.kafka.topics import Right, TopicNeed, ensure_topics
 from streamdrift.logs import set_up_logs
-from streamdrift.topics import Right, TopicNeed, ensure_topics
 
 _TURN = 0.1
 _ACKNOWLEDGED = 30.0

@@ -10,16 +10,16 @@ from typing import BinaryIO, NamedTuple
 import typer
 from rich.console import Console
 
-from streamdrift.assembly import make_pipeline
 from streamdrift.commands.history import History, put_through, result_file
 from streamdrift.config import Settings
 from streamdrift.errors import InputError, OutputError
-from streamdrift.extents import Extents, Seen
-from streamdrift.incident_log import Incident, IncidentLog
+from streamdrift.history.extents import Extents, Seen
+from streamdrift.history.incident_log import Incident, IncidentLog
 from streamdrift.incidents.budget import Budget
+from streamdrift.incidents.realised import Span
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.pipeline import Pipeline
-from streamdrift.realised import Span
-from streamdrift.sharded import Shards
+from streamdrift.serving.assembly import make_pipeline
 from streamdrift.tuning.document import document
 from streamdrift.tuning.known import Known, read_known
 from streamdrift.tuning.picture import print_results

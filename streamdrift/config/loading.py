@@ -23,7 +23,7 @@ from streamdrift.decoders import DECODERS
 from streamdrift.decoders.mapping import MappingSettings
 from streamdrift.durations import WRITTEN
 from streamdrift.errors import SettingsError
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
 
 
 def load_settings(

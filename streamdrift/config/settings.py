@@ -23,11 +23,11 @@ from streamdrift.config.mistakes import secret
 from streamdrift.durations import SECOND, Duration
 from streamdrift.exchange.settings import ExchangeSettings, WorkerSettings
 from streamdrift.gateway.settings import GatewaySettings
-from streamdrift.kafka import KafkaSettings
-from streamdrift.model_settings import ModelSettings
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.shards import MAX_SHARDS
 from streamdrift.operators import CommandsSettings
 from streamdrift.ordering import OrderingSettings
-from streamdrift.shards import MAX_SHARDS
 from streamdrift.sinks.endpoint import origin_of
 from streamdrift.sinks.settings import AlertsSettings
 from streamdrift.sources import SourceSettings

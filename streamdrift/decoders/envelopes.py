@@ -19,7 +19,7 @@ from streamdrift.cloudevents import (
 from streamdrift.decoders.letters import letter
 from streamdrift.decoders.parsing import parse_value
 from streamdrift.headers import encode_headers, header_spans
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bools, Bytes, DeadLetter, Decoded, Ints, Messages
 
 _ENVELOPE = np.frombuffer(b"application/cloudevents", dtype=np.uint8)

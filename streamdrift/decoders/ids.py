@@ -19,7 +19,7 @@ from streamdrift.decoders.mapping import (
     TopicPlace,
 )
 from streamdrift.headers import header_spans
-from streamdrift.kernels import hash64, kernel
+from streamdrift.kernels.compiler import hash64, kernel
 from streamdrift.records import Bytes, Codes, Floats, Ids, Ints, Messages
 
 _LEAST = -(2**63)

@@ -8,7 +8,7 @@ is nearest to the decimal, ties to even. What the products do not settle is left
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 
 LEAST, MOST = -65, 65
 """Exponents of ten the table reaches to."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.decoders.numbers import to_bits
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bools, Bytes, Floats, Ints, Kind
 
 Path = tuple[str, ...]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bytes, Floats, Ints, Messages
 
 INVALID = -(2**63)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from streamdrift.demo.injections import DELIVERY, FRAUD, Injection
 from streamdrift.demo.traffic import Traffic
 from streamdrift.durations import SECOND
-from streamdrift.kafka import KafkaSettings, make_producer
+from streamdrift.kafka.clients import KafkaSettings, make_producer
 
 PARTITIONS = 2
 _TURN = 0.05

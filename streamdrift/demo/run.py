@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 from rich.live import Live
 
-from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.config import Settings
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.demo.document import document, opened, save
@@ -25,18 +24,19 @@ from streamdrift.demo.screen import Picture, draw, injection_line, plain_line, p
 from streamdrift.demo.settings import demo_settings, rate
 from streamdrift.demo.traffic import expected_events
 from streamdrift.demo.warmup import compile_kernels
-from streamdrift.deployment import Deployment
-from streamdrift.desk import Desk
 from streamdrift.durations import SECOND
 from streamdrift.errors import LaterError
-from streamdrift.kafka import connection_errors, make_admin
+from streamdrift.kafka.clients import connection_errors, make_admin
+from streamdrift.kafka.topics import Right, TopicNeed, ensure_topics
 from streamdrift.logs import set_up_logs
-from streamdrift.metrics import Metrics
+from streamdrift.monitoring.standing import NOTHING, Standing, survey
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.readings import rows
 from streamdrift.records import SignalKind
-from streamdrift.service import Service
-from streamdrift.standing import NOTHING, Standing, survey
-from streamdrift.topics import Right, TopicNeed, ensure_topics
+from streamdrift.serving.assembly import make_pipeline, service_settings
+from streamdrift.serving.deployment import Deployment
+from streamdrift.serving.desk import Desk
+from streamdrift.serving.service import Service
 
 _TURN = 0.2
 _PAGE = 140

@@ -9,7 +9,7 @@ from kafka.structs import TopicPartition
 
 from streamdrift.demo.injections import Injection, Touched
 from streamdrift.durations import SECOND
-from streamdrift.kafka import KafkaSettings, make_consumer
+from streamdrift.kafka.clients import KafkaSettings, make_consumer
 from streamdrift.records import SignalKind
 from streamdrift.sources import start_time
 

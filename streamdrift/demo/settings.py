@@ -2,7 +2,7 @@
 
 from streamdrift.config import Settings
 from streamdrift.durations import SECOND
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 

@@ -7,11 +7,11 @@ import numpy as np
 from streamdrift.decoders import make_decoder
 from streamdrift.demo.injections import DELIVERY, FRAUD, Injection, Touched
 from streamdrift.demo.traffic import Traffic
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Messages, Partition, SignalKind
-from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 
 _SECONDS = 4.0

@@ -15,7 +15,7 @@ from streamdrift.detectors.exponential_histogram import (
     fill_zeros,
     used_levels,
 )
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints
 
 STATISTIC, THRESHOLD, BEFORE, AFTER, EARLIEST, LATEST = range(6)

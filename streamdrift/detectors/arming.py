@@ -26,7 +26,7 @@ from streamdrift.detectors.mixture import (
 )
 from streamdrift.detectors.rates import WEIGHTS as RATE_WEIGHTS
 from streamdrift.detectors.rates import advance
-from streamdrift.kernels import kernel, uniform_hash
+from streamdrift.kernels.compiler import kernel, uniform_hash
 from streamdrift.records import Floats, Ints
 from streamdrift.references import Code, Finding, Fitted
 from streamdrift.references.chances import chances_of

@@ -27,7 +27,7 @@ from streamdrift.detectors.category_bets import (
 from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
-from streamdrift.kernels import Function, kernel
+from streamdrift.kernels.compiler import Function, kernel
 from streamdrift.records import Bools, Bytes, Codes, Floats, Ints, State, Stream
 from streamdrift.references.recall import NO_RECALL, Moving
 from streamdrift.references.shares import Cells, cells_of

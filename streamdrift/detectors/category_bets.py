@@ -9,7 +9,7 @@ never seen, become commoner or rarer.
 import numpy as np
 
 from streamdrift.detectors.mixture import ROUNDED_UP, Factors
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Bytes, Codes, Floats, Ints
 from streamdrift.references.recall import PLACE, USUAL, freshness, move_on
 

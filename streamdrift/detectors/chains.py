@@ -19,7 +19,7 @@ from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import FILLED, FULL, ODDS, ONES, ZEROS, factors_of, note
 from streamdrift.detectors.sums import NAME, Sums
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.chain import ORDERS, follow_states
 from streamdrift.trees import array, values

@@ -15,7 +15,7 @@ from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import Factors, total
 from streamdrift.detectors.rates import BLOCK, LATE, MARGIN, ODDS, WEIGHTS, advance
 from streamdrift.detectors.sums import NAME, Sums
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.chances import LEAST_CHANCE, chance_of, is_one
 from streamdrift.trees import array

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamdrift import lanes
 from streamdrift.detectors.arming import weights_of
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, WITHDRAW, mean_age
 from streamdrift.detectors.mixture import BORDERS, CELL_OF, MASSES, POWERED, WEIGHTS, Factors
 from streamdrift.detectors.sums import NAME, Sums
-from streamdrift.kernels import inlined, kernel
-from streamdrift.lanes import Lanes
+from streamdrift.kernels import lanes
+from streamdrift.kernels.compiler import inlined, kernel
+from streamdrift.kernels.lanes import Lanes
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.urn import NO_TIES
 

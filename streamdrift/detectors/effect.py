@@ -8,7 +8,7 @@ import numpy as np
 from streamdrift.changes import Effect, Estimate
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.onset import Span
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Stream
 from streamdrift.references.chances import chances_of, flags_of
 from streamdrift.references.urn import Tails

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints
 
 LEVELS = 32

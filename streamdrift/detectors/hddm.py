@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
 

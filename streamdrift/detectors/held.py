@@ -28,7 +28,7 @@ from typing import Self
 import numpy as np
 
 from streamdrift.detectors.mixture import BORDERS, POWERED, WEIGHTS
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array, flag, integer
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints
 
 CORNERS = 48

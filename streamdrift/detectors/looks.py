@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.detectors.mixture import Factors, total
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints
 
 NO_LOOKS: Ints = np.empty(0, dtype=np.int64)

@@ -19,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Floats
 
 Factors = NDArray[np.float32]

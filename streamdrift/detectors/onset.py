@@ -19,7 +19,7 @@ import numpy as np
 
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.mixture import BORDERS, CELL_OF, GRID, POWERED, WEIGHTS
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints, Stream
 
 _LATER = 3.7

@@ -14,7 +14,7 @@ from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.looks import NO_LOOKS, see
 from streamdrift.detectors.mixture import ROUNDED_UP, Factors, total
 from streamdrift.detectors.sums import NAME, Sums
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.trees import array
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Ints, State, Stream
 from streamdrift.references.binning import NOTHING, Cells
 from streamdrift.trees import array, tree

@@ -14,7 +14,7 @@ import numpy as np
 from streamdrift.detectors.block import Block
 from streamdrift.detectors.category_bets import cell_of as cell_of_level
 from streamdrift.detectors.learning import Reference
-from streamdrift.kernels import inlined, kernel, uniform_hash
+from streamdrift.kernels.compiler import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream
 from streamdrift.references.binning import NOTHING, Cells
 from streamdrift.references.chances import code_of, evened, fill_middles, middles_of

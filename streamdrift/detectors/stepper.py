@@ -24,7 +24,7 @@ from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.recent import Kept, Recent
 from streamdrift.detectors.scoring import Scoring, code_of_level
 from streamdrift.detectors.sums import EBank
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bytes, Codes, Floats, Ints
 from streamdrift.references.binning import CENTRE, UNIT, Singles, cell_of, place_of
 from streamdrift.references.chances import code_of, fill_middles

@@ -12,7 +12,8 @@ import numpy as np
 from streamdrift.columns import cut, join
 from streamdrift.decoders import Decoder
 from streamdrift.exchange.frames import Events, Progress, Reach, encode
-from streamdrift.groups import divide
+from streamdrift.models.groups import divide
+from streamdrift.monitoring.shards import shard_of
 from streamdrift.ordering.timeline import Timeline
 from streamdrift.records import (
     Batch,
@@ -27,7 +28,6 @@ from streamdrift.records import (
     Messages,
     Partition,
 )
-from streamdrift.shards import shard_of
 
 FRAME_BYTES = 900_000
 """A frame of several events is no larger."""

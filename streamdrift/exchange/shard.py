@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from streamdrift.changes import Heard
 from streamdrift.exchange.frames import Events, Frame, Progress
-from streamdrift.heads import Home
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.operators import Command, Taken
 from streamdrift.ordering.junction import Bound, Junction
 from streamdrift.ordering.lane import START

@@ -13,8 +13,8 @@ from streamdrift.following.lines import Line, Moment
 from streamdrift.following.outbound import Place
 from streamdrift.following.receivers import Record
 from streamdrift.following.seats import Seat
-from streamdrift.kafka import KafkaSettings, connection_errors
-from streamdrift.metrics import Metrics
+from streamdrift.kafka.clients import KafkaSettings, connection_errors
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Messages, Partition, Reached
 from streamdrift.sources.reading import PAUSE
 

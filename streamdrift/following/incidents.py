@@ -10,13 +10,13 @@ import structlog
 
 from streamdrift.backoff import Backoff
 from streamdrift.errors import InputError, StreamdriftError
-from streamdrift.incident_table import IncidentTable
-from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
-from streamdrift.outbox import Outbox
+from streamdrift.following.incident_table import IncidentTable
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.kafka.topics import check_exists
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.log import Log
-from streamdrift.topics import check_exists
 
 LOOK_SECONDS = 0.5
 """Between two looks at what is new."""

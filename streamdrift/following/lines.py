@@ -12,7 +12,7 @@ from streamdrift.backoff import Backoff
 from streamdrift.following.firing import Firing, Peer
 from streamdrift.following.outbound import Outbound
 from streamdrift.following.receivers import Reading, Receiver, Record
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Partition
 from streamdrift.sinks.alertmanager import encode_alerts
 from streamdrift.sinks.answers import Answer, Verdict

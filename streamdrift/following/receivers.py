@@ -9,7 +9,7 @@ from streamdrift.alert_documents import Published, read_alert
 from streamdrift.backoff import Backoff
 from streamdrift.errors import InputError
 from streamdrift.following.outbound import Place
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.sinks.answers import Answer
 
 _log = structlog.get_logger("streamdrift")

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
+from streamdrift.kafka.clients import KafkaSettings, connection_errors, make_admin
 from streamdrift.records import Messages, Partition
 from streamdrift.sources.committed import all_committed
 from streamdrift.sources.member import Committed, Member

@@ -20,14 +20,14 @@ from streamdrift.following.follower import Follower, machine_moment
 from streamdrift.following.lines import Alertmanagers, Deliveries, Line
 from streamdrift.following.outbound import Outbound, Selection
 from streamdrift.following.seats import Alone, Seat, commit, one_of_many
-from streamdrift.kafka import (
+from streamdrift.kafka.clients import (
     KafkaSettings,
     connection_errors,
     end_offsets,
     make_admin,
     make_consumer,
 )
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Partition, Reached
 from streamdrift.sinks.alertmanager import alerts_url
 from streamdrift.sinks.endpoint import Endpoint

@@ -22,7 +22,7 @@ from streamdrift.durations import SECOND
 from streamdrift.gateway.metrics import GatewayMetrics
 from streamdrift.gateway.settings import GatewaySettings
 from streamdrift.gateway.writer import AwayError, Entry, TooLargeError
-from streamdrift.listening import knows, names_this_machine
+from streamdrift.http.listening import knows, names_this_machine
 
 _RETRY = {"Retry-After": "1"}
 _SMALL = 16_384

@@ -6,7 +6,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streamdrift.durations import SECOND, Duration
-from streamdrift.listening import checked_place, checked_token, host_and_port, is_local, token_of
+from streamdrift.http.listening import (
+    checked_place,
+    checked_token,
+    host_and_port,
+    is_local,
+    token_of,
+)
 
 
 class GatewaySettings(BaseModel):

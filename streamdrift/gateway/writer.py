@@ -15,8 +15,8 @@ from kafka.producer.future import FutureRecordMetadata
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError
 from streamdrift.headers import Header
-from streamdrift.kafka import KafkaSettings, make_producer
-from streamdrift.outbox import abandon
+from streamdrift.kafka.clients import KafkaSettings, make_producer
+from streamdrift.kafka.outbox import abandon
 
 _REST = 1.0
 """Seconds after a failure in which the brokers are not called again."""

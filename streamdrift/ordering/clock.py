@@ -7,7 +7,7 @@ counted, the late and the unbelieved events counted, and a ring of the last 100 
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Ints
 
 _KEY = 0

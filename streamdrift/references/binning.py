@@ -6,7 +6,7 @@ Borders are float32, in units of the reference's spread from its centre.
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Floats
 from streamdrift.references.counts import BORDERS
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.references.steps import in_waves
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import inlined, kernel, uniform_hash
+from streamdrift.kernels.compiler import inlined, kernel, uniform_hash
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import flag, number
 

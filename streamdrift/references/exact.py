@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats
 from streamdrift.references.periods import period_of, tolerance_of
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.references import exact, slow, tracking
 from streamdrift.references.front import Front

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints, State
 from streamdrift.references.calendar import Calendar, fit_calendar, local_time, zone_offsets
 from streamdrift.references.rhythm import QUICKEST, Rhythm

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from streamdrift.kernels import inlined, kernel
+from streamdrift.kernels.compiler import inlined, kernel
 from streamdrift.records import Floats, Ints
 
 

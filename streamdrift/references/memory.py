@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats
 from streamdrift.references.least_squares import cross_products, fit_chosen, rest_of, solve
 from streamdrift.references.tracking import (

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from streamdrift.durations import DAY
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bools, Floats, Ints, State
 from streamdrift.references.calendar import Calendar, calendar_of, slopes_of, zone_offsets
 from streamdrift.references.slow import Given, fill_scores, lattice_in, scale_of, shortest_in

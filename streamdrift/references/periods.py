@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats
 
 _LEAST_TELLING = 10

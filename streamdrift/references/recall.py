@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from streamdrift.kernels import inlined
+from streamdrift.kernels.compiler import inlined
 from streamdrift.records import Floats, Ints, State
 from streamdrift.trees import array
 

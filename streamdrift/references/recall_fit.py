@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Floats, Ints
 from streamdrift.references.chain import LENGTHS, excess
 from streamdrift.references.periods import period_of

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from streamdrift.kernels import kernel, uniform_hash
+from streamdrift.kernels.compiler import kernel, uniform_hash
 from streamdrift.records import Floats, Ints, State
 from streamdrift.references.calendar import local_time, zone_offsets
 from streamdrift.references.scores import normal_score

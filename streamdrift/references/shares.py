@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bytes, Floats, Ints
 
 MAX_CELLS = 256

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamdrift.kernels import kernel, uniform_hash
+from streamdrift.kernels.compiler import kernel, uniform_hash
 from streamdrift.records import Floats, Ints
 from streamdrift.references.calendar import Calendar
 from streamdrift.references.parts import Scale

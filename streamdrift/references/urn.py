@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdrift.kernels import inlined, kernel, uniform_hash
+from streamdrift.kernels.compiler import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Codes, Floats, Ints, State
 from streamdrift.references.binning import (
     NOTHING,

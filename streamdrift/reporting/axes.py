@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from streamdrift import figures
+from streamdrift.history import figures
 
 TIMES = 6
 """Ticks of a time axis, at most."""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdrift import figures
 from streamdrift.distributions import Distribution
-from streamdrift.incident_log import Member
+from streamdrift.history import figures
+from streamdrift.history.incident_log import Member
 from streamdrift.records import Floats
 from streamdrift.reporting.axes import (
     Axis,

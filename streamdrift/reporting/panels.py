@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamdrift import figures
 from streamdrift.distributions import Distribution
-from streamdrift.incident_log import Member
+from streamdrift.history import figures
+from streamdrift.history.incident_log import Member
 from streamdrift.incidents.sentences import shortened
-from streamdrift.model import ModelVersion
+from streamdrift.models.version import ModelVersion
 from streamdrift.records import Signal
 from streamdrift.reporting.axes import Axis
 from streamdrift.reporting.charts import (

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.distributions import Distribution
+from streamdrift.monitoring.sharded import Shards
+from streamdrift.monitoring.standing import every_reading
 from streamdrift.records import Released
 from streamdrift.reporting.courses import Courses
-from streamdrift.sharded import Shards
-from streamdrift.standing import every_reading
 
 POINTS = 600
 """Points of a course, at most; there are half as many at the least once a history is long enough.

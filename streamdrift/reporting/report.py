@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamdrift import figures
-from streamdrift.extents import Seen
-from streamdrift.incident_log import Incident, Member
-from streamdrift.model import ModelVersion
+from streamdrift.history import figures
+from streamdrift.history.extents import Seen
+from streamdrift.history.incident_log import Incident, Member
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring.sharded import Shards
+from streamdrift.monitoring.standing import standing
 from streamdrift.reporting.axes import Tick, time_axis
 from streamdrift.reporting.courses import Courses
 from streamdrift.reporting.panels import History, Panel, key_of, make_panels
 from streamdrift.reporting.recorder import Recorder, SignalKey
 from streamdrift.reporting.timeline import Row, ended, make_rows, name_of
-from streamdrift.sharded import Shards
-from streamdrift.standing import standing
 
 MOST_CHANGED, MOST_OTHERS = 100, 100
 """Signals that are drawn: those that changed, the strongest, and others, nearest to alarms."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
-from streamdrift import figures
-from streamdrift.extents import Seen
-from streamdrift.incident_log import Incident
+from streamdrift.history import figures
+from streamdrift.history.extents import Seen
+from streamdrift.history.incident_log import Incident
 from streamdrift.reporting.axes import Axis, percent
 from streamdrift.reporting.charts import Span, span_of
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from streamdrift.changes import REST, Summary
 from streamdrift.distributions import Distribution, of_levels
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import (
     Bools,
     Codes,

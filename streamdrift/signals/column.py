@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamdrift.changes import Summary
 from streamdrift.columns import absent
 from streamdrift.distributions import Distribution, of_numbers
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import (
     AlertKind,
     Column,

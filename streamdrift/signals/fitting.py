@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bools, Bytes, Column, Floats, Ints, Kind
 from streamdrift.signals.roles import EXPECTED, UNWATCHED, Role
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from streamdrift.changes import Onset
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Batch, Codes, Floats, Ints, Partition, State
 
 STRIDE = 64

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdrift.changes import Summary
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Column, Floats, Ints, Kind, Sample, SignalKind, State, Stream
 from streamdrift.signals.measures import RECENT, Recent, rate_sample
 from streamdrift.sketches.quantiles import Quantiles, mean_of, quantiles_of

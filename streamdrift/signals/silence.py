@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from streamdrift.changes import Change, Onset, Step, StepKind, Summary
 from streamdrift.durations import SECOND, Duration
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import AlertKind, Ints, Signal, SignalKind, State
 
 SILENCE = Signal(-1, "silence", None, SignalKind.SILENCE, AlertKind.VOLUME)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.records import Alert
 from streamdrift.sinks.file import FileSink, StreamSink
 from streamdrift.sinks.kafka import KafkaSink

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.records import DeadLetter
 
 LARGEST_VALUE = 900_000

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.records import Alert
 from streamdrift.sinks.cloudevents import encode
 

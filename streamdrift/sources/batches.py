@@ -18,7 +18,7 @@ from crc32c import crc32c
 from kafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from kafka.record.default_records import DefaultRecordBatch
 
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 from streamdrift.records import Bytes, Ints, Messages, Partition
 from streamdrift.sources.packing import LATEST_MILLISECOND, MILLISECOND, as_messages
 

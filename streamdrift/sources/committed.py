@@ -7,7 +7,7 @@ from contextlib import closing
 from kafka import KafkaAdminClient
 from kafka.errors import RetriableError
 
-from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
+from streamdrift.kafka.clients import KafkaSettings, connection_errors, make_admin
 from streamdrift.records import Partition
 from streamdrift.sources.member import Committed
 

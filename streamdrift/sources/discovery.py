@@ -9,7 +9,7 @@ from uuid import UUID
 from kafka import KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError, NoError, for_code
 
-from streamdrift.kafka import KafkaSettings, connection_errors, make_admin
+from streamdrift.kafka.clients import KafkaSettings, connection_errors, make_admin
 from streamdrift.records import Partition
 from streamdrift.sources import TopicSettings
 

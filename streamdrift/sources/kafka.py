@@ -7,7 +7,7 @@ from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from streamdrift.durations import SECOND
-from streamdrift.kafka import KafkaSettings, connection_errors
+from streamdrift.kafka.clients import KafkaSettings, connection_errors
 from streamdrift.records import Messages, Notice, Partition
 from streamdrift.sources import SourceSettings, notice, start_time
 from streamdrift.sources.discovery import NO_ID, Discovery

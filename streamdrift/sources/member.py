@@ -10,8 +10,8 @@ from kafka.structs import TopicPartition
 
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, FencedError, StreamdriftError
-from streamdrift.kafka import KafkaSettings, connection_errors
-from streamdrift.outbox import PUT_OUT
+from streamdrift.kafka.clients import KafkaSettings, connection_errors
+from streamdrift.kafka.outbox import PUT_OUT
 from streamdrift.records import Messages, Partition
 from streamdrift.sources import by_topic, notice
 from streamdrift.sources.membership import Assignor, ask_anew, watch_membership

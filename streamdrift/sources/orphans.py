@@ -13,7 +13,7 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka.clients import KafkaSettings, make_admin
 from streamdrift.records import Partition
 
 _INTERVAL_SECONDS = 5.0

@@ -9,7 +9,7 @@ from kafka.consumer import KafkaConsumer
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError, RetriableError
 from kafka.structs import TopicPartition
 
-from streamdrift.kafka import (
+from streamdrift.kafka.clients import (
     LOOK_UP_MS,
     KafkaSettings,
     beginning_offsets,

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import (
+from streamdrift.kafka.clients import (
     LOOK_UP_MS,
     KafkaSettings,
     beginning_offsets,
@@ -18,7 +18,7 @@ from streamdrift.kafka import (
     make_admin,
     make_consumer,
 )
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.state.log import Entry
 
 _POLL_MS = 1_000

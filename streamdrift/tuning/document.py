@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from streamdrift.durations import SECOND
-from streamdrift.incident_log import Incident
+from streamdrift.history.incident_log import Incident
 from streamdrift.times import rfc3339
 from streamdrift.tuning.known import Known, Score
 from streamdrift.tuning.results import ModelResult, Outcome, Shared, allowed

@@ -10,7 +10,7 @@ import orjson
 
 from streamdrift.decoders.times import INVALID, read_times
 from streamdrift.errors import InputError
-from streamdrift.incident_log import Incident, Member
+from streamdrift.history.incident_log import Incident, Member
 from streamdrift.tuning.matching import Told, changes_told
 
 _FIELDS = ("model", "from", "until", "signal")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamdrift import figures
+from streamdrift.history import figures
 from streamdrift.tuning.results import ModelResult, Outcome, Shared
 
 _NUMBERS = "123456789abcdefghijkl"

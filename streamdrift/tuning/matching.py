@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 
-from streamdrift.incident_log import Incident, Member
+from streamdrift.history.incident_log import Incident, Member
 
 _Subject = tuple[str, str, bool]
 """Model, version, and whether it is about silence."""

@@ -9,7 +9,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from streamdrift import figures
+from streamdrift.history import figures
 from streamdrift.incidents.budget import Budget
 from streamdrift.tuning.lines import (
     ASCII,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from streamdrift.extents import Seen
-from streamdrift.incident_log import Incident
+from streamdrift.history.extents import Seen
+from streamdrift.history.incident_log import Incident
 from streamdrift.incidents.budget import Budget
-from streamdrift.realised import Span
+from streamdrift.incidents.realised import Span
 from streamdrift.tuning.known import Known, Score, score
 from streamdrift.tuning.matching import Changes, Told
 

@@ -6,12 +6,12 @@ from statistics import median
 from streamdrift.config import Settings
 from streamdrift.config.settings import EVERY_MODEL
 from streamdrift.errors import SettingsError
-from streamdrift.incident_log import IncidentLog
+from streamdrift.history.incident_log import IncidentLog
 from streamdrift.incidents.budget import Budget
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering.lane import Frontier
 from streamdrift.records import Released
-from streamdrift.sharded import Shards
 
 LADDER = tuple(map(Budget.parse, ("1/month", "1/week", "2/week", "1/day", "5/day")))
 """The budgets tried where none are given."""

@@ -14,12 +14,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from streamdrift import __version__
 from streamdrift.config import Settings
-from streamdrift.desk import Desk
 from streamdrift.errors import LaterError
-from streamdrift.exposition import CONTENT_TYPE
-from streamdrift.incident_table import IncidentTable
-from streamdrift.metrics import Metrics
-from streamdrift.standing import survey
+from streamdrift.following.incident_table import IncidentTable
+from streamdrift.monitoring.standing import survey
+from streamdrift.prometheus.exposition import CONTENT_TYPE
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.desk import Desk
 from streamdrift.web import problems
 from streamdrift.web.asking import ask
 from streamdrift.web.commands import Turns, Write

@@ -3,8 +3,8 @@
 import asyncio
 from typing import TypeVar
 
-from streamdrift.desk import Desk, Question
 from streamdrift.errors import LaterError
+from streamdrift.serving.desk import Desk, Question
 
 T = TypeVar("T")
 ANSWER_SECONDS = 3.0

@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, LaterError
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.operators import Command, encode
-from streamdrift.outbox import Outbox
 
 WRITE_SECONDS = 10.0
 MOST_WAITING = 32

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamdrift.listening import knows, names_this_machine
+from streamdrift.http.listening import knows, names_this_machine
 from streamdrift.web.problems import RETRY_SECONDS, problem
 
 HEALTH = frozenset({"/healthz", "/readyz"})

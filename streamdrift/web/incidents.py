@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from streamdrift.alert_documents import Published
 from streamdrift.errors import LaterError
-from streamdrift.incident_table import IncidentTable
+from streamdrift.following.incident_table import IncidentTable
 from streamdrift.operators import Asked, Command
 from streamdrift.records import AlertKind
 from streamdrift.times import date_of, microseconds

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Path, Query
 from starlette.concurrency import run_in_threadpool
 
 from streamdrift.config import Settings
-from streamdrift.desk import Desk, Question
 from streamdrift.distributions import Distribution as Shares
 from streamdrift.errors import LaterError
-from streamdrift.incident_table import IncidentTable
+from streamdrift.following.incident_table import IncidentTable
+from streamdrift.monitoring.shards import shard_of
 from streamdrift.operators import Asked, Command
 from streamdrift.readings import Readings
-from streamdrift.shards import shard_of
+from streamdrift.serving.desk import Desk, Question
 from streamdrift.times import date_of, microseconds
 from streamdrift.web import views
 from streamdrift.web.asking import T, ask

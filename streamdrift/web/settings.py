@@ -12,7 +12,13 @@ from pydantic import (
     model_validator,
 )
 
-from streamdrift.listening import checked_place, checked_token, host_and_port, is_local, token_of
+from streamdrift.http.listening import (
+    checked_place,
+    checked_token,
+    host_and_port,
+    is_local,
+    token_of,
+)
 from streamdrift.secrets import checked_secret
 
 

@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from streamdrift.desk import Question
 from streamdrift.distributions import Distribution
-from streamdrift.model import ModelVersion
-from streamdrift.monitor import Monitor
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.slices import Slices
+from streamdrift.monitoring.standing import versions
 from streamdrift.readings import Readings
 from streamdrift.records import SignalKind
 from streamdrift.references.findings import told
-from streamdrift.slices import Slices
-from streamdrift.standing import versions
+from streamdrift.serving.desk import Question
 from streamdrift.web.names import SignalKey
 
 _VERSIONS = 100

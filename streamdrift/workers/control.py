@@ -8,7 +8,7 @@ from kafka.structs import TopicPartition
 
 from streamdrift.durations import SECOND
 from streamdrift.exchange.frames import Progress, decode
-from streamdrift.kafka import KafkaSettings, connection_errors
+from streamdrift.kafka.clients import KafkaSettings, connection_errors
 from streamdrift.records import Partition
 from streamdrift.sources.reading import Reader
 

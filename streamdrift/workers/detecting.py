@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 import structlog
 
-from streamdrift.commit import PART_BYTES, Outgoing
-from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.exchange.frames import decode as decode_frame
 from streamdrift.exchange.shard import Shard
-from streamdrift.kafka import connection_errors
-from streamdrift.metrics import Metrics
+from streamdrift.kafka.clients import connection_errors
+from streamdrift.kafka.transaction import Reached, commit_transaction
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Messages, Partition
-from streamdrift.recovery import check_fingerprint
-from streamdrift.rota import Rota
+from streamdrift.serving.commit import PART_BYTES, Outgoing
+from streamdrift.serving.desk import Desk
+from streamdrift.serving.recovery import check_fingerprint
+from streamdrift.serving.rota import Rota
+from streamdrift.serving.telling import Telling, tell
 from streamdrift.sinks import Sink
 from streamdrift.sources.member import Committed, Member
 from streamdrift.sources.reading import PAUSE
 from streamdrift.state import TopicStore, decode, encode
 from streamdrift.state.commands import CommandLog
-from streamdrift.telling import Telling, tell
-from streamdrift.transaction import Reached, commit_transaction
 from streamdrift.trees import tree
 from streamdrift.workers.owned import DetectWork, Owned
 from streamdrift.workers.places import Place

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from streamdrift.commit import many
 from streamdrift.exchange.frames import Progress
 from streamdrift.exchange.ingest import Ingest
 from streamdrift.exchange.roll import Roll
-from streamdrift.idleness import Idleness, Look
-from streamdrift.metrics import Metrics
+from streamdrift.kafka.transaction import Reached, commit_transaction
 from streamdrift.ordering.timeline import Timeline
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import DeadLetter, Extent, Messages, Partition
+from streamdrift.serving.commit import many
+from streamdrift.serving.idleness import Idleness, Look
+from streamdrift.serving.telling import Telling
 from streamdrift.sources.member import Member
 from streamdrift.state.journal import write_floors
-from streamdrift.telling import Telling
-from streamdrift.transaction import Reached, commit_transaction
 from streamdrift.workers.control import Ahead, Control
 from streamdrift.workers.input import Input
 from streamdrift.workers.post import Post

@@ -8,7 +8,7 @@ import structlog
 
 from streamdrift.exchange.ingest import Ingest
 from streamdrift.exchange.roll import AGREE_SECONDS, Found, Roll
-from streamdrift.kafka import connection_errors
+from streamdrift.kafka.clients import connection_errors
 from streamdrift.ordering.timeline import Timeline
 from streamdrift.records import Extent, Partition
 from streamdrift.sources import by_topic, notice

@@ -11,7 +11,20 @@ from kafka import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError, KafkaError
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import (
+from streamdrift.columns import cut
+from streamdrift.config import Settings
+from streamdrift.errors import StateError
+from streamdrift.exchange.frames import Events, decode
+from streamdrift.exchange.ingest import Addressed, event_frames
+from streamdrift.following.incidents import forget_incidents
+from streamdrift.kafka.clients import connection_errors, make_admin
+from streamdrift.kafka.topics import ensure_topics
+from streamdrift.monitoring.shards import shard_of
+from streamdrift.ordering.lane import Frontier, rows_below
+from streamdrift.ordering.timeline import Timeline
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.records import Batch, Partition, State
+from streamdrift.serving.assembly import (
     check_mode,
     exchange_needs,
     fingerprint,
@@ -19,20 +32,8 @@ from streamdrift.assembly import (
     open_shard,
     state_needs,
 )
-from streamdrift.columns import cut
-from streamdrift.config import Settings
-from streamdrift.errors import StateError
-from streamdrift.exchange.frames import Events, decode
-from streamdrift.exchange.ingest import Addressed, event_frames
-from streamdrift.following.incidents import forget_incidents
-from streamdrift.kafka import connection_errors, make_admin
-from streamdrift.metrics import Metrics
-from streamdrift.ordering.lane import Frontier, rows_below
-from streamdrift.ordering.timeline import Timeline
-from streamdrift.records import Batch, Partition, State
-from streamdrift.recovery import check_fingerprint
-from streamdrift.resharding import reshard_apart
-from streamdrift.shards import shard_of
+from streamdrift.serving.recovery import check_fingerprint
+from streamdrift.serving.resharding import reshard_apart
 from streamdrift.sources.committed import all_committed
 from streamdrift.sources.member import Committed
 from streamdrift.state import decode as decode_state
@@ -40,7 +41,6 @@ from streamdrift.state import encode as encode_state
 from streamdrift.state.journal import Journaled
 from streamdrift.state.kafka import KafkaLog
 from streamdrift.state.snapshots import Saved
-from streamdrift.topics import ensure_topics
 from streamdrift.trees import integer, tree, trees
 from streamdrift.workers.detecting import BEGINS
 from streamdrift.workers.post import Office, Post

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamdrift.commit import Outgoing
 from streamdrift.exchange.frames import encode as encode_frame
 from streamdrift.exchange.shard import Shard
+from streamdrift.kafka.transaction import Reached
 from streamdrift.records import Alert, Partition
+from streamdrift.serving.commit import Outgoing
 from streamdrift.sinks import Sink
 from streamdrift.state import TopicStore
-from streamdrift.transaction import Reached
 from streamdrift.workers.places import Place, note_of
 from streamdrift.workers.post import Post
 

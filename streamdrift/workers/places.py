@@ -7,7 +7,7 @@ as the shard is, changes hands with it, and needs no bookkeeping of its own.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from streamdrift.listening import checked_place
+from streamdrift.http.listening import checked_place
 
 _NOWHERE = "-"
 

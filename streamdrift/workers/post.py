@@ -8,7 +8,7 @@ from uuid import uuid4
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.exchange.settings import LARGEST_FRAME
-from streamdrift.outbox import TransactionalOutbox, open_patient
+from streamdrift.kafka.outbox import TransactionalOutbox, open_patient
 from streamdrift.sinks.dead_letters import DeadLetters
 from streamdrift.state import Ownership
 from streamdrift.state.kafka import KafkaLog

@@ -11,7 +11,22 @@ import structlog
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from streamdrift.assembly import (
+from streamdrift.config import Settings
+from streamdrift.durations import SECOND
+from streamdrift.errors import ConnectionsError, StateError
+from streamdrift.exchange.ingest import Ingest
+from streamdrift.exchange.roll import Roll
+from streamdrift.exchange.settings import Role
+from streamdrift.exchange.shard import Shard, identities_read
+from streamdrift.kafka.clients import KafkaSettings, make_admin
+from streamdrift.kafka.topics import TopicNeed, ensure_topics, missing_topics
+from streamdrift.kafka.transaction import Reached
+from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.sharded import versions_limit
+from streamdrift.ordering.timeline import Timeline
+from streamdrift.prometheus.metrics import Metrics, Read
+from streamdrift.records import Partition
+from streamdrift.serving.assembly import (
     exchange_needs,
     fingerprint,
     make_decoder_of,
@@ -20,23 +35,10 @@ from streamdrift.assembly import (
     state_needs,
     topic_needs,
 )
-from streamdrift.config import Settings
-from streamdrift.deployment import tell_created
-from streamdrift.desk import Desk
-from streamdrift.durations import SECOND
-from streamdrift.errors import ConnectionsError, StateError
-from streamdrift.exchange.ingest import Ingest
-from streamdrift.exchange.roll import Roll
-from streamdrift.exchange.settings import Role
-from streamdrift.exchange.shard import Shard, identities_read
-from streamdrift.heads import Home
-from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.metrics import Metrics, Read
-from streamdrift.ordering.timeline import Timeline
-from streamdrift.probe import transactions_work
-from streamdrift.records import Partition
-from streamdrift.sessions import Sessions
-from streamdrift.sharded import versions_limit
+from streamdrift.serving.deployment import tell_created
+from streamdrift.serving.desk import Desk
+from streamdrift.serving.probe import transactions_work
+from streamdrift.serving.sessions import Sessions
 from streamdrift.sinks import make_sinks
 from streamdrift.sources.committed import all_committed
 from streamdrift.sources.discovery import Discovery
@@ -44,8 +46,6 @@ from streamdrift.sources.member import Committed, Member
 from streamdrift.state import decode
 from streamdrift.state.commands import CommandLog
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import TopicNeed, ensure_topics, missing_topics
-from streamdrift.transaction import Reached
 from streamdrift.workers.control import Control
 from streamdrift.workers.detecting import Detecting, DetectSettings
 from streamdrift.workers.ingesting import Ingesting, IngestSettings

@@ -9,7 +9,7 @@ import pytest
 
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from tests.programs import unavailable
 from tests.real_alertmanager import RealAlertmanager
 from tests.real_kafka import RealKafka, UnavailableError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from tests.alerts import SECOND
 from tests.paging import Paging, until
 from tests.real_alertmanager import RealAlertmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from streamdrift.operators import Asked, decode
 from tests.deployment import wait_until
 from tests.exactly_once import (

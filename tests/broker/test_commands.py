@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.operators import Asked, Command, encode
-from streamdrift.outbox import Outbox
 from tests.deployment import wait_until
 from tests.exactly_once import produce, records, settings_of, started
 from tests.topic_maker import TopicMaker

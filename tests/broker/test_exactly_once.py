@@ -13,8 +13,8 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.config import load_settings
 from streamdrift.errors import ConnectionsError, FencedError
-from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
+from streamdrift.kafka.clients import KafkaSettings, make_admin
+from streamdrift.kafka.outbox import Outbox, TransactionalOutbox, open_patient
 from streamdrift.state import TopicStore
 from streamdrift.state.kafka import KafkaLog
 from tests.deployment import known_incidents
@@ -224,7 +224,7 @@ def test_a_patient_outbox_that_is_closed_amid_a_transaction_leaves_it_to_nobody(
         outbox.flush()
     with closing(KafkaLog(kafka_connection)) as log:
         log.settle(name, patience=3)
-    monkeypatch.setattr("streamdrift.outbox.LONG_SECONDS", 901)
+    monkeypatch.setattr("streamdrift.kafka.outbox.LONG_SECONDS", 901)
     with closing(open_patient(kafka_connection, name)) as outbox:
         outbox.begin()
         outbox.send(name, b"x", partition=0)
@@ -237,7 +237,7 @@ def test_a_commit_that_never_ends_is_given_up(
     real_kafka: RealKafka, name: str, make_topic: TopicMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client waits for the broker without limit."""
-    monkeypatch.setattr("streamdrift.outbox.COMMIT_SECONDS", 1.0)
+    monkeypatch.setattr("streamdrift.kafka.outbox.COMMIT_SECONDS", 1.0)
     connection = KafkaSettings(bootstrap_servers=real_kafka.bootstrap)
     make_topic(connection, name)
     outbox = TransactionalOutbox(connection, name)
@@ -262,7 +262,7 @@ def test_a_transaction_that_the_broker_ended_is_not_called_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The client would ask for another epoch, and report success of what is gone."""
-    monkeypatch.setattr("streamdrift.outbox.TRANSACTION_SECONDS", 1)
+    monkeypatch.setattr("streamdrift.kafka.outbox.TRANSACTION_SECONDS", 1)
     make_topic(kafka_connection, name)
     with (
         closing(TransactionalOutbox(kafka_connection, name)) as outbox,

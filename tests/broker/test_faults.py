@@ -13,8 +13,8 @@ from loadtest.faults.coordinators import coordinator_move
 from loadtest.faults.network import cut
 from loadtest.faults.processes import stopped, transaction_timeout
 from loadtest.faults.scenario import Options, Scenario
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import TransactionalOutbox
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import TransactionalOutbox
 from streamdrift.records import Partition
 from tests.exactly_once import records
 from tests.programs import unavailable

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from streamdrift.commands.replay import ReplayOptions, run_replay
-from streamdrift.kafka import KafkaSettings, make_producer
+from streamdrift.kafka.clients import KafkaSettings, make_producer
 from tests.deployment import deployment, serving, wait_until
 from tests.exactly_once import letters
 from tests.formats import AVRO, AVRO_SCHEMA, EXAMPLES, FEATURES_SCHEMA, GUID, Example, Sent

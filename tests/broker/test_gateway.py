@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from streamdrift.commands.replay import ReplayOptions, run_replay
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from tests.deployment import deployment, serving, wait_until
 from tests.exactly_once import records
 from tests.formats import KSERVE, kserve_headers

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamdrift.following import incidents
+from streamdrift.following.incident_table import IncidentTable
 from streamdrift.following.incidents import following_incidents
-from streamdrift.incident_table import IncidentTable
-from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.prometheus.metrics import Metrics
 from tests.alerts import SECOND
 from tests.exactly_once import records
 from tests.paging import Paging, until

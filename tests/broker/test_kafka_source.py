@@ -10,7 +10,7 @@ from kafka.consumer.fetcher import Fetcher
 
 from streamdrift.errors import ConnectionsError
 from streamdrift.headers import decode_headers
-from streamdrift.kafka import KafkaSettings, make_admin, make_producer
+from streamdrift.kafka.clients import KafkaSettings, make_admin, make_producer
 from streamdrift.records import Messages, Partition
 from streamdrift.sources import SourceSettings, blocked, fetching
 from streamdrift.sources.kafka import KafkaSource

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, make_consumer
+from streamdrift.kafka.clients import KafkaSettings, make_consumer
 from streamdrift.records import Partition
 from streamdrift.sources.member import Committed, Member
 from streamdrift.sources.membership import ask_anew

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from tests.exactly_once import (
     CYCLE,
     PARTITIONS,

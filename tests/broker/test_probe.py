@@ -9,11 +9,11 @@ from kafka.protocol.api_key import ApiKey
 
 from streamdrift.demo.broker import embedded_broker
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import TransactionalOutbox
-from streamdrift.probe import transactions_work
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import TransactionalOutbox
+from streamdrift.kafka.topics import TopicNeed, ensure_topics
+from streamdrift.serving.probe import transactions_work
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import TopicNeed, ensure_topics
 from tests.topic_maker import TopicMaker
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from tests.markdown import ROOT, blocks
 from tests.topic_maker import TopicMaker
 

@@ -9,7 +9,7 @@ import pytest
 from kafka.errors import LogTruncationError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from streamdrift.records import Partition
 from streamdrift.sources.reading import Reader, move_into_range
 from tests.exactly_once import produce

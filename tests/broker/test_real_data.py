@@ -12,7 +12,7 @@ import pytest
 
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config.settings import Settings
-from streamdrift.kafka import KafkaSettings, make_producer
+from streamdrift.kafka.clients import KafkaSettings, make_producer
 from tests.deployment import deployment, read_alerts, running, serve, wait_until
 from tests.golden.prediction_events import (
     RECORDINGS,

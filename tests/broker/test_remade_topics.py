@@ -12,7 +12,7 @@ from kafka.errors import RetriableError
 
 from loadtest.faults.counted import counted
 from streamdrift.config import load_settings
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka.clients import KafkaSettings, make_admin
 from tests.exactly_once import (
     PARTITIONS,
     RUBBISH_EVERY,

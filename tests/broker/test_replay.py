@@ -17,8 +17,8 @@ from streamdrift.commands.tune import TuneOptions, run_tune
 from streamdrift.config import Settings, load_settings
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, InputError
-from streamdrift.kafka import KafkaSettings, make_producer
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings, make_producer
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.times import rfc3339
 from tests.deployment import read_alerts, serving, wait_until
 from tests.golden.prediction_events import without_offsets

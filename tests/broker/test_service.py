@@ -12,12 +12,12 @@ import numpy as np
 from kafka.structs import TopicPartition
 
 from streamdrift.errors import FencedError
-from streamdrift.kafka import KafkaSettings, make_consumer
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings, make_consumer
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.kafka.topics import TopicNeed, ensure_topics
 from streamdrift.records import Floor, Partition
 from streamdrift.state import Published, Saved, Stored, TopicStore
 from streamdrift.state.kafka import KafkaLog
-from streamdrift.topics import TopicNeed, ensure_topics
 from tests.topic_maker import TopicMaker
 
 _EVENTS = 6_000

@@ -21,8 +21,8 @@ from kafka.structs import TopicPartition
 
 from deploy.grafana.__main__ import DASHBOARDS, rendered
 from deploy.prometheus.metrics_page import read_rules
-from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings, make_admin
+from streamdrift.kafka.outbox import Outbox
 from tests.programs import unavailable
 from tests.real_kafka import UnavailableError, free_ports
 from tests.stack import Stack

@@ -6,15 +6,15 @@ from contextlib import closing
 import pytest
 from kafka.errors import RetriableError
 
-from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.commands.state import run_reset
 from streamdrift.config import Settings
-from streamdrift.deployment import Deployment
 from streamdrift.errors import StateError
-from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.metrics import Metrics
-from streamdrift.outbox import Outbox
-from streamdrift.service import Service
+from streamdrift.kafka.clients import KafkaSettings, make_admin
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.assembly import make_pipeline, service_settings
+from streamdrift.serving.deployment import Deployment
+from streamdrift.serving.service import Service
 from tests.deployment import deployment, serving, wait_until
 from tests.exactly_once import ends, read_to
 from tests.topic_maker import TopicMaker

@@ -19,8 +19,8 @@ from streamdrift.commands.state import (
 )
 from streamdrift.config import Settings
 from streamdrift.errors import FencedError, StateError
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import Outbox
 from tests.deployment import deployment, known_incidents, read_alerts, running, serve
 from tests.topic_maker import TopicMaker
 

@@ -9,8 +9,8 @@ from contextlib import closing
 
 from streamdrift.config import load_settings
 from streamdrift.errors import StateError
-from streamdrift.kafka import KafkaSettings, make_admin
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.clients import KafkaSettings, make_admin
+from streamdrift.kafka.outbox import Outbox
 from tests.alerts import make_document
 from tests.deployment import known_incidents
 from tests.exactly_once import (

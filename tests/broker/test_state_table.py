@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamdrift.errors import FencedError
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import TransactionalOutbox
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import TransactionalOutbox
 from streamdrift.records import State
 from streamdrift.state import TopicStore, decode, encode
 from streamdrift.state.kafka import KafkaLog

@@ -7,14 +7,11 @@ import orjson
 import pytest
 from kafka.structs import TopicPartition
 
-from streamdrift import topics
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, make_consumer
-from streamdrift.outbox import Outbox
-from streamdrift.records import Alert, DeadLetter, Partition
-from streamdrift.sinks.dead_letters import LARGEST_VALUE, DeadLetters
-from streamdrift.sinks.kafka import KafkaSink
-from streamdrift.topics import (
+from streamdrift.kafka import topics
+from streamdrift.kafka.clients import KafkaSettings, make_consumer
+from streamdrift.kafka.outbox import Outbox
+from streamdrift.kafka.topics import (
     Right,
     TopicNeed,
     TopicReport,
@@ -22,6 +19,9 @@ from streamdrift.topics import (
     ensure_topics,
     inspect_topics,
 )
+from streamdrift.records import Alert, DeadLetter, Partition
+from streamdrift.sinks.dead_letters import LARGEST_VALUE, DeadLetters
+from streamdrift.sinks.kafka import KafkaSink
 from tests.topic_maker import TopicMaker
 
 

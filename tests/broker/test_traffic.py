@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 from kafka.structs import TopicPartition
 
-from streamdrift.kafka import KafkaSettings, make_consumer
+from streamdrift.kafka.clients import KafkaSettings, make_consumer
 from tests.topic_maker import TopicMaker
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kafka.structs import TopicPartition
 
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka.clients import KafkaSettings, make_admin
 from tests.alerts import SECOND
 from tests.http_receiver import Post, Receiver, Reply, receiving
 from tests.paging import Paging, until

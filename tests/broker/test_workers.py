@@ -15,7 +15,7 @@ from kafka.structs import TopicPartition
 from loadtest.faults import processes, workers
 from loadtest.faults.scenario import Options, Scenario
 from streamdrift.errors import FencedError, StateError
-from streamdrift.kafka import KafkaSettings, make_admin
+from streamdrift.kafka.clients import KafkaSettings, make_admin
 from tests.exactly_once import (
     CYCLE,
     PARTITIONS,

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from streamdrift.outbox import Outbox
+from streamdrift.kafka.outbox import Outbox
 from streamdrift.sinks import SINKS, Sink, make_sinks
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.sinks.settings import AlertsSettings

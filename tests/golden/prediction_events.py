@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from streamdrift.decoders import make_decoder
 from streamdrift.incidents.budget import Budget
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Partition
-from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.volume import VolumeSettings
 from streamdrift.sinks.cloudevents import encode

@@ -13,7 +13,7 @@ from streamdrift.config import Settings, load_settings
 from streamdrift.following.team import make_lines
 from streamdrift.incidents.grouping import Incidents
 from streamdrift.incidents.settings import IncidentSettings
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.sinks.alertmanager import annotations_of, labels_of
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.sinks.webhook import key_of, sign

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from streamdrift.assembly import fingerprint, topic_needs
 from streamdrift.config import Settings
-from streamdrift.topics import Right
+from streamdrift.kafka.topics import Right
+from streamdrift.serving.assembly import fingerprint, topic_needs
 
 
 def _changed(**values: Any) -> dict[str, str]:

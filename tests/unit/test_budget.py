@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamdrift.incidents.budget import Budget, e_bh, patience, shares
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
 from streamdrift.records import AlertKind, ColumnKey, Group, Signal, SignalKind
 from tests.alerts import SECOND, make_signal
 

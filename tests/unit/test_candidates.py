@@ -14,9 +14,9 @@ from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.watch import Watch
 from streamdrift.incidents.budget import e_bh
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.records import Floats, Ints, Released, Sample, Stream
 from tests.batches import SECOND, batch
 from tests.readings import readings_of

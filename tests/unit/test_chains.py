@@ -21,8 +21,8 @@ from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import EBank, head_start
 from streamdrift.detectors.watch import Watch
 from streamdrift.incidents.steps import step_state
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
 from streamdrift.records import Batch, Floats, State
 from streamdrift.references.chain import Chain, fit_chain, variance_left
 from streamdrift.references.findings import Code

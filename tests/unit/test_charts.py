@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamdrift.distributions import of_numbers, of_rate
 from streamdrift.durations import DAY, SECOND
-from streamdrift.incident_log import Member
+from streamdrift.history.incident_log import Member
 from streamdrift.records import Floats
 from streamdrift.references.counts import Counts
 from streamdrift.reporting.axes import (

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from streamdrift.decoders import make_decoder
 from streamdrift.exchange.shard import Shard
-from streamdrift.heads import Home
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.operators import Asked, Command, Taken, encode
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Notice
-from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.state import decode as decode_state

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import streamdrift
-from streamdrift.compiling import served_kernels
+from streamdrift.serving.compiling import served_kernels
 from tests.golden.prediction_events import RECORDINGS
 from tests.real_kafka import free_ports
 
@@ -28,7 +28,7 @@ _DOCKERFILE = Path(__file__).parents[2] / "deploy" / "Dockerfile"
 _USER = 10_001
 _COMPILE = """
 import json
-from streamdrift.compiling import are_compiled, compile_kernels, served_kernels
+from streamdrift.serving.compiling import are_compiled, compile_kernels, served_kernels
 
 told = []
 found = compile_kernels(lambda done, total: told.append((done, total)))
@@ -42,7 +42,7 @@ print(json.dumps({
 _REPLAY = """
 import sys
 from streamdrift.__main__ import main
-from streamdrift.compiling import telling_compiled
+from streamdrift.serving.compiling import telling_compiled
 
 with telling_compiled(lambda name: print("compiled", name, file=sys.stderr)):
     main()

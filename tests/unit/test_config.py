@@ -13,7 +13,7 @@ from streamdrift.config import settings as config_settings
 from streamdrift.config.layers import parse_file, read_assignments, read_environment
 from streamdrift.durations import SECOND
 from streamdrift.errors import SettingsError
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
 
 Load = Callable[..., Settings]
 Report = Callable[..., str]

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.grafana.__main__ import DASHBOARDS, FOLDER, rendered
 from deploy.prometheus.metrics_page import read_rules, specimen
-from streamdrift.families import FAMILIES
+from streamdrift.prometheus.families import FAMILIES
 
 BOARDS = {name: json.loads(rendered(make())) for name, make in DASHBOARDS.items()}
 PANELS = [

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from streamdrift import deployment
-from streamdrift.deployment import Deployment
 from streamdrift.errors import ConnectionsError, FencedError, StateError
 from streamdrift.records import Partition
+from streamdrift.serving import deployment
+from streamdrift.serving.deployment import Deployment
 from streamdrift.state import Ownership, TopicStore
 from streamdrift.state.log import MemoryLog
 from tests import exported

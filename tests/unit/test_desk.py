@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from streamdrift.desk import MOST_WAITING, SLICE_SECONDS, Desk
 from streamdrift.errors import LaterError
-from streamdrift.monitor import Monitor
-from streamdrift.slices import Slices
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.slices import Slices
+from streamdrift.serving.desk import MOST_WAITING, SLICE_SECONDS, Desk
 from tests.api import looped
 
 

@@ -5,15 +5,15 @@ from typing import Any, cast
 
 import pytest
 
-from streamdrift.commit import Outgoing
-from streamdrift.desk import Desk
 from streamdrift.errors import StateError
 from streamdrift.exchange.shard import Shard
-from streamdrift.heads import Home
-from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
-from streamdrift.model_settings import ModelSettings
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.heads import Home
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Partition
+from streamdrift.serving.commit import Outgoing
+from streamdrift.serving.desk import Desk
 from streamdrift.sources.member import Committed
 from streamdrift.state import Published, TopicStore, encode
 from streamdrift.state.commands import CommandLog

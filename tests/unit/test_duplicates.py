@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamdrift import monitor as monitor_module
 from streamdrift.changes import StepKind
 from streamdrift.columns import cut, take
 from streamdrift.decoders import MappingSettings
 from streamdrift.decoders.json import JsonDecoder
 from streamdrift.detectors import AdwinSettings, PageHinkleySettings
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring import monitor as monitor_module
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import AlertKind, Batch, Notice, Partition, Released, SignalKind
-from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.duplicates import DuplicateSettings, RecentIds
 from streamdrift.state.codec import decode, encode

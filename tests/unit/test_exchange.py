@@ -14,12 +14,12 @@ from streamdrift.exchange.frames import decode, encode
 from streamdrift.exchange.ingest import Ingest
 from streamdrift.exchange.roll import Found, Roll
 from streamdrift.exchange.shard import Shard
-from streamdrift.heads import Home
+from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.ordering.timeline import Timeline
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Partition
-from streamdrift.sharded import Shards
 from streamdrift.sinks.cloudevents import encode as as_cloudevent
 from tests.messages import messages
 

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from streamdrift.exposition import Labels, label, nearest, samples
+from streamdrift.prometheus.exposition import Labels, label, nearest, samples
 
 
 def written(values: list[float]) -> list[str]:

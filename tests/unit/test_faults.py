@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from streamdrift.decoders import make_decoder
-from streamdrift.loop import ServiceSettings, Session
-from streamdrift.metrics import Metrics
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.sharded import Shards, frontier_of
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition, State
-from streamdrift.resharding import reshard
-from streamdrift.service import Service
-from streamdrift.sharded import Shards, frontier_of
+from streamdrift.serving.loop import ServiceSettings, Session
+from streamdrift.serving.resharding import reshard
+from streamdrift.serving.service import Service
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.state import TopicStore, decode
@@ -507,7 +507,7 @@ def test_at_the_end_snapshots_are_written_in_parts(
     exactly: bool,
 ) -> None:
     """Wherever it dies amid them, the next life goes on."""
-    monkeypatch.setattr("streamdrift.loop.PART_BYTES", 1)
+    monkeypatch.setattr("streamdrift.serving.loop.PART_BYTES", 1)
 
     def run(killer: _Killer, broker: _Broker) -> _Broker:
         _run(broker, killer, idle_after=1e6, keep=False)

@@ -15,8 +15,8 @@ from streamdrift.following.lines import Line, Moment
 from streamdrift.following.outbound import Place
 from streamdrift.following.receivers import Record
 from streamdrift.following.seats import Seat
-from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Messages, Notice, Partition
 from streamdrift.sources.member import Committed
 from tests.messages import messages

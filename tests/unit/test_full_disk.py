@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from streamdrift.errors import OutputError
-from streamdrift.kernel_cache import VARIABLE
+from streamdrift.kernels.cache import VARIABLE
 from streamdrift.sinks.file import FileSink, written_anew
 from tests.alerts import make_alert
 
 _FULL = Path("/dev/full")
-_CALL = "from streamdrift.kernels import uniform_hash; print(uniform_hash(1, 2))"
+_CALL = "from streamdrift.kernels.compiler import uniform_hash; print(uniform_hash(1, 2))"
 
 pytestmark = pytest.mark.skipif(not _FULL.exists(), reason="this system has no /dev/full")
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.changes import Heard, Step, StepKind
-from streamdrift.heads import Heads, Home
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import e_bh
 from streamdrift.incidents.gate import COMPANY
+from streamdrift.monitoring.heads import Heads, Home
+from streamdrift.monitoring.shards import shard_of
 from streamdrift.records import Alert, Signal, SignalKind
-from streamdrift.shards import shard_of
 from streamdrift.state.codec import decode, encode
 from tests.alerts import NOON, SECOND, candidate, changed, left, make_change, make_signal
 

@@ -11,7 +11,7 @@ from kafka.errors import KafkaTimeoutError
 from streamdrift.errors import ConnectionsError
 from streamdrift.gateway import writer as written
 from streamdrift.gateway.writer import AwayError, Entry, Writer
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 
 ENTRY = Entry(b"key", b"value", [])
 

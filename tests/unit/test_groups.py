@@ -5,9 +5,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from streamdrift.groups import SIGNALS, divide, group_of
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.groups import SIGNALS, divide, group_of
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
 from streamdrift.records import Batch, ColumnKey, Group, SignalKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.naming import column_names, signal_names

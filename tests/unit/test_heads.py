@@ -9,18 +9,18 @@ import pytest
 
 from streamdrift.changes import Heard, Step
 from streamdrift.columns import cut, take
-from streamdrift.groups import divide
-from streamdrift.heads import Heads, Home
 from streamdrift.incidents import Incidents, IncidentSettings
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
-from streamdrift.realised import RealisedRate
+from streamdrift.incidents.realised import RealisedRate
+from streamdrift.models.groups import divide
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.heads import Heads, Home
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.shards import shard_of
+from streamdrift.monitoring.standing import standing
 from streamdrift.records import Alert, Batch, ColumnKey, Group, Released
-from streamdrift.shards import shard_of
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sinks.cloudevents import encode as as_cloudevent
-from streamdrift.standing import standing
 from streamdrift.state.codec import decode, encode
 from tests.alerts import NOON, SECOND, changed, left, make_signal
 from tests.batches import batch, column, feature

@@ -1,8 +1,8 @@
 """When a partition is idle, and since when nothing has happened."""
 
 from streamdrift.durations import SECOND
-from streamdrift.idleness import Idleness, Look, Verdict
 from streamdrift.records import Partition
+from streamdrift.serving.idleness import Idleness, Look, Verdict
 
 A, B = Partition("a", 0), Partition("b", 0)
 NOTHING = Verdict((), None)

@@ -8,10 +8,10 @@ import pytest
 from streamdrift.alert_documents import read_alert
 from streamdrift.errors import InputError
 from streamdrift.following import incidents
+from streamdrift.following.incident_table import IncidentTable
 from streamdrift.following.incidents import TopicReader, following_incidents, forget_incidents
-from streamdrift.incident_table import IncidentTable
-from streamdrift.kafka import KafkaSettings
-from streamdrift.metrics import Metrics
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.state.log import MemoryLog
 from tests.alerts import NOON, SECOND, make_document
 from tests.paging import until

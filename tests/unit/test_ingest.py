@@ -10,10 +10,10 @@ import pytest
 from streamdrift.decoders import make_decoder
 from streamdrift.exchange.frames import Events, Frame, Progress, Reach, decode, encode
 from streamdrift.exchange.ingest import FRAME_BYTES, MESSAGE_BYTES, Ingest
-from streamdrift.groups import group_of
+from streamdrift.models.groups import group_of
+from streamdrift.monitoring.shards import shard_of
 from streamdrift.ordering.timeline import Timeline
 from streamdrift.records import Extent, Floor, Partition
-from streamdrift.shards import shard_of
 from tests.messages import event, messages
 
 HOUR = 3_600_000_000

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from streamdrift.exchange.roll import Roll
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Messages, Partition
 from streamdrift.workers.ingesting import Ingesting, IngestSettings
 from tests.messages import event, messages

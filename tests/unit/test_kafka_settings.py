@@ -8,7 +8,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from pydantic import ValidationError
 
 from streamdrift.errors import ConnectionsError, SettingsError
-from streamdrift.kafka import KafkaSettings, client_options, make_admin
+from streamdrift.kafka.clients import KafkaSettings, client_options, make_admin
 
 LOGIN: dict[str, Any] = {
     "security_protocol": "SASL_SSL",

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import streamdrift
-from streamdrift import kernel_cache
+from streamdrift.kernels import cache as kernel_cache
 
 _PROGRAM = "from streamdrift.outer import outer; print(outer(1.0))"
 _OUTER = """
 from streamdrift.inner import inner
-from streamdrift.kernels import kernel
+from streamdrift.kernels.compiler import kernel
 
 
 @kernel
@@ -25,7 +25,7 @@ def outer(x):
 """
 _INNER = """
 from streamdrift.factor import FACTOR
-from streamdrift.kernels import inlined
+from streamdrift.kernels.compiler import inlined
 
 
 @inlined
@@ -40,8 +40,7 @@ def package(tmp_path: Path) -> Path:
     place = tmp_path / "streamdrift"
     place.mkdir()
     (place / "__init__.py").touch()
-    for name in ("kernels.py", "kernel_cache.py"):
-        shutil.copy(Path(streamdrift.__file__).parent / name, place)
+    shutil.copytree(Path(streamdrift.__file__).parent / "kernels", place / "kernels")
     (place / "outer.py").write_text(_OUTER)
     (place / "inner.py").write_text(_INNER)
     (place / "factor.py").write_text("FACTOR = 2.0\n")

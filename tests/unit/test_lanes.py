@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from streamdrift import lanes
 from streamdrift.detectors.mixture import Factors, totals
-from streamdrift.kernels import kernel
-from streamdrift.lanes import LANES
+from streamdrift.kernels import lanes
+from streamdrift.kernels.compiler import kernel
+from streamdrift.kernels.lanes import LANES
 
 
 @kernel

@@ -12,7 +12,7 @@ from streamdrift.following.firing import Firing
 from streamdrift.following.lines import Alertmanagers, Deliveries, Line, Moment
 from streamdrift.following.outbound import Outbound, Place, Selection
 from streamdrift.following.receivers import Record
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Partition
 from streamdrift.sinks.answers import Answer, Verdict, unreadable
 from streamdrift.times import rfc3339

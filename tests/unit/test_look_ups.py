@@ -13,7 +13,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings, beginning_offsets, end_offsets
+from streamdrift.kafka.clients import KafkaSettings, beginning_offsets, end_offsets
 from streamdrift.records import Partition
 from streamdrift.sources import committed
 from streamdrift.sources.committed import all_committed, has_committed

@@ -8,11 +8,11 @@ import weakref
 
 import pytest
 
-from streamdrift.memory import collect_young
+from streamdrift.serving.memory import collect_young
 
 _COUNT_HEAPS = """
 import ctypes, sys, threading
-from streamdrift.memory import return_memory, use_one_heap
+from streamdrift.serving.memory import return_memory, use_one_heap
 
 libc = ctypes.CDLL(None)
 

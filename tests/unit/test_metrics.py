@@ -8,11 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamdrift.exposition import CONTENT_TYPE
 from streamdrift.incidents.budget import Budget
-from streamdrift.metrics import MAX_SERIES, Metrics
+from streamdrift.incidents.realised import RealisedRate
+from streamdrift.monitoring.standing import NOTHING, Standing
+from streamdrift.prometheus.exposition import CONTENT_TYPE
+from streamdrift.prometheus.metrics import MAX_SERIES, Metrics
 from streamdrift.readings import BankReadings, Readings
-from streamdrift.realised import RealisedRate
 from streamdrift.records import (
     Alert,
     AlertKind,
@@ -22,7 +23,6 @@ from streamdrift.records import (
     SignalKind,
     WarmUp,
 )
-from streamdrift.standing import NOTHING, Standing
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from streamdrift.changes import Step, StepKind
 from streamdrift.columns import cut, from_state, join, to_state
 from streamdrift.errors import StateError
 from streamdrift.incidents.sentences import opened_sentence
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings, RoleName
+from streamdrift.models.settings import ModelSettings, RoleName
+from streamdrift.models.version import ModelVersion
+from streamdrift.models.watch_settings import HoldSettings
 from streamdrift.readings import rows
 from streamdrift.records import Batch, Column, ColumnKey, Group, Notice, SignalKind
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.roles import Role
 from streamdrift.state import encode
-from streamdrift.watch_settings import HoldSettings
 from tests.batches import SECOND, START, batch, column, feature
 
 _SETTINGS = ModelSettings(reference=ReferenceSettings(events=1_000))

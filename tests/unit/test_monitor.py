@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from streamdrift.columns import cut, take
 from streamdrift.config import Settings
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.standing import standing
 from streamdrift.readings import rows
 from streamdrift.records import Alert, Batch, ColumnKey, Group, Notice, Released
 from streamdrift.references.findings import Code
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
-from streamdrift.standing import standing
 from streamdrift.state import decode, encode
 from tests.batches import SECOND, START, batch, column, feature
 
@@ -203,7 +203,7 @@ def test_version_that_sends_nothing_is_forgotten() -> None:
 def test_events_of_versions_beyond_the_limit_are_counted(
     monkeypatch: pytest.MonkeyPatch, cuts: list[int]
 ) -> None:
-    monkeypatch.setattr("streamdrift.monitor.MAX_VERSIONS", 1)
+    monkeypatch.setattr("streamdrift.monitoring.monitor.MAX_VERSIONS", 1)
     monitor = _monitor()
     _observe(monitor, _stream(100), [])
     assert monitor.unwatched == 0

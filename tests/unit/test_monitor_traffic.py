@@ -10,17 +10,17 @@ import pytest
 from streamdrift.columns import cut
 from streamdrift.detectors import DEFAULT_DETECTORS
 from streamdrift.durations import DAY
-from streamdrift.heads import Home
-from streamdrift.metrics import Metrics
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.history.replay import Tally
+from streamdrift.history.summary import summarize
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.sharded import Shards
+from streamdrift.monitoring.standing import standing
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.readings import rows
 from streamdrift.records import Alert, Batch, Column, Ints, Kind, Released
-from streamdrift.replay import Tally
-from streamdrift.sharded import Shards
-from streamdrift.standing import standing
 from streamdrift.state import decode, encode
-from streamdrift.summary import summarize
 from tests.batches import SECOND, START, batch, feature
 
 _ONLY = {"detectors": (), "signals": {"event rate": DEFAULT_DETECTORS}}

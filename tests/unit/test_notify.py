@@ -17,7 +17,7 @@ from streamdrift.alert_documents import read_alert
 from streamdrift.config import load_settings
 from streamdrift.errors import SettingsError
 from streamdrift.following.team import make_lines
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.sinks.answers import Verdict
 from streamdrift.sinks.notify import Notifier, NotifySettings, message_of, parse_quiet_hours
 from streamdrift.sinks.settings import AlertsSettings

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from streamdrift.columns import cut
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.records import Alert, Released
 from streamdrift.state import decode, encode
 from tests.batches import SECOND, batch

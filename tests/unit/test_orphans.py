@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from kafka.errors import KafkaError
 
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from streamdrift.records import Partition
 from streamdrift.sources import orphans
 from streamdrift.sources.orphans import Orphans

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from kafka.errors import KafkaError
 
-from streamdrift import outbox
 from streamdrift.errors import ConnectionsError
-from streamdrift.kafka import KafkaSettings
-from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
+from streamdrift.kafka import outbox
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import Outbox, TransactionalOutbox, open_patient
 
 _LONGEST_MS = 900_000
 _DONE = SimpleNamespace(wait=lambda timeout_ms: True)

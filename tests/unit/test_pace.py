@@ -5,9 +5,9 @@ import pytest
 
 from streamdrift.columns import cut
 from streamdrift.durations import DAY, SECOND
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
-from streamdrift.pace import Pace
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.pace import Pace
 from streamdrift.records import Batch, Ints, Released
 from streamdrift.state import decode, encode
 from streamdrift.trees import array

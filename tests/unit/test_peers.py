@@ -10,9 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from streamdrift.errors import ConnectionsError
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.ordering.lane import after
 from streamdrift.records import Released
-from streamdrift.sharded import Shards
 from streamdrift.web.api import make_app
 from streamdrift.web.models import joined
 from streamdrift.web.peers import Peers

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
-from streamdrift.kafka import back_off_where_cut_short
+from streamdrift.kafka.clients import back_off_where_cut_short
 
 _SECONDS = 1.0
 _NODE = "bootstrap-0"

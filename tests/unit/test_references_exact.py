@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from streamdrift.detectors import EDetector
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.durations import DAY, SECOND
+from streamdrift.models.rhythms import learn_first
 from streamdrift.records import Ints, Sample, Stream
 from streamdrift.references.exact import find_exact
 from streamdrift.references.findings import Code
 from streamdrift.references.front import fit
 from streamdrift.references.periods import period_of
-from streamdrift.rhythms import learn_first
 
 Rule = Callable[[Ints], NDArray[np.floating[Any]]]
 RULES: dict[str, tuple[Rule, list[Code]]] = {

@@ -12,19 +12,19 @@ import numpy as np
 import orjson
 import pytest
 
-from streamdrift.assembly import make_pipeline
 from streamdrift.commands.history import TopicRange, parse_topic
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings, load_settings
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
+from streamdrift.history.replay import Tally, history, replay
+from streamdrift.history.summary import summarize
+from streamdrift.history.time_order import Sorting, in_time_order
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Notice, Partition
-from streamdrift.replay import Tally, history, replay
+from streamdrift.serving.assembly import make_pipeline
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.sources.memory import MemorySource
-from streamdrift.summary import summarize
-from streamdrift.time_order import Sorting, in_time_order
 from tests.batches import feature
 
 ReplayFile = Callable[..., tuple[list[Any], str]]

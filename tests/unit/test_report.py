@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamdrift.assembly import make_pipeline
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
-from streamdrift.extents import Extents
-from streamdrift.incident_log import IncidentLog
+from streamdrift.history.extents import Extents
+from streamdrift.history.incident_log import IncidentLog
+from streamdrift.history.replay import replay
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Released
-from streamdrift.replay import replay
 from streamdrift.reporting.page import render
 from streamdrift.reporting.recorder import Recorder, SignalKey
 from streamdrift.reporting.report import make_report
-from streamdrift.sharded import Shards
+from streamdrift.serving.assembly import make_pipeline
 from streamdrift.sources.file import open_file
 from tests.histories import HOSTILE, settings, write_history
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from streamdrift.assembly import make_pipeline
 from streamdrift.config import Settings
 from streamdrift.errors import StateError
+from streamdrift.monitoring.shards import shard_of
+from streamdrift.monitoring.standing import standing
 from streamdrift.operators import Asked, Command
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, State
-from streamdrift.resharding import reshard
-from streamdrift.shards import shard_of
-from streamdrift.standing import standing
+from streamdrift.serving.assembly import make_pipeline
+from streamdrift.serving.resharding import reshard
 from streamdrift.state import encode
 from streamdrift.trees import flag, text, tree, trees
 from tests.messages import messages

@@ -11,9 +11,9 @@ import pytest
 from streamdrift.changes import Step, StepKind
 from streamdrift.columns import cut
 from streamdrift.durations import DAY, SECOND
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.records import Batch, Column, Floats, Ints, Kind, Notice, Partition, Released
 from streamdrift.references.findings import Code, in_words
 from streamdrift.signals.collector import ReferenceSettings

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from streamdrift.commit import MANY_BYTES
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import ConnectionsError, FencedError, StateError
-from streamdrift.loop import ServiceSettings, Session
-from streamdrift.metrics import Metrics
-from streamdrift.model_settings import ModelSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.sharded import Shards
 from streamdrift.operators import Asked, Command
 from streamdrift.operators import encode as encode_command
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
+from streamdrift.prometheus.metrics import Metrics
 from streamdrift.records import Alert, DeadLetter, Messages, Partition, Reached
-from streamdrift.recovery import recover
-from streamdrift.service import Service
-from streamdrift.sharded import Shards
+from streamdrift.serving.commit import MANY_BYTES
+from streamdrift.serving.loop import ServiceSettings, Session
+from streamdrift.serving.recovery import recover
+from streamdrift.serving.service import Service
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.sources.memory import MemorySource
@@ -410,7 +410,7 @@ def test_what_is_observed_once_nothing_more_comes_is_committed_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not only where the service is stopped in order."""
-    monkeypatch.setattr("streamdrift.loop.Loop.finish", lambda _: None)
+    monkeypatch.setattr("streamdrift.serving.loop.Loop.finish", lambda _: None)
     world = _World([messages(_events(0, 1_000))], partitions=[_ZERO, _ONE])
     world.service(turns=60).run()
     stored, pipeline = TopicStore(world.log, "d", "state", "journal", 3).load(), _pipeline()
@@ -442,7 +442,7 @@ def test_from_the_first_commit_on_what_shows_nothing_has_a_position(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else where reading begins would be decided again by each start."""
-    monkeypatch.setattr("streamdrift.loop.Loop.finish", lambda _: None)
+    monkeypatch.setattr("streamdrift.serving.loop.Loop.finish", lambda _: None)
     monkeypatch.setattr(MemorySource, "begun", lambda _: {_ZERO: 3, _ONE: 4})
     world = _World([], partitions=[_ZERO, _ONE])
     world.service(turns=1).run()

@@ -8,10 +8,10 @@ import pytest
 
 from streamdrift.commands.http import Here, advertised, serving_http
 from streamdrift.config import Settings
-from streamdrift.desk import Desk
 from streamdrift.errors import SettingsError
-from streamdrift.http_server import listen
-from streamdrift.metrics import Metrics
+from streamdrift.http.server import listen
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.desk import Desk
 from streamdrift.workers.places import Place
 from tests.api import TOKEN, looped, monitors, table
 

@@ -6,8 +6,8 @@ import weakref
 import pytest
 
 from streamdrift.errors import ConnectionsError
-from streamdrift.metrics import Metrics
-from streamdrift.sessions import Sessions
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.sessions import Sessions
 
 
 class _Part:

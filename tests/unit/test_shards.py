@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from streamdrift.columns import cut
 from streamdrift.decoders import make_decoder
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.monitor import Monitor
+from streamdrift.monitoring.sharded import Shards, versions_limit
+from streamdrift.monitoring.shards import shard_of
+from streamdrift.monitoring.standing import standing
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.ordering.lane import Frontier, after, released_below
 from streamdrift.pipeline import Pipeline
 from streamdrift.readings import rows
 from streamdrift.records import Alert, Batch, Notice, Partition, Released
-from streamdrift.sharded import Shards, versions_limit
-from streamdrift.shards import shard_of
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
-from streamdrift.standing import standing
 from streamdrift.state import decode, encode
 from tests.batches import SECOND, START, batch
 from tests.messages import event, messages

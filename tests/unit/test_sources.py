@@ -8,10 +8,10 @@ from kafka.errors import NoError
 from kafka.net import transport
 from pydantic import ValidationError
 
-from streamdrift import deployment
 from streamdrift.config import Settings
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
 from streamdrift.records import Partition
+from streamdrift.serving import deployment
 from streamdrift.sources import Source, SourceSettings, discovery, kafka
 from streamdrift.sources.discovery import Discovery
 from streamdrift.sources.fetching import enlarge_socket_reads

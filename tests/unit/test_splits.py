@@ -12,9 +12,9 @@ import pytest
 from streamdrift.changes import Step, StepKind
 from streamdrift.columns import cut
 from streamdrift.incidents.steps import step_state
-from streamdrift.model import ModelVersion
-from streamdrift.model_settings import ModelSettings
-from streamdrift.monitor import Monitor
+from streamdrift.models.settings import ModelSettings
+from streamdrift.models.version import ModelVersion
+from streamdrift.monitoring.monitor import Monitor
 from streamdrift.records import Alert, Batch, ColumnKey, Floats, Group, Released
 from streamdrift.references.findings import Code
 from streamdrift.state import decode, encode

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from streamdrift.assembly import make_pipeline
+from streamdrift.commands.overview import overview
 from streamdrift.errors import InputError, StateError
-from streamdrift.overview import overview
 from streamdrift.records import Floor, Partition
-from streamdrift.resharding import reshard
+from streamdrift.serving.assembly import make_pipeline
+from streamdrift.serving.resharding import reshard
 from streamdrift.state import Ownership, Published, Saved
 from streamdrift.state.archive import Archive, pack, put, take, unpack
 from streamdrift.state.journal import Journaled

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import typer
 
-from streamdrift.assembly import fingerprint, make_pipeline
 from streamdrift.commands import state
 from streamdrift.commands.state_output import _cell
 from streamdrift.config import Settings
@@ -25,15 +24,16 @@ from streamdrift.errors import (
     StateError,
 )
 from streamdrift.exchange.shard import Shard
-from streamdrift.heads import Home
-from streamdrift.kafka import KafkaSettings
+from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.topics import TopicNeed, TopicReport
+from streamdrift.monitoring.heads import Home
 from streamdrift.readings import rows
-from streamdrift.resharding import reshard
+from streamdrift.serving.assembly import fingerprint, make_pipeline
+from streamdrift.serving.resharding import reshard
 from streamdrift.state import Ownership, Published, Saved, Stored, TopicStore, decode, encode
 from streamdrift.state.archive import pack
 from streamdrift.state.catalog import Listed, list_deployments
 from streamdrift.state.log import Entry, MemoryLog
-from streamdrift.topics import TopicNeed, TopicReport
 from tests import exported
 
 _FILE = Path(__file__).parent / "fixtures" / "state-export-2.sds"

@@ -11,7 +11,7 @@ import pytest
 
 from streamdrift.commands import run
 from streamdrift.commands.run import stopped_by_signals
-from streamdrift.service import Service
+from streamdrift.serving.service import Service
 
 
 class _Service:

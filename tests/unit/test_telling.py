@@ -2,9 +2,9 @@
 
 import pytest
 
-from streamdrift.metrics import Metrics
+from streamdrift.prometheus.metrics import Metrics
+from streamdrift.serving.telling import Telling
 from streamdrift.sources import notice
-from streamdrift.telling import Telling
 from tests.unit.test_metrics import sample
 
 

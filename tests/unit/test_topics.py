@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamdrift.topics import Right, TopicNeed, _report
+from streamdrift.kafka.topics import Right, TopicNeed, _report
 
 DESCRIBED: dict[str, Any] = {"partitions": [{"replica_nodes": [1, 2]}, {"replica_nodes": [2]}]}
 STATE = TopicNeed(

@@ -15,11 +15,11 @@ from streamdrift.changes import Change, Effect, Estimate, Onset, Step, StepKind,
 from streamdrift.config import load_settings
 from streamdrift.durations import DAY, SECOND
 from streamdrift.errors import InputError, SettingsError
-from streamdrift.extents import Seen
-from streamdrift.incident_log import Incident, IncidentLog, Member
+from streamdrift.history.extents import Seen
+from streamdrift.history.incident_log import Incident, IncidentLog, Member
 from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.incidents.budget import Budget
-from streamdrift.realised import Span
+from streamdrift.incidents.realised import Span
 from streamdrift.records import AlertKind, Signal, SignalKind
 from streamdrift.tuning.document import document
 from streamdrift.tuning.known import Known, read_known, score

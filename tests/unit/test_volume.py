@@ -12,8 +12,8 @@ from streamdrift.changes import Step, StepKind
 from streamdrift.detectors import DEFAULT_DETECTORS
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incidents.budget import Budget
-from streamdrift.model_settings import ModelSettings
-from streamdrift.rate_settings import RateSettings
+from streamdrift.models.settings import ModelSettings
+from streamdrift.monitoring.traffic import Traffic
 from streamdrift.readings import rows
 from streamdrift.records import Floats, Ints, SignalKind, State
 from streamdrift.references.half_hours import HalfHours
@@ -25,9 +25,9 @@ from streamdrift.references.rhythm import (
 )
 from streamdrift.signals.silence import SilenceSettings
 from streamdrift.signals.volume import Bins, Counted, VolumeSettings
-from streamdrift.traffic import Traffic
 from streamdrift.trees import array, integer, tree
-from streamdrift.volume import Volume
+from streamdrift.volume.event_rate import Volume
+from streamdrift.volume.settings import RateSettings
 
 UTC = ZoneInfo("UTC")
 MONDAY = 1_767_571_200

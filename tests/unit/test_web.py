@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from streamdrift.errors import SettingsError
-from streamdrift.http_server import listen, serve
+from streamdrift.http.server import listen, serve
 from streamdrift.operators import Command
 from streamdrift.web.api import make_app
 from streamdrift.web.guard import LARGEST_BODY
@@ -213,7 +213,7 @@ def test_a_client_that_hangs_up_disturbs_nobody() -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: local"])
 def test_who_asks_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr("streamdrift.http_server.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("streamdrift.http.server.IDLE_SECONDS", 0.3)
     whole = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with served(World()) as port:
         for before in (b"", whole):
@@ -230,7 +230,7 @@ def test_who_asks_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sen
 
 
 def test_who_rests_makes_room_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamdrift.http_server.MOST_CONNECTIONS", 8)
+    monkeypatch.setattr("streamdrift.http.server.MOST_CONNECTIONS", 8)
     whole = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     begun = b"GET /readyz HTTP/1.1\r\nHost: "
     with served(World()) as port, ExitStack() as stack:
@@ -259,7 +259,7 @@ def test_who_rests_makes_room_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> N
 def test_who_does_not_read_makes_room_and_who_is_worked_for_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamdrift.http_server.MOST_CONNECTIONS", 2)
+    monkeypatch.setattr("streamdrift.http.server.MOST_CONNECTIONS", 2)
     entered, let_go = threading.Event(), threading.Event()
 
     def write(_: Command) -> None:
@@ -338,7 +338,7 @@ _FEW_FILES = """
 import resource, sys, time
 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
 from starlette.responses import PlainTextResponse
-from streamdrift.http_server import listen, make_server
+from streamdrift.http.server import listen, make_server
 listener = listen("gateway.bind", ("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 make_server(PlainTextResponse("ok\\n"), 4_352, 75, 1).run([listener])

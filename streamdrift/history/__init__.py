@@ -1,0 +1,1 @@
+"""Histories: replayed through the service's own pipeline, and what came of them."""

@@ -1,0 +1,1 @@
+"""A model's version: its reference, what is learnt of its columns, and the watch of its signals."""

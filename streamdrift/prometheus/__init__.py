@@ -1,0 +1,1 @@
+"""Prometheus metrics: declared once, and their text."""

@@ -1,0 +1,1 @@
+"""The service: it drives the pipeline from a source, commits, and recovers."""
