@@ -49,7 +49,15 @@ _FEW = 100
 _UNEVEN = 0.1
 _LONG = 1e11
 _HUGE = 1e300
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
+_WHOLE = 2.0**53
+"""From here on float64 does not hold every whole number."""
+_COARSE = 1_000
+_DATE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})"
+    r"([T ]\s*\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AP]M)?(Z|[+-]\d{2}:?\d{2})?)?",
+    re.IGNORECASE,
+)
+"""Days as ISO 8601, or people of any country, write them, with or without a time."""
 _WORDS = re.compile(r"\S\s+\S")
 
 
@@ -82,10 +90,22 @@ def _role_of_numbers(values: Floats) -> Role:
     if distinct > _FEW / 2 and _rises(values):
         return Role.COUNTER
     whole = bool((values == np.rint(values)).all())
+    if whole and _coarse(values):
+        return Role.IDENTIFIER
     wide = np.ptp(values) > 100 * len(values)
     if whole and distinct == len(values) and wide and (_even(values) or _long(values)):
         return Role.IDENTIFIER
     return Role.NUMERIC
+
+
+def _coarse(values: Floats) -> bool:
+    """Tell whether float64 blurs the values: whole numbers that long are ids, and few are left.
+
+    Ids of 64 bits that share their first digits, as those of one day do, become a handful of
+    numbers, which come and go with the digits that were lost.
+    """
+    greatest = np.abs(values).max()
+    return bool(greatest >= _WHOLE and 0 < np.ptp(values) < _COARSE * np.spacing(greatest))
 
 
 def _even(values: Floats) -> bool:

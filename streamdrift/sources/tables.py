@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain, islice
@@ -21,6 +21,9 @@ _TRUTHS = {"true": True, "false": False}
 _NAMES = frozenset({"model", "version", "id", "label"})
 """Columns whose cells are names, whatever they look like; so are those that end in `_id`."""
 _LEADING_ZERO = re.compile(r"-?0[0-9]+")
+_GROUPED = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[+-]?\d+)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?(e[+-]?\d+)?", re.IGNORECASE)
+_INDEX = "index"
 _LOOKED_AT = 10_000
 """Rows that decide which columns of a CSV file are text."""
 _LONG = 18
@@ -30,10 +33,11 @@ _LONG = 18
 def read_csv(file: BinaryIO, path: str) -> Iterator[bytes]:
     """Yield the rows of a CSV file whose first line names the columns.
 
-    Cells are separated by what separates most names there: comma, semicolon, tab or bar. A
-    column is text where it is one of names, or has whole numbers with leading zeros among
-    its first 10,000 rows; else each cell is taken for what it looks like. Raises InputError
-    that names the line.
+    Cells are separated by what separates most names there: comma, semicolon, tab or bar. What
+    a column is its first 10,000 rows decide: it is text where it is one of names or has whole
+    numbers with leading zeros; commas in its numbers are decimal ones, or of thousands where commas
+    separate the cells and all fit that; else each cell is taken for what it looks like. Raises
+    InputError that names the line.
     """
     lines = (line.decode().removeprefix("\ufeff") for line in file)
     done = 0
@@ -49,8 +53,7 @@ def read_csv(file: BinaryIO, path: str) -> Iterator[bytes]:
             done = reader.line_num
             head.append(_checked(cells, header, delimiter, path, done))
         readers = [
-            _as_text if _is_name(name) or any(map(_has_leading_zero, column)) else _typed
-            for name, *column in zip(header, *head, strict=True)
+            _reader(name, column, delimiter) for name, *column in zip(header, *head, strict=True)
         ]
         for cells in chain(head, rows):
             done = reader.line_num
@@ -67,6 +70,9 @@ def read_csv(file: BinaryIO, path: str) -> Iterator[bytes]:
 
 
 def _header(names: list[str], path: str) -> list[str]:
+    # Of a data frame that was written with its index, which has no name.
+    if names and not names[0] and _INDEX not in names:
+        names = [_INDEX, *names[1:]]
     if not all(names):
         raise InputError(
             f"{path}: the first line has no name for column {names.index('') + 1}",
@@ -98,6 +104,42 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _is_name(column: str) -> bool:
     lower = column.lower()
     return lower in _NAMES or lower.endswith("_id")
+
+
+def _reader(name: str, cells: Sequence[str], delimiter: str) -> Callable[[str], object]:
+    """Return what reads the cells of a column, given its first ones."""
+    if _is_name(name) or any(map(_has_leading_zero, cells)):
+        return _as_text
+    if any("," in cell for cell in cells):
+        used = [text for cell in cells if (text := cell.strip()).lower() not in _NULLS]
+        for form, read in (_THOUSANDS, _DECIMALS) if delimiter == "," else (_DECIMALS,):
+            if all(map(form.fullmatch, used)):
+                return read
+    return _typed
+
+
+def _grouped(cell: str) -> object:
+    """Return a CSV cell of a column whose numbers have commas between thousands.
+
+    >>> [_grouped(cell) for cell in ("1,234,567.5", "416", "", "1,2")]
+    [1234567.5, 416, None, '1,2']
+    """
+    return _typed(cell.replace(",", "") if _GROUPED.fullmatch(cell.strip()) else cell)
+
+
+def _decimal_comma(cell: str) -> object:
+    """Return a CSV cell of a column whose numbers have decimal commas.
+
+    >>> [_decimal_comma(cell) for cell in ("391,02", "1.234,5", "7", "", "1,2,3")]
+    [391.02, 1234.5, 7, None, '1,2,3']
+    """
+    if not _DECIMAL_COMMA.fullmatch(cell.strip()):
+        return _typed(cell)
+    return _typed(cell.replace(".", "").replace(",", "."))
+
+
+_THOUSANDS = (_GROUPED, _grouped)
+_DECIMALS = (_DECIMAL_COMMA, _decimal_comma)
 
 
 def _as_text(cell: str) -> object:

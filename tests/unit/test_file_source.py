@@ -103,6 +103,40 @@ def test_csv_is_separated_by_what_separates_its_header(tmp_path: Path, delimiter
     assert batch.columns[feature("amount")].numbers.tolist() == [1.5]
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "cells", "numbers"),
+    [
+        (";", ["391,02", "13,86", "-7", "1.234,5"], [391.02, 13.86, -7.0, 1234.5]),
+        ("\t", ["1,234", "2,5", "1e3", "0,5"], [1.234, 2.5, 1000.0, 0.5]),
+        (",", ["1,234", "416", "12,345,678.5", "950"], [1234.0, 416.0, 12345678.5, 950.0]),
+        (",", ["391,02", "1,5", "7", "0,25"], [391.02, 1.5, 7.0, 0.25]),
+        (";", ["1.5", "2.5", "3.25", "4"], [1.5, 2.5, 3.25, 4.0]),
+    ],
+)
+def test_commas_within_numbers_are_read_as_their_column_and_file_use_them(
+    tmp_path: Path, delimiter: str, cells: list[str], numbers: list[float]
+) -> None:
+    rows = "".join(f'"{cell}"{delimiter}DE\n' for cell in cells)
+    (batch,) = _batches(_write(tmp_path / "a.csv", f"amount{delimiter}country\n{rows}"))
+    assert batch.columns[feature("amount")].numbers.tolist() == numbers
+
+
+def test_a_column_in_which_commas_also_separate_words_is_text(tmp_path: Path) -> None:
+    (batch,) = _batches(_write(tmp_path / "a.csv", "tags;n\n1,5;2\nred,blue;3\n"))
+    assert batch.columns[feature("tags")].strings == ("1,5", "red,blue")
+
+
+def test_a_cell_that_does_not_fit_the_numbers_before_it_stays_text(tmp_path: Path) -> None:
+    rows = "1,5;2\n" * 10_000
+    *_, batch = _batches(_write(tmp_path / "a.csv", f"amount;n\n{rows}n.a.!;2\n"))
+    assert batch.columns[feature("amount")].strings == ("n.a.!",)
+
+
+def test_the_index_of_a_data_frame_needs_no_name(tmp_path: Path) -> None:
+    (batch,) = _batches(_write(tmp_path / "a.csv", ",age\n0,31\n1,42\n"))
+    assert _features(batch) == {"index", "age"}
+
+
 def test_csv_with_a_header_in_quotes_is_separated_by_commas(tmp_path: Path) -> None:
     (batch,) = _batches(_write(tmp_path / "a.csv", '"a;b;c",d\n1,2\n'))
     assert _features(batch) == {"a;b;c", "d"}
