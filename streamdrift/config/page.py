@@ -82,8 +82,8 @@ streamdrift settings --set kafka.bootstrap_servers=kafka-1:9092,kafka-2:9092
 - `STREAMDRIFT_CACHE_DIR` is no setting: it says where compiled kernels are kept.
 - Topics that are not named begin with `name`: with `name: eu`, alerts go to `eu.alerts`.
 
-What a change does to state that is there already is in the
-[README](../README.md#changing-settings-while-state-is-kept).
+What a change does to state that is there already is in
+[State](state.md#changing-settings-while-state-is-kept).
 """
 
 

@@ -30,7 +30,9 @@ class AlertsSettings(BaseModel):
         description="How long that topic has incidents after they were resolved; 64 MB at most.",
     )
     file: Path | None = Field(
-        None, description="File the alerts are appended to as well, one JSON object a line."
+        None,
+        description="File the alerts are appended to as well, one JSON object a line. It is part of "
+        "each commit: where it cannot be written, the process ends, and nothing is lost.",
     )
     stdout: StrictBool = Field(
         False, description="Whether alerts are printed as well, as in the file."
