@@ -220,8 +220,11 @@ def tune(
 def expect(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model that will change.")],
     lasts: Annotated[
-        str, typer.Option("--for", metavar="DURATION", help="For how long, such as 2h.")
-    ],
+        str | None, typer.Option("--for", metavar="DURATION", help="For how long, such as 2h.")
+    ] = None,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Withdraw all that was announced of the model.")
+    ] = False,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="When it begins (RFC 3339); default: now."),
@@ -237,7 +240,7 @@ def expect(
     from streamdrift.commands.expect import ExpectOptions, run_expect
     from streamdrift.config import load_settings
 
-    options = ExpectOptions(model, lasts, since, note, by)
+    options = ExpectOptions(model, lasts, since, note, by, withdraw)
     run_expect(options, load_settings(config, assignments or ()))
 
 

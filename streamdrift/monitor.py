@@ -119,8 +119,8 @@ class Monitor:
             return []  # Its topic was made anew, and is read from its beginning.
         self._obeyed = [*self._obeyed, (place, command.id, command.model)][-_OBEYED:]
         is_head = self._heads is None or self._heads.is_head_of(command.model)
-        if is_head and command.kind is not Asked.EXPECT and not self._incidents.is_open(command):
-            return [_told(command, "nothing: no such incident is open")]
+        if is_head and (lacking := self._incidents.lacks(command, time)):
+            return [_told(command, f"nothing: {lacking}")]
         steps = self._do(command, time)
         if self._heads is not None:
             steps = self._heads.take(steps)
@@ -402,6 +402,7 @@ _EFFECTS = {
     Asked.RESOLVE: "its signals are watched again",
     Asked.ACCEPT: "its signals become normal once they have shown enough values",
     Asked.EXPECT: "incidents that begin meanwhile page nobody",
+    Asked.WITHDRAW: "incidents that begin from now on page again",
 }
 
 

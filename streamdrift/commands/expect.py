@@ -1,9 +1,12 @@
-"""`streamdrift expect`: says that a model is about to change, so that nobody is paged for it."""
+"""`streamdrift expect`: says that a model is about to change, so that nobody is paged for it.
+
+Or that it is not, after all.
+"""
 
 import getpass
 import time
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import typer
@@ -25,11 +28,13 @@ class ExpectOptions(NamedTuple):
     """What the command line says of a planned change."""
 
     model: str
-    lasts: str
+    lasts: str | None
     """For how long, as `2h`."""
     since: str | None
     note: str
     by: str | None
+    withdraw: bool = False
+    """Whether what was planned is withdrawn."""
 
 
 def run_expect(options: ExpectOptions, settings: Settings) -> None:
@@ -44,25 +49,27 @@ def run_expect(options: ExpectOptions, settings: Settings) -> None:
     with closing(Outbox(settings.kafka)) as outbox:
         outbox.send(need.name, encode(command), key=command.model.encode())
         outbox.flush()
-    since, until = (f"{date_of(each):%Y-%m-%d %H:%M:%S}" for each in (command.since, command.until))
     typer.echo(
-        f"incidents of {command.model} that begin from {since} to {until} UTC page nobody "
-        f"(deployment {settings.name})"
+        f"incidents of {command.model} that begin {_when(command)} (deployment {settings.name})"
     )
+
+
+def _when(command: Command) -> str:
+    if command.kind is Asked.WITHDRAW:
+        return "from the next commit on page again"
+    since, until = (f"{date_of(each):%Y-%m-%d %H:%M:%S}" for each in (command.since, command.until))
+    return f"from {since} to {until} UTC page nobody"
 
 
 def _command(options: ExpectOptions, now: int) -> Command:
     try:
-        since = now if options.since is None else start_time(options.since)
         return Command(
             id=uuid4().hex,
-            kind=Asked.EXPECT,
             model=options.model,
-            since=since,
-            until=since + parse_duration(options.lasts),
             by=_user() if options.by is None else options.by,
             note=options.note,
             at=now,
+            **_asked(options, now),
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -70,6 +77,18 @@ def _command(options: ExpectOptions, now: int) -> Command:
         raise InputError(f"expect: {f'{place}: ' if place else ''}{first['msg']}") from error
     except ValueError as error:
         raise InputError(f"expect: {error}") from error
+
+
+def _asked(options: ExpectOptions, now: int) -> dict[str, Any]:
+    """Return what is asked for, and for when; raise ValueError where that is not clear."""
+    if options.withdraw:
+        if options.lasts is not None or options.since is not None:
+            raise ValueError("--withdraw is of all that is planned: leave --for and --from out")
+        return {"kind": Asked.WITHDRAW}
+    if options.lasts is None:
+        raise ValueError("say for how long, as --for 2h; or --withdraw")
+    since = now if options.since is None else start_time(options.since)
+    return {"kind": Asked.EXPECT, "since": since, "until": since + parse_duration(options.lasts)}
 
 
 def _user() -> str:

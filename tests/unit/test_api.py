@@ -304,6 +304,25 @@ def test_a_planned_change_is_written() -> None:
     assert second.json()["since"] == "2026-02-01T11:00:00Z"
 
 
+def test_a_planned_change_is_withdrawn() -> None:
+    world = World()
+    path = "/api/v1/models/fraud/withdraw"
+    with world.client() as client:
+        answer = client.post(path, json={"by": "ada", "note": "put off"})
+        plain = client.post(path)
+        assert "note" in problem(client.post(path, json={"note": "x" * 2_001}), 422)
+        assert "until" in problem(client.post(path, json={"until": "2026-02-01T12:00:00Z"}), 422)
+    assert (answer.status_code, plain.status_code) == (202, 202)
+    told = answer.json()
+    assert (told["kind"], told["model"], told["since"]) == ("withdraw", "fraud", None)
+    first, second = world.written
+    assert (first.kind, first.model, first.by, first.note) == (
+        *(Asked.WITHDRAW, "fraud", "ada", "put off"),
+    )
+    assert (second.by, second.at) == ("", NOW)
+    assert first.id != second.id
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -441,7 +460,8 @@ def test_the_document_has_every_endpoint_and_examples() -> None:
     operations = [each for path in document["paths"].values() for each in path.values()]
     named = {each["operationId"] for each in operations}
     assert named == {
-        *("list_models", "list_signals", "show_signal", "expect_change"),
+        *("list_models", "list_signals", "show_signal"),
+        *("expect_change", "withdraw_change"),
         *("list_incidents", "show_incident", "show_config"),
         *("acknowledge_incident", "resolve_incident", "accept_incident"),
     }
