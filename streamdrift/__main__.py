@@ -225,6 +225,9 @@ def expect(
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Withdraw all that was announced of the model.")
     ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Also of a model of which no event was seen yet.")
+    ] = False,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="When it begins (RFC 3339); default: now."),
@@ -240,7 +243,7 @@ def expect(
     from streamdrift.commands.expect import ExpectOptions, run_expect
     from streamdrift.config import load_settings
 
-    options = ExpectOptions(model, lasts, since, note, by, withdraw)
+    options = ExpectOptions(model, lasts, since, note, by, withdraw, new)
     run_expect(options, load_settings(config, assignments or ()))
 
 

@@ -13,10 +13,12 @@ import typer
 from pydantic import ValidationError
 
 from streamdrift.assembly import commands_need
+from streamdrift.commands.state import stored_states
 from streamdrift.config import Settings
 from streamdrift.deployment import tell_created
 from streamdrift.durations import parse_duration
-from streamdrift.errors import InputError
+from streamdrift.errors import ConnectionsError, InputError, StateError
+from streamdrift.known_models import models_in, named_models, not_known
 from streamdrift.operators import Asked, Command, encode
 from streamdrift.outbox import Outbox
 from streamdrift.sources import start_time
@@ -35,15 +37,19 @@ class ExpectOptions(NamedTuple):
     by: str | None
     withdraw: bool = False
     """Whether what was planned is withdrawn."""
+    new: bool = False
+    """Whether the model may be one of which no event was seen."""
 
 
 def run_expect(options: ExpectOptions, settings: Settings) -> None:
     """Write the command, and return when the brokers have it.
 
-    Raises InputError where it says nothing that can be planned, ConnectionsError where the brokers
-    do not take it.
+    Raises InputError where it says nothing that can be planned, or nobody knows the model;
+    ConnectionsError where the brokers do not take it, StateError where the state cannot be read.
     """
     command = _command(options, time.time_ns() // 1_000)
+    if not options.new:
+        _check_known(command.model, settings)
     need = commands_need(settings)
     tell_created(ensure_topics(settings.kafka, [need], create=settings.topics.create))
     with closing(Outbox(settings.kafka)) as outbox:
@@ -52,6 +58,27 @@ def run_expect(options: ExpectOptions, settings: Settings) -> None:
     typer.echo(
         f"incidents of {command.model} that begin {_when(command)} (deployment {settings.name})"
     )
+
+
+def _check_known(model: str, settings: Settings) -> None:
+    """Raise InputError where neither the last snapshot nor the settings know a model."""
+    known = named_models(settings.models)
+    if model in known:
+        return
+    try:
+        for state in stored_states(settings):
+            known |= models_in(state)
+    except (StateError, ConnectionsError) as error:
+        raise type(error)(str(error), f"{error.hint or 'try again'}; {_NOT_LOOKED_UP}") from error
+    if model not in known:
+        raise InputError(
+            f"expect: {not_known(model, known)}",
+            f"`streamdrift state show` lists the models of {settings.name}, as of its last "
+            f"snapshot; if it is to come, {_NOT_LOOKED_UP}",
+        )
+
+
+_NOT_LOOKED_UP = "--new has it written without a look at what is known"
 
 
 def _when(command: Command) -> str:

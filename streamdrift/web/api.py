@@ -135,7 +135,7 @@ def make_app(behind: Behind) -> Guard:
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(check_query)])
     turns = Turns(behind.write)
     api.include_router(model_routes(watched))
-    api.include_router(planning_routes(turns, behind.now))
+    api.include_router(planning_routes(watched, turns, behind.now))
     api.include_router(incident_routes(behind.table, behind.is_read, turns, behind.now))
 
     @api.get("/config", tags=["service"], summary="Show the settings in effect; no secrets")

@@ -14,6 +14,7 @@ from streamdrift.desk import Desk, Question
 from streamdrift.distributions import Distribution as Shares
 from streamdrift.errors import LaterError
 from streamdrift.incident_table import IncidentTable
+from streamdrift.known_models import named_models, not_known
 from streamdrift.readings import Readings
 from streamdrift.shards import shard_of
 from streamdrift.times import date_of
@@ -108,6 +109,28 @@ class Watched:
         if found.bodies:
             return SignalDetail.model_validate(found.bodies[0])
         raise found.nothing(f"no signal has this id, or its reference is not complete: {_WHERE}")
+
+    async def check_known(self, model: str) -> None:
+        """Raise RefusedError where nobody has seen an event of a model, nor the settings name it.
+
+        Raises LaterError where not all who may have seen one answer.
+        """
+        named = named_models(self._settings.models)
+        if model in named:
+            return
+        found = await self._everywhere(
+            views.knows(model),
+            f"/api/v1/models/{id_of(model)}/signals",
+            {"limit": 1},
+            self._shards_of(model),
+            local=False,
+        )
+        if found.own is not None or found.bodies:
+            return
+        own = frozenset[str]() if found.unanswered else await ask(self._desk, views.names())
+        known = {*named, *own, *(each.model for each in self._table.all())}
+        told = await run_in_threadpool(not_known, model, known)
+        raise found.nothing(f"{told}: GET /api/v1/models lists all; if it is to come, say so (new)")
 
     def _detail(self, key: SignalKey, facts: views.SignalFacts) -> SignalDetail:
         (summary,) = summaries(facts.readings, None, None, key)

@@ -8,16 +8,23 @@ from streamdrift.operators import Asked, Command
 from streamdrift.times import microseconds
 from streamdrift.web.commands import Turns
 from streamdrift.web.incidents import Clock, accepted
-from streamdrift.web.models import ModelId
+from streamdrift.web.models import ModelId, Watched
 from streamdrift.web.names import name_of
 from streamdrift.web.problems import RefusedError
-from streamdrift.web.schemas import Accepted, Expectation, Remark
+from streamdrift.web.schemas import Accepted, Expectation, Withdrawal
 
 _LATEST = 253_402_300_799_999_999
 
 
-def planning_routes(turns: Turns, now: Clock) -> APIRouter:
+def planning_routes(watched: Watched, turns: Turns, now: Clock) -> APIRouter:
     """Return what is posted below `/models`."""
+
+    async def write(command: Command, *, new: bool) -> Accepted:
+        if not new:
+            await watched.check_known(command.model)
+        await turns.write(command)
+        return accepted(command)
+
     routes = APIRouter(tags=["models"])
 
     @routes.post(
@@ -27,26 +34,24 @@ def planning_routes(turns: Turns, now: Clock) -> APIRouter:
     )
     async def expect_change(model: ModelId, expectation: Expectation) -> Accepted:
         command = expected(name_of(model), expectation, now())
-        await turns.write(command)
-        return accepted(command)
+        return await write(command, new=expectation.new)
 
     @routes.post(
         "/models/{model}/withdraw",
         status_code=202,
         summary="Withdraw all planned changes of a model: incidents that begin then page again",
     )
-    async def withdraw_change(model: ModelId, remark: Remark | None = None) -> Accepted:
-        remark = remark or Remark()
+    async def withdraw_change(model: ModelId, withdrawal: Withdrawal | None = None) -> Accepted:
+        withdrawal = withdrawal or Withdrawal()
         command = Command(
             id=uuid4().hex,
             kind=Asked.WITHDRAW,
             model=name_of(model),
-            by=remark.by,
-            note=remark.note,
+            by=withdrawal.by,
+            note=withdrawal.note,
             at=now(),
         )
-        await turns.write(command)
-        return accepted(command)
+        return await write(command, new=withdrawal.new)
 
     return routes
 

@@ -80,6 +80,8 @@ def test_what_operators_ask_is_done_once_also_where_the_service_is_killed(
     options = ["--for", "1h", "--note", "v7", "--from", "2026-01-01T01:13:20Z"]
     planned = _expect(settings, *options)
     assert "from 2026-01-01 01:13:20 to 2026-01-01 02:13:20 UTC page nobody" in planned
+    misspelt = _expect(settings, "--for", "1h", model="m00", code=3)
+    assert "no event of the model 'm00' was seen, perhaps 'm0' is meant" in misspelt
     with started(settings) as life:
         assert wait_until(lambda: life.said().count("command taken") == 1)
         produce(kafka_connection, topic, [*_events(3_000, 4_500), *_events(4_500, 4_800, 3)])
@@ -108,14 +110,15 @@ def test_what_operators_ask_is_done_once_also_where_the_service_is_killed(
     assert len(ids) == len(set(ids))
 
 
-def _expect(settings: Sequence[str], *options: str) -> str:
+def _expect(settings: Sequence[str], *options: str, model: str = "m0", code: int = 0) -> str:
     """Return what `streamdrift expect` says, as bob calls it."""
     arguments = [part for each in settings for part in ("--set", each)]
     done = subprocess.run(
-        [sys.executable, "-m", "streamdrift", "expect", "m0", *options, *arguments],
+        [sys.executable, "-m", "streamdrift", "expect", model, *options, *arguments],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         env={**os.environ, "LOGNAME": "bob"},
     )
-    return done.stdout
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr

@@ -304,6 +304,38 @@ def test_a_planned_change_is_written() -> None:
     assert second.json()["since"] == "2026-02-01T11:00:00Z"
 
 
+@pytest.mark.parametrize(("path", "body"), [("expect", {"for": "2h"}), ("withdraw", {})])
+def test_of_a_model_that_nobody_knows_nothing_is_written(path: str, body: dict[str, Any]) -> None:
+    world = World()
+    with world.client() as client:
+        answer = client.post(f"/api/v1/models/frod/{path}", json=body)
+        assert problem(answer, 404).startswith(
+            "no event of the model 'frod' was seen, perhaps 'fraud' is meant: GET /api/v1/models"
+        )
+        assert world.written == []
+        new = client.post(f"/api/v1/models/frod/{path}", json={**body, "new": True})
+        assert new.status_code == 202
+        assert "new" in problem(
+            client.post(f"/api/v1/models/frod/{path}", json={**body, "new": 1}), 422
+        )
+        # What is in the settings is expected to come.
+        world.chosen = settings(models={"churn": {}})
+    with world.client() as client:
+        assert client.post(f"/api/v1/models/churn/{path}", json=body).status_code == 202
+    assert [each.model for each in world.written] == ["frod", "churn"]
+
+
+def test_where_no_loop_answers_whether_a_model_is_known_is_not() -> None:
+    world = World()
+    with world.client(loop=False) as client:
+        answer = client.post("/api/v1/models/stays/expect", json={"for": "2h"})
+        assert "the stream is not read" in problem(answer, 503)
+        assert (
+            client.post("/api/v1/models/stays/expect", json={"for": "2h", "new": True}).status_code
+            == 202
+        )
+
+
 def test_a_planned_change_is_withdrawn() -> None:
     world = World()
     path = "/api/v1/models/fraud/withdraw"
