@@ -252,14 +252,17 @@ def check(
     config: ConfigOption = None,
     assignments: SetOption = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Check the settings only, not the broker.")
+        bool, typer.Option("--offline", help="Check the settings only, and connect to nobody.")
+    ] = False,
+    send_test: Annotated[
+        bool, typer.Option("--send-test", help="Send a test notification to all who page.")
     ] = False,
 ) -> None:
     """Report every mistake of the settings at once, then try the connections and topics."""
     from streamdrift.commands.check import run_check
     from streamdrift.config import load_settings
 
-    run_check(load_settings(config, assignments or ()), offline=offline)
+    run_check(load_settings(config, assignments or ()), offline=offline, send_test=send_test)
 
 
 @app.command()
