@@ -1,6 +1,7 @@
 """Models and signals as the API shows them: what this worker has, and what others have."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, Generic
@@ -127,8 +128,9 @@ class Watched:
         )
         if found.own is not None or found.bodies:
             return
-        own = frozenset[str]() if found.unanswered else await ask(self._desk, views.names())
-        known = {*named, *own, *(each.model for each in self._table.all())}
+        known = {*named, *(each.model for each in self._table.all())}
+        with suppress(LaterError):  # Whoever knows less only proposes less.
+            known |= await ask(self._desk, views.names())
         told = await run_in_threadpool(not_known, model, known)
         raise found.nothing(f"{told}: GET /api/v1/models lists all; if it is to come, say so (new)")
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.alerts import NOON, SECOND, changed, left
 from tests.http_receiver import Post, Receiver, Reply, receiving
 from tests.real_kafka import free_ports
 from tests.registry import Registry, schema_registry
+from tests.tls import make_certificate, serving
 
 SECRET = "s3cret"
 _CURE = "check host and port of alerts.webhook.url, and that it is up"
@@ -253,6 +255,24 @@ def test_offline_nobody_is_asked_nor_told(receiver: Receiver) -> None:
     with pytest.raises(SettingsError, match="--offline connects to nobody"):
         run_check(settings, offline=True, send_test=True)
     assert receiver.connections == 0
+
+
+def test_a_registry_whose_certificate_is_not_trusted_says_whose_to_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = make_certificate(tmp_path)
+    with receiving(context=serving(file)) as secured:
+        secured.reply = lambda _: Reply(200, b"[]")
+        registry = {"url": secured.url.removesuffix("/alerts")}
+        _, error = checked(capsys, {"source": {"schema_registry": registry}})
+        trusted, none = checked(
+            capsys, {"source": {"schema_registry": {**registry, "cafile": file}}}
+        )
+    assert error is not None
+    assert "certificate verify failed" in str(error)
+    assert str(error.hint).endswith("signed its certificate in source.schema_registry.cafile")
+    assert none is None
+    assert rows(trusted)[0][2] == "ok: 0 subjects"
 
 
 def test_a_registry_that_is_none_is_said_to_be(
