@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from streamdrift.assembly import make_decoder_of, topic_needs
-from streamdrift.commands.paging import Asked, Said, asked_of, tried
+from streamdrift.commands.paging import Contact, Said, contacts_of, tried
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.following.team import make_lines
@@ -34,8 +34,8 @@ def run_check(settings: Settings, *, offline: bool, send_test: bool = False) -> 
         typer.echo(f"who is told: {', '.join(line.sink for line in lines)}")
     if offline:
         return
-    asked = asked_of(settings)
-    faults = [*_check_topics(settings), *_ask(asked, send=send_test)]
+    contacts = contacts_of(settings)
+    faults = [*_check_topics(settings), *_ask(contacts, send=send_test)]
     if len(faults) > 1:
         told = "\n".join(f"  {each}\n  hint: {each.hint or 'see its log'}" for each in faults)
         raise ConnectionsError(f"{len(faults)} connections are wrong:\n{told}")
@@ -70,11 +70,11 @@ def _check_topics(settings: Settings) -> list[ConnectionsError]:
     return [ConnectionsError(told, hint="the commands above mend it")]
 
 
-def _ask(asked: Sequence[Asked], *, send: bool) -> list[ConnectionsError]:
+def _ask(contacts: Sequence[Contact], *, send: bool) -> list[ConnectionsError]:
     """Print what each says who is asked; return what is wrong."""
-    if not asked:
+    if not contacts:
         return []
-    said = [tried(each, send=send) for each in asked]
+    said = [tried(each, send=send) for each in contacts]
     rows = [(each.name, each.place, _standing(each)) for each in said]
     for row in _aligned([_ASKED_HEADER, *rows]):
         typer.echo(row)

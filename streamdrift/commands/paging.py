@@ -40,7 +40,7 @@ class Sample(NamedTuple):
     now: int
 
 
-class Asked(NamedTuple):
+class Contact(NamedTuple):
     """Somebody who can be asked whether all is right: what each returns is what was said.
 
     Both raise ConnectionsError where it is not; `send` is None of who pages nobody.
@@ -63,23 +63,23 @@ class Said(NamedTuple):
     cure: str | None = None
 
 
-def asked_of(settings: Settings) -> Sequence[Asked]:
+def contacts_of(settings: Settings) -> Sequence[Contact]:
     """Return all who can be asked.
 
     Raises SettingsError where the address of a notification is none.
     """
-    return tuple(_asked(settings, Sample(settings.name, uuid4().hex, time.time_ns() // 1_000)))
+    return tuple(_contacts(settings, Sample(settings.name, uuid4().hex, time.time_ns() // 1_000)))
 
 
-def _asked(settings: Settings, test: Sample) -> Iterator[Asked]:
+def _contacts(settings: Settings, test: Sample) -> Iterator[Contact]:
     registry, alerts = settings.source.schema_registry, settings.alerts
     if registry.url is not None:
         client = SchemaRegistry(registry)
-        yield Asked("schema registry", origin_of(registry.url), partial(_subjects, client))
+        yield Contact("schema registry", origin_of(registry.url), partial(_subjects, client))
     if alerts.alertmanager is not None:
         target = alerts.alertmanager
         for url in target.url:
-            yield Asked(
+            yield Contact(
                 "alertmanager",
                 origin_of(url),
                 partial(ask_alertmanager, url, target),
@@ -87,7 +87,7 @@ def _asked(settings: Settings, test: Sample) -> Iterator[Asked]:
             )
     if alerts.webhook is not None:
         webhook = alerts.webhook
-        yield Asked(
+        yield Contact(
             "webhook",
             origin_of(webhook.address()),
             partial(reach_webhook, webhook),
@@ -96,18 +96,23 @@ def _asked(settings: Settings, test: Sample) -> Iterator[Asked]:
     for number, each in enumerate(alerts.notify, 1):
         place = Notifier(each, None).place
         send = partial(_send_to_people, each, test)
-        yield Asked(f"notify.{each.name or number}", place, lambda: _UNDERSTOOD, send)
+        yield Contact(f"notify.{each.name or number}", place, lambda: _UNDERSTOOD, send)
 
 
-def tried(asked: Asked, *, send: bool) -> Said:
+def tried(contact: Contact, *, send: bool) -> Said:
     """Return what one says; where that is right, and `send`, what it says to a test."""
     try:
-        answer = asked.reach()
-        if send and asked.send is not None:
-            answer = asked.send()
+        answer = contact.reach()
+        if send and contact.send is not None:
+            answer = contact.send()
     except ConnectionsError as error:
-        return Said(asked.name, asked.place, "", str(error), error.hint)
-    return Said(asked.name, asked.place, answer)
+        return Said(contact.name, contact.place, "", _printable(str(error)), error.hint)
+    return Said(contact.name, contact.place, _printable(answer))
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a terminal would obey: others may have written of it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _subjects(client: SchemaRegistry) -> str:

@@ -222,14 +222,14 @@ def test_all_that_fail_are_told_even_where_no_broker_answers(
     ("status", "said", "cure"),
     [
         (401, "has not taken a test alert: answered 401", "alerts.webhook"),
-        (400, "has not taken a test alert: answered 400: why", "see its log"),
+        (400, "has not taken a test alert: answered 400: why?", "see its log"),
         (404, "answered 404", "check the path of alerts.webhook.url"),
     ],
 )
 def test_a_test_that_is_not_taken_is_told(
     receiver: Receiver, capsys: pytest.CaptureFixture[str], status: int, said: str, cure: str
 ) -> None:
-    receiver.reply = lambda post: Reply(status, b"why") if SECRET in post.path else Reply(200)
+    receiver.reply = lambda post: Reply(status, b"why\x1b") if SECRET in post.path else Reply(200)
     chosen = {"alerts": {"webhook": sections(receiver)["alerts"]["webhook"]}}
     assert checked(capsys, chosen)[1] is None
     _, error = checked(capsys, chosen, send_test=True)
