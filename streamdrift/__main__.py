@@ -189,8 +189,14 @@ def tune(
 def expect(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model that will change.")],
     lasts: Annotated[
-        str, typer.Option("--for", metavar="DURATION", help="For how long, such as 2h.")
-    ],
+        str | None, typer.Option("--for", metavar="DURATION", help="For how long, such as 2h.")
+    ] = None,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Withdraw all that was announced of the model.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Also of a model of which no event was seen yet.")
+    ] = False,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="When it begins (RFC 3339); default: now."),
@@ -206,7 +212,7 @@ def expect(
     from streamdrift.commands.expect import ExpectOptions, run_expect
     from streamdrift.config import load_settings
 
-    options = ExpectOptions(model, lasts, since, note, by)
+    options = ExpectOptions(model, lasts, since, note, by, withdraw, new)
     run_expect(options, load_settings(config, assignments or ()))
 
 
@@ -215,14 +221,17 @@ def check(
     config: ConfigOption = None,
     assignments: SetOption = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Check the settings only, not the broker.")
+        bool, typer.Option("--offline", help="Check the settings only, and connect to nobody.")
+    ] = False,
+    send_test: Annotated[
+        bool, typer.Option("--send-test", help="Send a test notification to all who page.")
     ] = False,
 ) -> None:
     """Report every mistake of the settings at once, then try the connections and topics."""
     from streamdrift.commands.check import run_check
     from streamdrift.config import load_settings
 
-    run_check(load_settings(config, assignments or ()), offline=offline)
+    run_check(load_settings(config, assignments or ()), offline=offline, send_test=send_test)
 
 
 @app.command()

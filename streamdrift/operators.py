@@ -29,16 +29,22 @@ class Asked(StrEnum):
     """What changed is the new normal: its values since the change become the reference."""
     EXPECT = "expect"
     """The model is about to change: incidents that begin meanwhile page nobody."""
+    WITHDRAW = "withdraw"
+    """It is not, or no longer: incidents that begin from now on page again."""
+
+
+PLANNING = frozenset({Asked.EXPECT, Asked.WITHDRAW})
+"""What is asked for of a model; all else is of an incident."""
 
 
 class Command(BaseModel):
     """One command.
 
-    All but EXPECT are of an `incident`, by its id, and of the model version it belongs to; one that
-    is the model's own (silence, event rate) has no version and is `of_model`. They are about what
-    changed `through` an event time, the last that whoever asks has seen. EXPECT holds for
-    event times from `since` up to `until`. All times are in microseconds since the epoch, `at` is
-    when it was asked.
+    All but those of PLANNING are of an `incident`, by its id, and of the model version it belongs
+    to; one that is the model's own (silence, event rate) has no version and is `of_model`. They are
+    about what changed `through` an event time, the last that whoever asks has seen. EXPECT holds
+    for event times from `since` up to `until`; WITHDRAW ends all that the model is expected to. All
+    times are in microseconds since the epoch, `at` is when it was asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +64,7 @@ class Command(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.kind is not Asked.EXPECT and not self.incident:
+        if self.kind not in PLANNING and not self.incident:
             raise ValueError(f"{self.kind.value} is of an incident: give its id")
         if self.kind is Asked.EXPECT and self.since >= self.until:
             raise ValueError("expect holds from a time up to a later one")

@@ -23,6 +23,7 @@ from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.schemas import Schema, SchemaId, Schemas
 from streamdrift.secrets import secret_of
+from streamdrift.unreached import Keys, cure_of, cure_of_status, reason_of
 
 _ATTEMPTS = 3
 _FIRST_WAIT = 0.2
@@ -35,7 +36,11 @@ _MOST_BYTES = 16 << 20
 _MOST_REFERENCES = 100
 _ACCEPTED = "application/vnd.schemaregistry.v1+json, application/json"
 _UNKNOWN_STATUS = frozenset({404, 422})
-_REFUSED_STATUS = frozenset({401, 403})
+_KEYS = Keys(
+    "source.schema_registry.url",
+    "source.schema_registry.cafile",
+    "source.schema_registry.username and its password",
+)
 
 
 class SchemaRegistrySettings(BaseModel):
@@ -138,6 +143,18 @@ class SchemaRegistry:
         self._known[identity] = found
         return found
 
+    def subjects(self) -> int:
+        """Return how many subjects this user sees; raise ConnectionsError where that is unknown."""
+        path = "/subjects"
+        try:
+            status, body = self._fetch(f"{self._url}{path}")
+            found = json.loads(body) if status == 200 else None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise self._failed(path, error) from error
+        if not isinstance(found, list):
+            raise self._refused(path, status)
+        return len(found)
+
     def _collect(self, answer: dict[str, Any], references: dict[str, str], depth: int) -> None:
         """Add the schemas that one refers to, those first that these refer to."""
         for each in answer.get("references") or ():
@@ -166,13 +183,11 @@ class SchemaRegistry:
             status, body = self._fetch(f"{self._url}{path}")
             if status in _UNKNOWN_STATUS:
                 return None
-            if status != 200:
-                raise self._failed(path, f"status {status}", status)
-            answer = json.loads(body)
+            answer = json.loads(body) if status == 200 else None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-            raise self._failed(path, str(error)) from error
+            raise self._failed(path, error) from error
         if not isinstance(answer, dict) or "schema" not in answer:
-            raise self._failed(path, "the answer holds no schema")
+            raise self._refused(path, status)
         return answer
 
     def _fetch(self, url: str) -> tuple[int, bytes]:
@@ -195,13 +210,22 @@ class SchemaRegistry:
                     raise ValueError(f"the answer is longer than {_MOST_BYTES:,} bytes")
             return response.status_code, body
 
-    def _failed(self, path: str, reason: str, status: int = 0) -> ConnectionsError:
-        hint = "check source.schema_registry.url and that the registry is up"
-        if status in _REFUSED_STATUS:
-            hint = "check source.schema_registry.username and its password"
-        if 300 <= status < 400:
-            hint = "name the registry itself in source.schema_registry.url: redirects are refused"
-        return ConnectionsError(f"cannot ask the schema registry {self._url}{path}: {reason}", hint)
+    def _failed(self, path: str, error: Exception) -> ConnectionsError:
+        """Return what is raised where no answer came, or none that can be read."""
+        return ConnectionsError(
+            f"cannot ask the schema registry {self._url}{path}: {reason_of(error)}",
+            cure_of(error, _KEYS),
+        )
+
+    def _refused(self, path: str, status: int) -> ConnectionsError:
+        """Return what is raised where another answer came than was asked for."""
+        asked = f"cannot ask the schema registry {self._url}{path}"
+        if status == 200:
+            return ConnectionsError(
+                f"{asked}: the answer is none of a schema registry's",
+                f"check {_KEYS.url}, with its path where it has one",
+            )
+        return ConnectionsError(f"{asked}: status {status}", cure_of_status(status, _KEYS))
 
     def _login(self) -> httpx2.BasicAuth | None:
         settings = self._settings

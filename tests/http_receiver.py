@@ -1,6 +1,7 @@
 """A server on loopback that takes posts, and answers what a test wants."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ class Post(NamedTuple):
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class Reply(NamedTuple):
@@ -35,8 +37,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving(port: int = 0) -> Iterator[Receiver]:
-    """Take posts until the block ends."""
+def receiving(port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Take posts, and what else is asked, until the block ends; by TLS with a `context`."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +51,7 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            post = Post(self.path, headers, body)
+            post = Post(self.path, headers, body, self.command)
             reply = receiver.reply(post)
             receiver.posts.append(post)
             self.send_response(reply.status)
@@ -58,13 +60,21 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
             self.end_headers()
             self.wfile.write(reply.body)
 
+        do_GET = do_OPTIONS = do_POST  # noqa: N815
+
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             """Stay quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    if context is not None:
+        # A handshake that fails, or never comes, must hold up nobody who is accepted later.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who hangs up is no news
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/alerts"
+    scheme = "http" if context is None else "https"
+    receiver.url = f"{scheme}://127.0.0.1:{server.server_address[1]}/alerts"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

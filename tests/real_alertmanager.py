@@ -1,5 +1,6 @@
 """A real Alertmanager in a process of its own: Debian's prometheus-alertmanager."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,13 +14,20 @@ from tests.real_kafka import UnavailableError, free_ports
 
 _BINARIES = ("prometheus-alertmanager", "alertmanager")
 _START_SECONDS = 30.0
+USER, PASSWORD = "streamdrift", "correct horse"
+_WEB = (
+    f"basic_auth_users: {{{USER}: $2b$04$s6SrZJH.VHKCYksDm21JM..08sE112O9eppEr2IKYzL.r9xElqu9q}}\n"
+)
 _CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
 
 class RealAlertmanager:
-    """One Alertmanager on a port of loopback, which may be stopped and started again."""
+    """One Alertmanager on a port of loopback, which may be stopped and started again.
 
-    def __init__(self, folder: Path) -> None:
+    With `login` it wants USER and PASSWORD.
+    """
+
+    def __init__(self, folder: Path, *, login: bool = False) -> None:
         binary = next(filter(None, map(shutil.which, _BINARIES)), None)
         if binary is None:
             raise UnavailableError("no Alertmanager: install it (prometheus-alertmanager)")
@@ -35,6 +43,10 @@ class RealAlertmanager:
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
         ]
+        self._login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode() if login else ""
+        if login:
+            (folder / "web.yml").write_text(_WEB)
+            self._command.append(f"--web.config.file={folder / 'web.yml'}")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -44,7 +56,7 @@ class RealAlertmanager:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                urllib.request.urlopen(f"{self.url}/-/ready", timeout=1).close()
+                self.get("/-/ready")
                 return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
@@ -58,10 +70,17 @@ class RealAlertmanager:
             self._process.wait()
             self._process = None
 
+    def get(self, path: str) -> bytes:
+        """Return what it answers."""
+        headers = {"Authorization": f"Basic {self._login}"} if self._login else {}
+        request = urllib.request.Request(f"{self.url}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            body: bytes = answer.read()
+        return body
+
     def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that last, by model."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
+        found: list[dict[str, Any]] = json.loads(self.get("/api/v2/alerts"))
         return sorted(found, key=lambda alert: str(alert["labels"].get("model")))
 
     def firing(self) -> list[tuple[str, str]]:

@@ -50,9 +50,11 @@ class Registry:
         """Return the GUID of a schema."""
         return uuid.uuid5(_NAMESPACE, json.dumps(self._schemas[number], sort_keys=True))
 
-    def get(self, path: str) -> dict[str, Any] | None:
+    def get(self, path: str) -> dict[str, Any] | list[str] | None:
         """Return the answer to a GET, None where there is none."""
         parts = [unquote(part) for part in path.split("?")[0].strip("/").split("/")]
+        if parts == ["subjects"]:
+            return list(self._subjects)
         if parts[:2] == ["schemas", "ids"]:
             return self._schemas.get(int(parts[2]))
         if parts[:2] == ["schemas", "guids"]:
@@ -91,7 +93,7 @@ def schema_registry() -> Iterator[Registry]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self._answer(registry.post(self.path, json.loads(body)))
 
-        def _answer(self, found: Mapping[str, Any] | None) -> None:
+        def _answer(self, found: Mapping[str, Any] | list[str] | None) -> None:
             status = registry.status or (200 if found is not None else 404)
             if registry.elsewhere is not None:
                 status = 302

@@ -4,22 +4,29 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
+from streamdrift.commands.paging import Contact, Said, contacts_of, tried
 from streamdrift.config import Settings
-from streamdrift.errors import ConnectionsError
+from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.following.team import make_lines
 from streamdrift.kafka.topics import TopicReport, inspect_topics
 from streamdrift.prometheus.metrics import Metrics
 from streamdrift.serving.assembly import make_decoder_of, topic_needs
 
 _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
+_ASKED_HEADER = ("asked", "at", "stands")
 
 
-def run_check(settings: Settings, *, offline: bool) -> None:
-    """Print what is read and written, and how each topic stands.
+def run_check(settings: Settings, *, offline: bool, send_test: bool = False) -> None:
+    """Print what is read and written, how each topic stands, and who can be reached.
 
-    Raises SettingsError where a notification cannot be made, ConnectionsError where the broker
-    cannot be reached, or a topic is not as needed.
+    With `send_test` those who page are sent a test notification. Raises SettingsError where a
+    notification cannot be made, ConnectionsError where the broker, the schema registry or who
+    pages cannot be reached, or a topic is not as needed.
     """
+    if offline and send_test:
+        raise SettingsError(
+            "--offline connects to nobody, and --send-test does", "leave one of both out"
+        )
     lines = make_lines(settings, Metrics())
     make_decoder_of(settings)
     typer.echo(f"settings: all right, deployment {settings.name}")
@@ -27,7 +34,22 @@ def run_check(settings: Settings, *, offline: bool) -> None:
         typer.echo(f"who is told: {', '.join(line.sink for line in lines)}")
     if offline:
         return
-    reports = inspect_topics(settings.kafka, topic_needs(settings))
+    contacts = contacts_of(settings)
+    faults = [*_check_topics(settings), *_ask(contacts, send=send_test)]
+    if len(faults) > 1:
+        told = "\n".join(f"  {each}\n  hint: {each.hint or 'see its log'}" for each in faults)
+        raise ConnectionsError(f"{len(faults)} connections are wrong:\n{told}")
+    if faults:
+        raise faults[0]
+    typer.echo("connections: all right")
+
+
+def _check_topics(settings: Settings) -> list[ConnectionsError]:
+    """Print how each topic stands; return what is wrong."""
+    try:
+        reports = inspect_topics(settings.kafka, topic_needs(settings))
+    except ConnectionsError as error:
+        return [error]
     rows = [_row(report, will_create=settings.topics.create) for report in reports]
     for row in _aligned([_HEADER, *rows]):
         typer.echo(row)
@@ -42,12 +64,25 @@ def run_check(settings: Settings, *, offline: bool) -> None:
     for report in [*problems, *(each for each in missing if each not in problems)]:
         if report.command:
             typer.echo(report.command)
-    if problems:
-        raise ConnectionsError(
-            "; ".join(str(report.problem) for report in problems),
-            hint="the commands above mend it",
-        )
-    typer.echo("connections: all right")
+    if not problems:
+        return []
+    told = "; ".join(str(report.problem) for report in problems)
+    return [ConnectionsError(told, hint="the commands above mend it")]
+
+
+def _ask(contacts: Sequence[Contact], *, send: bool) -> list[ConnectionsError]:
+    """Print what each says who is asked; return what is wrong."""
+    if not contacts:
+        return []
+    said = [tried(each, send=send) for each in contacts]
+    rows = [(each.name, each.place, _standing(each)) for each in said]
+    for row in _aligned([_ASKED_HEADER, *rows]):
+        typer.echo(row)
+    return [ConnectionsError(each.problem, each.cure) for each in said if each.problem]
+
+
+def _standing(said: Said) -> str:
+    return "wrong" if said.problem else f"ok: {said.answer}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -240,6 +240,13 @@ def _check_free(settings: Settings) -> None:
             open_store(log, settings).check_free()
 
 
+def stored_states(settings: Settings) -> Iterator[State]:
+    """Return what is remembered, by shard; raise StateError where that is nothing."""
+    with open_log(settings) as log:
+        archive = _take(log, settings)
+    return (decode(saved.snapshot) for saved in archive.snapshots.values())
+
+
 def _take(log: Log, settings: Settings) -> Archive:
     check_mode(log, settings)
     archive = take(open_stores(log, settings))

@@ -82,6 +82,22 @@ class Plans:
         plan = Plan(command.model, command.since, command.until, command.by, command.note)
         self._plans = sorted([*self._plans, plan], key=lambda each: each.until)[-MOST_PLANS:]
 
+    def withdraw(self, model: str, time: int) -> None:
+        """Let all planned changes of a model end at an event time; none begins any more.
+
+        What began before it, and is told only later, began in a planned change still.
+        """
+        kept = [
+            plan._replace(until=min(plan.until, time)) if plan.model == model else plan
+            for plan in self._plans
+            if plan.model != model or plan.since < time
+        ]
+        self._plans = sorted(kept, key=lambda each: each.until)
+
+    def lasts(self, model: str, time: int) -> bool:
+        """Tell whether a change of a model is planned for an event time, or for a later one."""
+        return any(plan.model == model and plan.until > time for plan in self._plans)
+
     def of(self, model: str, time: int) -> Plan | None:
         """Return the planned change that a time is in, the one that ends last; None in none."""
         found: Iterable[Plan] = (

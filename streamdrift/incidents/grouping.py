@@ -76,8 +76,19 @@ class Incidents:
         """
         if command.kind is Asked.EXPECT:
             self._plans.add(command)
+        elif command.kind is Asked.WITHDRAW:
+            self._plans.withdraw(command.model, time)
         else:
             self._words.append((time, command))
+
+    def lacks(self, command: Command, time: int) -> str:
+        """Return why a command of `time` has no effect; nothing where it has one."""
+        if command.kind is Asked.WITHDRAW:
+            planned = self._plans.lasts(command.model, time)
+            return "" if planned else "no change of this model is planned"
+        if command.kind is Asked.EXPECT or self.is_open(command):
+            return ""
+        return "no such incident is open"
 
     def is_open(self, command: Command) -> bool:
         """Tell whether the incident that a command is of is open."""

@@ -106,8 +106,8 @@ class Monitor:
         if not self.commands.take(place, command):
             return []
         is_head = self._heads is None or self._heads.is_head_of(command.model)
-        if is_head and command.kind is not Asked.EXPECT and not self._incidents.is_open(command):
-            return [in_vain(command)]
+        if is_head and (lacking := self._incidents.lacks(command, time)):
+            return [in_vain(command, lacking)]
         steps = self._do(command, time)
         if self._heads is not None:
             steps = self._heads.take(steps)

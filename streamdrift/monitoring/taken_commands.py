@@ -10,6 +10,7 @@ _EFFECTS = {
     Asked.RESOLVE: "its signals are watched again",
     Asked.ACCEPT: "its signals become normal once they have shown enough values",
     Asked.EXPECT: "incidents that begin meanwhile page nobody",
+    Asked.WITHDRAW: "incidents that begin from now on page again",
 }
 
 
@@ -54,9 +55,9 @@ def obeyed(command: Command, *, seen: bool) -> Notice:
     return _taken(command, effect)
 
 
-def in_vain(command: Command) -> Notice:
-    """Return the notice of a command of an incident that is not open."""
-    return _taken(command, "nothing: no such incident is open")
+def in_vain(command: Command, lacking: str) -> Notice:
+    """Return the notice of a command that has no effect, and of what it lacks."""
+    return _taken(command, f"nothing: {lacking}")
 
 
 def _taken(command: Command, effect: str) -> Notice:

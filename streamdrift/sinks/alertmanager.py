@@ -58,7 +58,20 @@ def alerts_url(url: str) -> str:
     >>> alerts_url("http://host:9093/prefix/")
     'http://host:9093/prefix/api/v2/alerts'
     """
-    return url.rstrip("/").removesuffix(_PATH) + _PATH
+    return _base(url) + _PATH
+
+
+def status_url(url: str) -> str:
+    """Return where Alertmanager says how it is.
+
+    >>> status_url("http://host:9093/prefix/api/v2/alerts")
+    'http://host:9093/prefix/api/v2/status'
+    """
+    return f"{_base(url)}/api/v2/status"
+
+
+def _base(url: str) -> str:
+    return url.rstrip("/").removesuffix(_PATH)
 
 
 def labels_of(published: Published) -> Mapping[str, str]:

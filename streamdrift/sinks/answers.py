@@ -24,6 +24,8 @@ class Answer(NamedTuple):
     """What went wrong, without secrets."""
     wait: float | None = None
     """Seconds that were asked for until the next attempt."""
+    status: int = 0
+    """Of the answer over HTTP; 0 where there was none."""
 
 
 def unreadable(error: Exception) -> Answer:

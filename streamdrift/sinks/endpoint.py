@@ -126,9 +126,10 @@ class Endpoint:
         """Post `body` and return what became of it; raises nothing."""
         try:
             if self._client is None:
-                self._client = self._open()
+                self._client = open_client(self._settings)
+            login = login_of(self._settings, self._url)
             with self._client.stream(
-                "POST", self._url, content=body, headers={**headers, **self._login()}
+                "POST", self._url, content=body, headers={**headers, **login}
             ) as response:
                 text = _beginning(response)
         except httpx2.LocalProtocolError:
@@ -140,11 +141,11 @@ class Endpoint:
             return Answer(Verdict.FAILED, f"{type(error).__name__}: {error}"[:_SHOWN])
         status = response.status_code
         if 200 <= status < 300:
-            return Answer(Verdict.TAKEN)
+            return Answer(Verdict.TAKEN, status=status)
         detail = f"answered {status}" + (f": {text[:_SHOWN]}" if text else "")
         if 400 <= status < 500 and status not in _AGAIN:
-            return Answer(Verdict.REFUSED, detail)
-        return Answer(Verdict.FAILED, detail, _asked_wait(response))
+            return Answer(Verdict.REFUSED, detail, status=status)
+        return Answer(Verdict.FAILED, detail, _asked_wait(response), status)
 
     def close(self) -> None:
         """Close the connection; the next post opens another."""
@@ -153,33 +154,35 @@ class Endpoint:
             with suppress(httpx2.HTTPError, OSError):
                 client.close()
 
-    def _open(self) -> httpx2.Client:
-        settings = self._settings
-        context = ssl.create_default_context(
-            cafile=None if settings.ca_file is None else str(settings.ca_file)
-        )
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-        return httpx2.Client(
-            timeout=settings.timeout / SECOND,
-            verify=context,
-            headers={
-                "user-agent": f"streamdrift/{__version__}",
-                **{name: each.get_secret_value() for name, each in settings.headers.items()},
-            },
-        )
 
-    def _login(self) -> Mapping[str, str]:
-        settings = self._settings
-        token = read_secret(settings.bearer_token, settings.bearer_token_file)
-        if token is not None:
-            return {"authorization": f"Bearer {token}"}
-        password = read_secret(settings.password, settings.password_file)
-        if settings.username is None or password is None:
-            return {}
-        request = httpx2.Request("POST", self._url)
-        flow = httpx2.BasicAuth(settings.username, password).auth_flow(request)
-        return {"authorization": next(flow).headers["authorization"]}
+def open_client(settings: EndpointSettings) -> httpx2.Client:
+    """Return what asks an endpoint; raise OSError where a file of its certificates is no good."""
+    context = ssl.create_default_context(
+        cafile=None if settings.ca_file is None else str(settings.ca_file)
+    )
+    if settings.cert_file is not None:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    return httpx2.Client(
+        timeout=settings.timeout / SECOND,
+        verify=context,
+        headers={
+            "user-agent": f"streamdrift/{__version__}",
+            **{name: each.get_secret_value() for name, each in settings.headers.items()},
+        },
+    )
+
+
+def login_of(settings: EndpointSettings, url: str) -> Mapping[str, str]:
+    """Return the headers that say who asks; raise OSError or ValueError where a file is no good."""
+    token = read_secret(settings.bearer_token, settings.bearer_token_file)
+    if token is not None:
+        return {"authorization": f"Bearer {token}"}
+    password = read_secret(settings.password, settings.password_file)
+    if settings.username is None or password is None:
+        return {}
+    request = httpx2.Request("POST", url)
+    flow = httpx2.BasicAuth(settings.username, password).auth_flow(request)
+    return {"authorization": next(flow).headers["authorization"]}
 
 
 def _beginning(response: httpx2.Response) -> str:

@@ -167,13 +167,13 @@ class Notifier:
 
         service = apprise.Apprise.instantiate(url)
         if service is None:
-            schema = url.partition("://")[0] if "://" in url else "nothing"
-            raise SettingsError(
-                f"alerts.notify: apprise does not know an address that begins with {schema!r}, or "
-                "finds a part of it missing",
-                "apprise's documentation has the form of each service's",
-            )
+            raise _unusable(url.partition("://")[0] if "://" in url else "nothing")
         return service
+
+    @property
+    def has_incidents(self) -> bool:
+        """Whether there is an incident there as well, which stays open until its end is sent."""
+        return self.place in _PAGERS
 
     def send(self, published: Published) -> Answer:
         """Send an alert; raises nothing."""
@@ -191,6 +191,34 @@ class Notifier:
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""
+
+
+def _unusable(schema: str) -> SettingsError:
+    """Return what is raised where no service can be made of an address that begins so."""
+    from apprise.apprise import N_MGR
+
+    if schema.lower() not in N_MGR:
+        return SettingsError(
+            f"alerts.notify: apprise does not know an address that begins with {schema!r}", _FORMS
+        )
+    service = N_MGR[schema.lower()]
+    if not service.enabled:
+        needed = service.requirements.get("packages_required") or ()
+        packages = " ".join(
+            f"'{each}'" for each in ([needed] if isinstance(needed, str) else needed)
+        )
+        return SettingsError(
+            f"alerts.notify: apprise cannot use an address that begins with {schema!r} here",
+            f"pip install {packages}" if packages else "use another service",
+        )
+    return SettingsError(
+        f"alerts.notify: a part is missing in an address that begins with {schema!r}, or not as "
+        "apprise wants it",
+        _FORMS,
+    )
+
+
+_FORMS = "apprise's documentation has the form of each service's"
 
 
 def _deliver(service: Any, title: str, body: str, kind: str, incident: str) -> bool:

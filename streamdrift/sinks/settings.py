@@ -31,8 +31,8 @@ class AlertsSettings(BaseModel):
     )
     file: Path | None = Field(
         None,
-        description="File the alerts are appended to as well, one JSON object a line. It is part of "
-        "each commit: where it cannot be written, the process ends, and nothing is lost.",
+        description="File the alerts are appended to as well, one JSON object a line. It is part "
+        "of each commit: where it cannot be written, the process ends, and nothing is lost.",
     )
     stdout: StrictBool = Field(
         False, description="Whether alerts are printed as well, as in the file."

@@ -27,6 +27,7 @@ from streamdrift.web.guard import Guard
 from streamdrift.web.incidents import Clock, incident_routes
 from streamdrift.web.models import Watched, model_routes
 from streamdrift.web.peers import Peers
+from streamdrift.web.planning import planning_routes
 from streamdrift.web.problems import Problem, RefusedError
 from streamdrift.web.schemas import Configuration
 
@@ -133,7 +134,8 @@ def make_app(behind: Behind) -> Guard:
     watched = Watched(settings, behind.desk, behind.table, behind.peers)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(check_query)])
     turns = Turns(behind.write)
-    api.include_router(model_routes(watched, turns, behind.now))
+    api.include_router(model_routes(watched))
+    api.include_router(planning_routes(watched, turns, behind.now))
     api.include_router(incident_routes(behind.table, behind.is_read, turns, behind.now))
 
     @api.get("/config", tags=["service"], summary="Show the settings in effect; no secrets")

@@ -1,10 +1,10 @@
 """Models and signals as the API shows them: what this worker has, and what others have."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, Generic
-from uuid import uuid4
 
 import numpy as np
 from fastapi import APIRouter, Path, Query
@@ -14,23 +14,20 @@ from streamdrift.config import Settings
 from streamdrift.distributions import Distribution as Shares
 from streamdrift.errors import LaterError
 from streamdrift.following.incident_table import IncidentTable
+from streamdrift.monitoring.known_models import named_models, not_known
 from streamdrift.monitoring.shards import shard_of
-from streamdrift.operators import Asked, Command
 from streamdrift.readings import Readings
 from streamdrift.serving.desk import Desk, Question
-from streamdrift.times import date_of, microseconds
+from streamdrift.times import date_of
 from streamdrift.web import views
 from streamdrift.web.asking import T, ask
-from streamdrift.web.commands import Turns
-from streamdrift.web.incidents import Clock, Limit, accepted, changes_of
+from streamdrift.web.incidents import Limit, changes_of
 from streamdrift.web.names import SignalKey, id_of, name_of, signal_id, signal_key
 from streamdrift.web.peers import Peers, bodies
 from streamdrift.web.problems import RefusedError
 from streamdrift.web.schemas import (
-    Accepted,
     DetectorReading,
     Distribution,
-    Expectation,
     Model,
     Models,
     ModelVersion,
@@ -42,7 +39,6 @@ from streamdrift.web.schemas import (
 
 MOST_VERSIONS = 100
 """Versions that are told of a model."""
-_LATEST = 253_402_300_799_999_999
 ModelId = Annotated[str, Path(description="A model's id, as GET /models has it.")]
 After = Annotated[str | None, Query(description="`next` of the page before.", max_length=8_000)]
 Local = Annotated[
@@ -114,6 +110,29 @@ class Watched:
         if found.bodies:
             return SignalDetail.model_validate(found.bodies[0])
         raise found.nothing(f"no signal has this id, or its reference is not complete: {_WHERE}")
+
+    async def check_known(self, model: str) -> None:
+        """Raise RefusedError where nobody has seen an event of a model, nor the settings name it.
+
+        Raises LaterError where not all who may have seen one answer.
+        """
+        named = named_models(self._settings.models)
+        if model in named:
+            return
+        found = await self._everywhere(
+            views.knows(model),
+            f"/api/v1/models/{id_of(model)}/signals",
+            {"limit": 1},
+            self._shards_of(model),
+            local=False,
+        )
+        if found.own is not None or found.bodies:
+            return
+        known = {*named, *(each.model for each in self._table.all())}
+        with suppress(LaterError):  # Whoever knows less only proposes less.
+            known |= await ask(self._desk, views.names())
+        told = await run_in_threadpool(not_known, model, known)
+        raise found.nothing(f"{told}: GET /api/v1/models lists all; if it is to come, say so (new)")
 
     def _detail(self, key: SignalKey, facts: views.SignalFacts) -> SignalDetail:
         (summary,) = summaries(facts.readings, None, None, key)
@@ -301,7 +320,7 @@ _BY_ID = attrgetter("id")
 _WHERE = "GET /api/v1/models/{model}/signals lists those of a model"
 
 
-def model_routes(watched: Watched, turns: Turns, now: Clock) -> APIRouter:
+def model_routes(watched: Watched) -> APIRouter:
     """Return what is below `/models` and `/signals`."""
     routes = APIRouter(tags=["models"])
 
@@ -326,38 +345,4 @@ def model_routes(watched: Watched, turns: Turns, now: Clock) -> APIRouter:
     ) -> SignalDetail:
         return await watched.signal(signal, local=local)
 
-    @routes.post(
-        "/models/{model}/expect",
-        status_code=202,
-        summary="Say that a model is about to change: incidents that begin then page nobody",
-    )
-    async def expect_change(model: ModelId, expectation: Expectation) -> Accepted:
-        command = expected(name_of(model), expectation, now())
-        await turns.write(command)
-        return accepted(command)
-
     return routes
-
-
-def expected(model: str, expectation: Expectation, now: int) -> Command:
-    """Return the command that says a planned change; raise RefusedError where it makes no sense."""
-    since = now if expectation.since is None else microseconds(expectation.since)
-    if (expectation.for_ is None) == (expectation.until is None):
-        raise RefusedError(422, "give `for`, such as 2h, or `until`, a time; and not both")
-    if expectation.for_ is not None:
-        until = since + expectation.for_
-    else:
-        assert expectation.until is not None
-        until = microseconds(expectation.until)
-    if not 0 <= since < until <= _LATEST:
-        raise RefusedError(422, "`until` must be later than `since`, both from 1970 to 9999")
-    return Command(
-        id=uuid4().hex,
-        kind=Asked.EXPECT,
-        model=model,
-        since=since,
-        until=until,
-        by=expectation.by,
-        note=expectation.note,
-        at=now,
-    )

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     WithJsonSchema,
     field_validator,
 )
@@ -211,7 +212,17 @@ class Remark(_Asked):
     note: str = Field("", max_length=LONGEST_NOTE, pattern=NOTE, examples=["the new price list"])
 
 
-class Expectation(Remark):
+class _OfAModel(Remark):
+    new: StrictBool = Field(
+        False, description="Whether the model has no event yet: else it must be known."
+    )
+
+
+class Withdrawal(_OfAModel):
+    """All planned changes of a model are withdrawn."""
+
+
+class Expectation(_OfAModel):
     """A planned change: incidents that begin in a stretch of event time page nobody."""
 
     model_config = ConfigDict(

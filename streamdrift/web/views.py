@@ -56,8 +56,7 @@ def models_after(after: str | None, most: int) -> Question[list[ModelFacts]]:
     """Ask for the models whose names come after one, by name, and how many there are at most."""
 
     def answer(monitors: Sequence[Monitor]) -> Slices[list[ModelFacts]]:
-        names = {each.model for monitor in monitors for each in monitor.versions()}
-        names |= {model for monitor in monitors for model in monitor.traffic}
+        names = _names(monitors)
         chosen = sorted(name for name in names if after is None or name > after)[:most]
         yield
         groups: dict[str, list[ModelVersion]] = {name: [] for name in chosen}
@@ -79,6 +78,32 @@ def models_after(after: str | None, most: int) -> Question[list[ModelFacts]]:
             found.append(ModelFacts(name, incidents[name], tuple(facts)))
             yield
         return found
+
+    return answer
+
+
+def _names(monitors: Sequence[Monitor]) -> frozenset[str]:
+    names = {each.model for monitor in monitors for each in monitor.versions()}
+    return frozenset(names.union(*(monitor.traffic for monitor in monitors)))
+
+
+def names() -> Question[frozenset[str]]:
+    """Ask for the models that are watched here."""
+
+    def answer(monitors: Sequence[Monitor]) -> Slices[frozenset[str]]:
+        yield
+        return _names(monitors)
+
+    return answer
+
+
+def knows(model: str) -> Question[bool | None]:
+    """Ask whether a model is watched here; None where it is not."""
+
+    def answer(monitors: Sequence[Monitor]) -> Slices[bool | None]:
+        yield
+        there = model in _names(monitors)
+        return True if there else None
 
     return answer
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -77,19 +78,18 @@ def test_what_operators_ask_is_done_once_also_where_the_service_is_killed(
     assert resolved["data"]["asked"]["by"] == "Ann"
 
     options = ["--for", "1h", "--note", "v7", "--from", "2026-01-01T01:13:20Z"]
-    arguments = [part for each in settings for part in ("--set", each)]
-    planned = subprocess.run(
-        [sys.executable, "-m", "streamdrift", "expect", "m0", *options, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "LOGNAME": "bob"},
-    )
-    assert "from 2026-01-01 01:13:20 to 2026-01-01 02:13:20 UTC page nobody" in planned.stdout
+    planned = _expect(settings, *options)
+    assert "from 2026-01-01 01:13:20 to 2026-01-01 02:13:20 UTC page nobody" in planned
+    misspelt = _expect(settings, "--for", "1h", model="m00", code=3)
+    assert "no event of the model 'm00' was seen, perhaps 'm0' is meant" in misspelt
     with started(settings) as life:
         assert wait_until(lambda: life.said().count("command taken") == 1)
         produce(kafka_connection, topic, [*_events(3_000, 4_500), *_events(4_500, 4_800, 3)])
         assert wait_until(lambda: len(steps()) == 5)
+        assert "page again" in _expect(settings, "--withdraw")
+        assert wait_until(lambda: life.said().count("command taken") == 2)
+        life.process.send_signal(signal.SIGKILL)
+        life.process.wait()
     assert steps() == [*resolved_by_hand, ("resolved", "returned"), ("opened", None)]
     ids = [each["id"] for each in told()]
     assert len(ids) == len(set(ids))
@@ -100,3 +100,25 @@ def test_what_operators_ask_is_done_once_also_where_the_service_is_killed(
         "note": "v7",
     }
     assert told()[0]["data"]["expected"] is None
+
+    with started(settings):
+        produce(kafka_connection, topic, [*_events(4_800, 6_300), *_events(6_300, 6_600, 3)])
+        assert wait_until(lambda: len(steps()) == 7)
+    assert steps()[5:] == [("resolved", "returned"), ("opened", None)]
+    assert told()[-1]["data"]["expected"] is None
+    ids = [each["id"] for each in told()]
+    assert len(ids) == len(set(ids))
+
+
+def _expect(settings: Sequence[str], *options: str, model: str = "m0", code: int = 0) -> str:
+    """Return what `streamdrift expect` says, as bob calls it."""
+    arguments = [part for each in settings for part in ("--set", each)]
+    done = subprocess.run(
+        [sys.executable, "-m", "streamdrift", "expect", model, *options, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LOGNAME": "bob"},
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr

@@ -304,6 +304,57 @@ def test_a_planned_change_is_written() -> None:
     assert second.json()["since"] == "2026-02-01T11:00:00Z"
 
 
+@pytest.mark.parametrize(("path", "body"), [("expect", {"for": "2h"}), ("withdraw", {})])
+def test_of_a_model_that_nobody_knows_nothing_is_written(path: str, body: dict[str, Any]) -> None:
+    world = World()
+    with world.client() as client:
+        answer = client.post(f"/api/v1/models/frod/{path}", json=body)
+        assert problem(answer, 404).startswith(
+            "no event of the model 'frod' was seen, perhaps 'fraud' is meant: GET /api/v1/models"
+        )
+        assert world.written == []
+        new = client.post(f"/api/v1/models/frod/{path}", json={**body, "new": True})
+        assert new.status_code == 202
+        assert "new" in problem(
+            client.post(f"/api/v1/models/frod/{path}", json={**body, "new": 1}), 422
+        )
+        # What is in the settings is expected to come.
+        world.chosen = settings(models={"churn": {}})
+    with world.client() as client:
+        assert client.post(f"/api/v1/models/churn/{path}", json=body).status_code == 202
+    assert [each.model for each in world.written] == ["frod", "churn"]
+
+
+def test_where_no_loop_answers_whether_a_model_is_known_is_not() -> None:
+    world = World()
+    with world.client(loop=False) as client:
+        answer = client.post("/api/v1/models/stays/expect", json={"for": "2h"})
+        assert "the stream is not read" in problem(answer, 503)
+        assert (
+            client.post("/api/v1/models/stays/expect", json={"for": "2h", "new": True}).status_code
+            == 202
+        )
+
+
+def test_a_planned_change_is_withdrawn() -> None:
+    world = World()
+    path = "/api/v1/models/fraud/withdraw"
+    with world.client() as client:
+        answer = client.post(path, json={"by": "ada", "note": "put off"})
+        plain = client.post(path)
+        assert "note" in problem(client.post(path, json={"note": "x" * 2_001}), 422)
+        assert "until" in problem(client.post(path, json={"until": "2026-02-01T12:00:00Z"}), 422)
+    assert (answer.status_code, plain.status_code) == (202, 202)
+    told = answer.json()
+    assert (told["kind"], told["model"], told["since"]) == ("withdraw", "fraud", None)
+    first, second = world.written
+    assert (first.kind, first.model, first.by, first.note) == (
+        *(Asked.WITHDRAW, "fraud", "ada", "put off"),
+    )
+    assert (second.by, second.at) == ("", NOW)
+    assert first.id != second.id
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -441,7 +492,8 @@ def test_the_document_has_every_endpoint_and_examples() -> None:
     operations = [each for path in document["paths"].values() for each in path.values()]
     named = {each["operationId"] for each in operations}
     assert named == {
-        *("list_models", "list_signals", "show_signal", "expect_change"),
+        *("list_models", "list_signals", "show_signal"),
+        *("expect_change", "withdraw_change"),
         *("list_incidents", "show_incident", "show_config"),
         *("acknowledge_incident", "resolve_incident", "accept_incident"),
     }

@@ -45,7 +45,7 @@ def test_examples_are_answered_as_shown(command: str, answer: str) -> None:
 
 
 def test_there_are_examples_of_looking_and_acting() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
 
 
 def test_every_endpoint_is_listed() -> None:

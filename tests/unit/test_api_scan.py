@@ -22,6 +22,7 @@ _OPERATIONS = (
     "GET /api/v1/models/{model}/signals",
     "GET /api/v1/signals/{signal}",
     "POST /api/v1/models/{model}/expect",
+    "POST /api/v1/models/{model}/withdraw",
     "GET /api/v1/incidents",
     "GET /api/v1/incidents/{incident}",
     "POST /api/v1/incidents/{incident}/acknowledge",

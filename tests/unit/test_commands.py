@@ -14,7 +14,7 @@ from streamdrift.exchange.shard import Shard
 from streamdrift.models.settings import ModelSettings
 from streamdrift.monitoring.heads import Home
 from streamdrift.monitoring.sharded import Shards
-from streamdrift.operators import Asked, Command, Taken, encode
+from streamdrift.operators import PLANNING, Asked, Command, Taken, encode
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Notice
@@ -24,6 +24,7 @@ from streamdrift.state import decode as decode_state
 from streamdrift.state import encode as encode_state
 from streamdrift.state.commands import CommandLog
 from streamdrift.state.log import MemoryLog
+from streamdrift.times import rfc3339
 from streamdrift.trees import tree
 from tests.messages import messages
 
@@ -77,18 +78,34 @@ def _opened() -> Alert:
 
 def _command(kind: Asked, **fields: object) -> Command:
     told = {"id": _ID, "kind": kind, "model": "changes", "by": "Zoë", "at": _START * _SECOND}
-    if kind is not Asked.EXPECT:
+    if kind not in PLANNING:
         told["incident"] = _opened().data["incident"]
     return Command.model_validate({**told, **fields})
 
 
 def _asked(kind: Asked, at: int = 2_500) -> tuple[list[Alert], list[Notice], Taken]:
     """Return what is told of all events, with a command after the second `at`."""
+    alerts, notices, (taken,) = _told((at, _command(kind)))
+    return alerts, notices, taken
+
+
+def _told(*commands: tuple[int, Command]) -> tuple[list[Alert], list[Notice], list[Taken]]:
+    """Return what is told of all events, with commands each after a second."""
     pipeline = _begun()
-    alerts, notices = _go(pipeline, 0, at)
-    taken, more = pipeline.command(0, _command(kind))
-    last = _go(pipeline, at, _EVENTS)
-    return alerts + last[0], [*notices, *more, *last[1]], taken
+    alerts, notices, done = list[Alert](), list[Notice](), list[Taken]()
+    begin = 0
+    for place, (at, command) in enumerate(commands):
+        told = _go(pipeline, begin, at) if at > begin else ([], [])
+        taken, more = pipeline.command(place, command)
+        alerts, notices = alerts + told[0], [*notices, *told[1], *more]
+        done.append(taken)
+        begin = at
+    last = _go(pipeline, begin, _EVENTS)
+    return alerts + last[0], notices + last[1], done
+
+
+def _planned(until: int = 10**17) -> Command:
+    return _command(Asked.EXPECT, id="2" * 32, since=0, until=until)
 
 
 def test_an_acknowledged_incident_says_by_whom_and_goes_on() -> None:
@@ -193,6 +210,50 @@ def test_incidents_that_begin_in_a_planned_change_say_so(
         assert plan["until"] == "2026-01-01T00:36:40.000000Z"  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("at", "expected"), [(_CHANGED - 100, False), (_CHANGED, False), (_CHANGED + 500, True)]
+)
+def test_what_begins_after_a_planned_change_was_withdrawn_pages(at: int, expected: bool) -> None:
+    """What began before stays annotated."""
+    alerts, notices, _ = _told((1_000, _planned()), (at, _command(Asked.WITHDRAW)))
+    assert {each.data["expected"] is not None for each in alerts} == {expected}
+    told = [each.fields for each in notices if each.event == "command taken"]
+    assert [each["command"] for each in told] == ["expect", "withdraw"]
+    assert told[1]["effect"] == "incidents that begin from now on page again"
+
+
+def test_what_began_before_the_withdrawal_and_is_told_behind_it_stays_annotated() -> None:
+    opened = _opened()
+    began = opened.time // _SECOND - _START
+    assert opened.due > opened.time
+    at = began + 2
+    alerts, _, _ = _told((1_000, _planned()), (at, _command(Asked.WITHDRAW)))
+    assert alerts[0].time == opened.time
+    plan = alerts[0].data["expected"]
+    assert plan["until"] == rfc3339((_START + began + 1) * _SECOND)  # type: ignore[index]
+
+
+def test_a_change_that_is_planned_after_a_withdrawal_counts() -> None:
+    again = _command(Asked.EXPECT, id="3" * 32, since=0, until=10**17, note="after all")
+    alerts, _, _ = _told((500, _planned()), (600, _command(Asked.WITHDRAW)), (600, again))
+    assert alerts[0].data["expected"]["note"] == "after all"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("plan", [None, _START * _SECOND + 1, "stays"])
+def test_where_nothing_is_planned_any_more_a_withdrawal_says_so(plan: int | str | None) -> None:
+    """What others are planned to do stays planned."""
+    pipeline = _begun()
+    _go(pipeline, 0, 1_000)
+    if plan is not None:
+        of_others = {"model": plan, "until": 10**17} if isinstance(plan, str) else {"until": plan}
+        pipeline.command(0, _command(Asked.EXPECT, id="2" * 32, since=0, **of_others))
+    _, [notice] = pipeline.command(1, _command(Asked.WITHDRAW))
+    assert notice.fields["effect"] == "nothing: no change of this model is planned"
+    if plan == "stays":
+        _, [notice] = pipeline.command(2, _command(Asked.WITHDRAW, id="3" * 32, model="stays"))
+        assert notice.fields["effect"] == "incidents that begin from now on page again"
+
+
 @pytest.mark.parametrize("kind", [Asked.ACKNOWLEDGE, Asked.RESOLVE, Asked.ACCEPT])
 def test_of_silence_and_event_rate_too(kind: Asked) -> None:
     pipeline = _begun()
@@ -223,8 +284,28 @@ def test_a_restart_does_it_again_at_the_same_place(
 ) -> None:
     """However the stream is cut then, and whichever snapshots there are of before and after."""
     whole, _, taken = _asked(kind, at)
+    _check_replay(whole, [taken], cuts, saved)
+
+
+@settings(max_examples=24, deadline=None)
+@given(
+    planned=st.integers(1, 2_000),
+    withdrawn=st.integers(2_000 - 40, 2_000 + 90),
+    cuts=st.lists(st.integers(1, _EVENTS - 1), max_size=4, unique=True),
+    saved=st.integers(0, 4),
+)
+def test_a_restart_plans_and_withdraws_again_at_the_same_places(
+    planned: int, withdrawn: int, cuts: list[int], saved: int
+) -> None:
+    first, second = sorted((planned, withdrawn))
+    whole, _, taken = _told((first, _planned()), (second, _command(Asked.WITHDRAW)))
+    _check_replay(whole, taken, cuts, saved)
+
+
+def _check_replay(whole: list[Alert], taken: list[Taken], cuts: list[int], saved: int) -> None:
+    """Cut the stream, and save amid it: what is told, and what is known at the end, is the same."""
     other, alerts = _begun(), list[Alert]()
-    other.foresee([taken])
+    other.foresee(taken)
     states: list[bytes] = []
     bounds = [0, *sorted(cuts), _EVENTS]
     for place, (first, last) in enumerate(itertools.pairwise(bounds)):
@@ -235,9 +316,10 @@ def test_a_restart_does_it_again_at_the_same_place(
     assert [(each.id, each.data) for each in alerts] == [(each.id, each.data) for each in whole]
     again = _begun()
     again.restore({shard: decode_state(state) for shard, state in enumerate(states)})
-    again.foresee([taken])
+    again.foresee(taken)
     rest, _ = _go(again, begin, _EVENTS)
-    assert [each.id for each in rest] == [each.id for each in whole[known:]]
+    expected = [(each.id, each.data) for each in whole[known:]]
+    assert [(each.id, each.data) for each in rest] == expected
     for shard in range(3):
         monitors = (each.monitor.snapshot(shard) for each in (again, other))
         assert len({encode_state(tree(each, "monitor")) for each in monitors}) == 1

@@ -1,8 +1,6 @@
 """Posting over HTTP: what is sent, and what is made of the answers."""
 
 import base64
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +14,7 @@ from streamdrift.sinks.answers import Verdict
 from streamdrift.sinks.endpoint import Endpoint, EndpointSettings, checked_url
 from tests.http_receiver import Post, Receiver, Reply, answering, receiving
 from tests.real_kafka import free_ports
+from tests.tls import make_certificate, serving
 
 
 @pytest.fixture
@@ -178,24 +177,9 @@ def test_a_token_that_no_header_holds_is_a_failure_that_hides_it(receiver: Recei
     assert receiver.posts == []
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate of 127.0.0.1 with its key, signed by itself."""
-    file = tmp_path / "server.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    file.write_text((tmp_path / "key").read_text() + (tmp_path / "cert").read_text())
-    return file
+def test_tls_checks_who_answers_and_shows_who_asks(tmp_path: Path) -> None:
+    file = make_certificate(tmp_path)
 
-
-def test_tls_checks_who_answers_and_shows_who_asks(certificate: Path) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(200)
@@ -204,10 +188,7 @@ def test_tls_checks_who_answers_and_shows_who_asks(certificate: Path) -> None:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             """Stay quiet."""
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(certificate)
+    context = serving(file, mutual=True)
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -216,8 +197,8 @@ def test_tls_checks_who_answers_and_shows_who_asks(certificate: Path) -> None:
     url = f"https://127.0.0.1:{server.server_address[1]}/"
     try:
         stranger = post(url)
-        nobody = post(url, ca_file=certificate)
-        known = post(url, ca_file=certificate, cert_file=certificate)
+        nobody = post(url, ca_file=file)
+        known = post(url, ca_file=file, cert_file=file)
         rubbish = post(url, ca_file=Path(__file__))
     finally:
         server.shutdown()

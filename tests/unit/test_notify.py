@@ -204,9 +204,17 @@ def test_an_address_in_a_file_may_change(receiver: Receiver, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("url", ["nonsense", "unknown://s3cret", "slack://"])
 def test_an_address_that_is_none_is_an_error_that_hides_it(url: str) -> None:
-    with pytest.raises(SettingsError, match="apprise does not know") as caught:
+    said = "(apprise does not know|a part is missing in) an address that begins with"
+    with pytest.raises(SettingsError, match=said) as caught:
         Notifier(NotifySettings(url=SecretStr(url)), None)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_service_that_needs_more_packages_names_them() -> None:
+    with pytest.raises(SettingsError, match="cannot use an address that begins with 'mqtt'") as e:
+        Notifier(NotifySettings(url=SecretStr("mqtt://s3cret/topic")), None)
+    assert str(e.value.hint).startswith("pip install 'paho-mqtt")
+    assert "s3cret" not in f"{e.value}{e.value.hint}"
 
 
 def test_without_apprise_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,10 @@ ACCEPT = Command(
 EXPECT = Command(id=ID, kind=Asked.EXPECT, model="fraud", since=5, until=9, note="release", at=7)
 
 
-@pytest.mark.parametrize("command", [ACCEPT, EXPECT])
+WITHDRAW = Command(id=ID, kind=Asked.WITHDRAW, model="fraud", by="Zoë", at=7)
+
+
+@pytest.mark.parametrize("command", [ACCEPT, EXPECT, WITHDRAW])
 def test_what_is_written_is_read(command: Command) -> None:
     assert decode(encode(command)) == command
 

@@ -122,6 +122,28 @@ def test_what_neither_has_is_not_found() -> None:
         assert client.get("/api/v1/signals/nobody:3:feature:x:value").status_code == 404
 
 
+def test_a_change_is_planned_at_either_of_a_model_that_either_has() -> None:
+    with workers(Network()) as clients:
+        for client in clients:
+            for model in MODELS:
+                answer = client.post(f"/api/v1/models/{model}/expect", json={"for": "2h"})
+                assert answer.status_code == 202
+            answer = client.post("/api/v1/models/m99x/expect", json={"for": "2h"})
+            assert answer.status_code == 404
+            assert "'m99x' was seen" in answer.json()["detail"]
+
+
+def test_where_who_may_have_a_model_does_not_answer_no_change_of_it_is_planned() -> None:
+    network = Network()
+    with workers(network) as (client, _):
+        mine = client.get("/api/v1/models?local=true").json()["items"]
+        del network.hosts["b"]
+        known = {each["model"] for each in mine}
+        for model in MODELS:
+            answer = client.post(f"/api/v1/models/{model}/withdraw")
+            assert answer.status_code == (202 if model in known else 503)
+
+
 def test_only_who_may_have_a_model_is_asked_for_it() -> None:
     network = Network()
     with workers(network) as (client, _):

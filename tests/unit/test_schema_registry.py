@@ -124,7 +124,7 @@ def test_a_password_goes_nowhere_else(registry: Registry, monkeypatch: pytest.Mo
         registry.elsewhere = f"{other.url}/schemas/ids/{number}"
         with pytest.raises(ConnectionsError, match="status 302") as caught:
             asking.schema(number)
-        assert "redirects are refused" in str(caught.value.hint)
+        assert "redirects are not followed" in str(caught.value.hint)
         registry.elsewhere = None
         assert asking.schema(number) is not None
         assert other.asked == []
