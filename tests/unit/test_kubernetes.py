@@ -173,6 +173,11 @@ def test_workers_are_named_after_their_pods() -> None:
     assert instance["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
 
 
+@pytest.mark.parametrize("name", ["distributed", "example"])
+def test_other_settings_or_another_image_mix_no_workers(name: str) -> None:
+    assert workload(name)["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+
 def test_workers_are_scaled_by_the_lag_of_their_groups() -> None:
     scaled, target = the("example", "ScaledObject")["spec"], workload("example")
     assert scaled["scaleTargetRef"]["kind"] == target["kind"] == "StatefulSet"
