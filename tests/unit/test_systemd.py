@@ -10,7 +10,7 @@ import typer.main
 
 from streamdrift.__main__ import app
 from streamdrift.config import load_settings
-from streamdrift.errors import FencedError, SettingsError, StateError
+from streamdrift.errors import ConnectionsError, FencedError, SettingsError, StateError
 from tests.programs import program
 
 UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "streamdrift.service"
@@ -47,7 +47,6 @@ def test_it_may_do_little() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_its_commands_exist(line: str) -> None:
-    assert len(COMMANDS) == 2
     command, *arguments = line.split()
     assert typer.main.get_group(app).commands[command].make_context(command, arguments)
 
@@ -55,6 +54,17 @@ def test_its_commands_exist(line: str) -> None:
 def test_what_cannot_be_mended_by_a_start_is_not_started_again() -> None:
     codes = {int(code) for code in _option("RestartPreventExitStatus").split()}
     assert codes == {each.exit_code for each in (SettingsError, StateError, FencedError)}
+
+
+def test_brokers_that_are_away_are_tried_for_as_long_as_it_takes() -> None:
+    assert _option("Restart") == "on-failure"
+    assert _option("StartLimitIntervalSec") == "0"
+    assert str(ConnectionsError.exit_code) not in _option("RestartPreventExitStatus").split()
+
+
+def test_settings_that_are_wrong_end_the_process_whose_exit_code_is_heeded() -> None:
+    """That of an ExecStartPre is not: it would be started again for ever."""
+    assert [line.split()[0] for line in COMMANDS] == ["run"]
 
 
 def test_it_is_given_the_time_to_commit() -> None:
