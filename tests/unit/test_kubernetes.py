@@ -106,6 +106,18 @@ def test_ports_that_are_named_are_there(name: str) -> None:
 
 
 @EACH
+def test_names_are_found_wherever_they_are_asked_for(name: str) -> None:
+    """A cache on the node has the host's address; OpenShift's pods listen on 5353."""
+    anywhere = {
+        (port["port"], port["protocol"])
+        for rule in the(name, "NetworkPolicy")["spec"]["egress"]
+        if "to" not in rule
+        for port in rule["ports"]
+    }
+    assert anywhere >= {(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")}
+
+
+@EACH
 def test_volumes_that_are_mounted_are_there(name: str) -> None:
     volumes = {volume["name"]: volume for volume in pod(name)["spec"]["volumes"]}
     mounts = container(name)["volumeMounts"]
