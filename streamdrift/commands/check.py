@@ -7,9 +7,11 @@ import typer
 from streamdrift.assembly import make_decoder_of, topic_needs
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
-from streamdrift.following.team import make_lines
+from streamdrift.following.lines import Line
+from streamdrift.following.team import make_lines, sink_group
 from streamdrift.metrics import Metrics
 from streamdrift.topics import TopicReport, inspect_topics
+from streamdrift.workers.offline import groups_of
 
 _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
 
@@ -31,6 +33,8 @@ def run_check(settings: Settings, *, offline: bool) -> None:
     rows = [_row(report, will_create=settings.topics.create) for report in reports]
     for row in _aligned([_HEADER, *rows]):
         typer.echo(row)
+    for line in _other_rights(settings, lines):
+        typer.echo(line)
     problems = [
         report
         for report in reports
@@ -48,6 +52,16 @@ def run_check(settings: Settings, *, offline: bool) -> None:
             hint="the commands above mend it",
         )
     typer.echo("connections: all right")
+
+
+def _other_rights(settings: Settings, lines: Sequence[Line]) -> Iterator[str]:
+    """Yield what rights are needed beside those to topics, of which brokers show nothing here."""
+    own = (settings.name,) if settings.mode == "standalone" else groups_of(settings)
+    groups = (*own, *(sink_group(settings, line) for line in lines))
+    yield f"consumer groups (read): {', '.join(groups)}"
+    if settings.guarantee != "at_least_once":
+        ids = settings.name if settings.mode == "standalone" else f"{settings.name}/..."
+        yield f"transactional ids (write): {ids}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
