@@ -18,7 +18,7 @@ def service() -> Dashboard:
         refresh="10s",
         since="now-1h",
     )
-    for part in (_now, _throughput, _delays, _sinks, _work, _losses, _workers):
+    for part in (_now, _throughput, _delays, _sinks, _work, _losses, _workers, _gateways):
         part(made)
     return made
 
@@ -346,5 +346,37 @@ def _workers(made: Dashboard) -> None:
             ],
             unit="none",
             span=6,
+        )
+    )
+
+
+def _gateways(made: Dashboard) -> None:
+    made.with_row(Row("Gateways, of all deployments"))
+    made.with_panel(
+        lines(
+            "Answers",
+            "Requests answered per second, over 5 minutes, by status. 5xx: the brokers are away, "
+            "or too much waits for them; 4xx: what is posted is refused.",
+            [Query("job_status:streamdrift_gateway_requests:rate5m", "{{job}} {{status}}")],
+            unit="reqps",
+            span=8,
+        )
+    )
+    made.with_panel(
+        lines(
+            "Events written",
+            "Events that the brokers acknowledged, per second.",
+            [Query(f"sum {_WITHOUT} (rate(streamdrift_gateway_events_total[{_RATE}]))", "{{job}}")],
+            unit="cps",
+            span=8,
+        )
+    )
+    made.with_panel(
+        lines(
+            "Requests that wait",
+            "Not answered yet, by process. From gateway.max_requests on others get 503.",
+            [Query("streamdrift_gateway_requests_in_progress", "{{job}} {{instance}}")],
+            unit="none",
+            span=8,
         )
     )

@@ -1,34 +1,24 @@
 """The Kubernetes manifests are valid, and what they name in one another is there."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
 from deploy.prometheus.metrics_page import read_rules
 from streamdrift.config import load_settings
-from tests.programs import program
+from tests.manifests import FOLDER, Manifest, build, check_schemas
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
-VERSION = "1.34"
-CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication"}
 ALL = ("base", "distributed", "example")
 EACH = pytest.mark.parametrize("name", ALL)
-Manifest = dict[str, Any]
 
 
 @cache
 def built(name: str) -> tuple[Manifest, ...]:
-    command = [program("kubectl", "kubectl"), "kustomize", str(FOLDER / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return build(FOLDER / name)
 
 
 def the(name: str, kind: str) -> Manifest:
@@ -54,10 +44,7 @@ def container(name: str) -> Manifest:
 
 @EACH
 def test_manifests_keep_to_the_schemas_of_kubernetes(name: str) -> None:
-    own = [each for each in built(name) if each["kind"] not in CUSTOM]
-    assert len(own) >= 5
-    for manifest in own:
-        kubernetes_validate.validate(manifest, VERSION, strict=True)
+    check_schemas(built(name))
 
 
 @EACH

@@ -13,6 +13,6 @@ def test_rights_cover_the_groups_of_the_sinks() -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    named = re.findall(r"\bdeploy/[\w./]+\w", OPERATING)
+    named = re.findall(r"\bdeploy/[\w./-]+\w", OPERATING)
     assert len(named) > 5
     assert all((ROOT / name).exists() for name in named)
