@@ -16,6 +16,7 @@ from streamdrift import __version__
 from streamdrift.assembly import make_pipeline, service_settings
 from streamdrift.commands.compile import compile_at_start
 from streamdrift.commands.http import Here, serving_http
+from streamdrift.commands.systemd import telling_systemd
 from streamdrift.compiling import telling_compiled
 from streamdrift.config import Settings
 from streamdrift.deployment import Deployment, after_reset
@@ -138,6 +139,7 @@ def run_service(
         )
         here = Here(current, desk, metrics, incidents, lambda: reader.complete)
         place = stack.enter_context(serving_http(settings, here))
+        stack.enter_context(telling_systemd(current, os.environ))
         with stopped_by_signals(preparing, timeout):
             _say_starting(settings)
             compile_at_start(preparing.go_on)

@@ -88,6 +88,18 @@ def test_it_is_given_the_time_to_finish(unit: Path) -> None:
 
 
 @EACH
+def test_it_is_up_when_it_says_so(unit: Path) -> None:
+    assert _option(unit, "Type") == "notify"
+    assert "AF_UNIX" in _option(unit, "RestrictAddressFamilies").split()
+
+
+def test_a_loop_that_hangs_is_ended() -> None:
+    assert _option(SERVICE, "WatchdogSec") == "1min"
+    # The gateway has no loop that says so.
+    assert not _options(GATEWAY, "WatchdogSec")
+
+
+@EACH
 def test_what_is_loaded_is_where_the_settings_are_told_to_look(unit: Path) -> None:
     loaded = [each.partition(":")[0] for each in _options(unit, "LoadCredential")]
     assert "kafka-password" in loaded
