@@ -38,6 +38,7 @@ def service() -> Dashboard:
         ("Work and memory", _work()),
         ("What is not taken as it came", _losses()),
         ("Processes", _workers()),
+        ("Gateways, of all deployments", _gateways()),
     ):
         add_row(made, title, panels)
     return made
@@ -317,5 +318,32 @@ def _workers() -> Sequence[Panel]:
             ],
             unit="none",
             span=6,
+        ),
+    )
+
+
+def _gateways() -> Sequence[Panel]:
+    return (
+        lines(
+            "Answers",
+            "Requests answered per second, over 5 minutes, by status. 5xx: the brokers are away, "
+            "or too much waits for them; 4xx: what is posted is refused.",
+            [Query("job_status:streamdrift_gateway_requests:rate5m", "{{job}} {{status}}")],
+            unit="reqps",
+            span=8,
+        ),
+        lines(
+            "Events written",
+            "Events that the brokers acknowledged, per second.",
+            [Query(across("sum", f"rate(streamdrift_gateway_events_total[{_RATE}])"), "{{job}}")],
+            unit="cps",
+            span=8,
+        ),
+        lines(
+            "Requests that wait",
+            "Not answered yet, by process. From gateway.max_requests on others get 503.",
+            [Query("streamdrift_gateway_requests_in_progress", "{{job}} {{instance}}")],
+            unit="none",
+            span=8,
         ),
     )

@@ -3,9 +3,9 @@
 python -m deploy.prometheus
 """
 
-from deploy.prometheus.metrics_page import PAGE, page, read_rules, specimen
+from deploy.prometheus.metrics_page import PAGE, gateway_specimen, page, read_rules, specimen
 from deploy.prometheus.operator import OBJECT, rule_object
 
 if __name__ == "__main__":
-    PAGE.write_text(page(specimen(), read_rules()), encoding="utf-8")
+    PAGE.write_text(page(specimen(), gateway_specimen(), read_rules()), encoding="utf-8")
     OBJECT.write_text(rule_object(read_rules()), encoding="utf-8")

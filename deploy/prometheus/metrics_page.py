@@ -1,12 +1,15 @@
 """docs/metrics.md, from the metrics' declarations and the Prometheus rules."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from streamdrift.prometheus.metrics import Metrics
+from streamdrift.gateway.metrics import GatewayMetrics
+from streamdrift.prometheus.families import Family
+from streamdrift.prometheus.metrics import Metrics, registered
 from streamdrift.records import Alert
 
 ROOT = Path(__file__).parents[2]
@@ -21,21 +24,32 @@ Made by `python -m deploy.prometheus`; do not edit.
 `http://127.0.0.1:8410/metrics` (`http.bind`) has these. On Linux those of the process are with them
 (`process_resident_memory_bytes`, `process_cpu_seconds_total`, `process_open_fds`, ...).
 """
+_GATEWAY = """
+## The gateway
+
+[`streamdrift gateway`](formats.md#the-gateway) has these at its own `/metrics` (`gateway.bind`). It
+is a job of its own, with `streamdrift` in its name too.
+"""
 _RULES = """\
 `deploy/prometheus/streamdrift.rules.yaml` is loaded as it is (`rule_files`). All workers of a
 deployment should be one job, with `streamdrift` in its name; labels of your own stay.
 """
 
 
-def page(metrics: Metrics, rules: Mapping[str, Any]) -> str:
-    """Return the page; in the registry each metric must have a sample, which shows its labels."""
+def page(metrics: Metrics, gateway: GatewayMetrics, rules: Mapping[str, Any]) -> str:
+    """Return the page; in the registries each metric must have a sample, which shows its labels."""
     every = [rule for group in rules["groups"] for rule in group["rules"]]
     recorded = [rule for rule in every if "record" in rule]
     alerts = [rule for rule in every if "alert" in rule]
     return "\n".join(
         [
             _HEAD,
-            *_table(("metric", "type", "what it is"), _metrics(metrics)),
+            *_table(("metric", "type", "what it is"), _metrics(metrics.declared())),
+            _GATEWAY,
+            *_table(
+                ("metric", "type", "what it is"),
+                _metrics(sorted(registered(gateway.registry), key=attrgetter("name"))),
+            ),
             "\n## Recording rules\n",
             _RULES,
             *_table(("series", "from"), _recorded(recorded)),
@@ -48,8 +62,8 @@ def page(metrics: Metrics, rules: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(metrics: Metrics) -> Iterator[Sequence[str]]:
-    for family in metrics.declared():
+def _metrics(families: Iterable[Family]) -> Iterator[Sequence[str]]:
+    for family in families:
         labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
         yield (f"`{family.name}{labels}`", family.kind, family.about)
 
@@ -96,6 +110,13 @@ def specimen() -> Metrics:
     metrics.sink_failed("webhook")
     metrics.sink_passed_over("webhook", "expected")
     metrics.sink_behind("webhook", 1, 0)
+    return metrics
+
+
+def gateway_specimen() -> GatewayMetrics:
+    """Return those of a gateway, of which each has a sample."""
+    metrics = GatewayMetrics()
+    metrics.answered(202)
     return metrics
 
 

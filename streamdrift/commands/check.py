@@ -7,10 +7,12 @@ import typer
 from streamdrift.commands.paging import Contact, Said, contacts_of, tried
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, SettingsError
-from streamdrift.following.team import make_lines
+from streamdrift.following.lines import Line
+from streamdrift.following.team import make_lines, sink_group
 from streamdrift.kafka.topics import TopicReport, inspect_topics
 from streamdrift.prometheus.metrics import Metrics
 from streamdrift.serving.assembly import make_decoder_of, topic_needs
+from streamdrift.workers.offline import groups_of
 
 _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
 _ASKED_HEADER = ("asked", "at", "stands")
@@ -35,7 +37,7 @@ def run_check(settings: Settings, *, offline: bool, send_test: bool = False) -> 
     if offline:
         return
     contacts = contacts_of(settings)
-    faults = [*_check_topics(settings), *_ask(contacts, send=send_test)]
+    faults = [*_check_topics(settings, lines), *_ask(contacts, send=send_test)]
     if len(faults) > 1:
         told = "\n".join(f"  {each}\n  hint: {each.hint or 'see its log'}" for each in faults)
         raise ConnectionsError(f"{len(faults)} connections are wrong:\n{told}")
@@ -44,7 +46,7 @@ def run_check(settings: Settings, *, offline: bool, send_test: bool = False) -> 
     typer.echo("connections: all right")
 
 
-def _check_topics(settings: Settings) -> list[ConnectionsError]:
+def _check_topics(settings: Settings, lines: Sequence[Line]) -> list[ConnectionsError]:
     """Print how each topic stands; return what is wrong."""
     try:
         reports = inspect_topics(settings.kafka, topic_needs(settings))
@@ -53,6 +55,8 @@ def _check_topics(settings: Settings) -> list[ConnectionsError]:
     rows = [_row(report, will_create=settings.topics.create) for report in reports]
     for row in _aligned([_HEADER, *rows]):
         typer.echo(row)
+    for line in _other_rights(settings, lines):
+        typer.echo(line)
     problems = [
         report
         for report in reports
@@ -83,6 +87,16 @@ def _ask(contacts: Sequence[Contact], *, send: bool) -> list[ConnectionsError]:
 
 def _standing(said: Said) -> str:
     return "wrong" if said.problem else f"ok: {said.answer}"
+
+
+def _other_rights(settings: Settings, lines: Sequence[Line]) -> Iterator[str]:
+    """Yield what rights are needed beside those to topics, of which brokers show nothing here."""
+    own = (settings.name,) if settings.mode == "standalone" else groups_of(settings)
+    groups = (*own, *(sink_group(settings, line) for line in lines))
+    yield f"consumer groups (read): {', '.join(groups)}"
+    if settings.guarantee != "at_least_once":
+        ids = settings.name if settings.mode == "standalone" else f"{settings.name}/..."
+        yield f"transactional ids (write): {ids}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`streamdrift gateway`: takes CloudEvents by HTTP, until it is stopped."""
 
 import asyncio
+import os
 import socket
 import threading
 from contextlib import suppress
@@ -10,6 +11,7 @@ import uvicorn
 
 from streamdrift import __version__
 from streamdrift.commands.run import stopped_by_signals
+from streamdrift.commands.systemd import telling_systemd
 from streamdrift.config import Settings
 from streamdrift.durations import SECOND
 from streamdrift.gateway.app import make_app
@@ -43,7 +45,10 @@ def run_gateway(settings: Settings, log_level: Level) -> None:
     leaving = max(1, settings.shutdown_timeout // SECOND - 1)
     server = make_server(app, gateway.max_requests + _MOST_IDLE, _IDLE, leaving)
     served = _Gateway(server, listener, writer)
-    with stopped_by_signals(served, settings.shutdown_timeout / SECOND):
+    with (
+        telling_systemd(served, os.environ),
+        stopped_by_signals(served, settings.shutdown_timeout / SECOND),
+    ):
         try:
             served.run()
         finally:

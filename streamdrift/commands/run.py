@@ -15,6 +15,7 @@ from prometheus_client import ProcessCollector
 from streamdrift import __version__
 from streamdrift.commands.compile import compile_at_start
 from streamdrift.commands.http import Here, serving_http
+from streamdrift.commands.systemd import telling_systemd
 from streamdrift.config import Settings
 from streamdrift.durations import SECOND
 from streamdrift.following.backlog import Look
@@ -138,13 +139,15 @@ def run_service(
         )
         here = Here(current, desk, metrics, incidents, lambda: reader.complete)
         place = stack.enter_context(serving_http(settings, here))
-        with stopped_by_signals(preparing, timeout):
-            _say_starting(settings)
-            compile_at_start(preparing.go_on)
+        stack.enter_context(telling_systemd(current, os.environ))
+        stack.enter_context(stopped_by_signals(preparing, timeout))
+        _say_starting(settings)
+        compile_at_start(preparing.go_on)
         preparing.go_on()
         metrics.exposition()  # What makes the text is loaded now: that would hold up the loop.
         service = current.served = _service(settings, metrics, desk, step, place, reset=reset)
         stack.enter_context(stopped_by_signals(service, timeout))
+        preparing.go_on()  # A signal may have come while there was no service to ask.
         stack.enter_context(telling_compiled(_say_compiled))
         if lines:
             _log.info("paging", sinks=[line.sink for line in lines])

@@ -129,8 +129,13 @@ def following_alerts(
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
+def sink_group(settings: Settings, line: Line) -> str:
+    """Return the consumer group whose offsets are how far a sink is."""
+    return f"{settings.name}.sink.{line.sink}"
+
+
 def _open_seat(settings: Settings, line: Line) -> Seat:
-    connection, group = settings.kafka, f"{settings.name}.sink.{line.sink}"
+    connection, group = settings.kafka, sink_group(settings, line)
     discovery, session = settings.source.discovery_interval, settings.worker.session
     if settings.mode == "standalone":
         return Alone(connection, group, line.topic, discovery)

@@ -13,22 +13,22 @@ class GatewayMetrics:
     """The gateway's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._answers = Counter(
             "streamdrift_gateway_requests_total",
             "Requests answered, by status.",
             ["status"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self._events = Counter(
             "streamdrift_gateway_events_total",
             "Events that the brokers acknowledged.",
-            registry=self._registry,
+            registry=self.registry,
         )
         self._working = Gauge(
             "streamdrift_gateway_requests_in_progress",
             "Requests that are not answered yet.",
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def answered(self, status: int) -> None:
@@ -45,4 +45,4 @@ class GatewayMetrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """Return what a scrape gets, and its content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

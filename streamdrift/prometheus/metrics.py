@@ -288,18 +288,20 @@ class Metrics:
 
         Labels of those in the registry are known from their first sample on.
         """
-        plain = [
-            Family(
-                f"{each.name}_total" if each.type == "counter" else each.name,
-                each.type,
-                each.documentation,
-                tuple(
-                    name for sample in each.samples[:1] for name in sample.labels if name != "le"
-                ),
-            )
-            for each in self.registry.collect()
-        ]
-        return sorted([*plain, *FAMILIES], key=attrgetter("name"))
+        return sorted([*registered(self.registry), *FAMILIES], key=attrgetter("name"))
+
+
+def registered(registry: CollectorRegistry) -> list[Family]:
+    """Return the metrics of a registry, by the name of its samples."""
+    return [
+        Family(
+            f"{each.name}_total" if each.type == "counter" else each.name,
+            each.type,
+            each.documentation,
+            tuple(name for sample in each.samples[:1] for name in sample.labels if name != "le"),
+        )
+        for each in registry.collect()
+    ]
 
 
 class _Uncreated(Collector):

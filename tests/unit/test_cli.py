@@ -162,6 +162,27 @@ def test_check_says_who_is_told_and_refuses_an_address_that_is_none(call: Call) 
     assert "s3cret" not in err
 
 
+@pytest.mark.parametrize(
+    ("mode", "groups", "ids"),
+    [
+        ("standalone", "one, one.sink.webhook, one.sink.notify.team", "one"),
+        ("distributed", "one, one.detect, one.sink.webhook, one.sink.notify.team", "one/..."),
+    ],
+)
+def test_check_names_the_groups_that_need_rights(
+    call: Call, monkeypatch: pytest.MonkeyPatch, mode: str, groups: str, ids: str
+) -> None:
+    """Without that of a sink, nobody is told."""
+    monkeypatch.setattr("streamdrift.commands.check.inspect_topics", lambda *_: ())
+    notify = "alerts.notify=[{url: 'json://host', name: team}]"
+    sets = ("name=one", f"mode={mode}", notify, "alerts.webhook.url=http://host")
+    code, out, _ = call("check", *(word for each in sets for word in ("--set", each)))
+    assert code == 0
+    lines = out.splitlines()
+    assert f"consumer groups (read): {groups}" in lines
+    assert f"transactional ids (write): {ids}" in lines
+
+
 def test_check_says_that_no_broker_answers(call: Call) -> None:
     code, _, err = call(
         "check",

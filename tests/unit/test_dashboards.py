@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.grafana.__main__ import DASHBOARDS, FOLDER, rendered
-from deploy.prometheus.metrics_page import read_rules, specimen
+from deploy.prometheus.metrics_page import gateway_specimen, read_rules, specimen
 from streamdrift.prometheus.families import FAMILIES
 
 BOARDS = {name: json.loads(rendered(make())) for name, make in DASHBOARDS.items()}
@@ -62,7 +62,7 @@ def test_queries_name_metrics_and_variables_that_exist(panel: dict[str, Any]) ->
 
 
 def _series() -> set[str]:
-    families = specimen().registry.collect()
+    families = [*specimen().registry.collect(), *gateway_specimen().registry.collect()]
     sampled = {sample.name for family in families for sample in family.samples}
     recorded = (
         rule.get("record", "") for group in read_rules()["groups"] for rule in group["rules"]

@@ -1,34 +1,24 @@
 """The Kubernetes manifests are valid, and what they name in one another is there."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
 from deploy.prometheus.metrics_page import read_rules
 from streamdrift.config import load_settings
-from tests.programs import program
+from tests.manifests import FOLDER, Manifest, build, check_schemas
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
-VERSION = "1.34"
-CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication"}
 ALL = ("base", "distributed", "example")
 EACH = pytest.mark.parametrize("name", ALL)
-Manifest = dict[str, Any]
 
 
 @cache
 def built(name: str) -> tuple[Manifest, ...]:
-    command = [program("kubectl", "kubectl"), "kustomize", str(FOLDER / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return build(FOLDER / name)
 
 
 def the(name: str, kind: str) -> Manifest:
@@ -54,10 +44,7 @@ def container(name: str) -> Manifest:
 
 @EACH
 def test_manifests_keep_to_the_schemas_of_kubernetes(name: str) -> None:
-    own = [each for each in built(name) if each["kind"] not in CUSTOM]
-    assert len(own) >= 5
-    for manifest in own:
-        kubernetes_validate.validate(manifest, VERSION, strict=True)
+    check_schemas(built(name))
 
 
 @EACH
@@ -103,6 +90,18 @@ def test_ports_that_are_named_are_there(name: str) -> None:
         token = end["authorization"]["credentials"]
         assert token["name"] in _secrets(name)
         assert token["key"] in the(name, "ConfigMap")["data"]["streamdrift.yaml"]
+
+
+@EACH
+def test_names_are_found_wherever_they_are_asked_for(name: str) -> None:
+    """A cache on the node has the host's address; OpenShift's pods listen on 5353."""
+    anywhere = {
+        (port["port"], port["protocol"])
+        for rule in the(name, "NetworkPolicy")["spec"]["egress"]
+        if "to" not in rule
+        for port in rule["ports"]
+    }
+    assert anywhere >= {(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")}
 
 
 @EACH
@@ -171,6 +170,11 @@ def test_workers_are_named_after_their_pods() -> None:
         e for e in container("distributed")["env"] if e["name"] == "STREAMDRIFT_INSTANCE"
     )
     assert instance["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+@pytest.mark.parametrize("name", ["distributed", "example"])
+def test_other_settings_or_another_image_mix_no_workers(name: str) -> None:
+    assert workload(name)["spec"]["updateStrategy"] == {"type": "OnDelete"}
 
 
 def test_workers_are_scaled_by_the_lag_of_their_groups() -> None:

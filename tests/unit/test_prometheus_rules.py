@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.prometheus.metrics_page import PAGE, RULES, page, read_rules, specimen
+from deploy.prometheus.metrics_page import (
+    PAGE,
+    RULES,
+    gateway_specimen,
+    page,
+    read_rules,
+    specimen,
+)
 from deploy.prometheus.operator import OBJECT, rule_object
 from tests.programs import program
 
@@ -40,7 +47,7 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    made = page(specimen(), read_rules())
+    made = page(specimen(), gateway_specimen(), read_rules())
     assert PAGE.read_text() == made, "python -m deploy.prometheus"
 
 
@@ -49,5 +56,5 @@ def test_the_rules_of_the_operator_are_up_to_date() -> None:
 
 
 def test_the_page_has_every_metric() -> None:
-    families = specimen().registry.collect()
-    assert all(family.samples for family in families)
+    for registry in (specimen().registry, gateway_specimen().registry):
+        assert all(family.samples for family in registry.collect())
