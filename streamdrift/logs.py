@@ -47,9 +47,10 @@ def set_up_logs(level: Level = "info", stream: TextIO | None = None) -> None:
         )
     )
     # The Kafka client reports every try to connect at error; the service says it once itself.
+    # Its debug lines are never shown: passwords and tokens stand in them in the clear.
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
     logging.getLogger("kafka").setLevel(
-        logging.DEBUG if number == logging.DEBUG else logging.CRITICAL
+        logging.INFO if number == logging.DEBUG else logging.CRITICAL
     )
 
 

@@ -84,6 +84,17 @@ def test_records_of_libraries_come_out_in_the_same_form() -> None:
     assert line["level"] == "warning"
 
 
+def test_debug_shows_what_the_kafka_client_does_and_not_what_it_sends() -> None:
+    """There are passwords in its debug lines."""
+    stream = io.StringIO()
+    set_up_logs("debug", stream)
+    client = logging.getLogger("kafka.net.connection")
+    client.debug("auth_bytes=%r", b"tester\x00tester\x00a secret")
+    client.info("Connected")
+    structlog.get_logger().debug("ours")
+    assert [line["event"] for line in lines(stream)] == ["Connected", "ours"]
+
+
 def test_a_terminal_gets_lines_for_people() -> None:
     stream = Terminal()
     set_up_logs(stream=stream)
