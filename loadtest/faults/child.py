@@ -1,12 +1,14 @@
-"""`streamdrift run`, that stops itself amid a commit, or whose producer's buffer is looked at.
+"""`streamdrift run`, that stops itself amid a commit, whose buffer is looked at, or that hurries.
 
-    python -m loadtest.faults.child [--stop-at STEP:COMMITS,...] [--buffer BYTES] key=value ...
+    python -m loadtest.faults.child
+        [--stop-at STEP:COMMITS,...] [--buffer BYTES] [--trim-every SECONDS] key=value ...
 
 It stops itself with SIGSTOP at each step in turn, once so many commits are behind the one
 before, in a commit with a snapshot, and says so. The steps are those that `tests.killable` has
 from a snapshot's first chunk on. It says whenever more than 512 KiB begin to wait in a
 producer's queue, to which the client sets no limit; with `--buffer` it has one, and refuses a
-record that finds no room for 2 s, with the error that the client's documentation promises.
+record that finds no room for 2 s, with the error that the client's documentation promises. A
+worker deletes the frames that nobody needs any more as often as `--trim-every` says.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from kafka.producer.record_accumulator import RecordAccumulator
 from streamdrift.commands.run import run_service
 from streamdrift.config import load_settings
 from streamdrift.errors import StreamdriftError
+from streamdrift.workers import detecting
 from tests.killable import STEPS
 
 STOPPED, REFUSED = "stopped at", "no room in the buffer"
@@ -99,10 +102,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--stop-at", default="")
     parser.add_argument("--buffer", type=int, default=None)
+    parser.add_argument("--trim-every", type=float, default=detecting._TRIM_EVERY)  # noqa: SLF001
     parser.add_argument("assignments", nargs="+")
     chosen = parser.parse_args()
     stops = Stops(chosen.stop_at)
     look_into_buffers(chosen.buffer)
+    detecting._TRIM_EVERY = chosen.trim_every  # noqa: SLF001
     try:
         run_service(load_settings(None, chosen.assignments), "info", step=stops.reach)
     except StreamdriftError as error:

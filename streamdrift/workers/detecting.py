@@ -97,6 +97,15 @@ class Detecting:
 
     def turn(self) -> bool:
         """Do one round; tell of a commit."""
+        try:
+            return self._turn()
+        except StateError:
+            # To who stood still, and was put out meanwhile, what another has done with a shard
+            # looks like a loss: it deletes the frames that it has taken.
+            self._member.confirm()
+            raise
+
+    def _turn(self) -> bool:
         start = time.monotonic()
         messages = self._member.poll(0.0 if self._desk.waiting else _POLL_SECONDS)
         self._metrics.spent("receive", time.monotonic() - start)
