@@ -111,6 +111,9 @@ class _Shard:
     def foresee(self, commands: object) -> None:
         """Do nothing: nobody asked anything."""
 
+    def due(self, offset: int) -> None:
+        """Return nothing: it was asked nothing in another life."""
+
     def tell(self) -> Mapping[int, bytes]:
         return {}
 
