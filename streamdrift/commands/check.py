@@ -9,6 +9,7 @@ from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
 from streamdrift.following.team import make_lines
 from streamdrift.metrics import Metrics
+from streamdrift.plain import plain
 from streamdrift.topics import TopicReport, inspect_topics
 
 _HEADER = ("topic", "for", "partitions", "replicas", "cleanup", "rights", "stands")
@@ -30,7 +31,7 @@ def run_check(settings: Settings, *, offline: bool) -> None:
     reports = inspect_topics(settings.kafka, topic_needs(settings))
     rows = [_row(report, will_create=settings.topics.create) for report in reports]
     for row in _aligned([_HEADER, *rows]):
-        typer.echo(row)
+        typer.echo(plain(row))
     problems = [
         report
         for report in reports
@@ -41,7 +42,7 @@ def run_check(settings: Settings, *, offline: bool) -> None:
         typer.echo("topics that are missing are created at the start (topics.create)")
     for report in [*problems, *(each for each in missing if each not in problems)]:
         if report.command:
-            typer.echo(report.command)
+            typer.echo(plain(report.command))
     if problems:
         raise ConnectionsError(
             "; ".join(str(report.problem) for report in problems),

@@ -18,6 +18,7 @@ from streamdrift.extents import Extents, Seen
 from streamdrift.incident_log import Incident, IncidentLog
 from streamdrift.incidents.budget import Budget
 from streamdrift.pipeline import Pipeline
+from streamdrift.plain import plain
 from streamdrift.realised import Span
 from streamdrift.sharded import Shards
 from streamdrift.tuning.document import document
@@ -69,7 +70,7 @@ def run_tune(options: TuneOptions, settings: Settings) -> None:
         if stream is not None:
             _write(stream, document(options.history.source, results, remarks), options.json)
     for line in remarks:
-        typer.echo(line, err=True)
+        typer.echo(plain(line), err=True)
     _print(results)
 
 
