@@ -12,7 +12,7 @@ from tests.killable import OF_WORKERS
 from tests.real_kafka import RealKafka
 
 _PATIENCE = 60.0
-_TRIMMING = ("loadtest.faults.child", "--trim-every", "1")
+_TRIMMING = ("loadtest.faults.child", "--trim-every", "1", "--late")
 
 
 def come_and_go(options: Options) -> Report:

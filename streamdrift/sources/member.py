@@ -163,7 +163,7 @@ class Member:
         """
         with connection_errors(self.connection, "ask the consumer group"):
             try:
-                ask_whether_known(self._coordinator)
+                ask_whether_known(self._coordinator, _JOIN_MS)
             finally:
                 self._check()
 
