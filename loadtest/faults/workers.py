@@ -89,7 +89,8 @@ def killed(options: Options) -> Report:
 def outlived(options: Options) -> Report:
     """SIGSTOP one of two until the other has its shards, and has deleted frames it never took.
 
-    Once it goes on, it misses them before its group tells that it was put out.
+    Once it goes on, it may miss them before its group tells that it was put out; or a call that it
+    was amid has failed first. Either way it begins a new session.
     """
     node = RealKafka(options.folder)
     with (
@@ -106,6 +107,6 @@ def outlived(options: Options) -> Report:
             time.sleep(options.stopped)
             life.process.send_signal(signal.SIGCONT)
             trial.fault_ended()
-            life.wait_for("has put this worker out", _PATIENCE, times=turn)
+            life.wait_for("connection lost, trying again", _PATIENCE, times=turn)
             trial.wait_for_commits(life, 3)
         return trial.end(heir, life)
