@@ -7,10 +7,13 @@ Levels: `error` certainly loses data or stops the service; `warning` needs someo
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Literal, TextIO
 
 import orjson
 import structlog
+
+from streamdrift.plain import plain
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -29,6 +32,7 @@ def set_up_logs(level: Level = "info", stream: TextIO | None = None) -> None:
     ]
     last: structlog.typing.Processor
     if stream.isatty():
+        shared.append(_for_a_terminal)
         last = structlog.dev.ConsoleRenderer()
     else:
         shared.append(structlog.processors.format_exc_info)
@@ -47,10 +51,28 @@ def set_up_logs(level: Level = "info", stream: TextIO | None = None) -> None:
         )
     )
     # The Kafka client reports every try to connect at error; the service says it once itself.
+    # Its debug lines are never shown: passwords and tokens stand in them in the clear.
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
     logging.getLogger("kafka").setLevel(
-        logging.DEBUG if number == logging.DEBUG else logging.CRITICAL
+        logging.INFO if number == logging.DEBUG else logging.CRITICAL
     )
+
+
+def _for_a_terminal(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {name: _plain(value) for name, value in event.items()}
+
+
+def _plain(value: object) -> object:
+    """Return a value of a line without what a terminal would take for commands."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
 
 
 def _dump(value: object, **_: object) -> str:

@@ -66,6 +66,9 @@ class Pipeline:
         """How many were observed since this began."""
         self.last_event_at = NO_TIME
         """Time of the last event observed."""
+        self._silence: tuple[int, int] | None = None
+        """How long partitions were said to be idle last, and the event time reached by when that
+        began."""
         self._foreseen: list[Taken] = []
         """Commands that took effect in another life, not reached again yet."""
 
@@ -87,36 +90,47 @@ class Pipeline:
         self.ordering.idle(partition)
 
     def tick_after(self, elapsed: int) -> None:
-        """Say that all partitions are idle, since `elapsed` microseconds after the last event.
+        """Say that all partitions are idle, and that nothing else has come for `elapsed`.
 
-        So silence is noticed without an event. It is measured from the last event's own
-        time: a history that ends in the past makes no pause of years.
+        So silence is noticed without an event. Its microseconds are measured from the last
+        event's own time: a history that ends in the past makes no pause of years. Where they are
+        counted anew, as after a restart, time goes on from where it had come to: without an event
+        since, all partitions were idle up to there.
         """
-        if self.last_event_at > NO_TIME:
-            self.ordering.tick(self.last_event_at + elapsed)
+        if self.last_event_at == NO_TIME:
+            return
+        if self._silence is None or elapsed < self._silence[0]:
+            places = [self.ordering.frontier, *(Frontier(*each.where) for each in self._foreseen)]
+            since = max(places).watermark
+        else:
+            since = self._silence[1]
+        self._silence = elapsed, since
+        self.ordering.tick(max(self.last_event_at, since) + elapsed)
 
     def release(self) -> Observation:
         """Observe what is in order by now."""
         released, frontier = self._note(self.ordering.release()), self.ordering.frontier
         for each in self._beside:
             each.observe(released, frontier)
-        observed = []
+        told = []
         while self._foreseen and Frontier(*self._foreseen[0].where) <= frontier:
             taken = self._foreseen.pop(0)
             below, released = divided(released, Frontier(*taken.where))
-            observed.append(self._looked_on(below, Frontier(*taken.where), self.monitor.observe))
-            observed.append(Observation((), tuple(self._take(taken))))
-        return merged([*observed, self._looked_on(released, frontier, self.monitor.observe)])
+            told.append(self._looked_on(below, Frontier(*taken.where), self.monitor.observe))
+            told.append(self._take(taken))
+        told.append(self._looked_on(released, frontier, self.monitor.observe))
+        return one_after_the_other(told)
 
-    def command(self, place: int, command: Command) -> tuple[Taken, list[Notice]]:
+    def command(self, place: int, command: Command) -> tuple[Taken, Observation]:
         """Do what an operator asks, of all commands the one at `place`; return where that is.
 
-        All that is in order by now must be observed, and nothing be foreseen.
+        And what is told of it. All that is in order by now must be observed, and nothing be
+        foreseen.
         """
         taken = Taken(place, self.ordering.frontier, command)
         return taken, self._take(taken)
 
-    def _take(self, taken: Taken) -> list[Notice]:
+    def _take(self, taken: Taken) -> Observation:
         return self.monitor.command(taken.place, taken.command, Frontier(*taken.where))
 
     def foresee(self, commands: Sequence[Taken]) -> None:
@@ -199,6 +213,14 @@ class Pipeline:
             self.ordering.keep(tree(state, "ordering"))
         self.last_event_at = integer(first, "last_event_at")
         return self.monitor.restore(states)
+
+
+def one_after_the_other(observations: Sequence[Observation]) -> Observation:
+    """Return what was told by steps, each from where the one before it had come to."""
+    return Observation(
+        tuple(alert for each in observations for alert in each.alerts),
+        tuple(notice for each in observations for notice in each.notices),
+    )
 
 
 def oldest(states: Mapping[int, State]) -> State:

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -19,6 +20,7 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streamdrift.backoff import Backoff
+from streamdrift.calls import Caller
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.schemas import Schema, SchemaId, Schemas
@@ -192,23 +194,19 @@ class SchemaRegistry:
 
     def _fetch(self, url: str) -> tuple[int, bytes]:
         """Return the status of an answer and its body; whoever it redirects to is not asked."""
-        with (
-            httpx2.Client(
-                auth=self._login(),
-                headers={"accept": _ACCEPTED, "accept-encoding": "identity"},
-                timeout=self._settings.timeout / SECOND,
-                verify=self._context,
-                trust_env=False,
-                follow_redirects=False,
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            body = b""
-            for part in response.iter_raw():
-                body += part
-                if len(body) > _MOST_BYTES:
-                    raise ValueError(f"the answer is longer than {_MOST_BYTES:,} bytes")
-            return response.status_code, body
+        caller = Caller(
+            self._settings.timeout / SECOND,
+            auth=self._login(),
+            headers={"accept": _ACCEPTED, "accept-encoding": "identity"},
+            verify=self._context,
+            trust_env=False,
+            follow_redirects=False,
+        )
+        with closing(caller):
+            reply = caller.call("GET", url, _MOST_BYTES)
+        if len(reply.body) > _MOST_BYTES:
+            raise ValueError(f"the answer is longer than {_MOST_BYTES:,} bytes")
+        return reply.status, reply.body
 
     def _failed(self, path: str, error: Exception) -> ConnectionsError:
         """Return what is raised where no answer came, or none that can be read."""

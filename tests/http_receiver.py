@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -86,8 +87,11 @@ def receiving(port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """Answer every connection with these bytes, whatever they are, and close it; yield the URL."""
+def answering(answer: bytes, pause: float = 0.0) -> Iterator[str]:
+    """Answer every connection with these bytes, whatever they are, and close it; yield the URL.
+
+    With a `pause`, in seconds, it comes before each byte.
+    """
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -100,7 +104,12 @@ def answering(answer: bytes) -> Iterator[str]:
                 connection.settimeout(5)
                 try:
                     connection.recv(65_536)
-                    connection.sendall(answer)
+                    if not pause:
+                        connection.sendall(answer)
+                        continue
+                    for byte in answer:
+                        time.sleep(pause)
+                        connection.sendall(bytes([byte]))
                 except OSError:
                     continue
 

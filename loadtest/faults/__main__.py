@@ -45,11 +45,13 @@ SCENARIOS: Mapping[str, Scenario] = {
     "local-folder": local_folder,
     "workers": workers.come_and_go,
     "workers-kill": workers.killed,
+    "workers-outlived": workers.outlived,
     "soak": soak,
 }
 _OF_WORKERS = SCENARIOS.keys() - {
     # They look into one process alone, or have workers anyway.
-    *("kill", "transaction-timeout", "full-buffer", "local-folder", "workers", "workers-kill")
+    *("kill", "transaction-timeout", "full-buffer", "local-folder"),
+    *("workers", "workers-kill", "workers-outlived"),
 }
 _HEAD = (
     f"{'fault':20}{'times':>6}{'alerts':>7}{'missing':>8}{'doubled':>12}{'displaced':>10}"

@@ -12,6 +12,7 @@ from tests.killable import OF_WORKERS
 from tests.real_kafka import RealKafka
 
 _PATIENCE = 60.0
+_TRIMMING = ("loadtest.faults.child", "--trim-every", "1", "--late")
 
 
 def come_and_go(options: Options) -> Report:
@@ -83,3 +84,29 @@ def killed(options: Options) -> Report:
         with trial.life("killed") as life:
             trial.wait_for_commits(life, 3)
             return trial.end(steady, life)
+
+
+def outlived(options: Options) -> Report:
+    """SIGSTOP one of two until the other has its shards, and has deleted frames it never took.
+
+    Once it goes on, it may miss them before its group tells that it was put out; or a call that it
+    was amid has failed first. Either way it begins a new session.
+    """
+    node = RealKafka(options.folder)
+    with (
+        up(node),
+        Trial(node.bootstrap, "outlived", seed=options.seed, options=DISTRIBUTED) as trial,
+        trial.life("heir", command=_TRIMMING) as heir,
+        trial.life("stopped", command=_TRIMMING) as life,
+    ):
+        for turn in range(1, options.times + 1):
+            trial.wait_for_commits(heir, 20)
+            trial.wait_for_commits(life, 20)
+            trial.fault()
+            life.process.send_signal(signal.SIGSTOP)
+            time.sleep(options.stopped)
+            life.process.send_signal(signal.SIGCONT)
+            trial.fault_ended()
+            life.wait_for("connection lost, trying again", _PATIENCE, times=turn)
+            trial.wait_for_commits(life, 3)
+        return trial.end(heir, life)

@@ -10,6 +10,7 @@ from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.following.lines import Line
 from streamdrift.following.team import make_lines, sink_group
 from streamdrift.kafka.topics import TopicReport, inspect_topics
+from streamdrift.plain import plain
 from streamdrift.prometheus.metrics import Metrics
 from streamdrift.serving.assembly import make_decoder_of, topic_needs
 from streamdrift.workers.offline import groups_of
@@ -54,9 +55,9 @@ def _check_topics(settings: Settings, lines: Sequence[Line]) -> list[Connections
         return [error]
     rows = [_row(report, will_create=settings.topics.create) for report in reports]
     for row in _aligned([_HEADER, *rows]):
-        typer.echo(row)
+        typer.echo(plain(row))
     for line in _other_rights(settings, lines):
-        typer.echo(line)
+        typer.echo(plain(line))
     problems = [
         report
         for report in reports
@@ -67,7 +68,7 @@ def _check_topics(settings: Settings, lines: Sequence[Line]) -> list[Connections
         typer.echo("topics that are missing are created at the start (topics.create)")
     for report in [*problems, *(each for each in missing if each not in problems)]:
         if report.command:
-            typer.echo(report.command)
+            typer.echo(plain(report.command))
     if not problems:
         return []
     told = "; ".join(str(report.problem) for report in problems)
@@ -81,7 +82,7 @@ def _ask(contacts: Sequence[Contact], *, send: bool) -> list[ConnectionsError]:
     said = [tried(each, send=send) for each in contacts]
     rows = [(each.name, each.place, _standing(each)) for each in said]
     for row in _aligned([_ASKED_HEADER, *rows]):
-        typer.echo(row)
+        typer.echo(plain(row))
     return [ConnectionsError(each.problem, each.cure) for each in said if each.problem]
 
 

@@ -15,6 +15,7 @@ from streamdrift.errors import OutputError
 from streamdrift.history.extents import Extents
 from streamdrift.history.incident_log import IncidentLog
 from streamdrift.pipeline import Pipeline
+from streamdrift.plain import plain
 from streamdrift.records import Alert
 from streamdrift.reporting.page import render
 from streamdrift.reporting.recorder import Recorder
@@ -58,7 +59,7 @@ def run_replay(options: ReplayOptions, settings: Settings) -> None:
         if report is not None:
             report.write(replayed, settings)
     for line in replayed.summary(settings):
-        typer.echo(line, err=True)
+        typer.echo(plain(line), err=True)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamdrift.commands.overview import Overview
+from streamdrift.plain import plain
 from streamdrift.state.archive import Archive
 from streamdrift.state.catalog import Listed
 from streamdrift.state.ownership import Claim
@@ -148,10 +149,7 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, tuple):
         value = ", ".join(map(str, value))
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in str(value)
-    )
+    return plain(str(value))
 
 
 def _age(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from streamdrift.incidents.budget import Budget
 from streamdrift.incidents.realised import Span
 from streamdrift.monitoring.sharded import Shards
 from streamdrift.pipeline import Pipeline
+from streamdrift.plain import plain
 from streamdrift.serving.assembly import make_pipeline
 from streamdrift.tuning.document import document
 from streamdrift.tuning.known import Known, read_known
@@ -69,7 +70,7 @@ def run_tune(options: TuneOptions, settings: Settings) -> None:
         if stream is not None:
             _write(stream, document(options.history.source, results, remarks), options.json)
     for line in remarks:
-        typer.echo(line, err=True)
+        typer.echo(plain(line), err=True)
     _print(results)
 
 

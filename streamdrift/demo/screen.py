@@ -12,6 +12,7 @@ from rich.text import Text
 
 from streamdrift.demo.injections import DELIVERY, FRAUD, Injection
 from streamdrift.demo.scorer import Published, Score, Verdict, moment
+from streamdrift.plain import plain
 from streamdrift.readings import SignalReading
 from streamdrift.records import WarmUp
 
@@ -139,7 +140,7 @@ def _signal_row(reading: SignalReading, bar: int) -> tuple[Text, Text, Text]:
     if reading.changed:
         style = "bold red"
         return (
-            Text(reading.signal.name, style=style),
+            Text(plain(reading.signal.name), style=style),
             Text(_FULL * bar, style="red"),
             Text("changed", style=style),
         )
@@ -147,7 +148,7 @@ def _signal_row(reading: SignalReading, bar: int) -> tuple[Text, Text, Text]:
     filled = int(share * bar)
     style = "yellow" if share > 0.6 else "green"
     drawn = Text.assemble((_FULL * filled, style), (_EMPTY * (bar - filled), "dim"))
-    return Text(reading.signal.name), drawn, Text(f"{share:.0%}", style="dim")
+    return Text(plain(reading.signal.name)), drawn, Text(f"{share:.0%}", style="dim")
 
 
 def _quiet() -> RenderableType:
@@ -192,7 +193,7 @@ def _incidents(picture: Picture) -> RenderableType:
     for alerts, word, style in ((opening, "● open", "red"), (earlier[:_TOLD], None, "dim")):
         for alert in alerts:
             begin = f"{moment(alert, picture.epoch):.0f} s"
-            sentence = alert.event["data"]["summary"]
+            sentence = _sentence(alert)
             table.add_row(begin, word or _word(alert), sentence, style=style)
     title = f"{_counted(len(opening), 'open incident')}, then earlier alerts"
     return Panel(table, title=title, border_style="dim", box=box.ROUNDED)
@@ -200,6 +201,10 @@ def _incidents(picture: Picture) -> RenderableType:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _sentence(alert: Published) -> str:
+    return plain(str(alert.event["data"]["summary"]))
 
 
 def _word(alert: Published) -> str:
@@ -224,7 +229,7 @@ def print_result(console: Console, score: Score, delays: Sequence[int | None], e
         style="bold green" if score.perfect else "bold red",
     )
     for alert in score.false_alarms:
-        console.print(f"false alarm: {alert.event['data']['summary']}", style="red")
+        console.print(f"false alarm: {_sentence(alert)}", style="red")
 
 
 def _closing_row(verdict: Verdict, delay: int | None) -> tuple[RenderableType, ...]:
@@ -236,12 +241,12 @@ def _closing_row(verdict: Verdict, delay: int | None) -> tuple[RenderableType, .
     # Silence is found by what did not come: no events passed.
     if delay:
         after.append(f"\n{_counted(delay, 'event')}", style="dim")
-    return named, after, str(verdict.alert.event["data"]["summary"])
+    return named, after, _sentence(verdict.alert)
 
 
 def plain_line(alert: Published, epoch: int) -> str:
     """Return an alert as a line of text."""
-    return f"{moment(alert, epoch):6.1f} s  {_word(alert):8}  {alert.event['data']['summary']}"
+    return f"{moment(alert, epoch):6.1f} s  {_word(alert):8}  {_sentence(alert)}"
 
 
 def injection_line(injection: Injection) -> str:

@@ -80,6 +80,8 @@ class Roll:
         self._alone: set[Partition] = set()
         """Those admitted as nobody takes part yet, until it is sure that nobody did."""
         self._moved_at = now
+        self._stood: tuple[int, float] | None = None
+        """Where all stood when all rested for the first time, and when that was."""
 
     # What is meant by the topics' names.
 
@@ -271,7 +273,7 @@ class Roll:
 
         That is the least key of those that do not rest. Where all do, time goes on from the
         last event, so that a silence is noticed; for this worker's own partitions it has
-        lasted `silent_for` microseconds.
+        lasted `silent_for` microseconds. A worker that is new goes on from where all stood.
         """
         reaches = self._all()
         there = [reach for reach in reaches if reach is not None]
@@ -282,8 +284,16 @@ class Roll:
             keys = [key for key in busy if key is not None]
             return min(keys) if len(keys) == len(busy) else None
         last = max((reach.last for reach in there if reach.last is not None), default=None)
-        since = int((now - self._moved_at) * SECOND)
-        return None if last is None else last + min(since, silent_for)
+        if last is None:
+            return None
+        passed = min(int((now - self._moved_at) * SECOND), silent_for)
+        if self._stood is None and (key := self.watermark()) is not None:
+            self._stood = key, now
+        if self._stood is None:
+            return last + passed
+        # What others have promised since this worker came is in there, and counts once.
+        key, at = self._stood
+        return max(last + passed, key + min(passed, int((now - at) * SECOND)))
 
     def _all(self) -> list[Reach | None]:
         return [

@@ -56,10 +56,13 @@ class Shard:
         """Observe what is in order by now."""
         return self.monitor.observe(self._junction.release())
 
-    def command(self, place: int, command: Command, offset: int) -> tuple[Taken, list[Notice]]:
-        """Do what an operator asks, behind the frames before `offset`, all of them observed."""
-        notices = self.monitor.command(place, command, self.watermark)
-        return Taken(place, (offset, "", 0, 0), command), notices
+    def command(self, place: int, command: Command, offset: int) -> tuple[Taken, Observation]:
+        """Do what an operator asks, behind the frames before `offset`, all of them observed.
+
+        Return where that is, and what is told of it.
+        """
+        told = self.monitor.command(place, command, self.watermark)
+        return Taken(place, (offset, "", 0, 0), command), told
 
     def foresee(self, commands: Sequence[Taken]) -> None:
         """Do again what operators asked in another life, each where it was done then."""

@@ -35,6 +35,9 @@ from streamdrift.operators import Asked, Command, decode, encode
 from streamdrift.records import Alert, SignalKind, State
 from streamdrift.trees import integer, text, trees
 
+Tell = Callable[[int, Alert], None]
+"""Takes an alert, by which of its incident's it is."""
+
 
 class Incidents:
     """Groups the steps of signals into incidents, and incidents' steps into alerts.
@@ -63,23 +66,43 @@ class Incidents:
         """By model."""
         self._plans = Plans()
         self._words: list[tuple[int, Command]] = []
-        """Said at times that are not past yet."""
+        """Said at times that are not past yet, of models that were behind."""
 
     def take(self, steps: Sequence[Step]) -> None:
         """Take steps, none below the last watermark, for the next call of `observe`."""
         self._waiting += steps
 
-    def ask(self, command: Command, time: int) -> None:
-        """Take what an operator asks for at `time`, which is not below the last watermark.
+    def ask(self, command: Command, steps: Sequence[Step], time: int) -> tuple[Alert, ...]:
+        """Take what an operator asks for at `time`, the last watermark, and what follows from it.
+
+        Return what is told of it. That waits for no later watermark: in a silence there may be
+        none for long, and whatever comes yet at that time is behind what was asked.
+        """
+
+        def do(tell: Tell) -> None:
+            self._note(time, command, tell)
+            for step in sorted(steps, key=_order):
+                for told in self._gate.take(step):
+                    self._take(told, tell)
+
+        self._plan(command, time)
+        return self._telling(do)
+
+    def ask_later(self, command: Command, steps: Sequence[Step], time: int) -> None:
+        """Take what an operator asks for of a model that is behind, for when it is that far.
 
         What is said of an incident that is over by then is left out.
         """
+        self.take(steps)
+        self._plan(command, time)
+        if command.kind not in PLANNING:
+            self._words.append((time, command))
+
+    def _plan(self, command: Command, time: int) -> None:
         if command.kind is Asked.EXPECT:
             self._plans.add(command)
         elif command.kind is Asked.WITHDRAW:
             self._plans.withdraw(command.model, time)
-        else:
-            self._words.append((time, command))
 
     def lacks(self, command: Command, time: int) -> str:
         """Return why a command of `time` has no effect; nothing where it has one."""
@@ -133,36 +156,40 @@ class Incidents:
     def _take_all(
         self, steps: list[Step], is_past: Callable[[str, int], bool], *, ended: bool = False
     ) -> tuple[Alert, ...]:
+        def do(tell: Tell) -> None:
+            words: Sequence[tuple[int, Command]]
+            words = [word for word in self._words if is_past(word[1].model, word[0])]
+            for step in sorted(steps, key=_order):
+                words = self._hear(words, step.time, tell)
+                for told in self._gate.take(step):
+                    self._take(told, tell)
+            for told in self._gate.settle(is_past):
+                self._take(told, tell)
+            self._hear(words, None, tell)
+            for key, incident in list(self._incidents.items()):
+                if incident.due is not None and is_past(key[0], incident.due):
+                    self._tell_gathered(key, incident, tell)
+            for key, incident in self._incidents.items():
+                graver_at = incident.graver_at
+                # Whether it lasts beyond the end of the input nobody knows.
+                if graver_at is not None and not ended and is_past(key[0], graver_at):
+                    self._grow_graver(key, incident, tell)
+
+        return self._telling(do)
+
+    def _telling(self, do: Callable[[Tell], None]) -> tuple[Alert, ...]:
+        """Return what is told while something is done, numbered in the order of alerts."""
         alerts: list[tuple[int, str, str, int, Alert]] = []
 
         def tell(number: int, alert: Alert) -> None:
             alerts.append((alert.due, alert.model, alert.version, number, alert))
 
-        words: Sequence[tuple[int, Command]]
-        words = [word for word in self._words if is_past(word[1].model, word[0])]
-        for step in sorted(steps, key=_order):
-            words = self._hear(words, step.time, tell)
-            for told in self._gate.take(step):
-                self._take(told, tell)
-        for told in self._gate.settle(is_past):
-            self._take(told, tell)
-        self._hear(words, None, tell)
-        for key, incident in list(self._incidents.items()):
-            if incident.due is not None and is_past(key[0], incident.due):
-                self._tell_gathered(key, incident, tell)
-        for key, incident in self._incidents.items():
-            graver_at = incident.graver_at
-            # Whether it lasts beyond the end of the input nobody knows.
-            if graver_at is not None and not ended and is_past(key[0], graver_at):
-                self._grow_graver(key, incident, tell)
+        do(tell)
         alerts.sort(key=lambda entry: entry[:4])
         return tuple(self._numbered(entry[4]) for entry in alerts)
 
     def _hear(
-        self,
-        words: Sequence[tuple[int, Command]],
-        before: int | None,
-        tell: Callable[[int, Alert], None],
+        self, words: Sequence[tuple[int, Command]], before: int | None, tell: Tell
     ) -> Sequence[tuple[int, Command]]:
         """Take what was said before a time, or all of it; return the rest."""
         now = [word for word in words if before is None or word[0] <= before]
@@ -171,7 +198,7 @@ class Incidents:
             self._note(time, command, tell)
         return words[len(now) :]
 
-    def _note(self, time: int, command: Command, tell: Callable[[int, Alert], None]) -> None:
+    def _note(self, time: int, command: Command, tell: Tell) -> None:
         """Let an incident bear what was said of it, and tell of it; a resolution tells itself."""
         key, word = _subject(command), word_of(command)
         if not self.is_open(command):
@@ -190,7 +217,7 @@ class Incidents:
         count.alerts += 1
         return replace(alert, number=count.alerts)
 
-    def _take(self, told: Told, tell: Callable[[int, Alert], None]) -> None:
+    def _take(self, told: Told, tell: Tell) -> None:
         step, key = told.step, subject_of(told.step)
         incident = self._incidents.get(key)
         if incident and incident.due is not None and incident.due <= step.time:
@@ -223,7 +250,7 @@ class Incidents:
         key: Subject,
         incident: Incident,
         step: Step,
-        tell: Callable[[int, Alert], None],
+        tell: Tell,
     ) -> None:
         member = incident.members.get(step.signal.ordinal)
         if member is None or not member.active:
@@ -233,9 +260,7 @@ class Incidents:
         if incident.over and incident.due is None:
             self._resolve(key, incident, step.time, tell)
 
-    def _tell_gathered(
-        self, key: Subject, incident: Incident, tell: Callable[[int, Alert], None]
-    ) -> None:
+    def _tell_gathered(self, key: Subject, incident: Incident, tell: Tell) -> None:
         """Publish what was gathered: as the opening, or as an update."""
         due = incident.due
         assert due is not None
@@ -264,9 +289,7 @@ class Incidents:
         if incident.over:
             self._resolve(key, incident, due, tell)
 
-    def _grow_graver(
-        self, key: Subject, incident: Incident, tell: Callable[[int, Alert], None]
-    ) -> None:
+    def _grow_graver(self, key: Subject, incident: Incident, tell: Tell) -> None:
         """Tell that an incident lasts: it is graver than its effect alone says."""
         due, incident.graver_at = incident.graver_at, None
         assert due is not None
@@ -287,7 +310,7 @@ class Incidents:
         key: Subject,
         incident: Incident,
         due: int,
-        tell: Callable[[int, Alert], None],
+        tell: Tell,
     ) -> None:
         incident.told += 1
         facts = self._facts(key, incident)

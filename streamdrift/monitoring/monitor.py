@@ -18,7 +18,7 @@ from streamdrift.monitoring.taken_commands import TakenCommands, in_vain, obeyed
 from streamdrift.monitoring.traffic import Traffic
 from streamdrift.operators import Asked, Command
 from streamdrift.readings import Readings
-from streamdrift.records import Batch, Notice, Observation, Released, State
+from streamdrift.records import Alert, Batch, Notice, Observation, Released, State
 from streamdrift.trees import integer, lists, text, tree, trees
 
 FORMAT = 3
@@ -26,6 +26,8 @@ FORMAT = 3
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""
 
+
+NOTHING = Observation((), ())
 
 VersionKey = tuple[str, str, int]
 """Model, version, and the group of its columns."""
@@ -98,25 +100,31 @@ class Monitor:
         alerts = self._incidents.observe(steps, released.watermark, behind)
         return Observation(alerts, tuple(notices))
 
-    def command(self, place: int, command: Command, time: int) -> list[Notice]:
-        """Do what an operator asks, all below `time` being observed; one of a new `place` only.
+    def command(self, place: int, command: Command, time: int) -> Observation:
+        """Do what an operator asks, the watermark being `time`; one of a new `place` only.
 
-        What follows is told from the next `observe` on.
+        Return what is told of it. Of a model with shards that are behind, that is told by later
+        calls of `observe`.
         """
         if not self.commands.take(place, command):
-            return []
+            return NOTHING
         is_head = self._heads is None or self._heads.is_head_of(command.model)
         if is_head and (lacking := self._incidents.lacks(command, time)):
-            return [in_vain(command, lacking)]
-        steps = self._do(command, time)
+            return Observation((), (in_vain(command, lacking),))
+        steps, behind = self._do(command, time), False
         if self._heads is not None:
             steps = self._heads.take(steps)
-        self._incidents.take(steps)
+            behind = command.model in self._heads.behind(time)
         if not is_head:
-            return []
-        self._incidents.ask(command, time)
+            self._incidents.take(steps)
+            return NOTHING
+        alerts: tuple[Alert, ...] = ()
+        if behind:
+            self._incidents.ask_later(command, steps, time)
+        else:
+            alerts = self._incidents.ask(command, steps, time)
         seen = any(model == command.model for model, _, _ in self._versions)
-        return [obeyed(command, seen=seen)]
+        return Observation(alerts, (obeyed(command, seen=seen),))
 
     def _do(self, command: Command, time: int) -> list[Step]:
         """Let signals be accepted, or watched again."""

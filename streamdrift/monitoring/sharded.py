@@ -100,7 +100,7 @@ class Shards:
         """Return the shards that have observed more than what lies below `frontier`."""
         return frozenset(shard for shard, passed in enumerate(self._frontiers) if passed > frontier)
 
-    def command(self, place: int, command: Command, frontier: Frontier) -> list[Notice]:
+    def command(self, place: int, command: Command, frontier: Frontier) -> Observation:
         """Do what an operator asks at a place in the order of all events.
 
         A shard that is ahead of it did so already if its snapshot is of later.

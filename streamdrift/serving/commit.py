@@ -120,12 +120,17 @@ class Outgoing:
             until,
         )
 
-    def replaying(self, observed: int, read_past: Callable[[Partition, int], bool]) -> bool:
-        """Tell whether something that was published in another life may still come out.
+    def replaying(
+        self, observed: int, read_past: Callable[[Partition, int], bool], *, foresees: bool
+    ) -> bool:
+        """Tell whether something of another life may still come out again, or be done again.
 
-        It cannot once everything is `observed` and read again that was so by then. A snapshot
-        before that needs the same marks of the journal as those this life began with.
+        It cannot once everything is `observed` and read again that was so by then, and no command
+        is left that it `foresees`. A snapshot before that needs the same marks of the journal as
+        those this life began with.
         """
+        if foresees:
+            return True
         unread = [
             partition
             for (partition, identity), offset in self._published.letters.items()
@@ -277,5 +282,7 @@ def _save(
 ) -> None:
     snapshots = take()
     if snapshots:
-        replaying = outgoing.replaying(pipeline.watermark, pipeline.ordering.read_past)
+        replaying = outgoing.replaying(
+            pipeline.watermark, pipeline.ordering.read_past, foresees=pipeline.foresees
+        )
         store.save(snapshots, reached, replaying=replaying)

@@ -9,7 +9,7 @@ import structlog
 from streamdrift.kafka.transaction import Transaction, commit_transaction
 from streamdrift.pipeline import Pipeline
 from streamdrift.prometheus.metrics import Metrics
-from streamdrift.records import Messages, Partition, Reached
+from streamdrift.records import Messages, Observation, Partition, Reached
 from streamdrift.serving.commit import (
     PART_BYTES,
     Letters,
@@ -232,13 +232,16 @@ class Loop:
     def _observe(self) -> None:
         before = self._pipeline.events
         observation = self._timed("observe", self._pipeline.release)
+        self._take_out(observation)
+        # The last events before a rest are observed when nothing more comes.
+        if observation.alerts or self._pipeline.events > before:
+            self._rota.all_changed()
+
+    def _take_out(self, observation: Observation) -> None:
         for notice in observation.notices:
             tell(notice)
         self._telling.alerts(observation.alerts)
         self._outgoing.add(observation.alerts)
-        # The last events before a rest are observed when nothing more comes.
-        if observation.alerts or self._pipeline.events > before:
-            self._rota.all_changed()
 
     def _obey(self) -> None:
         """Do what operators asked, at this place; after what was asked in another life."""
@@ -247,10 +250,9 @@ class Loop:
         for received in self._asked:
             self._telling.commanded(received)
             if received.command is not None:
-                taken, notices = self._pipeline.command(received.place, received.command)
+                taken, told = self._pipeline.command(received.place, received.command)
                 self._outgoing.commands.append(taken)
-                for notice in notices:
-                    tell(notice)
+                self._take_out(told)
                 self._rota.all_changed()
         self._asked.clear()
 

@@ -3,9 +3,8 @@
 import re
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from streamdrift import __version__
+from streamdrift.calls import Caller, Reply
 from streamdrift.durations import SECOND, Duration
 from streamdrift.files import checked_file
 from streamdrift.secrets import read_secret
@@ -54,7 +54,10 @@ class EndpointSettings(BaseModel):
         default_factory=dict, description="Headers of every post, such as X-Scope-OrgID: secrets."
     )
     timeout: Duration = Field(
-        10 * SECOND, gt=0, le=20 * SECOND, description="Longest wait for each part of an answer."
+        10 * SECOND,
+        gt=0,
+        le=20 * SECOND,
+        description="Longest that a post may take, with its answer.",
     )
 
     @field_validator(*_FILES)
@@ -119,19 +122,19 @@ class Endpoint:
     def __init__(self, url: str, settings: EndpointSettings) -> None:
         self._url = url
         self._settings = settings
-        self._client: httpx2.Client | None = None
+        self._caller: Caller | None = None
         self.place = origin_of(url)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post `body` and return what became of it; raises nothing."""
         try:
-            if self._client is None:
-                self._client = open_client(self._settings)
+            if self._caller is None:
+                seconds = self._settings.timeout / SECOND
+                self._caller = Caller(seconds, **client_options(self._settings))
             login = login_of(self._settings, self._url)
-            with self._client.stream(
-                "POST", self._url, content=body, headers={**headers, **login}
-            ) as response:
-                text = _beginning(response)
+            reply = self._caller.call(
+                "POST", self._url, _READ_BYTES, content=body, headers={**headers, **login}
+            )
         except httpx2.LocalProtocolError:
             # What it says has the header in it, which may be a secret.
             return Answer(Verdict.FAILED, "a header cannot be sent: has a secret a line end in it?")
@@ -139,37 +142,36 @@ class Endpoint:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             self.close()
             return Answer(Verdict.FAILED, f"{type(error).__name__}: {error}"[:_SHOWN])
-        status = response.status_code
+        status, text = reply.status, _on_one_line(reply.body)
         if 200 <= status < 300:
             return Answer(Verdict.TAKEN, status=status)
         detail = f"answered {status}" + (f": {text[:_SHOWN]}" if text else "")
         if 400 <= status < 500 and status not in _AGAIN:
             return Answer(Verdict.REFUSED, detail, status=status)
-        return Answer(Verdict.FAILED, detail, _asked_wait(response), status)
+        return Answer(Verdict.FAILED, detail, _asked_wait(reply), status)
 
     def close(self) -> None:
         """Close the connection; the next post opens another."""
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(httpx2.HTTPError, OSError):
-                client.close()
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            caller.close()
 
 
-def open_client(settings: EndpointSettings) -> httpx2.Client:
-    """Return what asks an endpoint; raise OSError where a file of its certificates is no good."""
+def client_options(settings: EndpointSettings) -> dict[str, Any]:
+    """Return what a client of an endpoint is made with, but for its patience.
+
+    Raises OSError where a file of its certificates is no good.
+    """
     context = ssl.create_default_context(
         cafile=None if settings.ca_file is None else str(settings.ca_file)
     )
     if settings.cert_file is not None:
         context.load_cert_chain(settings.cert_file, settings.key_file)
-    return httpx2.Client(
-        timeout=settings.timeout / SECOND,
-        verify=context,
-        headers={
-            "user-agent": f"streamdrift/{__version__}",
-            **{name: each.get_secret_value() for name, each in settings.headers.items()},
-        },
-    )
+    headers = {name: each.get_secret_value() for name, each in settings.headers.items()}
+    return {
+        "verify": context,
+        "headers": {"user-agent": f"streamdrift/{__version__}", **headers},
+    }
 
 
 def login_of(settings: EndpointSettings, url: str) -> Mapping[str, str]:
@@ -185,17 +187,12 @@ def login_of(settings: EndpointSettings, url: str) -> Mapping[str, str]:
     return {"authorization": next(flow).headers["authorization"]}
 
 
-def _beginning(response: httpx2.Response) -> str:
-    """Return the beginning of an answer on one line; what is short is read to its end."""
-    read = b""
-    for part in response.iter_raw():
-        read += part
-        if len(read) > _READ_BYTES:
-            break
-    return " ".join(read[: 4 * _SHOWN].decode(errors="replace").split())
+def _on_one_line(body: bytes) -> str:
+    """Return the beginning of an answer."""
+    return " ".join(body[: 4 * _SHOWN].decode(errors="replace").split())
 
 
-def _asked_wait(response: httpx2.Response) -> float | None:
+def _asked_wait(reply: Reply) -> float | None:
     """Return the seconds that an answer asks to wait, where it names them."""
-    asked = response.headers.get("retry-after", "")
+    asked = reply.headers.get("retry-after", "")
     return min(float(asked), _LONGEST_WAIT) if re.fullmatch(r"\d{1,6}", asked) else None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TextIO
 
+from streamdrift.plain import plain
 from streamdrift.records import Alert
 from streamdrift.times import date_of
 
@@ -17,7 +18,7 @@ class TerminalSink:
         """Write a line for each alert."""
         for alert in alerts:
             time = f"{date_of(alert.time):%Y-%m-%d %H:%M:%S}"
-            severity, summary = alert.data["severity"], alert.data["summary"]
+            severity, summary = alert.data["severity"], plain(str(alert.data["summary"]))
             self._stream.write(f"{time} {alert.type:8} {severity:8} {summary}\n")
 
     def flush(self) -> None:

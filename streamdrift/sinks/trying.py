@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError
 from streamdrift.secrets import read_secret
 from streamdrift.sinks.alertmanager import AlertmanagerSettings, status_url
-from streamdrift.sinks.endpoint import EndpointSettings, login_of, open_client, origin_of
+from streamdrift.sinks.endpoint import EndpointSettings, client_options, login_of, origin_of
 from streamdrift.sinks.webhook import WebhookSettings
 from streamdrift.unreached import Keys, cure_of, cure_of_status, reason_of
 
@@ -120,7 +121,8 @@ def _tried(
     """Return what comes of it; raise ConnectionsError, with what to do, where nothing does."""
     try:
         _check_secrets(what, settings, keys)
-        with open_client(settings) as client:
+        seconds = settings.timeout / SECOND
+        with httpx2.Client(timeout=seconds, **client_options(settings)) as client:
             return do(client)
     # A server may answer what no standard has; files may be gone.
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:

@@ -14,7 +14,12 @@ from streamdrift.kafka.clients import KafkaSettings, connection_errors
 from streamdrift.kafka.outbox import PUT_OUT
 from streamdrift.records import Messages, Partition
 from streamdrift.sources import by_topic, notice
-from streamdrift.sources.membership import Assignor, ask_anew, watch_membership
+from streamdrift.sources.membership import (
+    Assignor,
+    ask_anew,
+    ask_whether_known,
+    watch_membership,
+)
 from streamdrift.sources.orphans import Orphans
 from streamdrift.sources.reading import Lost, Reader
 from streamdrift.sources.sameness import IsSame, trust
@@ -149,6 +154,18 @@ class Member:
         metadata = self.reader.consumer.group_metadata()
         self._check()
         return metadata
+
+    def confirm(self) -> None:
+        """Return where the group says just now that this is a member still.
+
+        Raises ConnectionsError where it says otherwise, or nothing: others may have what this
+        member has, and have changed whatever it looks at.
+        """
+        with connection_errors(self.connection, "ask the consumer group"):
+            try:
+                ask_whether_known(self._coordinator, _JOIN_MS)
+            finally:
+                self._check()
 
     def added(self) -> frozenset[Partition]:
         """Return the partitions given to this member that were not started yet."""

@@ -7,9 +7,11 @@ with its old partitions, and tells of none of them that they are lost.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import RebalanceInProgressError
 from kafka.protocol.consumer.metadata import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
@@ -79,6 +81,17 @@ def watch_membership(coordinator: Any, put_out: Callable[[], None]) -> None:
         reset(*arguments, **options)
 
     coordinator.reset_generation = lost
+
+
+def ask_whether_known(coordinator: Any, within_ms: int) -> None:
+    """Have the group say that it knows a member, under the generation that this has.
+
+    Raises KafkaError where it does not, or does not answer; `put_out` is called where it does not.
+    """
+    # After a while without a word from it, the client forgets who coordinates the group.
+    coordinator.ensure_coordinator_ready(timeout_ms=within_ms)
+    with suppress(RebalanceInProgressError):  # It asks the members that it knows to join anew.
+        coordinator._net.run(coordinator._send_heartbeat_request)  # noqa: SLF001
 
 
 def ask_anew(coordinator: Any) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from streamdrift.history import figures
 from streamdrift.incidents.budget import Budget
+from streamdrift.plain import plain
 from streamdrift.tuning.lines import (
     ASCII,
     UNICODE,
@@ -82,7 +83,7 @@ def _head(result: ModelResult) -> RenderableType:
     text.append(f"from {figures.moment(watched.since)} on: before that its reference was learned")
     if silences := len(result.silences):
         text.append(f"\n{figures.counted(silences, 'incident')} by silence, at every budget")
-    return Panel(text, title=Text(result.model), border_style="cyan", box=box.ROUNDED)
+    return Panel(text, title=Text(plain(result.model)), border_style="cyan", box=box.ROUNDED)
 
 
 def _label(budget: Budget, chosen: bool, glyphs: Glyphs) -> Text:
@@ -162,7 +163,7 @@ def _changes(result: ModelResult) -> RenderableType:
     table.add_column(ratio=1)
     shown = listed(result.shared)
     for name, shared in shown.items():
-        told = Text(shared.change.summary)
+        told = Text(plain(shared.change.summary))
         told.append("\n" + _found_by(shared, result), style="dim")
         at = figures.moment(shared.change.told_at)
         table.add_row(Text(name, style="bold red"), at, told)

@@ -12,7 +12,7 @@ from streamdrift.exchange.shard import Shard
 from streamdrift.kafka.clients import connection_errors
 from streamdrift.kafka.transaction import Reached, commit_transaction
 from streamdrift.prometheus.metrics import Metrics
-from streamdrift.records import Messages, Partition
+from streamdrift.records import Messages, Observation, Partition
 from streamdrift.serving.commit import PART_BYTES, Outgoing
 from streamdrift.serving.desk import Desk
 from streamdrift.serving.recovery import check_fingerprint
@@ -97,6 +97,15 @@ class Detecting:
 
     def turn(self) -> bool:
         """Do one round; tell of a commit."""
+        try:
+            return self._turn()
+        except StateError:
+            # To who stood still, and was put out meanwhile, what another has done with a shard
+            # looks like a loss: it deletes the frames that it has taken.
+            self._member.confirm()
+            raise
+
+    def _turn(self) -> bool:
         start = time.monotonic()
         messages = self._member.poll(0.0 if self._desk.waiting else _POLL_SECONDS)
         self._metrics.spent("receive", time.monotonic() - start)
@@ -251,7 +260,8 @@ class Detecting:
         """Do what operators asked in another life before this offset."""
         while (taken := owned.shard.due(offset)) is not None:
             self._observe(owned)
-            owned.shard.command(taken.place, taken.command, offset)
+            _, told = owned.shard.command(taken.place, taken.command, offset)
+            self._take_out(owned, told)
 
     def _listen_again(self) -> None:
         """Read commands from the one on that some shard here does not know."""
@@ -266,6 +276,8 @@ class Detecting:
 
     def _obey(self) -> None:
         """Do what operators asked, in every shard that is here, behind what it has taken."""
+        for each in self._owned.values():
+            self._do_again(each, each.next)  # In a silence no frame comes that it was before.
         if self._commands is None or any(each.shard.foresees for each in self._owned.values()):
             return
         for received in self._commands.read():
@@ -274,14 +286,15 @@ class Detecting:
                 continue
             for each in self._owned.values():
                 if received.place > each.shard.commanded:
-                    taken, notices = each.shard.command(received.place, received.command, each.next)
+                    taken, told = each.shard.command(received.place, received.command, each.next)
                     each.outgoing.commands.append(taken)
                     each.changed = True
-                    for notice in notices:
-                        tell(notice)
+                    self._take_out(each, told)
 
     def _observe(self, owned: Owned) -> None:
-        observation = owned.shard.observe()
+        self._take_out(owned, owned.shard.observe())
+
+    def _take_out(self, owned: Owned, observation: Observation) -> None:
         for notice in observation.notices:
             tell(notice)
         self._telling.alerts(observation.alerts)

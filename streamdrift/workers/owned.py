@@ -71,7 +71,9 @@ class DetectWork:
         self.snapshots = self._take()
         for number, snapshot in self.snapshots.items():
             owned = self._owned[number]
-            replaying = owned.outgoing.replaying(owned.next, _all_read)
+            replaying = owned.outgoing.replaying(
+                owned.next, _all_read, foresees=owned.shard.foresees
+            )
             owned.store.save({number: snapshot}, reached, replaying=replaying)
 
     def flush(self) -> None:

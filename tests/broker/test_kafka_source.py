@@ -1,5 +1,7 @@
 """The Kafka source on real brokers: the fast path must hand over what the public one does."""
 
+import io
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from kafka.consumer.fetcher import Fetcher
 from streamdrift.errors import ConnectionsError
 from streamdrift.headers import decode_headers
 from streamdrift.kafka.clients import KafkaSettings, make_admin, make_producer
+from streamdrift.logs import set_up_logs
 from streamdrift.records import Messages, Partition
 from streamdrift.sources import SourceSettings, blocked, fetching
 from streamdrift.sources.kafka import KafkaSource
@@ -437,19 +440,49 @@ def test_a_damaged_batch_is_left_out_and_said(
     assert (skipped.fields["from_offset"], skipped.fields["to_offset"]) == (1, 2)
 
 
-def test_sasl(
-    real_kafka: RealKafka, name: str, make_topic: TopicMaker, open_source: Opener
-) -> None:
-    connection = KafkaSettings(
-        bootstrap_servers=real_kafka.sasl_bootstrap,
+def logging_in(kafka: RealKafka) -> KafkaSettings:
+    return KafkaSettings(
+        bootstrap_servers=kafka.sasl_bootstrap,
         security_protocol="SASL_PLAINTEXT",
         sasl_mechanism="PLAIN",
         sasl_plain_username=USER,
         sasl_plain_password=PASSWORD,
     )
+
+
+def test_sasl(
+    real_kafka: RealKafka, name: str, make_topic: TopicMaker, open_source: Opener
+) -> None:
+    connection = logging_in(real_kafka)
     make_topic(connection, name)
     produce(connection, name, [b"a"])
     assert len(read(open_source(connection, reading(name)), 1)) == 1
+
+
+@pytest.fixture
+def debug_log() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log = io.StringIO()
+    set_up_logs("debug", log)
+    yield log
+    root.handlers[:], root.level = handlers, level
+
+
+def test_the_log_has_no_password_also_where_it_has_most(
+    real_kafka: RealKafka,
+    name: str,
+    make_topic: TopicMaker,
+    open_source: Opener,
+    debug_log: io.StringIO,
+) -> None:
+    """The client dumps its configuration, and every request, at the level of debugging."""
+    connection = logging_in(real_kafka)
+    make_topic(connection, name)
+    produce(connection, name, [b"a"])
+    read(open_source(connection, reading(name)), 1)
+    assert "Connected" in debug_log.getvalue(), "nothing of the client's is in it"
+    assert PASSWORD not in debug_log.getvalue()
 
 
 def test_nobody_there() -> None:

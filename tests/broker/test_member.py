@@ -144,6 +144,30 @@ def test_who_was_put_out_amid_a_join_claims_and_commits_nothing_any_more(
     assert set(map(str, told[1:])) == {"[None]"}
 
 
+def test_the_group_confirms_who_is_a_member_and_nobody_else(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also amid a rebalance; and it is asked just then, whatever the client believes."""
+    member = join("one")
+    _poll_until(lambda: _has(member) == _PARTITIONS, member)
+    member.confirm()
+    soon, second = time.monotonic() + 2, join("two")
+    _poll_until(lambda: time.monotonic() > soon, second)
+    assert _has(second) == 0
+    member.confirm()
+    coordinator = member.reader.consumer._coordinator
+
+    async def believe() -> None:
+        coordinator.heartbeat.sent_heartbeat()
+        coordinator.heartbeat.received_heartbeat()
+
+    monkeypatch.setattr(coordinator, "_do_heartbeat", believe)
+    time.sleep(8)  # Longer than a session.
+    for _ in range(2):
+        with pytest.raises(ConnectionsError, match="has put this worker out"):
+            member.confirm()
+
+
 def test_a_follower_can_have_all_given_out_anew(join: Join) -> None:
     """Brokers pass on no question of one that tells the same as before."""
     leader = join("leader")

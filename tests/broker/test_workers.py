@@ -117,6 +117,13 @@ def test_who_stands_still_for_longer_than_a_session_is_put_out(tmp_path: Path) -
     assert report.verdict.expected >= 2, "no alert in it: nothing was compared"
 
 
+def test_who_was_put_out_misses_no_frames_that_its_heir_has_deleted(tmp_path: Path) -> None:
+    """It had ended as if they were lost, and was to be told to begin anew."""
+    report = workers.outlived(Options(tmp_path, times=1, stopped=16.0))
+    assert report.equal, str(report)
+    assert report.verdict.expected >= 2, "no alert in it: nothing was compared"
+
+
 def test_the_second_of_a_name_replaces_the_first(
     kafka_connection: KafkaSettings,
     name: str,

@@ -13,6 +13,7 @@ from streamdrift.decoders import make_decoder
 from streamdrift.exchange.shard import Shard
 from streamdrift.models.settings import ModelSettings
 from streamdrift.monitoring.heads import Home
+from streamdrift.monitoring.monitor import NOTHING
 from streamdrift.monitoring.sharded import Shards
 from streamdrift.operators import PLANNING, Asked, Command, Taken, encode
 from streamdrift.ordering import Ordering, OrderingSettings
@@ -96,8 +97,8 @@ def _told(*commands: tuple[int, Command]) -> tuple[list[Alert], list[Notice], li
     begin = 0
     for place, (at, command) in enumerate(commands):
         told = _go(pipeline, begin, at) if at > begin else ([], [])
-        taken, more = pipeline.command(place, command)
-        alerts, notices = alerts + told[0], [*notices, *told[1], *more]
+        taken, said = pipeline.command(place, command)
+        alerts, notices = [*alerts, *told[0], *said.alerts], [*notices, *told[1], *said.notices]
         done.append(taken)
         begin = at
     last = _go(pipeline, begin, _EVENTS)
@@ -147,11 +148,74 @@ def test_what_is_said_to_be_mended_is_watched_again_and_told_again_where_it_is_n
     assert notices[-1].fields["effect"] == "its signals are watched again"
 
 
+@pytest.mark.parametrize("kind", [Asked.ACKNOWLEDGE, Asked.RESOLVE])
+def test_what_is_asked_is_told_at_once_whether_time_goes_on_or_not(kind: Asked) -> None:
+    """In a silence after a restart it may stand for as long as it had gone on before."""
+    pipeline = _begun()
+    _go(pipeline, 0, 2_500)
+    before = pipeline.ordering.frontier
+    _, said = pipeline.command(0, _command(kind))
+    [alert] = said.alerts
+    assert alert.type == ("resolved" if kind is Asked.RESOLVE else "updated")
+    assert alert.time == (_START + 2_499) * _SECOND
+    pipeline.release()
+    assert pipeline.ordering.frontier == before
+
+
+def _silent(pipeline: Pipeline, elapsed: int) -> list[Alert]:
+    pipeline.idle(messages([]).partition)
+    pipeline.tick_after(elapsed * _SECOND)
+    return list(pipeline.release().alerts)
+
+
+def _again(pipeline: Pipeline, taken: Taken | None = None) -> Pipeline:
+    """Return what is restored from a pipeline's snapshots, and has read all there is."""
+    states = {shard: decode_state(encode_state(pipeline.snapshot(shard))) for shard in range(3)}
+    again = _begun()
+    again.restore(states)
+    again.foresee([] if taken is None else [taken])
+    return again
+
+
+def test_in_a_silence_time_goes_on_from_where_it_had_come_to_before_a_restart() -> None:
+    """Or before whatever else had it counted anew; and not from what nobody has waited for."""
+    pipeline = _begun()
+    _go(pipeline, 0, 2_000)
+    last = (_START + 1_999) * _SECOND
+    _silent(pipeline, 60)
+    again = _again(pipeline)
+    _silent(again, 5)
+    assert again.watermark == last + 65 * _SECOND
+    _silent(again, 30)
+    assert again.watermark == last + 90 * _SECOND
+    _silent(again, 5)
+    assert again.watermark == last + 95 * _SECOND
+    again.feed(messages(_VALUES[4_000:4_400], first=4_000))
+    again.release()
+    _silent(again, 6)
+    assert again.watermark == (_START + 2_199 + 6) * _SECOND
+
+
+def test_what_was_asked_in_a_silence_is_done_again_as_soon_as_all_rest() -> None:
+    """Its place says that time had come so far; until then nobody takes what is asked next."""
+    pipeline = _begun()
+    _go(pipeline, 0, 2_500)
+    _silent(pipeline, 5)
+    saved = _again(pipeline)
+    _silent(pipeline, 60)
+    taken, said = pipeline.command(0, _command(Asked.RESOLVE))
+    again = _again(saved, taken)
+    assert again.foresees
+    assert _silent(again, 5)[0].id == said.alerts[0].id
+    assert not again.foresees
+
+
 def test_an_incident_that_is_not_open_is_left_alone() -> None:
     for incident in ("f" * 32, str(_opened().data["incident"])):
         pipeline = _begun()
         _go(pipeline, 0, 2_500 if incident == "f" * 32 else 1_000)
-        _, [notice] = pipeline.command(0, _command(Asked.RESOLVE, incident=incident))
+        _, said = pipeline.command(0, _command(Asked.RESOLVE, incident=incident))
+        [notice] = said.notices
         assert notice.fields["effect"] == "nothing: no such incident is open"
         alerts, _ = _go(pipeline, 2_500 if incident == "f" * 32 else 1_000, _EVENTS)
         assert "resolved" not in [alert.type for alert in alerts]
@@ -162,23 +226,26 @@ def test_a_command_is_taken_once() -> None:
     pipeline = _begun()
     _go(pipeline, 0, 2_500)
     pipeline.command(3, _command(Asked.RESOLVE))
-    assert pipeline.command(3, _command(Asked.RESOLVE, id="2" * 32))[1] == []
-    assert pipeline.command(2, _command(Asked.RESOLVE, id="2" * 32))[1] == []
+    assert pipeline.command(3, _command(Asked.RESOLVE, id="2" * 32))[1] == NOTHING
+    assert pipeline.command(2, _command(Asked.RESOLVE, id="2" * 32))[1] == NOTHING
     assert pipeline.commanded == 3
-    assert pipeline.command(7, _command(Asked.RESOLVE))[1] == []
+    assert pipeline.command(7, _command(Asked.RESOLVE))[1] == NOTHING
     assert pipeline.commanded == 7
     states = {shard: decode_state(encode_state(pipeline.snapshot(shard))) for shard in range(3)}
     again = _begun()
     again.restore(states)
-    assert again.command(9, _command(Asked.RESOLVE))[1] == []
+    assert again.command(9, _command(Asked.RESOLVE))[1] == NOTHING
 
 
 def test_what_changed_after_the_last_that_was_seen_is_left_alone() -> None:
     pipeline = _begun()
     _go(pipeline, 0, 2_500)
     seen = (_START + _CHANGED - 1) * _SECOND
-    pipeline.command(0, _command(Asked.RESOLVE, through=seen))
-    pipeline.command(1, _command(Asked.ACCEPT, through=seen, id="2" * 32))
+    told = [
+        pipeline.command(0, _command(Asked.RESOLVE, through=seen))[1],
+        pipeline.command(1, _command(Asked.ACCEPT, through=seen, id="2" * 32))[1],
+    ]
+    assert "resolved" not in [alert.type for each in told for alert in each.alerts]
     alerts, _ = _go(pipeline, 2_500, _EVENTS)
     assert "resolved" not in [alert.type for alert in alerts]
 
@@ -186,7 +253,8 @@ def test_what_changed_after_the_last_that_was_seen_is_left_alone() -> None:
 def test_a_planned_change_of_a_model_that_was_never_seen_says_so() -> None:
     pipeline = _begun()
     _go(pipeline, 0, 1_000)
-    _, [notice] = pipeline.command(0, _command(Asked.EXPECT, model="typo", since=1, until=2))
+    _, said = pipeline.command(0, _command(Asked.EXPECT, model="typo", since=1, until=2))
+    [notice] = said.notices
     assert str(notice.fields["effect"]).endswith("; no event of this model was seen lately")
 
 
@@ -247,10 +315,11 @@ def test_where_nothing_is_planned_any_more_a_withdrawal_says_so(plan: int | str 
     if plan is not None:
         of_others = {"model": plan, "until": 10**17} if isinstance(plan, str) else {"until": plan}
         pipeline.command(0, _command(Asked.EXPECT, id="2" * 32, since=0, **of_others))
-    _, [notice] = pipeline.command(1, _command(Asked.WITHDRAW))
+    [notice] = pipeline.command(1, _command(Asked.WITHDRAW))[1].notices
     assert notice.fields["effect"] == "nothing: no change of this model is planned"
     if plan == "stays":
-        _, [notice] = pipeline.command(2, _command(Asked.WITHDRAW, id="3" * 32, model="stays"))
+        others = _command(Asked.WITHDRAW, id="3" * 32, model="stays")
+        [notice] = pipeline.command(2, others)[1].notices
         assert notice.fields["effect"] == "incidents that begin from now on page again"
 
 
@@ -263,9 +332,12 @@ def test_of_silence_and_event_rate_too(kind: Asked) -> None:
     [alert] = pipeline.release().alerts[:1]
     assert alert.data["kind"] == "volume"
     incident = str(alert.data["incident"])
-    pipeline.command(0, _command(kind, incident=incident, model=alert.model, of_model=True))
+    _, said = pipeline.command(
+        0, _command(kind, incident=incident, model=alert.model, of_model=True)
+    )
     pipeline.tick_after(7_200 * _SECOND)
-    alerts = [each for each in pipeline.release().alerts if each.model == alert.model]
+    later = pipeline.release().alerts
+    alerts = [each for each in (*said.alerts, *later) if each.model == alert.model]
     expected = {"acknowledge": "updated", "resolve": "resolved", "accept": "updated"}[kind.value]
     assert alerts[0].type == expected
     if kind is not Asked.ACKNOWLEDGE:
@@ -328,7 +400,8 @@ def _check_replay(whole: list[Alert], taken: list[Taken], cuts: list[int], saved
 def test_a_shard_of_workers_does_it_again_behind_the_same_frames() -> None:
     made = Shard(Home(0, 1), lambda _: ModelSettings(), 10)
     command = _command(Asked.EXPECT, since=5, until=9)
-    taken, [notice] = made.command(7, command, 42)
+    taken, said = made.command(7, command, 42)
+    [notice] = said.notices
     assert taken == Taken(7, (42, "", 0, 0), command)
     assert str(notice.fields["effect"]).startswith("incidents that begin meanwhile page nobody")
     other = Shard(Home(0, 1), lambda _: ModelSettings(), 10)

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from streamdrift.demo.injections import DELIVERY, FRAUD, schedule
 from streamdrift.demo.scorer import Published, Score, Verdict
-from streamdrift.demo.screen import Picture, draw, print_result, shown_readings
+from streamdrift.demo.screen import Picture, draw, plain_line, print_result, shown_readings
 from streamdrift.readings import SignalReading
 from streamdrift.records import AlertKind, ColumnKey, Group, Signal, SignalKind, WarmUp
 from streamdrift.times import rfc3339
@@ -134,3 +134,8 @@ def test_closing_lines_without_injections() -> None:
     text = _closing(Score((), (_alert("a", 9),)), [])
     assert "nothing was injected, 1 false alarm, 12,345 events" in text
     assert "false alarm: a was opened" in text
+
+
+def test_what_others_write_to_the_topic_is_no_command_to_the_terminal() -> None:
+    line = plain_line(_alert("x\x1b[31m", 1.0), 0)
+    assert "\x1b" not in line

@@ -5,9 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from streamdrift.errors import StateError
+from streamdrift.errors import ConnectionsError, StateError
 from streamdrift.exchange.shard import Shard
 from streamdrift.kafka.clients import KafkaSettings
+from streamdrift.kafka.outbox import PUT_OUT
 from streamdrift.models.settings import ModelSettings
 from streamdrift.monitoring.heads import Home
 from streamdrift.prometheus.metrics import Metrics
@@ -75,6 +76,16 @@ class _Member:
         self.answers = list(answers)
         self.started: dict[Partition, int] = {}
         self.first = 0
+        self.is_put_out = False
+
+    def confirm(self) -> None:
+        if self.is_put_out:
+            raise ConnectionsError(*PUT_OUT)
+
+    def poll(self, timeout: float) -> tuple[()]:
+        """Find that what comes next of the shard is not there."""
+        self.lost(_GIVEN, 5, None)
+        return ()
 
     def added(self) -> set[Partition]:
         return {_GIVEN} - self.started.keys()
@@ -99,6 +110,9 @@ class _Shard:
 
     def foresee(self, commands: object) -> None:
         """Do nothing: nobody asked anything."""
+
+    def due(self, offset: int) -> None:
+        """Return nothing: it was asked nothing in another life."""
 
     def tell(self) -> Mapping[int, bytes]:
         return {}
@@ -207,6 +221,19 @@ def test_frames_that_are_gone_before_a_shard_has_any_state_are_said() -> None:
     loop = _detecting(log, _Post(log), member)
     with pytest.raises(StateError, match="holds offsets 3 to 8, and 0 is needed"):
         loop._take_up()
+
+
+def test_frames_that_are_gone_are_lost_to_who_has_the_shard_still() -> None:
+    """Whoever was put out meets the same where another has taken and deleted them."""
+    log = _Log(transactional=True)
+    member: Any = _Member()
+    member.first = 7
+    loop = _detecting(log, _Post(log), member)
+    with pytest.raises(StateError, match="has lost what shard 1 has not seen"):
+        loop.turn()
+    member.is_put_out = True
+    with pytest.raises(ConnectionsError, match="has put this worker out"):
+        loop.turn()
 
 
 def test_a_snapshot_of_another_version_is_said() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -133,7 +134,18 @@ def test_nobody_there_and_nobody_who_answers() -> None:
         receiver.reply = wait
         late = post(receiver.url, timeout="200ms")
         silence.set()
-    assert (late.verdict, "ReadTimeout" in late.detail) == (Verdict.FAILED, True)
+    assert (late.verdict, "no whole answer within 0.2 s" in late.detail) == (Verdict.FAILED, True)
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_who_answers_byte_by_byte_holds_nobody_for_longer_than_the_time(head: bytes) -> None:
+    """A wait for each part of an answer would not end."""
+    start = time.monotonic()
+    with answering(head + b"x" * 300, pause=0.05) as url:
+        answer = post(url, timeout="500ms")
+        assert time.monotonic() - start < 5
+    assert answer.verdict is Verdict.FAILED
+    assert answer.detail == "TimeoutError: no whole answer within 0.5 s"
 
 
 def test_secrets_are_read_anew_each_time(receiver: Receiver, tmp_path: Path) -> None:

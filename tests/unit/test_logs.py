@@ -84,6 +84,17 @@ def test_records_of_libraries_come_out_in_the_same_form() -> None:
     assert line["level"] == "warning"
 
 
+def test_debug_shows_what_the_kafka_client_does_and_not_what_it_sends() -> None:
+    """There are passwords in its debug lines."""
+    stream = io.StringIO()
+    set_up_logs("debug", stream)
+    client = logging.getLogger("kafka.net.connection")
+    client.debug("auth_bytes=%r", b"tester\x00tester\x00a secret")
+    client.info("Connected")
+    structlog.get_logger().debug("ours")
+    assert [line["event"] for line in lines(stream)] == ["Connected", "ours"]
+
+
 def test_a_terminal_gets_lines_for_people() -> None:
     stream = Terminal()
     set_up_logs(stream=stream)
@@ -92,3 +103,23 @@ def test_a_terminal_gets_lines_for_people() -> None:
     assert "reference complete" in text
     with pytest.raises(json.JSONDecodeError):
         json.loads(text)
+
+
+def test_a_terminal_gets_no_commands_from_names_in_the_stream() -> None:
+    stream = Terminal()
+    set_up_logs(stream=stream)
+    name = "x\x1b]0;title\x07\u202e"
+    structlog.get_logger().info("columns appeared", model=name, columns=[name], by={name: name})
+    logging.getLogger("somewhere").warning("of %s", name)
+    text = stream.getvalue()
+    assert not {"\x07", "\u202e"} & set(text)
+    assert "\x1b]" not in text
+    assert text.count("u202e") == 5
+
+
+def test_json_has_names_as_they_are() -> None:
+    stream = io.StringIO()
+    set_up_logs(stream=stream)
+    structlog.get_logger().info("model version appeared", model="x\x1b[31m\u202e")
+    (line,) = lines(stream)
+    assert line["model"] == "x\x1b[31m\u202e"

@@ -350,12 +350,28 @@ def test_what_rests_promises_no_more_than_the_slowest_has_reached() -> None:
 def test_where_all_rest_time_goes_on_from_the_last_event() -> None:
     roll = Roll(0.0)
     look(roll, m=2)
-    roll.hear(told(TWO, Reach(M0, 0, 3, 70, 64, True), Reach(M1, 0, 0, 70, None, True)), 1.0)
+    roll.hear(told(TWO, Reach(M0, 0, 3, 64, 64, True), Reach(M1, 0, 0, 64, None, True)), 1.0)
     assert roll.all_rest
     assert roll.promise(3.0, 9_000_000) == 64 + 2_000_000
     assert roll.promise(3.0, 1_000_000) == 64 + 1_000_000
     roll.hear(told(TWO, Reach(M0, 3, 3, 99, 64, True)), 2.5)  # It has not moved.
     assert roll.promise(3.0, 9_000_000) == 64 + 2_000_000
+
+
+def test_where_all_rest_a_new_worker_goes_on_from_where_all_stood() -> None:
+    """Not from the last event: they would stand there for as long as they had rested before.
+
+    What the others promise meanwhile does not count a second time.
+    """
+    roll, hour = Roll(0.0), 3_600_000_000
+    look(roll, m=2)
+    roll.hear(told(TWO, Reach(M0, 0, 3, hour, 64, True), Reach(M1, 0, 0, hour, None, True)), 1.0)
+    assert roll.promise(6.0, 5_000_000) == hour
+    roll.hear(told(TWO, Reach(M0, 3, 3, hour + 4_000_000, 64, True)), 10.0)
+    assert roll.promise(11.0, 10_000_000) == hour + 5_000_000
+    assert roll.promise(12.0, 1_000_000) == hour + 1_000_000
+    roll.hear(told(TWO, Reach(M0, 3, 4, 2 * hour, 2 * hour, True)), 13.0)
+    assert roll.promise(15.0, 2_000_000) == 2 * hour + 2_000_000
 
 
 def test_a_deleted_topic_counts_no_more_whoever_speaks_of_it() -> None:

@@ -18,6 +18,7 @@ from streamdrift.decoders import make_decoder
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.schema_registry import SchemaRegistry, SchemaRegistrySettings
 from tests.formats import AVRO_SCHEMA, FEATURES_SCHEMA, PLAIN, shown
+from tests.http_receiver import answering
 from tests.messages import messages
 from tests.real_kafka import free_ports
 from tests.registry import Registry, schema_registry
@@ -137,6 +138,16 @@ def test_an_answer_that_does_not_end_is_not_read_to_its_end(registry: Registry) 
         client(registry).schema(number)
 
 
+def test_a_registry_that_answers_byte_by_byte_holds_up_nothing_for_long(
+    registry: Registry,
+) -> None:
+    start = time.monotonic()
+    with answering(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300, pause=0.05) as registry.url:
+        with pytest.raises(ConnectionsError, match=r"no whole answer within 0\.3 s"):
+            client(registry, timeout="300ms").schema(1)
+        assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_registry_in_trouble_is_a_lost_connection(registry: Registry, status: int) -> None:
     number = registry.register("a", {"schema": "{}"})
@@ -154,11 +165,11 @@ def test_a_registry_in_trouble_is_a_lost_connection(registry: Registry, status: 
 def test_a_registry_that_is_away_or_silent_is_a_lost_connection(registry: Registry) -> None:
     (port,) = free_ports(1)
     registry.url = f"http://127.0.0.1:{port}"
-    with pytest.raises(ConnectionsError, match="Connection refused"):
+    with pytest.raises(ConnectionsError, match="connection attempts failed"):
         client(registry).schema(1)
     with socket.create_server(("127.0.0.1", port)):
         start = time.monotonic()
-        with pytest.raises(ConnectionsError, match="timed out"):
+        with pytest.raises(ConnectionsError, match=r"no whole answer within 0\.1 s"):
             client(registry, timeout="100ms").schema(1)
         assert time.monotonic() - start < 5
 

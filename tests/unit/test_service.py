@@ -554,11 +554,16 @@ def test_service_that_was_replaced_is_fenced() -> None:
         service.run()
 
 
-def _ask(world: _World, kind: Asked) -> None:
+def _ask(world: _World, kind: Asked, number: int = 0) -> None:
     """Ask something of the incident that was opened last."""
     incident = [each for each in world.sink.alerts if each.type == "opened"][-1]
     command = Command(
-        id="0" * 32, kind=kind, model="m", incident=str(incident.data["incident"]), by="Ann", at=1
+        id=f"{number:032x}",
+        kind=kind,
+        model="m",
+        incident=str(incident.data["incident"]),
+        by="Ann",
+        at=1,
     )
     world.log.append("commands", "m", encode_command(command))
     world.log.flush()
@@ -580,6 +585,31 @@ def test_what_operators_ask_takes_effect_with_the_next_commit() -> None:
     assert (taken["command"], taken["by"]) == ("resolve", "Ann")
     count = world.metrics.registry.get_sample_value
     assert count("streamdrift_commands_total", {"kind": "resolve"}) == 1
+
+
+@pytest.mark.parametrize("dies_at", [None, "journaled", "alerts durable", "manifests done"])
+def test_what_is_asked_in_a_silence_after_a_restart_waits_for_no_time(dies_at: str | None) -> None:
+    """It had gone on for half a minute, and the clock of a new life counts from its start.
+
+    Whoever dies with the command tells the same of it, at the same place.
+    """
+    world = _World(_lasting())
+    world.service(100).run()
+    _ask(world, Asked.ACKNOWLEDGE)
+    world.service(20).run()
+    assert [alert.type for alert in world.sink.alerts] == ["opened", "updated"]
+    _ask(world, Asked.RESOLVE, 1)
+    if dies_at is not None:
+        world.step = _Dying(dies_at, world.log)
+        with pytest.raises(_DiedError):
+            world.service(20).run()
+        world.log.crash(keep=False)
+        world.step = lambda _: None
+    world.service(20).run()
+    told = {alert.id: alert.type for alert in world.sink.alerts}
+    assert list(told.values()) == ["opened", "updated", "resolved"]
+    resolved = max(alert.time for alert in world.sink.alerts)
+    assert resolved > (_START + 5_000 + 20) * 1_000_000
 
 
 def test_a_record_that_is_no_command_is_told_and_passed_over() -> None:

@@ -104,19 +104,37 @@ def test_every_reason_is_there() -> None:
     assert HINTS.keys() <= set(quoted("reason"))
 
 
+def logging_calls(tree: ast.AST) -> Iterator[ast.Call]:
+    """Yield the calls that log a warning or an error."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("warning", "error", "exception")
+            and ast.unparse(node.func.value) == "_log"
+        ):
+            yield node
+
+
+def handed_on(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield what is handed to functions of a module that log it as a warning or an error."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        parameters = [each.arg for each in function.args.args if each.arg != "self"]
+        logged = {ast.unparse(call.args[0]) for call in logging_calls(function)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(f".{function.name}"):
+                named = dict(zip(parameters, node.args, strict=False))
+                yield from (each for name, each in named.items() if name in logged)
+
+
 def warned() -> Iterator[str]:
     """Yield what is logged as a warning or an error."""
     for tree in trees():
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("warning", "error", "exception")
-                and ast.unparse(node.func.value) == "_log"
-            ):
-                said = text(node.args[0])
-                if said is not None:
-                    yield said
+        for said in (*(call.args[0] for call in logging_calls(tree)), *handed_on(tree)):
+            if (told := text(said)) is not None:
+                yield told
 
 
 @pytest.mark.parametrize("said", sorted(set(warned())))

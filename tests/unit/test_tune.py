@@ -246,3 +246,19 @@ def test_a_reader_that_leaves_ends_it_quietly(history: Path) -> None:
     _, err = process.communicate(timeout=240)
     assert process.returncode == 141
     assert b"Error" not in err
+
+
+def test_names_are_no_commands_to_a_terminal(
+    tune: Tune, history: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither where budgets are compared nor in a replay; JSON has them as they are."""
+    name = "x\x1b]0;title\x07\u202e"
+    history.write_text(events(models=(name,)))
+    out, err, told = tune()
+    assert told["models"][0]["model"] == name
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    run_replay(ReplayOptions(str(history), None, None, None, False), settings())
+    sentences, summary = capsys.readouterr()
+    for text in (out, err, sentences, summary):
+        assert r"x\x1b]0;title\x07\u202e" in "".join(text.split("\n"))
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
