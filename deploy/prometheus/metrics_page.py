@@ -94,6 +94,8 @@ def specimen() -> Metrics:
     metrics.assigned("ingest", 1)
     metrics.sink_delivered("webhook", 1)
     metrics.sink_failed("webhook")
+    metrics.sink_working("webhook", False)
+    metrics.alertmanager_working("http://alertmanager:9093", True)
     metrics.sink_passed_over("webhook", "expected")
     metrics.sink_behind("webhook", 1, 0)
     return metrics

@@ -192,6 +192,11 @@ class Outbound:
     # How it stands.
 
     @property
+    def holds_any(self) -> bool:
+        """Whether any partition is this one's."""
+        return bool(self._next)
+
+    @property
     def has_history(self) -> bool:
         """Whether anything waits for the service to catch up."""
         return any(each.history_since is not None for each in self._waiting.values())
