@@ -34,7 +34,8 @@ from streamdrift.detectors import (
 )
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.records import Partition, Stream
-from streamdrift.references.urn import Counts, Urns
+from streamdrift.references.counts import Counts
+from streamdrift.references.urn import Urns
 from streamdrift.sources.batches import AbortedTransactions, Fetched, read_batches
 from streamdrift.sources.fetching import as_records
 from streamdrift.sources.packing import pack

@@ -2,13 +2,14 @@
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streamdrift import __version__
+from streamdrift.cli.options import ConfigOption, LogLevel, LogOption, SetOption
+from streamdrift.cli.state import state
 from streamdrift.errors import StreamdriftError
 
 # Each command imports what it needs when it is called: `--help` must not wait for a compiler.
@@ -21,40 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SETTINGS = "Settings"
 _BROKEN_PIPE = 141
 """What a shell makes of the signal that ends other programs in this case."""
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Settings file (YAML). Without one, the environment, --set and the defaults count.",
-        rich_help_panel=_SETTINGS,
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="One setting, over file and environment: --set kafka.bootstrap_servers=host:9092.",
-        rich_help_panel=_SETTINGS,
-    ),
-]
-
-
-class LogLevel(StrEnum):
-    """How much is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-LogOption = Annotated[LogLevel, typer.Option("--log-level", help="How much is logged.")]
 
 
 def _version(wanted: bool) -> None:
@@ -290,96 +259,7 @@ def compile_() -> None:
     run_compile()
 
 
-state = typer.Typer(
-    help="Look at what is remembered, keep it in a file, put it back, forget it.",
-    no_args_is_help=True,
-)
 app.add_typer(state, name="state")
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-@state.command("ls")
-def state_ls(
-    as_json: JsonOption = False, config: ConfigOption = None, assignments: SetOption = None
-) -> None:
-    """List the deployments whose state is in the state topic, and who claimed each last."""
-    from streamdrift.commands.state import run_ls
-    from streamdrift.config import load_settings
-
-    run_ls(load_settings(config, assignments or ()), as_json=as_json)
-
-
-@state.command("show")
-def state_show(
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FILE]", help="An exported file; by default the state topic."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Show this model only.")] = None,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Show what is remembered: settings, positions, model versions, incidents, alerts."""
-    from streamdrift.commands.state import run_show
-    from streamdrift.config import load_settings
-
-    run_show(load_settings(config, assignments or ()), file, model, as_json=as_json)
-
-
-@state.command("export")
-def state_export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Is written anew.")],
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Write the last whole snapshot, and what was journaled since, into a file."""
-    from streamdrift.commands.state import run_export
-    from streamdrift.config import load_settings
-
-    run_export(load_settings(config, assignments or ()), file)
-
-
-@state.command("import")
-def state_import(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the state the deployment has already.")
-    ] = False,
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Let the deployment go on from an exported file; a process that runs it is ended."""
-    from streamdrift.commands.state import run_import
-    from streamdrift.config import load_settings
-
-    run_import(load_settings(config, assignments or ()), file, force=force)
-
-
-@state.command("reshard")
-def state_reshard(
-    shards: Annotated[int, typer.Option(min=1, max=1_024, help="How many there are to be.")],
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Divide the state of a deployment that is stopped into another number of shards."""
-    from streamdrift.commands.state import run_reshard
-    from streamdrift.config import load_settings
-
-    run_reshard(load_settings(config, assignments or ()), shards)
-
-
-@state.command("reset")
-def state_reset(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    config: ConfigOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Forget the state, as `run --reset-state` does; a process that runs it is ended."""
-    from streamdrift.commands.state import run_reset
-    from streamdrift.config import load_settings
-
-    run_reset(load_settings(config, assignments or ()), yes=yes)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from streamdrift.errors import InputError
 from streamdrift.times import microseconds
+from streamdrift.validation import first_mistake
 
 SEVERITIES = ("info", "warning", "critical")
 """From the least to the gravest."""
@@ -127,10 +128,8 @@ def read_alert(document: bytes, published_at: int) -> Published:
     try:
         event = _Event.model_validate_json(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(each) for each in first["loc"]) or "the record"
         raise InputError(
-            f"no alert: {place}: {first['msg']}",
+            f"no alert: {first_mistake(error, 'the record')}",
             "let nothing else write to alerts.topic and alerts.incidents",
         ) from error
     data = event.data

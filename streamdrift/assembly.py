@@ -8,10 +8,10 @@ from streamdrift.decoders import Decoder, make_decoder
 from streamdrift.durations import SECOND
 from streamdrift.errors import StateError
 from streamdrift.exchange.settings import LARGEST_FRAME
+from streamdrift.loop import ServiceSettings
 from streamdrift.ordering import Ordering
 from streamdrift.pipeline import Beside, Onlooker, Pipeline
 from streamdrift.schema_registry import schemas_of
-from streamdrift.service import ServiceSettings
 from streamdrift.sharded import Shards
 from streamdrift.sources import TopicSettings
 from streamdrift.state import TopicStore

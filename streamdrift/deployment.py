@@ -11,10 +11,10 @@ from streamdrift.assembly import incidents_need, open_store, own_needs, state_ne
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.following.incidents import forget_incidents
+from streamdrift.loop import Session
 from streamdrift.outbox import Outbox, TransactionalOutbox, open_patient
 from streamdrift.probe import transactions_work
 from streamdrift.records import Partition
-from streamdrift.service import Session
 from streamdrift.sinks import make_sinks
 from streamdrift.sinks.dead_letters import DeadLetters
 from streamdrift.sources.committed import has_committed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamdrift.records import REST, Floats
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.sketches.levels import Levels
 
 BINS = 40

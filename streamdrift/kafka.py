@@ -31,6 +31,7 @@ from pydantic import (
 
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
+from streamdrift.files import checked_file
 from streamdrift.secrets import secret_of
 
 LOOK_UP_MS = 10_000
@@ -120,15 +121,7 @@ class KafkaSettings(BaseModel):
     @field_validator(*_FILES)
     @classmethod
     def _check_file(cls, file: Path | None) -> Path | None:
-        if file is not None:
-            try:
-                file.open("rb").close()
-            except OSError as error:
-                raise ValueError(
-                    f"{str(file)!r} cannot be read: {error.strerror}; "
-                    "name a file that this user may read"
-                ) from error
-        return file
+        return checked_file(file)
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:

@@ -8,6 +8,7 @@ and series of what is gone disappear.
 import platform
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Literal
 
@@ -43,177 +44,140 @@ class Metrics:
         self, registry: CollectorRegistry | None = None, max_series: int | None = MAX_SERIES
     ) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
-        self._declare_counters(self.registry)
-        self._declare_gauges(self.registry)
-        self._declare_histograms(self.registry)
-        self._declare_sinks(self.registry)
+        self._declare_counters()
+        self._declare_gauges()
+        self._declare_histograms()
+        self._declare_sinks()
         self._shown = Shown(max_series)
         self._one = threading.Lock()
 
-    def _declare_counters(self, registry: CollectorRegistry) -> None:
-        self._messages = Counter(
-            "streamdrift_messages", "Messages read.", ["topic"], registry=registry
-        )
-        self._events = Counter(
-            "streamdrift_events", "Events decoded from messages.", ["topic"], registry=registry
-        )
-        self._dropped_fields = Counter(
+    def _declare_counters(self) -> None:
+        counter = partial(Counter, registry=self.registry)
+        self._messages = counter("streamdrift_messages", "Messages read.", ["topic"])
+        self._events = counter("streamdrift_events", "Events decoded from messages.", ["topic"])
+        self._dropped_fields = counter(
             "streamdrift_dropped_fields",
             "Fields of events beyond the number that is read.",
             ["topic"],
-            registry=registry,
         )
-        self._dead_letters = Counter(
+        self._dead_letters = counter(
             "streamdrift_dead_letters",
             "Messages or events that could not be used; the topic of dead letters has them (of "
             "what is too large for it, place and reason).",
             ["reason"],
-            registry=registry,
         )
-        self._skipped = Counter(
+        self._skipped = counter(
             "streamdrift_offsets_skipped",
             "Offsets passed over without their messages being read: `lost` as retention removed "
             "them, or `damaged`.",
             ["topic", "reason"],
-            registry=registry,
         )
-        self._alerts = Counter(
-            "streamdrift_alerts",
-            "Alerts published: opened, updated or resolved.",
-            ["type"],
-            registry=registry,
+        self._alerts = counter(
+            "streamdrift_alerts", "Alerts published: opened, updated or resolved.", ["type"]
         )
-        self._commands = Counter(
+        self._commands = counter(
             "streamdrift_commands",
             "What operators asked, by what that was; `refused`: records that are no command.",
             ["kind"],
-            registry=registry,
         )
-        self._stages = Counter(
+        self._stages = counter(
             "streamdrift_stage_seconds",
             "Time the loops spent, by stage; `read` and `receive` wait for events, too.",
             ["stage"],
-            registry=registry,
         )
-        self._exchanged = Counter(
+        self._exchanged = counter(
             "streamdrift_exchange_bytes",
             "With several workers: bytes sent to the shards, before they are compressed.",
-            registry=registry,
         )
-        self._disconnects = Counter(
-            "streamdrift_source_disconnects",
-            "Times the brokers could not be reached.",
-            registry=registry,
+        self._disconnects = counter(
+            "streamdrift_source_disconnects", "Times the brokers could not be reached."
         )
 
-    def _declare_sinks(self, registry: CollectorRegistry) -> None:
-        self._delivered = Counter(
-            "streamdrift_sink_delivered",
-            "Alerts that a sink has taken.",
-            ["sink"],
-            registry=registry,
+    def _declare_sinks(self) -> None:
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        self._delivered = counter(
+            "streamdrift_sink_delivered", "Alerts that a sink has taken.", ["sink"]
         )
-        self._failed = Counter(
+        self._failed = counter(
             "streamdrift_sink_failures",
             "Attempts to deliver that failed, and are made again.",
             ["sink"],
-            registry=registry,
         )
-        self._passed_over = Counter(
+        self._passed_over = counter(
             "streamdrift_sink_passed_over",
             "Alerts that a sink is not told of, by reason.",
             ["sink", "reason"],
-            registry=registry,
         )
-        self._behind = Gauge(
+        self._behind = gauge(
             "streamdrift_sink_behind_alerts",
             "Alerts published that a sink has not taken yet.",
             ["sink"],
-            registry=registry,
         )
-        self._held = Gauge(
+        self._held = gauge(
             "streamdrift_sink_held_alerts",
             "Of these, alerts that wait until the service has caught up, or a quiet time is over.",
             ["sink"],
-            registry=registry,
         )
-        self._working = Gauge(
+        self._working = gauge(
             "streamdrift_sink_working",
             "1 while a sink takes alerts, 0 from an attempt that failed on; none before the first, "
             "where another worker has the sink, and where nothing is left to be tried.",
             ["sink"],
-            registry=registry,
         )
-        self._alertmanagers = Gauge(
+        self._alertmanagers = gauge(
             "streamdrift_alertmanager_working",
             "The same of each Alertmanager by its address: the sink works while one of them does.",
             ["place"],
-            registry=registry,
         )
-        self._known = Gauge(
-            "streamdrift_incidents_kept",
-            "Incidents, open or over, that the incidents topic keeps.",
-            registry=registry,
+        self._known = gauge(
+            "streamdrift_incidents_kept", "Incidents, open or over, that the incidents topic keeps."
         )
-        self._evicted = Gauge(
+        self._evicted = gauge(
             "streamdrift_incidents_evicted",
             "Incidents that this process gave up before alerts.keep_resolved, for want of room.",
-            registry=registry,
         )
 
-    def _declare_gauges(self, registry: CollectorRegistry) -> None:
-        build = Gauge(
-            "streamdrift_build_info",
-            "1, labelled with what runs.",
-            ["version", "python"],
-            registry=registry,
+    def _declare_gauges(self) -> None:
+        gauge = partial(Gauge, registry=self.registry)
+        build = gauge(
+            "streamdrift_build_info", "1, labelled with what runs.", ["version", "python"]
         )
         build.labels(__version__, platform.python_version()).set(1)
         self._answering: dict[Read, bool] = {}
-        self._connected = Gauge(
+        self._connected = gauge(
             "streamdrift_source_connected",
             "1 while the brokers answer, 0 while they are waited for.",
-            registry=registry,
         )
-        self._blocked = Gauge(
+        self._blocked = gauge(
             "streamdrift_blocked_partitions",
             "Partitions in which a producer's open transaction hides what comes next; it is waited "
             "for.",
-            registry=registry,
         )
-        self._watermark = Gauge(
+        self._watermark = gauge(
             "streamdrift_watermark_timestamp_seconds",
             "Event time up to which everything is observed; not above 0 before the first event.",
-            registry=registry,
         )
-        self._state_bytes = Gauge(
-            "streamdrift_state_bytes", "Size of the last stored state.", registry=registry
-        )
-        self._assigned = Gauge(
+        self._state_bytes = gauge("streamdrift_state_bytes", "Size of the last stored state.")
+        self._assigned = gauge(
             "streamdrift_assigned_partitions",
             "With several workers: partitions of the input (`ingest`) and shards (`detect`) that "
             "are this one's.",
             ["role"],
-            registry=registry,
         )
-        self._pending = Gauge(
-            "streamdrift_pending_events",
-            "Events held back until their turn in the order comes.",
-            registry=registry,
+        self._pending = gauge(
+            "streamdrift_pending_events", "Events held back until their turn in the order comes."
         )
 
-    def _declare_histograms(self, registry: CollectorRegistry) -> None:
-        self._latency = Histogram(
+    def _declare_histograms(self) -> None:
+        histogram = partial(Histogram, registry=self.registry)
+        self._latency = histogram(
             "streamdrift_alert_latency_seconds",
             "From an alert's event time to its publication.",
-            registry=registry,
             buckets=_LATENCIES,
         )
-        self._commit = Histogram(
-            "streamdrift_commit_seconds",
-            "Time a commit took.",
-            registry=registry,
-            buckets=_COMMITS,
+        self._commit = histogram(
+            "streamdrift_commit_seconds", "Time a commit took.", buckets=_COMMITS
         )
 
     def skipped(self, topic: str, reason: str, offsets: int) -> None:

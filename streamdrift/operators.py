@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamdrift.errors import InputError
+from streamdrift.validation import first_mistake
 
 LONGEST_NAME, LONGEST_NOTE = 200, 2_000
 NAME, NOTE = r"^[^\x00-\x1f\x7f]*$", r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
@@ -97,9 +98,7 @@ def decode(value: bytes) -> Command:
     try:
         return Command.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(each) for each in first["loc"]) or "the record"
         raise InputError(
-            f"no command: {place}: {first['msg']}",
+            f"no command: {first_mistake(error, 'the record')}",
             "commands are written by `streamdrift expect` and the HTTP API",
         ) from error

@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from streamdrift.backoff import Backoff
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.schemas import Schema, SchemaId, Schemas
@@ -152,16 +153,13 @@ class SchemaRegistry:
 
     def _get(self, path: str) -> dict[str, Any] | None:
         """Return the registry's answer, None where it says that there is none."""
-        wait = _FIRST_WAIT
-        for attempt in range(1, _ATTEMPTS + 1):
+        backoff = Backoff(first=_FIRST_WAIT)
+        for _ in range(_ATTEMPTS - 1):
             try:
                 return self._ask(path)
             except ConnectionsError:
-                if attempt == _ATTEMPTS:
-                    raise
-            self._wait(wait)
-            wait *= 2
-        raise AssertionError("the last attempt returns or raises")
+                self._wait(backoff.failed())
+        return self._ask(path)
 
     def _ask(self, path: str) -> dict[str, Any] | None:
         try:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import structlog
 
+from streamdrift.backoff import Backoff
 from streamdrift.errors import ConnectionsError
 from streamdrift.metrics import Metrics, Read
 
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 30.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 HUNG = 120.0
 """Seconds without a turn after which a loop is said to hang."""
 _log = structlog.get_logger("streamdrift")
@@ -32,7 +32,7 @@ class Sessions:
         self._what = what
         self._monotonic = monotonic
         self._stopping = threading.Event()
-        self._wait = _FIRST_WAIT
+        self._backoff = Backoff(first=_FIRST_WAIT, longest=_LONGEST_WAIT)
         self._beat = monotonic()
         self.served = False
         """Whether anything was ever served."""
@@ -55,30 +55,31 @@ class Sessions:
 
     def run(self, session: Callable[[], None]) -> None:
         """Run sessions until the end: each calls `serve` once it is connected."""
-        self._wait = _FIRST_WAIT
+        self._backoff.worked()
         while not self.stopped:
             self._beat = self._monotonic()
-            if not self._lost_connection(session):
+            wait = self._wait_after(session)
+            if wait is None:
                 continue
             # A session's parts refer to each other, and they hold much: the collector would
             # find that late, as it looks seldom. (The error, which holds them too, is gone.)
             gc.collect()
-            self._stopping.wait(self._wait)
-            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+            self._stopping.wait(wait)
 
-    def _lost_connection(self, session: Callable[[], None]) -> bool:
-        """Run a session; tell whether its connection failed, and another may go on."""
+    def _wait_after(self, session: Callable[[], None]) -> float | None:
+        """Run a session; return the seconds to wait after it, None if its connection stood."""
         try:
             session()
         except ConnectionsError as error:
             if not self.served or self.stopped:
                 raise  # At the end, what was read last is not committed.
+            wait = self._backoff.failed()
             self._metrics.connected(self._what, answering=False)
-            _log.warning("connection lost, trying again", error=str(error), seconds=self._wait)
-            return True
+            _log.warning("connection lost, trying again", error=str(error), seconds=wait)
+            return wait
         finally:
             self.serving = False
-        return False
+        return None
 
     def serve(self, turn: Callable[[], bool], finish: Callable[[], None]) -> None:
         """Take turns, which tell of commits, until the end; then `finish`."""
@@ -86,6 +87,6 @@ class Sessions:
         while not self.stopped:
             self._beat = self._monotonic()
             if turn():
-                self._wait = _FIRST_WAIT
+                self._backoff.worked()
         self.serving = False
         finish()

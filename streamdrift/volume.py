@@ -37,16 +37,16 @@ from streamdrift.records import (
     Summary,
 )
 from streamdrift.references.findings import Code, Finding
+from streamdrift.references.half_hours import HalfHours
 from streamdrift.references.rhythm import (
-    HALF_HOUR,
     LEVEL,
     TREND,
     Follower,
-    HalfHours,
     Rhythm,
     new_level,
     overdispersion,
 )
+from streamdrift.references.tracking import HALF_HOUR
 from streamdrift.signals.volume import EVENT_RATE, Bins, Counted
 from streamdrift.trees import array, integer, number, optional_integer, tree
 

@@ -1,13 +1,18 @@
 """The dashboard of the models: budgets, incidents, and each signal against its threshold."""
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.panels import (
     CALM,
     GREEN,
     RED,
     YELLOW,
+    Panel,
     Query,
+    across,
+    add_row,
     bars,
     board,
     chosen,
@@ -20,7 +25,6 @@ from deploy.grafana.panels import (
 _OF_MODEL = '{job=~"$job", model=~"$model"}'
 _OF_VERSION = '{job=~"$job", model=~"$model", version=~"$version"}'
 _OF_SIGNAL = '{job=~"$job", model=~"$model", version=~"$version", signal=~"$signal"}'
-_WITHOUT = "without (instance, pod)"
 _SIGNAL = "{{model}}/{{version}} {{signal}}"
 
 
@@ -42,16 +46,20 @@ def models() -> Dashboard:
     )
     signals = f"label_values(streamdrift_signal_statistic{_OF_VERSION}, signal)"
     made.with_variable(chosen("signal", "Signal", signals))
-    for part in (_overview, _budgets, _nearest, _drill_down):
-        part(made)
+    for title, panels in (
+        ("Now", _overview()),
+        ("Alert budgets", _budgets()),
+        ("Signals nearest to their thresholds", _nearest()),
+        ("The signal chosen above", _drill_down()),
+    ):
+        add_row(made, title, panels)
     return made
 
 
-def _overview(made: Dashboard) -> None:
-    warm_up = f"max {_WITHOUT} (streamdrift_warm_up_ratio{_OF_VERSION})"
-    changed = f"max {_WITHOUT} (streamdrift_signal_changed{_OF_VERSION})"
-    made.with_row(Row("Now"))
-    made.with_panel(
+def _overview() -> Sequence[Panel]:
+    warm_up = across("max", f"streamdrift_warm_up_ratio{_OF_VERSION}")
+    changed = across("max", f"streamdrift_signal_changed{_OF_VERSION}")
+    return (
         numbers(
             "Open incidents",
             "Incidents that are not resolved.",
@@ -59,9 +67,7 @@ def _overview(made: Dashboard) -> None:
             unit="none",
             steps=((None, GREEN), (1, RED)),
             span=5,
-        )
-    )
-    made.with_panel(
+        ),
         numbers(
             "Signals changed",
             "Signals that are neither back nor accepted as the new normal.",
@@ -69,18 +75,14 @@ def _overview(made: Dashboard) -> None:
             unit="none",
             steps=((None, GREEN), (1, RED)),
             span=5,
-        )
-    )
-    made.with_panel(
+        ),
         numbers(
             "Versions watched",
             "Model versions whose reference is complete.",
             Query(f"sum by (job) ({warm_up} == bool 1)"),
             unit="none",
             span=5,
-        )
-    )
-    made.with_panel(
+        ),
         numbers(
             "Versions warming up",
             "Model versions whose reference is still collected: they raise no alerts.",
@@ -88,18 +90,14 @@ def _overview(made: Dashboard) -> None:
             unit="none",
             steps=((None, GREEN), (1, YELLOW)),
             span=5,
-        )
-    )
-    made.with_panel(
+        ),
         numbers(
             "Signals not shown",
             "Prometheus has the 2,000 signals nearest to their thresholds; all are watched.",
             Query('sum by (job) (streamdrift_signals_left_out{job=~"$job"})'),
             unit="none",
             span=4,
-        )
-    )
-    made.with_panel(
+        ),
         lines(
             "Open incidents",
             "Of the twenty model versions that have the most.",
@@ -110,9 +108,7 @@ def _overview(made: Dashboard) -> None:
                 )
             ],
             unit="none",
-        )
-    )
-    made.with_panel(
+        ),
         bars(
             "Warm-up",
             "How far the reference of each model version is, the least first.",
@@ -120,17 +116,16 @@ def _overview(made: Dashboard) -> None:
             unit="percentunit",
             steps=((None, YELLOW), (1, GREEN)),
             most=1,
-        )
+        ),
     )
 
 
-def _budgets(made: Dashboard) -> None:
-    made.with_row(Row("Alert budgets"))
-    budget = f"max {_WITHOUT} (streamdrift_alert_budget_per_week{_OF_MODEL})"
-    realised = f"max {_WITHOUT} (streamdrift_realised_alerts_per_week{_OF_MODEL})"
-    opened = f"max {_WITHOUT} (streamdrift_alerts_opened_total{_OF_MODEL})"
-    joined = f"max {_WITHOUT} (streamdrift_changes_joined_total{_OF_MODEL})"
-    made.with_panel(
+def _budgets() -> Sequence[Panel]:
+    budget = across("max", f"streamdrift_alert_budget_per_week{_OF_MODEL}")
+    realised = across("max", f"streamdrift_realised_alerts_per_week{_OF_MODEL}")
+    opened = across("max", f"streamdrift_alerts_opened_total{_OF_MODEL}")
+    joined = across("max", f"streamdrift_changes_joined_total{_OF_MODEL}")
+    return (
         bars(
             "Incidents beside the budget",
             "Incidents opened a week, in shares of the false ones that alert_budget allows. True "
@@ -140,9 +135,7 @@ def _budgets(made: Dashboard) -> None:
             steps=((None, GREEN), (1, YELLOW), (2, RED)),
             most=3,
             span=8,
-        )
-    )
-    made.with_panel(
+        ),
         rows(
             "Budget and what came of it",
             "In a week of event time since the first reference; less than a week counts as one.",
@@ -155,18 +148,18 @@ def _budgets(made: Dashboard) -> None:
             columns={"model": "model"},
             first="opened a week",
             span=16,
-        )
+        ),
     )
 
 
-def _nearest(made: Dashboard) -> None:
-    share = (
-        f"max {_WITHOUT} (streamdrift_signal_statistic{_OF_VERSION}) "
-        f"/ max {_WITHOUT} (streamdrift_signal_threshold{_OF_VERSION})"
-    )
+def _nearest() -> Sequence[Panel]:
+    statistic = across("max", f"streamdrift_signal_statistic{_OF_VERSION}")
+    threshold = across("max", f"streamdrift_signal_threshold{_OF_VERSION}")
+    share = f"{statistic} / {threshold}"
     labels = {"model": "model", "version": "version", "signal": "signal", "detector": "detector"}
-    made.with_row(Row("Signals nearest to their thresholds"))
-    made.with_panel(
+    changed = across("max", f"streamdrift_signal_changed{_OF_VERSION}")
+    once = across("max", f"max_over_time(streamdrift_signal_changed{_OF_VERSION}[$__range])")
+    return (
         rows(
             "Nearest now",
             "The statistic in shares of its threshold: at 1 the signal has changed.",
@@ -175,51 +168,42 @@ def _nearest(made: Dashboard) -> None:
             first="of the threshold",
             unit="percentunit",
             span=12,
-        )
-    )
-    made.with_panel(
+        ),
         lines(
             "Nearest over time",
             "The statistic in shares of its threshold, of the ten that are nearest at each time.",
             [Query(f"topk(10, {share})", _SIGNAL)],
             unit="percentunit",
             logarithmic=True,
-        )
-    )
-    changed = f"max {_WITHOUT} (streamdrift_signal_changed{_OF_VERSION})"
-    once = f"max {_WITHOUT} (max_over_time(streamdrift_signal_changed{_OF_VERSION}[$__range]))"
-    made.with_panel(
+        ),
         states(
             "Signals that changed",
             "Red from a signal's change to its return or acceptance, of those that changed in this "
             "time.",
             Query(f"{changed} and {once} == 1", _SIGNAL),
-        )
+        ),
     )
 
 
-def _drill_down(made: Dashboard) -> None:
-    made.with_row(Row("The signal chosen above"))
-    made.with_panel(
+def _drill_down() -> Sequence[Panel]:
+    return (
         lines(
             "Statistic and threshold",
             "Choose a model, a version and a signal above. A change is where both meet.",
             [
                 Query(
-                    f"max {_WITHOUT} (streamdrift_signal_statistic{_OF_SIGNAL})",
+                    across("max", f"streamdrift_signal_statistic{_OF_SIGNAL}"),
                     f"{_SIGNAL} ({{{{detector}}}})",
                 ),
                 Query(
-                    f"max {_WITHOUT} (streamdrift_signal_threshold{_OF_SIGNAL})",
+                    across("max", f"streamdrift_signal_threshold{_OF_SIGNAL}"),
                     f"threshold of {_SIGNAL}",
                 ),
             ],
             unit="short",
             logarithmic=True,
             span=16,
-        )
-    )
-    made.with_panel(
+        ),
         bars(
             "Findings",
             "What was found in the references of how many signals; the table beside names them.",
@@ -230,14 +214,12 @@ def _drill_down(made: Dashboard) -> None:
             unit="none",
             steps=CALM,
             span=8,
-        )
-    )
-    made.with_panel(
+        ),
         rows(
             "Findings by signal",
             "What was found in each signal's reference; the log and `streamdrift state show` say "
             "it in words.",
-            {"found": f"max {_WITHOUT} (streamdrift_signal_finding{_OF_VERSION})"},
+            {"found": across("max", f"streamdrift_signal_finding{_OF_VERSION}")},
             columns={
                 "model": "model",
                 "version": "version",
@@ -245,5 +227,5 @@ def _drill_down(made: Dashboard) -> None:
                 "finding": "finding",
             },
             first="model",
-        )
+        ),
     )

@@ -13,7 +13,9 @@ from grafana_foundation_sdk.builders import (
     table,
     timeseries,
 )
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as shown
+from grafana_foundation_sdk.models import dashboard as dashboard_models
 from grafana_foundation_sdk.models.common import (
     BarGaugeDisplayMode,
     BigValueColorMode,
@@ -39,11 +41,19 @@ Steps = Sequence[tuple[float | None, str]]
 CALM: Steps = ((None, "text"),)
 
 
+Panel = Builder[dashboard_models.Panel]
+
+
 class Query(NamedTuple):
     """An expression, and what its series are called."""
 
     expression: str
     legend: str = "__auto"
+
+
+def across(how: str, expression: str) -> str:
+    """Return what the processes of a deployment have together: their `sum`, `max` or `min`."""
+    return f"{how} without (instance, pod) ({expression})"
 
 
 def numbers(
@@ -224,6 +234,13 @@ def board(uid: str, title: str, what: str, refresh: str, since: str) -> dashboar
         )
         .with_variable(chosen("job", "Deployment", "label_values(streamdrift_build_info, job)"))
     )
+
+
+def add_row(made: dashboard.Dashboard, title: str, panels: Sequence[Panel]) -> None:
+    """Add panels under a title."""
+    made.with_row(dashboard.Row(title))
+    for panel in panels:
+        made.with_panel(panel)
 
 
 def chosen(name: str, label: str, query: str, *, several: bool = False) -> dashboard.QueryVariable:

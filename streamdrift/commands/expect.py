@@ -19,6 +19,7 @@ from streamdrift.outbox import Outbox
 from streamdrift.sources import start_time
 from streamdrift.times import date_of
 from streamdrift.topics import ensure_topics
+from streamdrift.validation import first_mistake
 
 
 class ExpectOptions(NamedTuple):
@@ -65,9 +66,7 @@ def _command(options: ExpectOptions, now: int) -> Command:
             at=now,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"expect: {f'{place}: ' if place else ''}{first['msg']}") from error
+        raise InputError(f"expect: {first_mistake(error)}") from error
     except ValueError as error:
         raise InputError(f"expect: {error}") from error
 

@@ -1,25 +1,22 @@
-"""ADWIN's window as kernels over arrays: an exponential histogram and the search for cuts.
+"""ADWIN's window as kernels over arrays: values fill a histogram, a search for cuts shortens it.
 
-Level i of the histogram holds up to `max_buckets` buckets of 2^i values each, as their sum
-and their sum of squared deviations. `totals` and `variances` are float64[levels, places], each
-level a ring of `max_buckets + 1` places that begins at `heads[level]` with the oldest bucket
-and holds `counts[level]` of them. Arithmetic and its order are those of river's
-`AdaptiveWindowing` (river 0.26); whatever else is done to be fast cannot change a bit.
+Arithmetic and its order are those of river's `AdaptiveWindowing`, as in the histogram.
 """
 
 import math
 
-import numpy as np
-
+from streamdrift.detectors.exponential_histogram import (
+    CONSTANT,
+    TOTAL,
+    VARIANCE,
+    WIDTH,
+    drop_oldest,
+    fill,
+    fill_zeros,
+    used_levels,
+)
 from streamdrift.kernels import kernel
 from streamdrift.records import Floats, Ints
-
-LEVELS = 32
-"""Levels of the histogram: room for 2^32 values times `max_buckets`; the oldest go beyond."""
-
-TOTAL, VARIANCE, WIDTH, CONSTANT = range(4)
-"""Places in a slot's moments. VARIANCE is the window's sum of squared deviations; CONSTANT
-the one value all values since the reset had, NaN where they differ."""
 
 STATISTIC, THRESHOLD, BEFORE, AFTER, EARLIEST, LATEST = range(6)
 """Places in a slot's findings, in the order of `Evidence`."""
@@ -28,149 +25,6 @@ LIKELIHOOD_DROP = 7.35
 """A border belongs to the onset interval while twice its log likelihood is this close to the
 best border's: 95 % for a change point (Hansen, Sample splitting and threshold estimation,
 Econometrica 2000)."""
-
-
-@kernel
-def _used_levels(counts: Ints) -> int:
-    """Return how many levels there are, counted to the highest that holds a bucket."""
-    levels = 1
-    while levels < len(counts) and counts[levels] > 0:
-        levels += 1
-    return levels
-
-
-@kernel
-def _drop_oldest(
-    totals: Floats, variances: Floats, heads: Ints, counts: Ints, moments: Floats
-) -> None:
-    """Remove the window's oldest bucket."""
-    level = _used_levels(counts) - 1
-    size = 2.0**level
-    oldest = totals[level, heads[level]]
-    mean = oldest / size
-    moments[WIDTH] -= size
-    moments[TOTAL] -= oldest
-    width = moments[WIDTH]
-    rest = moments[TOTAL] / width
-    moments[VARIANCE] -= variances[level, heads[level]] + size * width * (mean - rest) * (
-        mean - rest
-    ) / (size + width)
-    heads[level] = (heads[level] + 1) % totals.shape[1]
-    counts[level] -= 1
-
-
-@kernel
-def _merge(totals: Floats, variances: Floats, heads: Ints, counts: Ints) -> None:
-    """Merge the two oldest buckets of each level that is over-full into the next level.
-
-    The last level stays over-full: the caller drops its oldest bucket. (Halves and
-    reciprocals of powers of two are exact, so they stand for river's divisions.)
-    """
-    places = totals.shape[1]
-    level = 0
-    reciprocal = 1.0
-    while counts[level] == places and level + 1 < len(counts):
-        first = heads[level]
-        second = first + 1 if first + 1 < places else 0
-        heads[level] = second + 1 if second + 1 < places else 0
-        counts[level] -= 2
-        left, right = totals[level, first], totals[level, second]
-        difference = left * reciprocal - right * reciprocal
-        between = 0.5 / reciprocal * difference * difference
-        target = heads[level + 1] + counts[level + 1]
-        if target >= places:
-            target -= places
-        totals[level + 1, target] = left + right
-        variances[level + 1, target] = variances[level, first] + variances[level, second] + between
-        counts[level + 1] += 1
-        level += 1
-        reciprocal *= 0.5
-
-
-@kernel
-def _fill(
-    totals: Floats,
-    variances: Floats,
-    heads: Ints,
-    counts: Ints,
-    moments: Floats,
-    values: Floats,
-    event: int,
-    wanted: int,
-) -> tuple[int, int]:
-    """Add values from `event` on, `wanted` finite ones or all there are.
-
-    Return the event after the last one read, and how many values are still wanted. Ends
-    early when the histogram is full to its last level.
-    """
-    places = totals.shape[1]
-    total, variance, width = moments[TOTAL], moments[VARIANCE], moments[WIDTH]
-    constant = moments[CONSTANT]
-    full = False
-    while event < len(values) and wanted > 0 and not full:
-        value = values[event] + 0.0  # -0.0 becomes 0.0: one zero, the same bits
-        event += 1
-        if not math.isfinite(value):
-            continue
-        wanted -= 1
-        place = heads[0] + counts[0]
-        if place >= places:
-            place -= places
-        totals[0, place] = value
-        variances[0, place] = 0.0
-        counts[0] += 1
-        if width > 0.0:
-            deviation = value - total / width
-            variance += width * deviation * deviation / (width + 1.0)
-            if value != constant:
-                constant = np.nan
-        else:
-            constant = value
-        width += 1.0
-        total += value
-        if counts[0] == places:
-            _merge(totals, variances, heads, counts)
-            full = counts[-1] == places
-    moments[TOTAL], moments[VARIANCE], moments[WIDTH] = total, variance, width
-    moments[CONSTANT] = constant
-    return event, wanted
-
-
-@kernel
-def _fill_zeros(
-    totals: Floats,
-    variances: Floats,
-    heads: Ints,
-    counts: Ints,
-    moments: Floats,
-    values: Floats,
-    event: int,
-) -> tuple[int, int]:
-    """Add the zeros from `event` on, as far as there is nothing else, to a window of zeros.
-
-    All sums are 0 and stay it, and no border parts such a window: only how many buckets a
-    level holds is to be found, and that for all values at once. A rate of what never
-    happens (and most never do) is thus nearly free. Return the event after the last one
-    read, and how many values were added.
-    """
-    begin = event
-    skipped = 0
-    while event < len(values) and not math.fabs(values[event]) > 0.0:
-        skipped += math.isnan(values[event])
-        event += 1
-    added = event - begin - skipped
-    moments[WIDTH] += added
-    if added:
-        moments[CONSTANT] = 0.0
-    room = totals.shape[1] - 1
-    level, arriving = 0, added
-    while arriving > 0:
-        totals[level], variances[level], heads[level] = 0.0, 0.0, 0
-        held = counts[level] + arriving
-        arriving = max(0, (held - room + 1) // 2)
-        counts[level] = held - 2 * arriving
-        level += 1
-    return event, added
 
 
 @kernel
@@ -198,7 +52,7 @@ def _found_cut(
     square = 2.0 * (moments[VARIANCE] / width) * log_term * width * (1.0 - 1e-9)
     older, newer = 0.0, width
     older_total, newer_total = 0.0, moments[TOTAL]
-    levels = _used_levels(counts)
+    levels = used_levels(counts)
     places = totals.shape[1]
     size = 2.0 ** (levels - 1)
     for level in range(levels - 1, -1, -1):
@@ -246,7 +100,7 @@ def _strongest(
     older, newer = 0.0, width
     older_total, newer_total = 0.0, moments[TOTAL]
     largest_ratio, best_gain = -1.0, -1.0
-    levels = _used_levels(counts)
+    levels = used_levels(counts)
     for level in range(levels - 1, -1, -1):
         size = 2.0**level
         for bucket in range(counts[level]):
@@ -287,7 +141,7 @@ def _locate(
     older_total, newer_total = 0.0, moments[TOTAL]
     finding[EARLIEST] = -1.0
     likely = False
-    levels = _used_levels(counts)
+    levels = used_levels(counts)
     for level in range(levels - 1, -1, -1):
         size = 2.0**level
         for bucket in range(counts[level]):
@@ -328,7 +182,7 @@ def _detect(
             best = _strongest(totals, heads, counts, moments, delta, shortest, finding)
             _locate(totals, heads, counts, moments, shortest, best, finding)
         found = True
-        _drop_oldest(totals, variances, heads, counts, moments)
+        drop_oldest(totals, variances, heads, counts, moments)
     return found
 
 
@@ -361,14 +215,14 @@ def update(
         row = values[rows[slot]]
         event, delta = start[slot], deltas[slot]
         if (moment[WIDTH] == 0.0 or moment[CONSTANT] == 0.0) and count[-2] == 0:
-            event, added = _fill_zeros(sums, squares, head, count, moment, row, event)
+            event, added = fill_zeros(sums, squares, head, count, moment, row, event)
             ticks[slot] = (ticks[slot] + added) % clock
         while event < events:
             wanted = clock - ticks[slot]
-            event, wanted = _fill(sums, squares, head, count, moment, row, event, wanted)
+            event, wanted = fill(sums, squares, head, count, moment, row, event, wanted)
             ticks[slot] = clock - wanted
             if count[-1] == sums.shape[1]:
-                _drop_oldest(sums, squares, head, count, moment)
+                drop_oldest(sums, squares, head, count, moment)
             if ticks[slot] < clock:
                 continue
             ticks[slot] = 0

@@ -12,16 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streamdrift.detectors.adaptive_window import (
-    CONSTANT,
-    LEVELS,
-    STATISTIC,
-    THRESHOLD,
-    readings,
-    update,
-)
+from streamdrift.detectors.adaptive_window import STATISTIC, THRESHOLD, readings, update
 from streamdrift.detectors.bank import Evidence, Expected
 from streamdrift.detectors.calibration import calibrated, refuse_uncalibrated
+from streamdrift.detectors.exponential_histogram import CONSTANT, LEVELS
 from streamdrift.records import Floats, Ints, State
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.records import Floats, Ints
-from streamdrift.references.urn import NO_TIES, Cells
+from streamdrift.references.binning import Cells
+from streamdrift.references.urn import NO_TIES
 
 
 class Block(NamedTuple):

@@ -13,8 +13,9 @@ from streamdrift.detectors.effect import effect_of
 from streamdrift.detectors.onset import span_of
 from streamdrift.detectors.recent import Recent
 from streamdrift.records import Effect, Floats, StepKind, Stream
+from streamdrift.references.binning import NOTHING, Cells
 from streamdrift.references.chances import evened, middles_of
-from streamdrift.references.urn import NOTHING, Cells, UrnState
+from streamdrift.references.urn import UrnState
 
 _LEAST_PRODUCT = 4.0
 """Evidence over the values it is of; where nothing ever happens this is 2."""

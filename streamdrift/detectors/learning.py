@@ -12,14 +12,14 @@ from streamdrift.detectors.arming import arm
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.learning_rates import NEEDED, learn_rate, power_of
 from streamdrift.records import Floats, Ints, Sample, State, Stream
-from streamdrift.references import recall as recalls
 from streamdrift.references.chain import Chain
 from streamdrift.references.chances import Chances
+from streamdrift.references.counts import Counts
 from streamdrift.references.findings import Code, Finding
 from streamdrift.references.front import Front, fit
-from streamdrift.references.recall import Recall, fit_recall
+from streamdrift.references.recall import Recall
+from streamdrift.references.recall_fit import fit_recall, variance_left
 from streamdrift.references.slow import Given
-from streamdrift.references.urn import Counts
 from streamdrift.sketches.quantiles import PROBABILITIES, Quantiles, mean_of, quantiles_of
 from streamdrift.trees import array, flag, integer, text, trees, values
 
@@ -161,7 +161,7 @@ def _of_category(sample: Sample) -> Reference:
         return Reference(expected)
     recall = fit_recall(sample.order, sample.values, sample.closed)
     if recall is None:
-        left = recalls.variance_left(sample.order, sample.values, sample.closed)
+        left = variance_left(sample.order, sample.values, sample.closed)
         return _discounted(expected, power_of(left))
     ratio = recall.variance_ratio
     expected = replace(expected, recall=recall, power=power_of(ratio))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streamdrift.kernels import kernel
 from streamdrift.records import Ints, State, Stream
-from streamdrift.references.urn import NOTHING, Cells
+from streamdrift.references.binning import NOTHING, Cells
 from streamdrift.trees import array, tree
 
 ROOM = 320

@@ -12,15 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdrift.detectors.block import Block
-from streamdrift.detectors.categories import cell_of as cell_of_level
+from streamdrift.detectors.category_bets import cell_of as cell_of_level
 from streamdrift.detectors.learning import Reference
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Floats, Ints, State, Stream
+from streamdrift.references.binning import NOTHING, Cells
 from streamdrift.references.chances import code_of, evened, fill_middles, middles_of
 from streamdrift.references.front import Front
 from streamdrift.references.fronts import Fronts
 from streamdrift.references.shares import cells_of
-from streamdrift.references.urn import NOTHING, Cells, Urns, UrnState
+from streamdrift.references.urn import Urns, UrnState
 from streamdrift.trees import array, tree
 
 _MOST = NOTHING - 1

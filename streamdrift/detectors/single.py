@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from streamdrift.detectors.adaptive_window import TOTAL, VARIANCE, WIDTH
 from streamdrift.detectors.adwin import AdwinBank, AdwinSettings
 from streamdrift.detectors.bank import Expected
 from streamdrift.detectors.e_detector import EDetectorSettings
+from streamdrift.detectors.exponential_histogram import TOTAL, VARIANCE, WIDTH
 from streamdrift.detectors.page_hinkley import Mode, PageHinkleyBank, PageHinkleySettings
 from streamdrift.detectors.series import WARMUP, Kind, Series, Value, Values, finite, number
 from streamdrift.records import Effect, Floats, Ints, Stream

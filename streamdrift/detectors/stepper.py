@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from streamdrift.detectors import rates
 from streamdrift.detectors.categories import ECategoryBank
-from streamdrift.detectors.categories import advance as advance_levels
-from streamdrift.detectors.categories import cell_of as cell_of_level
+from streamdrift.detectors.category_bets import advance as advance_levels
+from streamdrift.detectors.category_bets import cell_of as cell_of_level
 from streamdrift.detectors.chains import EChainBank
 from streamdrift.detectors.chains import advance as advance_chain
 from streamdrift.detectors.chances import EChanceBank
@@ -26,18 +26,11 @@ from streamdrift.detectors.scoring import Scoring, code_of_level
 from streamdrift.detectors.sums import EBank
 from streamdrift.kernels import kernel
 from streamdrift.records import Bytes, Codes, Floats, Ints
+from streamdrift.references.binning import CENTRE, UNIT, Singles, cell_of, place_of
 from streamdrift.references.chances import code_of, fill_middles
 from streamdrift.references.front import Front
 from streamdrift.references.tracking import follow
-from streamdrift.references.urn import (
-    CENTRE,
-    UNIT,
-    Singles,
-    Urns,
-    cell_of,
-    place_of,
-    rank_row,
-)
+from streamdrift.references.urn import Urns, rank_row
 
 _NO_TIMES: Ints = np.empty(0, dtype=np.int64)
 

@@ -28,10 +28,10 @@ from streamdrift.detectors.stepper import Stepper, stepper_of
 from streamdrift.detectors.sums import evidence_of
 from streamdrift.readings import BankReadings
 from streamdrift.records import Bools, Floats, Ints, State, StepKind, Stream
+from streamdrift.references.binning import Cells
 from streamdrift.references.chances import flags_of, middles_of
 from streamdrift.references.findings import Finding
 from streamdrift.references.shares import cells_of
-from streamdrift.references.urn import Cells
 from streamdrift.trees import array, integer, tree, trees
 
 _NO_TIME: Ints = np.zeros(1, dtype=np.int64)

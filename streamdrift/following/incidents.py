@@ -8,8 +8,8 @@ from random import SystemRandom
 
 import structlog
 
+from streamdrift.backoff import Backoff
 from streamdrift.errors import InputError, StreamdriftError
-from streamdrift.following.backoff import Backoff
 from streamdrift.incident_table import IncidentTable
 from streamdrift.kafka import KafkaSettings
 from streamdrift.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from streamdrift.alert_documents import Published
-from streamdrift.following.backoff import Backoff
+from streamdrift.backoff import Backoff
 from streamdrift.following.firing import Firing, Peer
 from streamdrift.following.outbound import Outbound
 from streamdrift.following.receivers import Reading, Receiver, Record

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import structlog
 
 from streamdrift.alert_documents import Published, read_alert
+from streamdrift.backoff import Backoff
 from streamdrift.errors import InputError
-from streamdrift.following.backoff import Backoff
 from streamdrift.following.outbound import Place
 from streamdrift.metrics import Metrics
 from streamdrift.sinks.answers import Answer

@@ -10,11 +10,11 @@ from random import SystemRandom
 import structlog
 from kafka.structs import TopicPartition
 
+from streamdrift.backoff import Backoff
 from streamdrift.config import Settings
 from streamdrift.durations import SECOND
 from streamdrift.errors import ConnectionsError, FencedError
 from streamdrift.following.backlog import Look
-from streamdrift.following.backoff import Backoff
 from streamdrift.following.firing import Firing
 from streamdrift.following.follower import Follower, machine_moment
 from streamdrift.following.lines import Alertmanagers, Deliveries, Line

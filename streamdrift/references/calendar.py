@@ -100,6 +100,19 @@ def _change(zone: ZoneInfo, left: datetime, right: datetime) -> tuple[float, flo
 
 
 @kernel
+def local_time(zone: Floats, time: int) -> int:
+    """Return a UTC time, in microseconds, as local time."""
+    low, high = 0, len(zone)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if zone[middle, 0] <= time:
+            low = middle
+        else:
+            high = middle
+    return time + int(zone[low, 1])
+
+
+@kernel
 def _place(times: Ints, zone: Floats, cells: Ints, days: Ints) -> None:
     """Write the calendar cell of each time, and its local day since the epoch."""
     for i in range(len(times)):

@@ -18,7 +18,7 @@ from streamdrift.records import Floats, Ints
 from streamdrift.references.calendar import Calendar
 from streamdrift.references.parts import Scale
 from streamdrift.references.scores import score
-from streamdrift.references.tracking import SLOTS, calendar_cell
+from streamdrift.references.tracking import HALF_HOUR, SLOTS, calendar_cell
 
 (
     _KNOTS,
@@ -58,7 +58,6 @@ _LARGEST_ATOM = 0.01
 _MOST_STEPS, _UNEVEN = 10_000.0, 1e-3
 """How many steps may lie between two neighbours, and by what part of one a multiple may be off."""
 _SEEDS = 2**52
-_HALF_HOUR = 1_800_000_000
 
 
 @dataclass(frozen=True)
@@ -274,7 +273,7 @@ def take_off(
             local = times[i] + int(parameters[at_zone + 2 * row + 1])
             cell = calendar_cell(local)
             place = at_slopes + cell % SLOTS + SLOTS * (cell // SLOTS >= 5)
-            within = (local % _HALF_HOUR) / _HALF_HOUR - 0.5
+            within = (local % HALF_HOUR) / HALF_HOUR - 0.5
             rest -= state[_OWN + cell] + parameters[place] * within
             error = min(max(rest, -_LARGEST_STEP), _LARGEST_STEP)
             _visit(parameters, state, cell, error, learn)

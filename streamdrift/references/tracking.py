@@ -41,6 +41,8 @@ FIRST_LOOK = 512.0
 """Values of a visit from which a calendar cell learns before it is left."""
 SLOTS, DAYS = 48, 7
 """Calendar cells: half hours of the day by days of the week."""
+HALF_HOUR = 1_800_000_000
+"""Microseconds of a calendar cell."""
 
 (
     _KNOTS,
@@ -76,7 +78,7 @@ offsets."""
 def calendar_cell(local: int) -> int:
     """Return the cell of a local time in microseconds: half hour of the week, Monday first."""
     day = (local // 86_400_000_000 + 3) % 7
-    return day * 48 + (local % 86_400_000_000) // 1_800_000_000
+    return day * 48 + (local % 86_400_000_000) // HALF_HOUR
 
 
 @kernel

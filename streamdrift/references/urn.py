@@ -11,7 +11,6 @@ teach itself at once.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,170 +18,26 @@ from numpy.typing import NDArray
 
 from streamdrift.kernels import inlined, kernel, uniform_hash
 from streamdrift.records import Bools, Codes, Floats, Ints, State
+from streamdrift.references.binning import (
+    NOTHING,
+    Cells,
+    Singles,
+    fill_cells,
+    places_of_borders,
+    scale_of,
+)
+from streamdrift.references.counts import BORDERS, Counts
 
-_PLACES = (
-    4, 12, 31, 73, 154, 287, 478, 725, 1024, 1354, 1720, 2112, 2525, 2954, 3397, 3851, 4315, 4785,
-    5262, 5743, 6229, 7208,
-)  # fmt: skip
-"""Which order statistics are borders, below the median, in 1 / 16,384 of the reference: denser
-towards the tail, where the factors of detectors bend most."""
-QUANTILES: Floats = np.array([*_PLACES, 8_192, *(16_384 - each for each in _PLACES[::-1])]) / 16_384
-BORDERS = len(QUANTILES)
 LATE = 10_000
 """Values from which on counting is delayed."""
 _LONGEST_BLOCK = 50_000
 _MANY = 2**30
 """A slot that has counted more goes on with half of it."""
-_LARGEST = float(np.finfo(np.float64).max)
-_GREATEST = float(np.finfo(np.float32).max)
-"""Infinite values, and places, count as these."""
-
-Singles = NDArray[np.float32]
-Cells = NDArray[np.uint16]
-NOTHING = 65_535
-"""In place of a cell, where there is no value."""
-CENTRE, UNIT = range(2)
-"""Places in a slot's scale: the middle border, and one over the spread."""
 FILLED, ORDINAL, SEED, TENTHS, TIED = range(5)
 """Places in a slot's positions: values in the block being filled, values ranked so far, the seed
 of the coins, how many tenths of all values a block has, and the cell of the one value that many
 of the reference are equal to, -1 where there is none."""
-_MANY_EQUAL = 0.4
-"""Share of a reference that is equal from which on ranks by coins would blur what values tell."""
 NO_TIES: Floats = np.empty((0, 0, 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """A reference's distribution.
-
-    `borders` float64[m], ascending, m at most BORDERS; a value that repeats in the reference
-    stands there twice, and its mass is that of the cell between. `cumulative` int32[m + 2]:
-    cell c has cumulative[c + 1] - cumulative[c] of all cumulative[m + 1] values. A value
-    equal to a single border belongs to the cell below.
-    """
-
-    borders: Floats
-    cumulative: Codes
-
-    @classmethod
-    def of(cls, values: Floats) -> Self:
-        """Return the counts of float64[n], none of them NaN."""
-        ordered = np.sort(np.nan_to_num(values))
-        borders = _borders(ordered)
-        below = np.searchsorted(ordered, borders, side="left")
-        through = np.searchsorted(ordered, borders, side="right")
-        cumulative = np.zeros(len(borders) + 2, dtype=np.int32)
-        cumulative[1:-1] = through
-        # The first of two equal borders has what is below it, the second what is equal, too.
-        first_of_two = np.flatnonzero(borders[:-1] == borders[1:])
-        cumulative[1 + first_of_two] = below[first_of_two]
-        # The gap above the last value counts one (and that below the first, if it has none).
-        cumulative[1:] += max(0, 1 - int(cumulative[1]))
-        cumulative[-1] = max(len(ordered), int(cumulative[-2])) + 1
-        return cls(borders, cumulative)
-
-    @property
-    def tied(self) -> int:
-        """The cell of the one value that many are equal to; -1 where there is none."""
-        twice = self.borders[1:] == self.borders[:-1]
-        cells = np.where(twice, np.diff(self.cumulative)[1:-1], 0)
-        many = len(cells) > 0 and cells.max() >= _MANY_EQUAL * self.cumulative[-1]
-        return int(np.argmax(cells)) + 1 if many else -1
-
-    def snapshot(self) -> State:
-        """Return the arrays as they are."""
-        return {"borders": self.borders, "cumulative": self.cumulative}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, object]) -> Self:
-        """Return what `snapshot` was taken of."""
-        return cls(np.asarray(state["borders"]), np.asarray(state["cumulative"]))
-
-
-def _borders(ordered: Floats) -> Floats:
-    """Return as many of the order statistics as fit, those that repeat twice."""
-    size = len(ordered)
-    if size == 0:
-        return np.zeros(0)
-    for step in (1, 2, 3, 4, 6):
-        places = np.clip((QUANTILES[step // 2 :: step] * size).astype(np.int64), 1, size) - 1
-        edges = np.unique(ordered[places])
-        repeats = np.searchsorted(ordered, edges, "right") - np.searchsorted(ordered, edges) > 1
-        borders: Floats = np.repeat(edges, np.where(repeats, 2, 1))
-        if len(borders) <= BORDERS:
-            return borders
-    raise AssertionError("a sixth of the quantiles, twice, are fewer than all")
-
-
-def _scale(borders: Floats) -> tuple[float, float]:
-    """Return the middle of ascending borders, and one over the spread of their middle half."""
-    if not len(borders):
-        return 0.0, 1.0
-    centre = float(borders[len(borders) // 2])
-    spread = float(borders[3 * len(borders) // 4] - borders[len(borders) // 4])
-    usable = np.isfinite(spread) and spread > np.finfo(np.float64).tiny
-    return centre, 1 / spread if usable else 1.0
-
-
-def _places_of_borders(borders: Floats, centre: float, unit: float) -> Singles:
-    """Return where borders stand, in units of spread from the centre.
-
-    The first of two equal ones, of a value that repeats, stands right below it: so the value lies
-    between them.
-    """
-    places = np.clip((borders - centre) * unit, -_GREATEST, _GREATEST).astype(np.float32)
-    twice = np.zeros(len(places), dtype=np.bool_)
-    twice[:-1] = places[:-1] == places[1:]
-    twice[1:] &= places[1:] != places[:-1]
-    places[twice] = np.nextafter(places[twice], np.float32(-np.inf))
-    return places
-
-
-@inlined
-def place_of(value: float, centre: float, unit: float) -> np.float32:
-    """Return where a value stands, in units of spread from the centre of its reference."""
-    finite = min(max(value, -_LARGEST), _LARGEST)
-    return np.float32(min(max((finite - centre) * unit, -_GREATEST), _GREATEST))
-
-
-@inlined
-def cell_of(borders: Singles, place: np.float32) -> int:
-    """Return the cell of one value by its place: how many borders lie below."""
-    below = 0
-    for each in range(BORDERS):
-        below += int(borders[each] < place)
-    return below
-
-
-@kernel
-def fill_cells(
-    borders: Singles, scale: Floats, values: Floats, places: Singles, cells: Cells
-) -> None:
-    """Write the cells of values float64[n] into `cells`.
-
-    `borders` float32[BORDERS] and `scale` float64[2] are a slot's; in `places` is room for n.
-    """
-    centre, unit = scale[CENTRE], scale[UNIT]
-    for each in range(len(values)):
-        places[each] = place_of(values[each], centre, unit)
-        cells[each] = 0
-    # Some borders after the other, for all values: other than a search that is a vector loop.
-    for first in range(0, BORDERS, 5):
-        one, two, three = borders[first], borders[first + 1], borders[first + 2]
-        four, five = borders[first + 3], borders[first + 4]
-        for each in range(len(values)):
-            place = places[each]
-            cells[each] += (
-                np.uint16(one < place)
-                + np.uint16(two < place)
-                + np.uint16(three < place)
-                + np.uint16(four < place)
-                + np.uint16(five < place)
-            )
-    for each in range(len(values)):
-        if np.isnan(values[each]):
-            cells[each] = NOTHING
 
 
 @inlined
@@ -375,9 +230,9 @@ class Urns:
     def learn(self, slot: int, counts: Counts, seed: int, tenths: int = 1) -> None:
         """Give a slot a reference, the seed of its coins, and the length of its blocks."""
         size = len(counts.borders)
-        self.scales[slot] = centre, unit = _scale(counts.borders)
+        self.scales[slot] = centre, unit = scale_of(counts.borders)
         self.borders[slot] = np.inf
-        self.borders[slot, :size] = _places_of_borders(counts.borders, centre, unit)
+        self.borders[slot, :size] = places_of_borders(counts.borders, centre, unit)
         self.cumulative[slot] = counts.cumulative[-1]
         self.cumulative[slot, : size + 1] = counts.cumulative[:-1]
         self.forget(slot)

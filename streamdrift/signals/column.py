@@ -23,7 +23,7 @@ from streamdrift.records import (
     State,
     Summary,
 )
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.signals.duplicates import DUPLICATES
 from streamdrift.signals.fitting import expected_kind, seen_as
 from streamdrift.signals.measures import Categories, Measure, Numbers, rate_sample

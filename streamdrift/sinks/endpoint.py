@@ -20,6 +20,7 @@ from pydantic import (
 
 from streamdrift import __version__
 from streamdrift.durations import SECOND, Duration
+from streamdrift.files import checked_file
 from streamdrift.secrets import read_secret
 from streamdrift.sinks.answers import Answer, Verdict
 
@@ -85,19 +86,6 @@ class EndpointSettings(BaseModel):
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("key_file needs cert_file")
         return self
-
-
-def checked_file(file: Path | None) -> Path | None:
-    """Return `file`; raise ValueError where it is named and cannot be read."""
-    if file is not None:
-        try:
-            file.open("rb").close()
-        except OSError as error:
-            raise ValueError(
-                f"{str(file)!r} cannot be read: {error.strerror}; "
-                "name a file that this user may read"
-            ) from error
-    return file
 
 
 def checked_url(url: str) -> str:

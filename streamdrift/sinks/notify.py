@@ -22,9 +22,9 @@ from pydantic import (
 from streamdrift.alert_documents import Published, Severity, signal_lines
 from streamdrift.durations import DAY, SECOND, Duration
 from streamdrift.errors import SettingsError
+from streamdrift.files import checked_file
 from streamdrift.secrets import read_secret
 from streamdrift.sinks.answers import Answer, Verdict, unreadable
-from streamdrift.sinks.endpoint import checked_file
 from streamdrift.sinks.links import link_to
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)(?:\s+(\S+))?")

@@ -13,12 +13,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamdrift.alert_documents import Published
 from streamdrift.durations import DAY, Duration
+from streamdrift.files import checked_file
 from streamdrift.secrets import checked_secret, read_secret, secret_of
 from streamdrift.sinks.answers import Answer, Verdict, unreadable
 from streamdrift.sinks.endpoint import (
     Endpoint,
     EndpointSettings,
-    checked_file,
     checked_url,
 )
 

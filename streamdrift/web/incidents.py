@@ -121,13 +121,7 @@ def incident_routes(
             and (first is None or each.opened_at >= first)
             and (last is None or each.opened_at < last)
         )
-        page = list(islice(found, limit + 1))
-        more = len(page) > limit
-        end = page[limit - 1] if more else None
-        return Incidents(
-            items=[summary_of(each) for each in page[:limit]],
-            next=None if end is None else f"{end.opened_at}-{end.incident}",
-        )
+        return _page(found, limit)
 
     @routes.get("/incidents/{incident}", summary="Show an incident")
     def show_incident(incident: IncidentId) -> Incident:
@@ -138,19 +132,7 @@ def incident_routes(
         published = known(incident)
         if not published.is_open:
             raise RefusedError(409, "the incident is resolved: there is nothing left to do")
-        remark = remark or Remark()
-        written = Command(
-            id=uuid4().hex,
-            kind=asked,
-            model=published.model,
-            version=published.version,
-            of_model=published.kind == AlertKind.VOLUME,
-            incident=published.incident,
-            through=published.changed_until,
-            by=remark.by,
-            note=remark.note,
-            at=now(),
-        )
+        written = _command_of(asked, published, remark or Remark(), now())
         await turns.write(written)
         return accepted(written)
 
@@ -180,6 +162,32 @@ def _behind(published: Iterable[Published], after: str | None) -> Iterable[Publi
     opened_at, _, incident = after.rpartition("-")
     last = (-int(opened_at), incident)
     return (each for each in published if (-each.opened_at, each.incident) > last)
+
+
+def _page(found: Iterable[Published], limit: int) -> Incidents:
+    """Return the first of what was found, and where the next page begins if there are more."""
+    page = list(islice(found, limit + 1))
+    end = page[limit - 1] if len(page) > limit else None
+    return Incidents(
+        items=[summary_of(each) for each in page[:limit]],
+        next=None if end is None else f"{end.opened_at}-{end.incident}",
+    )
+
+
+def _command_of(asked: Asked, published: Published, remark: Remark, at: int) -> Command:
+    """Return the command that asks for something of an incident, as far as it is published."""
+    return Command(
+        id=uuid4().hex,
+        kind=asked,
+        model=published.model,
+        version=published.version,
+        of_model=published.kind == AlertKind.VOLUME,
+        incident=published.incident,
+        through=published.changed_until,
+        by=remark.by,
+        note=remark.note,
+        at=at,
+    )
 
 
 def accepted(command: Command) -> Accepted:

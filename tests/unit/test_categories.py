@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from streamdrift.detectors.bank import Expected
-from streamdrift.detectors.categories import ECategoryBank, cell_of
+from streamdrift.detectors.categories import ECategoryBank
+from streamdrift.detectors.category_bets import cell_of
 from streamdrift.detectors.single import EDetector
 from streamdrift.detectors.sums import head_start
 from streamdrift.records import Floats, Stream

@@ -9,7 +9,7 @@ from streamdrift.distributions import of_numbers, of_rate
 from streamdrift.durations import DAY, SECOND
 from streamdrift.incident_log import Member
 from streamdrift.records import Floats
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.reporting.axes import (
     decade_of,
     logarithmic_axis,

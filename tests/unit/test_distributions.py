@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamdrift.distributions import BINS, LEVELS, Distribution, of_levels, of_numbers, of_rate
 from streamdrift.records import REST, Floats
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.sketches.levels import Levels
 
 _DRAW = np.random.default_rng(11)

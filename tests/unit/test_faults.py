@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from streamdrift.decoders import make_decoder
+from streamdrift.loop import ServiceSettings, Session
 from streamdrift.metrics import Metrics
 from streamdrift.model_settings import ModelSettings
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Messages, Notice, Partition, State
 from streamdrift.resharding import reshard
-from streamdrift.service import Service, ServiceSettings, Session
+from streamdrift.service import Service
 from streamdrift.sharded import Shards, frontier_of
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.sinks.cloudevents import encode
@@ -506,7 +507,7 @@ def test_at_the_end_snapshots_are_written_in_parts(
     exactly: bool,
 ) -> None:
     """Wherever it dies amid them, the next life goes on."""
-    monkeypatch.setattr("streamdrift.service.PART_BYTES", 1)
+    monkeypatch.setattr("streamdrift.loop.PART_BYTES", 1)
 
     def run(killer: _Killer, broker: _Broker) -> _Broker:
         _run(broker, killer, idle_after=1e6, keep=False)

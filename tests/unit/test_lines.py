@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from streamdrift.alert_documents import Published
-from streamdrift.following.backoff import LONGEST, Backoff
+from streamdrift.backoff import LONGEST
 from streamdrift.following.firing import Firing
 from streamdrift.following.lines import Alertmanagers, Deliveries, Line, Moment
 from streamdrift.following.outbound import Outbound, Place, Selection
@@ -90,17 +90,6 @@ class _Line:
         return self.metrics.registry.get_sample_value(
             f"streamdrift_sink_{name}", {"sink": "webhook"} | labels
         )
-
-
-def test_waits_double_to_a_longest_and_are_shorter_by_chance() -> None:
-    backoff = Backoff(lambda: 0.0)
-    assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST]
-    assert backoff.failed(asked=300.0) == 300.0
-    assert Backoff(lambda: 1.0).failed() == 0.5
-    few = Backoff(lambda: 0.0, 0.5, 3.0)
-    assert [few.failed() for _ in range(4)] == [0.5, 1, 2, 3]
-    backoff.worked()
-    assert backoff.failed() == 1
 
 
 def test_what_is_due_is_delivered_and_counted() -> None:

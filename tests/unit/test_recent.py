@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamdrift.detectors.recent import ROOM, Recent
 from streamdrift.records import Stream
-from streamdrift.references.urn import NOTHING, Cells
+from streamdrift.references.binning import NOTHING, Cells
 
 NONE: Cells = np.empty(0, dtype=np.uint16)
 ROOMS = {Stream.NUMERIC: ROOM, Stream.RATE: 512, Stream.CATEGORY: 512}

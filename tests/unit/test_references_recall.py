@@ -18,9 +18,8 @@ from streamdrift.references.recall import (
     ROUND,
     USUAL,
     Recall,
-    fit_recall,
-    variance_left,
 )
+from streamdrift.references.recall_fit import fit_recall, variance_left
 
 SHARES = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
 Draw = Callable[[np.random.Generator, int], Floats]

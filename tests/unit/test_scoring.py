@@ -13,7 +13,8 @@ from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.looks import NO_LOOKS
 from streamdrift.detectors.scoring import Copies, Scoring, urn_at
 from streamdrift.records import Floats, Sample, Stream
-from streamdrift.references.urn import NOTHING, Counts
+from streamdrift.references.binning import NOTHING
+from streamdrift.references.counts import Counts
 
 RNG = np.random.default_rng(1)
 NUMERIC = Reference(Expected(Stream.NUMERIC), Counts.of(RNG.normal(size=800)))

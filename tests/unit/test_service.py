@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from streamdrift.commit import MANY_BYTES
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import ConnectionsError, FencedError, StateError
+from streamdrift.loop import ServiceSettings, Session
 from streamdrift.metrics import Metrics
 from streamdrift.model_settings import ModelSettings
 from streamdrift.operators import Asked, Command
@@ -21,7 +22,7 @@ from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, DeadLetter, Messages, Partition, Reached
 from streamdrift.recovery import recover
-from streamdrift.service import Service, ServiceSettings, Session
+from streamdrift.service import Service
 from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
@@ -409,7 +410,7 @@ def test_what_is_observed_once_nothing_more_comes_is_committed_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not only where the service is stopped in order."""
-    monkeypatch.setattr("streamdrift.service._Loop.finish", lambda _: None)
+    monkeypatch.setattr("streamdrift.loop.Loop.finish", lambda _: None)
     world = _World([messages(_events(0, 1_000))], partitions=[_ZERO, _ONE])
     world.service(turns=60).run()
     stored, pipeline = TopicStore(world.log, "d", "state", "journal", 3).load(), _pipeline()
@@ -441,7 +442,7 @@ def test_from_the_first_commit_on_what_shows_nothing_has_a_position(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else where reading begins would be decided again by each start."""
-    monkeypatch.setattr("streamdrift.service._Loop.finish", lambda _: None)
+    monkeypatch.setattr("streamdrift.loop.Loop.finish", lambda _: None)
     monkeypatch.setattr(MemorySource, "begun", lambda _: {_ZERO: 3, _ONE: 4})
     world = _World([], partitions=[_ZERO, _ONE])
     world.service(turns=1).run()

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.records import Floats
-from streamdrift.references.urn import BORDERS, LATE, NOTHING, QUANTILES, Cells, Counts, Urns
+from streamdrift.references.binning import NOTHING, Cells
+from streamdrift.references.counts import BORDERS, QUANTILES, Counts
+from streamdrift.references.urn import LATE, Urns
 
 ONE, NOW = np.array([0]), np.array([0])
 

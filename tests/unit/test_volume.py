@@ -14,9 +14,9 @@ from streamdrift.incidents.budget import Budget
 from streamdrift.model_settings import ModelSettings
 from streamdrift.readings import rows
 from streamdrift.records import Floats, Ints, SignalKind, State, Step, StepKind
+from streamdrift.references.half_hours import HalfHours
 from streamdrift.references.rhythm import (
     Follower,
-    HalfHours,
     Rhythm,
     new_level,
     overdispersion,

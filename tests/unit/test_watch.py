@@ -22,7 +22,7 @@ from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.looks import NO_LOOKS
 from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Ints, Sample, State, StepKind, Stream
-from streamdrift.references.urn import Counts
+from streamdrift.references.counts import Counts
 from streamdrift.trees import array, tree, trees
 from tests.readings import readings_of
 

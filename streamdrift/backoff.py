@@ -7,14 +7,17 @@ FIRST, LONGEST = 1.0, 60.0
 
 
 class Backoff:
-    """Waits that double with each failure in a row, less up to a half by chance.
+    """Waits that double with each failure in a row, less up to a half by `chance`.
 
-    `chance` gives numbers from 0 to 1: without it, all who wait for one receiver would come at
-    once when it is back. `first` and `longest` are in seconds.
+    It gives numbers from 0 to 1, where others may wait for the same: all would else come at once
+    when it is back. `first` and `longest` are in seconds.
     """
 
     def __init__(
-        self, chance: Callable[[], float], first: float = FIRST, longest: float = LONGEST
+        self,
+        chance: Callable[[], float] = lambda: 0.0,
+        first: float = FIRST,
+        longest: float = LONGEST,
     ) -> None:
         self._chance = chance
         self._first = first

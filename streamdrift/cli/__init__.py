@@ -1,0 +1,1 @@
+"""Parts of the command line: the options that commands share, and groups of commands."""
