@@ -81,7 +81,7 @@ def _now() -> Sequence[Panel]:
         ),
         numbers(
             "Open incidents",
-            "Incidents of all models that are not resolved.",
+            "Incidents of all models that are not resolved, without those of planned changes.",
             Query(f"sum by (job) (job_model_version:streamdrift_incidents_open:sum{_OF})"),
             unit="none",
             steps=((None, GREEN), (1, YELLOW)),

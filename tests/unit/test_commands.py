@@ -20,6 +20,7 @@ from streamdrift.records import Alert, Notice
 from streamdrift.sharded import Shards
 from streamdrift.signals.collector import ReferenceSettings
 from streamdrift.signals.silence import SilenceSettings
+from streamdrift.standing import standing
 from streamdrift.state import decode as decode_state
 from streamdrift.state import encode as encode_state
 from streamdrift.state.commands import CommandLog
@@ -191,6 +192,10 @@ def test_incidents_that_begin_in_a_planned_change_say_so(
     if expected:
         assert plan["note"] == "release 7"  # type: ignore[index]
         assert plan["until"] == "2026-01-01T00:36:40.000000Z"  # type: ignore[index]
+    stands = standing(pipeline.monitor.monitors)
+    counted = {("changes", ""): 1}
+    assert stands.expected == (counted if expected else {})
+    assert stands.incidents == ({} if expected else counted)  # whose rule pages
 
 
 @pytest.mark.parametrize("kind", [Asked.ACKNOWLEDGE, Asked.RESOLVE, Asked.ACCEPT])
