@@ -15,14 +15,25 @@ from streamdrift.records import AlertKind
 from streamdrift.times import date_of, microseconds
 from streamdrift.web.commands import Turns
 from streamdrift.web.problems import RefusedError
-from streamdrift.web.schemas import Accepted, Incident, Incidents, IncidentSummary, Moment, Remark
+from streamdrift.web.schemas import (
+    INCIDENT_EXAMPLE,
+    Accepted,
+    Incident,
+    Incidents,
+    IncidentSummary,
+    Moment,
+    Remark,
+)
 
 MOST_CHANGES = 20
 """Incidents that are shown with a signal."""
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page, at most.")]
 State = Literal["open", "acknowledged", "resolved"]
 Severity = Literal["info", "warning", "critical"]
-IncidentId = Annotated[str, Path(description="An incident's id: 32 hexadecimal digits.")]
+IncidentId = Annotated[
+    str,
+    Path(description="An incident's id: 32 hexadecimal digits.", examples=[INCIDENT_EXAMPLE]),
+]
 Clock = Callable[[], int]
 
 

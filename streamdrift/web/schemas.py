@@ -19,7 +19,8 @@ from pydantic.json_schema import SkipJsonSchema
 from streamdrift.durations import parse_duration
 from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE, NAME, NOTE
 
-_INCIDENT = "ff893b18349f82679f12b5522500f714"
+INCIDENT_EXAMPLE = "ff893b18349f82679f12b5522500f714"
+SIGNAL_EXAMPLE = "fraud:3:feature:amount:value"
 _TIME = "2026-11-21T12:00:00Z"
 
 
@@ -115,7 +116,7 @@ class DetectorReading(_Answer):
 class SignalSummary(_Answer):
     """A signal: one numeric stream of a model version that can drift."""
 
-    id: str = Field(examples=["fraud:3:feature:amount:value"])
+    id: str = Field(examples=[SIGNAL_EXAMPLE])
     model: str = Field(examples=["fraud"])
     version: str = Field(description="Empty for the event rate.", examples=["3"])
     name: str = Field(examples=["amount"])
@@ -154,7 +155,7 @@ class Distribution(_Answer):
 class IncidentSummary(_Answer):
     """An incident, as its latest alert has it."""
 
-    id: str = Field(examples=[_INCIDENT])
+    id: str = Field(examples=[INCIDENT_EXAMPLE])
     model: str = Field(examples=["fraud"])
     version: str = Field(description="Empty for silence and event rate.", examples=["3"])
     state: Literal["open", "acknowledged", "resolved"]
@@ -245,7 +246,7 @@ class Accepted(_Answer):
     kind: str = Field(examples=["accept"])
     model: str = Field(examples=["fraud"])
     version: str = Field(examples=["3"])
-    incident: str | None = Field(examples=[_INCIDENT])
+    incident: str | None = Field(examples=[INCIDENT_EXAMPLE])
     since: datetime | None = Field(None, description="Of an expected change.")
     until: datetime | None = Field(None, description="Of an expected change.")
 
