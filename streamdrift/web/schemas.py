@@ -129,7 +129,7 @@ class SignalSummary(_Answer):
 
 
 class Signals(Page):
-    """A page of a model's signals: event rate first, then by version."""
+    """A page of a model's signals, by their ids."""
 
     items: list[SignalSummary]
 

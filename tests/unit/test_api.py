@@ -78,6 +78,9 @@ def test_signals_are_listed_by_id() -> None:
             if (after := page["next"]) is None:
                 break
         other = client.get("/api/v1/models/fraud/signals?version=9").json()["items"]
+        document = client.get("/openapi.json").json()
+    about = document["components"]["schemas"]["Signals"]["description"]
+    assert about == "A page of a model's signals, by their ids."
     assert paged == found
     assert other == []
     assert [each["id"] for each in found] == sorted(each["id"] for each in found)
