@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -214,6 +215,19 @@ def test_without_a_token_only_this_machine_may_post() -> None:
     answer = post(b"{}", BINARY, base="http://rebound.example:8411")
     assert answer.status_code == 403
     assert "gateway.token_file" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_body_that_is_compressed_is_refused(coding: str) -> None:
+    """It would be written as it is, and be a dead letter."""
+    taken = Taken()
+    body = gzip.compress(b"{}")
+    answer = post(body, {**BINARY, "content-encoding": coding}, taken)
+    assert answer.status_code == 415
+    assert answer.headers["accept-encoding"] == "identity"
+    assert "without Content-Encoding" in answer.json()["detail"]
+    assert taken.entries == []
+    assert post(b"{}", {**BINARY, "content-encoding": "Identity"}, taken).status_code == 202
 
 
 def test_a_large_body_is_refused_before_it_is_read() -> None:
