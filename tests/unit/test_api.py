@@ -422,7 +422,8 @@ def test_a_body_that_is_no_json_is_refused() -> None:
             answer = client.post(path, content=body, headers={"content-type": "application/json"})
             assert "no JSON" in problem(answer, status)
         answer = client.post(path, content=b'{"by": "x"}', headers={"content-type": "text/plain"})
-        problem(answer, 422)
+        said = "the body is said to be text/plain: send JSON, as Content-Type: application/json"
+        assert problem(answer, 422) == said
         large = client.post(path, content=b" " * 70_000)
         stream = client.post(path, content=(b" " * 10_000 for _ in range(8)))
     assert "65,536" in problem(large, 413)
