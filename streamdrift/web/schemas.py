@@ -14,7 +14,6 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic.json_schema import SkipJsonSchema
 
 from streamdrift.durations import parse_duration
 from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE, NAME, NOTE
@@ -24,8 +23,9 @@ SIGNAL_EXAMPLE = "fraud:3:feature:amount:value"
 _TIME = "2026-11-21T12:00:00Z"
 
 
+# None is what they are where they are absent, and no part of the document.
 _Length = Annotated[
-    int,
+    int | None,
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w)\s*$"}),
 ]
@@ -40,6 +40,11 @@ def _check_time(given: object) -> object:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_check_time)]
 """A time in a request."""
+_Time = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(_check_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class _Answer(BaseModel):
@@ -221,13 +226,11 @@ class Expectation(Remark):
         json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]},
     )
 
-    for_: _Length | SkipJsonSchema[None] = Field(
+    for_: _Length = Field(
         None, alias="for", description="How long, from `since` on.", examples=["2h"]
     )
-    since: Moment | SkipJsonSchema[None] = Field(
-        None, description="Now, if not given.", examples=[_TIME]
-    )
-    until: Moment | SkipJsonSchema[None] = Field(
+    since: _Time = Field(None, description="Now, if not given.", examples=[_TIME])
+    until: _Time = Field(
         None, description="In the place of `for`.", examples=["2026-11-21T14:00:00Z"]
     )
 

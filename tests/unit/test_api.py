@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -429,6 +430,23 @@ def test_a_body_that_is_no_json_is_refused() -> None:
     assert "65,536" in problem(large, 413)
     assert stream.status_code == 413
     assert world.written == []
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"for": "soon"}, "body.for: "),
+        ({"for": None}, "body.for: leave it out, rather than to say null"),
+        ({"for": "2h", "since": "now"}, "body.since: write a time as RFC 3339 has it"),
+        ({"until": "2026-11-21T12:00:00"}, "body.until: Input should have timezone info"),
+    ],
+)
+def test_a_mistake_is_said_once_where_it_is(body: Mapping[str, Any], said: str) -> None:
+    with World().client() as client:
+        detail = problem(client.post("/api/v1/models/fraud/expect", json=body), 422)
+    assert detail.startswith(said)
+    assert detail.count("body.") == 1
+    assert "[" not in detail
 
 
 def test_a_fault_in_a_view_is_a_problem_too() -> None:
