@@ -68,13 +68,9 @@ def changes_of(table: IncidentTable, model: str, version: str, name: str) -> lis
     for each in table.all():
         if len(found) == MOST_CHANGES:
             break
-        if (each.model, each.version) == (model, version) and _names(each, name):
+        if (each.model, each.version) == (model, version) and each.names(name):
             found.append(summary_of(each))
     return found
-
-
-def _names(published: Published, signal: str) -> bool:
-    return any(each.get("name") == signal for each in published.event()["data"].get("signals", ()))
 
 
 def incident_routes(
