@@ -245,7 +245,10 @@ class Expectation(Remark):
 class Accepted(_Answer):
     """A command that the brokers have: it takes effect with the next commit."""
 
-    command: str = Field(description="Its id.", examples=["5a9cccdd3c0357ff3eb1776a352a0a09"])
+    command: str = Field(
+        description="Its id: `command taken` in the log has it, and the commands topic.",
+        examples=["5a9cccdd3c0357ff3eb1776a352a0a09"],
+    )
     kind: str = Field(examples=["accept"])
     model: str = Field(examples=["fraud"])
     version: str = Field(examples=["3"])
