@@ -8,6 +8,7 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -212,13 +213,20 @@ def make_app(
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
+    def elsewhere(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        place = f"{request.method} {request.url.path}"
+        detail = f"{place:.200} is not here: POST / takes CloudEvents"
+        return gateway.refused(error.status_code, detail, error.headers)
+
     return Starlette(
+        exception_handlers={404: elsewhere, 405: elsewhere},
         routes=[
             Route("/", gateway.post, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", gateway.ready),
             Route("/metrics", gateway.metrics),
-        ]
+        ],
     )
 
 
