@@ -61,6 +61,9 @@ def test_it_fits_a_phone_and_a_wide_screen(chromium: Chromium, width: int) -> No
     )
     assert chromium.value("innerWidth") == width
     assert chromium.value("document.documentElement.scrollWidth") <= width
+    chromium.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    heights = "[...document.querySelectorAll('.small dt')].map((each) => each.clientHeight)"
+    assert len(set(chromium.value(heights))) == 1, "a key breaks into lines"
 
 
 _COLOUR = "getComputedStyle(document.body).backgroundColor"
