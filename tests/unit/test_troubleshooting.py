@@ -105,18 +105,38 @@ def test_every_reason_is_there() -> None:
 
 
 def warned() -> Iterator[str]:
-    """Yield what is logged as a warning or an error."""
+    """Yield what is logged as a warning or an error, also where a function is told what to say."""
     for tree in trees():
         for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("warning", "error", "exception")
-                and ast.unparse(node.func.value) == "_log"
-            ):
-                said = text(node.args[0])
-                if said is not None:
-                    yield said
+            if isinstance(node, ast.FunctionDef):
+                for event in logged(node):
+                    said = text(event)
+                    yield from [said] if said is not None else handed(tree, node, event)
+
+
+def logged(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(function):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("warning", "error", "exception")
+            and ast.unparse(node.func.value) == "_log"
+        ):
+            yield node.args[0]
+
+
+def handed(tree: ast.Module, function: ast.FunctionDef, event: ast.expr) -> Iterator[str]:
+    """Yield what a function is called with for `event`, a parameter of its own."""
+    names = [each.arg for each in function.args.args if each.arg != "self"]
+    if not isinstance(event, ast.Name) or event.id not in names:
+        return
+    place = names.index(event.id)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and len(node.args) > place:
+            called = ast.unparse(node.func).removeprefix("self.")
+            said = text(node.args[place])
+            if called == function.name and said is not None:
+                yield said
 
 
 @pytest.mark.parametrize("said", sorted(set(warned())))
