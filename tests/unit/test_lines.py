@@ -238,7 +238,7 @@ def test_an_alert_that_is_not_taken_for_long_holds_up_no_other_incident() -> Non
         line.clock.seconds += 1
     assert line.receiver.got == [2, 3, 4]
     assert len(tried) > before
-    assert line.line.position(P) == (0, "1,1,1,")
+    assert line.line.position(P) == (0, "1+2,")
     while line.value("passed_over_total", reason="given_up") is None:
         line.line.turn(line.clock)
         line.clock.seconds += 1
