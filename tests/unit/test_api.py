@@ -452,9 +452,9 @@ def test_a_mistake_is_said_once_where_it_is(body: Mapping[str, Any], said: str) 
 def test_signals_that_are_none_are_left_out() -> None:
     """Somebody else may write to the topic; what is asked for is answered all the same."""
     (opened,) = (each for each in alerts() if each.model == "fraud")
-    signals: Any = opened.data["signals"]
+    good: Any = opened.data["signals"]
     odd = [5, {"name": "amount"}, {"name": 3, "changed_at": "noon"}]
-    for signals, named in (([*odd, *signals], 1), (odd, 0), (5, 0)):
+    for signals, named in (([*odd, *good], 1), (odd, 0), (5, 0)):
         world = World(incidents=table([replace(opened, data={**opened.data, "signals": signals})]))
         with world.client() as client:
             found = client.get("/api/v1/signals/fraud:3:feature:amount:value")
