@@ -1,8 +1,8 @@
 """Published alerts as their readers have them: the document, and what it says of its incident."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -39,6 +39,11 @@ class _Data(BaseModel):
     labels: Mapping[str, str] = {}
     expected: object = None
     acknowledged: object = None
+
+
+class _Signal(BaseModel):
+    name: str
+    changed_at: AwareDatetime
 
 
 class _Event(BaseModel):
@@ -96,9 +101,18 @@ class Published:
     @property
     def changed_until(self) -> int:
         """The event time of the last change that the alert tells of."""
-        signals = self.event()["data"].get("signals", ())
-        times = [datetime.fromisoformat(each["changed_at"]) for each in signals]
-        return max([self.time, *map(microseconds, times)])
+        return max([self.time, *(microseconds(each.changed_at) for each in self._signals())])
+
+    def names(self, signal: str) -> bool:
+        """Tell whether the alert names a signal."""
+        return any(each.name == signal for each in self._signals())
+
+    def _signals(self) -> Iterator[_Signal]:
+        """Yield the signals of the alert; what is none, and somebody else wrote, is left out."""
+        signals = self.event()["data"].get("signals")
+        for each in signals if isinstance(signals, list) else ():
+            with suppress(ValidationError):
+                yield _Signal.model_validate(each)
 
     def event(self) -> dict[str, Any]:
         """Return the CloudEvent as an object."""

@@ -6,6 +6,7 @@ https://github.com/cloudevents/spec (the JSON format, and the HTTP and Kafka pro
 """
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -133,6 +134,10 @@ def _data(data: object, content_type: object) -> bytes:
     if isinstance(data, str) and not is_json:
         return data.encode()
     try:
-        return orjson.dumps(data)
+        text = orjson.dumps(data)
+        if b"null" in text and orjson.loads(text) != data:
+            # NaN and Infinity are no JSON, but what a producer wrote is for the decoders to judge.
+            return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        return text
     except TypeError as error:
         raise CloudEventError(f"the data cannot be written as JSON: {error}") from error

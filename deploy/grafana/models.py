@@ -62,7 +62,7 @@ def _overview() -> Sequence[Panel]:
     return (
         numbers(
             "Open incidents",
-            "Incidents that are not resolved.",
+            "Incidents that are not resolved, without those of planned changes.",
             Query(f"sum by (job) (job_model_version:streamdrift_incidents_open:sum{_OF_VERSION})"),
             unit="none",
             steps=((None, GREEN), (1, RED)),
@@ -100,12 +100,16 @@ def _overview() -> Sequence[Panel]:
         ),
         lines(
             "Open incidents",
-            "Of the twenty model versions that have the most.",
+            "Of the twenty model versions that have the most; those of planned changes apart.",
             [
                 Query(
                     f"topk(20, job_model_version:streamdrift_incidents_open:sum{_OF_VERSION})",
                     "{{model}}/{{version}}",
-                )
+                ),
+                Query(
+                    f"topk(20, {across('sum', f'streamdrift_incidents_expected{_OF_VERSION}')})",
+                    "{{model}}/{{version}}, planned",
+                ),
             ],
             unit="none",
         ),

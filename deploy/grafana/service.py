@@ -15,6 +15,7 @@ from deploy.grafana.panels import (
     board,
     lines,
     numbers,
+    states,
 )
 
 _OF = '{job=~"$job"}'
@@ -82,7 +83,7 @@ def _now() -> Sequence[Panel]:
         ),
         numbers(
             "Open incidents",
-            "Incidents of all models that are not resolved.",
+            "Incidents of all models that are not resolved, without those of planned changes.",
             Query(f"sum by (job) (job_model_version:streamdrift_incidents_open:sum{_OF})"),
             unit="none",
             steps=((None, GREEN), (1, YELLOW)),
@@ -166,7 +167,15 @@ def _delays() -> Sequence[Panel]:
 
 
 def _sinks() -> Sequence[Panel]:
+    working = across("min", f"streamdrift_sink_working{_OF}")
+    alertmanagers = across("min", f"streamdrift_alertmanager_working{_OF}")
     return (
+        states(
+            "Sinks that fail",
+            "Red from an attempt that failed to the next that is answered; nothing before the "
+            "first. Alertmanager works while one of a cluster does; each has a strip of its own.",
+            Query(f"{working} == bool 0 or {alertmanagers} == bool 0", "{{sink}}{{place}}"),
+        ),
         lines(
             "Alerts delivered",
             "What each sink took in an hour.",

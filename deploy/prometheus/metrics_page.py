@@ -15,6 +15,8 @@ from streamdrift.records import Alert
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 RULES = ROOT / "deploy" / "prometheus" / "streamdrift.rules.yaml"
+DRIFT_RULES = RULES.with_name("streamdrift.drift.rules.yaml")
+"""For where Prometheus alone tells people of drift."""
 
 _HEAD = """\
 # Metrics, recording rules and alerts
@@ -34,13 +36,23 @@ _RULES = """\
 `deploy/prometheus/streamdrift.rules.yaml` is loaded as it is (`rule_files`). All workers of a
 deployment should be one job, with `streamdrift` in its name; labels of your own stay.
 """
+_DRIFT = """
+`deploy/prometheus/streamdrift.drift.rules.yaml` has one more, for where Prometheus alone tells
+people of drift. Where streamdrift does that itself ([alerts](alerts.md)) do not load it: each
+incident would page twice.
+"""
 
 
-def page(metrics: Metrics, gateway: GatewayMetrics, rules: Mapping[str, Any]) -> str:
+def page(
+    metrics: Metrics,
+    gateway: GatewayMetrics,
+    rules: Mapping[str, Any],
+    drift: Mapping[str, Any],
+) -> str:
     """Return the page; in the registries each metric must have a sample, which shows its labels."""
-    every = [rule for group in rules["groups"] for rule in group["rules"]]
-    recorded = [rule for rule in every if "record" in rule]
-    alerts = [rule for rule in every if "alert" in rule]
+    recorded = [rule for rule in each_of(rules) if "record" in rule]
+    alerts = [rule for rule in each_of(rules) if "alert" in rule]
+    of_drift = each_of(drift)
     return "\n".join(
         [
             _HEAD,
@@ -55,8 +67,10 @@ def page(metrics: Metrics, gateway: GatewayMetrics, rules: Mapping[str, Any]) ->
             *_table(("series", "from"), _recorded(recorded)),
             "\n## Alerts\n",
             *_table(("alert", "severity", "after", "when"), _alerts(alerts)),
+            _DRIFT,
+            *_table(("alert", "severity", "after", "when"), _alerts(of_drift)),
             "\n## What to do",
-            *(line for rule in alerts for line in _runbook(rule)),
+            *(line for rule in (*alerts, *of_drift) for line in _runbook(rule)),
             "",
         ]
     )
@@ -108,6 +122,8 @@ def specimen() -> Metrics:
     metrics.assigned("ingest", 1)
     metrics.sink_delivered("webhook", 1)
     metrics.sink_failed("webhook")
+    metrics.sink_working("webhook", False)
+    metrics.alertmanager_working("http://alertmanager:9093", True)
     metrics.sink_passed_over("webhook", "expected")
     metrics.sink_behind("webhook", 1, 0)
     return metrics
@@ -120,7 +136,12 @@ def gateway_specimen() -> GatewayMetrics:
     return metrics
 
 
-def read_rules() -> Mapping[str, Any]:
-    """Return the rules as Prometheus loads them."""
-    rules: Mapping[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+def read_rules(file: Path = RULES) -> Mapping[str, Any]:
+    """Return the rules of a file as Prometheus loads them."""
+    rules: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return rules
+
+
+def each_of(rules: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the rules of all groups of a file."""
+    return [rule for group in rules["groups"] for rule in group["rules"]]

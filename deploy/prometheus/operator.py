@@ -6,20 +6,18 @@ from typing import Any
 
 import yaml
 
-OBJECT = (
-    Path(__file__)
-    .parents[1]
-    .joinpath("kubernetes", "components", "prometheus-operator", "prometheusrule.yaml")
-)
+_COMPONENTS = Path(__file__).parents[1] / "kubernetes" / "components"
+OBJECT = _COMPONENTS / "prometheus-operator" / "prometheusrule.yaml"
+DRIFT_OBJECT = _COMPONENTS / "drift-rule" / "prometheusrule.yaml"
 _HEAD = "# Made from deploy/prometheus by `python -m deploy.prometheus`; do not edit.\n"
 
 
-def rule_object(rules: Mapping[str, Any]) -> str:
-    """Return the rules as a PrometheusRule."""
+def rule_object(name: str, rules: Mapping[str, Any]) -> str:
+    """Return rules as a PrometheusRule of that name."""
     made = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": {"name": "streamdrift", "labels": {"app.kubernetes.io/name": "streamdrift"}},
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "streamdrift"}},
         "spec": rules,
     }
     return _HEAD + yaml.safe_dump(made, sort_keys=False, width=100)

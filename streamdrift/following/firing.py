@@ -125,6 +125,11 @@ class Firing:
                 self._fire(incident, published, now)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nobody is to be sent anything."""
+        return not self._alerts
+
+    @property
     def has_history(self) -> bool:
         """Whether anything waits for the service to catch up."""
         return bool(self._history)

@@ -159,6 +159,7 @@ class Deliveries:
 
     def clear(self) -> None:
         self._outbound.clear()
+        self._metrics.sink_gone(self.sink)
 
     def take(self, record: Record, moment: Moment) -> None:
         published = self._reading.read(record)
@@ -242,10 +243,16 @@ class Deliveries:
         return self._outbound.position(partition)
 
     def show(self, moment: Moment) -> None:
-        self._metrics.sink_behind(self.sink, *self._outbound.counts(moment.now))
+        if not self._outbound.holds_any:  # Another worker shows how it stands.
+            self._metrics.sink_gone(self.sink)
+            return
+        behind, held = self._outbound.counts(moment.now)
+        self._metrics.sink_behind(self.sink, behind, held)
+        self._metrics.sink_working(self.sink, self._receiver.shown(wanted=behind > 0))
 
     def close(self) -> None:
         self._target.close()
+        self._metrics.sink_gone(self.sink)
 
 
 @dataclass(slots=True)
@@ -257,7 +264,10 @@ class _Alertmanager:
 
 
 class Alertmanagers:
-    """Sends the incidents that last to each Alertmanager of a cluster, for as long as they do."""
+    """Sends the incidents that last to each Alertmanager of a cluster, for as long as they do.
+
+    The sink works while one of them does: they tell one another.
+    """
 
     sink = "alertmanager"
     whole = True
@@ -278,15 +288,20 @@ class Alertmanagers:
             for each in endpoints
         ]
         self._reading = Reading(self.sink, metrics)
+        self._held: set[Partition] = set()
 
     def begin(self, partition: Partition, offset: int, note: str) -> None:
-        """Do nothing: what is read tells all."""
+        """Note that a partition is read: that tells all."""
+        self._held.add(partition)
 
     def drop(self, partition: Partition) -> None:
         self._firing.clear()
+        self._held.discard(partition)
 
     def clear(self) -> None:
         self._firing.clear()
+        self._held.clear()
+        self._hide()
 
     def take(self, record: Record, moment: Moment) -> None:
         published = None if record.value is None else self._reading.read(record)
@@ -328,8 +343,9 @@ class Alertmanagers:
         new = self._firing.sent(to.peer, due, monotonic)
         if answer.verdict is Verdict.TAKEN:
             to.receiver.took(new, monotonic)
-        elif new:
-            to.receiver.answered(monotonic)
+            return
+        to.receiver.answered(monotonic)
+        if new:
             self._metrics.sink_passed_over(self.sink, "refused", new)
             _log.error(
                 "alerts refused",
@@ -350,9 +366,25 @@ class Alertmanagers:
         return None
 
     def show(self, moment: Moment) -> None:
+        if not self._held:  # Another worker shows how they stand.
+            self._hide()
+            return
         peers = [each.peer for each in self._all]
         self._metrics.sink_behind(self.sink, *self._firing.counts(peers))
+        wanted = not self._firing.is_quiet
+        stand = [(each.endpoint.place, each.receiver.shown(wanted=wanted)) for each in self._all]
+        # Of two at one address the worse comes last, and shows.
+        for place, works in sorted(stand, key=lambda each: each[1] is False):
+            self._metrics.alertmanager_working(place, works)
+        known = [works for _, works in stand if works is not None]
+        self._metrics.sink_working(self.sink, any(known) if known else None)
+
+    def _hide(self) -> None:
+        self._metrics.sink_gone(self.sink)
+        for each in self._all:
+            self._metrics.alertmanager_working(each.endpoint.place, None)
 
     def close(self) -> None:
         for each in self._all:
             each.endpoint.close()
+        self._hide()

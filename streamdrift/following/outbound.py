@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streamdrift.alert_documents import SEVERITIES, Published, Severity
+from streamdrift.following.offsets import Offsets, read_note, write_note
 from streamdrift.records import Partition
 
 MANY, MANY_BYTES = 1_000, 16 << 20
 """Alerts that are due, and their bytes, from which on no more are read."""
-_LONGEST_NOTE = 3_500
-"""Characters: brokers take 4,096."""
 
 
 class Place(NamedTuple):
@@ -64,7 +63,7 @@ class Outbound:
         """By the place of the latest alert each stands for, in the order to be sent."""
         self._of: dict[tuple[Partition, str], dict[Place, None]] = {}
         """By partition and incident, the places of what waits, in that order."""
-        self._done: dict[Partition, set[int]] = {}
+        self._done: dict[Partition, Offsets] = {}
         """Offsets that are dealt with, at or above the position."""
         self._next: dict[Partition, int] = {}
 
@@ -73,7 +72,7 @@ class Outbound:
     def begin(self, partition: Partition, offset: int, note: str = "") -> None:
         """Take a partition up from a committed position, with the note committed with it."""
         self._next[partition] = offset
-        self._done[partition] = set(_read_note(offset, note))
+        self._done[partition] = read_note(offset, note)
 
     def drop(self, partition: Partition) -> None:
         """Let a partition go: what waits of it is another's."""
@@ -104,7 +103,7 @@ class Outbound:
     def skip(self, place: Place, reason: str) -> None:
         """Pass over what cannot be told."""
         self._note(reason)
-        self._done.setdefault(place.partition, set()).add(place.offset)
+        self._done.setdefault(place.partition, Offsets()).add(place.offset)
 
     def _take(self, place: Place, published: Published, now: int, monotonic: float) -> None:
         is_history = published.published_at - published.time > self._selection.within
@@ -139,7 +138,9 @@ class Outbound:
         return waiting
 
     def _finish(self, waiting: _Waiting) -> None:
-        self._done.setdefault(waiting.partition, set()).update(waiting.offsets)
+        done = self._done.setdefault(waiting.partition, Offsets())
+        for offset in waiting.offsets:
+            done.add(offset)
 
     def _unwanted(self, published: Published) -> str | None:
         selection = self._selection
@@ -192,6 +193,11 @@ class Outbound:
     # How it stands.
 
     @property
+    def holds_any(self) -> bool:
+        """Whether any partition is this one's."""
+        return bool(self._next)
+
+    @property
     def has_history(self) -> bool:
         """Whether anything waits for the service to catch up."""
         return any(each.history_since is not None for each in self._waiting.values())
@@ -210,25 +216,6 @@ class Outbound:
         """Return the offset up to which all is dealt with, and a note of what is beyond it."""
         waiting = [each for each in self._waiting.values() if each.partition == partition]
         first = min((min(each.offsets) for each in waiting), default=self._next[partition])
-        done = self._done.setdefault(partition, set())
-        done.difference_update([offset for offset in done if offset < first])
-        return first, _write_note(first, sorted(done)) if first < self._next[partition] else ""
-
-
-def _write_note(position: int, offsets: list[int]) -> str:
-    """Return offsets as distances from one another; those that find no room are told again."""
-    note, before = "", position
-    for offset in offsets:
-        text = f"{offset - before},"
-        if len(note) + len(text) > _LONGEST_NOTE:
-            break
-        note, before = note + text, offset
-    return note
-
-
-def _read_note(position: int, note: str) -> Iterator[int]:
-    for text in filter(None, note.split(",")):
-        if not text.isdecimal():
-            return  # Another program's: the worst is that alerts are told again.
-        position += int(text)
-        yield position
+        done = self._done.setdefault(partition, Offsets())
+        done.drop_below(first)
+        return first, write_note(first, done) if first < self._next[partition] else ""

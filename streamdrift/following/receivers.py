@@ -38,12 +38,15 @@ class Receiver:
     next_at: float = float("-inf")
     """When it is to be tried again."""
     failing_since: float | None = None
+    works: bool | None = None
+    """Whether it answered what it was sent last; None before anything was sent."""
 
     def failed(self, answer: Answer, monotonic: float) -> None:
         """Note an attempt that failed."""
         wait = self.backoff.failed(answer.wait)
         self.next_at = monotonic + wait
         self.metrics.sink_failed(self.sink)
+        self.works = False
         if self.failing_since is None:
             self.failing_since = monotonic
             _log.warning(
@@ -62,10 +65,19 @@ class Receiver:
     def answered(self, monotonic: float) -> None:
         """Note that it answers, whatever it says."""
         self.next_at = float("-inf")
+        self.works = True
         if self.failing_since is not None:
             seconds = round(monotonic - self.failing_since)
             self.failing_since = None
             _log.info("sink works again", sink=self.sink, place=self.place, seconds=seconds)
+
+    def shown(self, *, wanted: bool) -> bool | None:
+        """Return whether it works, as far as that is known.
+
+        One that failed is tried again for as long as anything is `wanted` of it; from then on
+        nobody knows.
+        """
+        return self.works if wanted or self.works else None
 
 
 class Reading:

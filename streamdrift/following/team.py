@@ -174,14 +174,16 @@ def _follow(
             _log.warning("sink is another worker's", sink=line.sink, error=str(error))
             break
         except ConnectionsError as error:
+            line.clear()
             if not told and time.monotonic() > turned_at + _TELL_AFTER:
                 told = True
                 _log.warning("alerts cannot be followed", sink=line.sink, error=str(error))
         except Exception:
             # Whoever is paged must not depend on what was not foreseen: it begins anew.
             _log.exception("a sink failed in a way that was not foreseen", sink=line.sink)
+            line.clear()
             metrics.sink_failed(line.sink)
-        line.clear()
+            metrics.sink_working(line.sink, False)
         stopped.wait(backoff.failed())
     line.close()
 

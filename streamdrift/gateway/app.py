@@ -8,6 +8,7 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -78,16 +79,19 @@ class _Gateway:
         try:
             count = await self._take(request)
         except _RefusedError as refusal:
-            self._metrics.answered(refusal.status)
-            text = json.dumps({"status": refusal.status, "detail": str(refusal)})
-            kind = "application/problem+json"
-            return Response(f"{text}\n", refusal.status, refusal.headers, kind)
+            return self.refused(refusal.status, str(refusal), refusal.headers)
         finally:
             self._requests -= 1
             self._metrics.working(self._requests)
         self._metrics.answered(202)
         self._metrics.wrote(count)
         return Response(status_code=202)
+
+    def refused(self, status: int, detail: str, headers: Mapping[str, str] | None) -> Response:
+        """Return, and count, the answer that says what is wrong with a request."""
+        self._metrics.answered(status)
+        text = json.dumps({"status": status, "detail": detail})
+        return Response(f"{text}\n", status, headers, "application/problem+json")
 
     async def ready(self, _: Request) -> Response:
         """Tell whether the brokers answer; they are called where none did so far."""
@@ -110,6 +114,14 @@ class _Gateway:
     async def _take(self, request: Request) -> int:
         """Write the events of a request, and return how many there were."""
         self._check(request.headers)
+        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        if coding != "identity":
+            raise _RefusedError(
+                415,
+                f"the body is encoded ({coding:.80}), which is not read: post it as it is, without "
+                "Content-Encoding",
+                {"Accept-Encoding": "identity"},
+            )
         if self._requests > self._settings.max_requests:
             raise _RefusedError(503, "too many requests at a time: post again later", _RETRY)
         size = 0
@@ -201,13 +213,20 @@ def make_app(
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
+    def elsewhere(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        place = f"{request.method} {request.url.path}"
+        detail = f"{place:.200} is not here: POST / takes CloudEvents"
+        return gateway.refused(error.status_code, detail, error.headers)
+
     return Starlette(
+        exception_handlers={404: elsewhere, 405: elsewhere},
         routes=[
             Route("/", gateway.post, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", gateway.ready),
             Route("/metrics", gateway.metrics),
-        ]
+        ],
     )
 
 

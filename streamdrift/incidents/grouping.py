@@ -31,7 +31,7 @@ from streamdrift.incidents.sentences import opened_sentence
 from streamdrift.incidents.settings import IncidentSettings
 from streamdrift.incidents.severity import Severity, severity_of
 from streamdrift.incidents.steps import read_step, step_state
-from streamdrift.operators import Asked, Command, decode, encode
+from streamdrift.operators import PLANNING, Asked, Command, decode, encode
 from streamdrift.records import Alert, SignalKind, State
 from streamdrift.trees import integer, text, trees
 
@@ -149,9 +149,16 @@ class Incidents:
         """Return what was told of a model so far."""
         return replace(self._counts.get(model, Count()))
 
-    def open_count(self) -> Mapping[tuple[str, str], int]:
-        """Return how many incidents are open (and told), by model and version."""
-        return Counter(key[:2] for key, incident in self._incidents.items() if incident.told)
+    def open_count(self, *, expected: bool) -> Mapping[tuple[str, str], int]:
+        """Return how many incidents are open (and told), by model and version.
+
+        They are those that began in a planned change, or the others.
+        """
+        return Counter(
+            key[:2]
+            for key, incident in self._incidents.items()
+            if incident.told and (incident.expected is not None) is expected
+        )
 
     def _take_all(
         self, steps: list[Step], is_past: Callable[[str, int], bool], *, ended: bool = False

@@ -305,9 +305,9 @@ class Monitor:
         """Return the readings of event rates, by model."""
         return [each for _, one in sorted(self._traffic.items()) for each in one.readings()]
 
-    def open_incidents(self) -> Mapping[tuple[str, str], int]:
-        """Return how many incidents are open, by model and version."""
-        return self._incidents.open_count()
+    def open_incidents(self, *, expected: bool) -> Mapping[tuple[str, str], int]:
+        """Return how many incidents of planned changes are open, or others, by model, version."""
+        return self._incidents.open_count(expected=expected)
 
     def snapshot(self) -> State:
         """Return everything that decides what comes next."""

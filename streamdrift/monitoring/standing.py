@@ -28,7 +28,9 @@ class Standing(NamedTuple):
     warm_ups: Sequence[WarmUp]
     """How far each version's reference is."""
     incidents: Mapping[tuple[str, str], int]
-    """How many are open, by model and version."""
+    """How many are open that nobody expected, by model and version."""
+    expected: Mapping[tuple[str, str], int]
+    """How many are open that began in a planned change."""
     unwatched: int
     """Events not watched because the limit of versions was reached."""
     dropped: Mapping[str, int]
@@ -39,7 +41,7 @@ class Standing(NamedTuple):
     """What was found in the references of signals, in the order of `readings`."""
 
 
-NOTHING = Standing((), (), {}, 0, {}, (), ())
+NOTHING = Standing((), (), {}, {}, 0, {}, (), ())
 """How no monitors stand."""
 
 
@@ -80,10 +82,12 @@ def survey(monitors: Sequence[Monitor]) -> Slices[Standing]:
             looked_at = 0
             yield
     incidents: Counter[tuple[str, str]] = Counter()
+    expected: Counter[tuple[str, str]] = Counter()
     dropped: Counter[str] = Counter()
     realised: list[RealisedRate] = []
     for monitor in monitors:
-        incidents.update(monitor.open_incidents())
+        incidents.update(monitor.open_incidents(expected=False))
+        expected.update(monitor.open_incidents(expected=True))
         dropped.update(monitor.dropped)
         realised += monitor.realised()
         yield
@@ -91,6 +95,7 @@ def survey(monitors: Sequence[Monitor]) -> Slices[Standing]:
         readings,
         [version.warm_up() for version in found if version.group == 0],
         incidents,
+        expected,
         sum(monitor.unwatched for monitor in monitors),
         dropped,
         sorted(realised, key=_BY_MODEL),

@@ -61,7 +61,7 @@ def in_vain(command: Command, lacking: str) -> Notice:
 
 
 def _taken(command: Command, effect: str) -> Notice:
-    fields = {"command": command.kind.value, "by": command.by, "effect": effect}
+    fields = {"command": command.kind.value, "id": command.id, "by": command.by, "effect": effect}
     if command.incident:
         fields["incident"] = command.incident
     return Notice("command taken", command.model, command.version, fields)

@@ -77,7 +77,16 @@ WARM_UP = Family(
     _VERSION,
 )
 INCIDENTS = Family(
-    "streamdrift_incidents_open", "gauge", "Incidents that are not resolved.", _VERSION
+    "streamdrift_incidents_open",
+    "gauge",
+    "Incidents that are not resolved, without those that began in a planned change.",
+    _VERSION,
+)
+EXPECTED = Family(
+    "streamdrift_incidents_expected",
+    "gauge",
+    "Incidents that are not resolved and began in a planned change: they page nobody.",
+    _VERSION,
 )
 BUDGET = Family(
     "streamdrift_alert_budget_per_week",
@@ -130,7 +139,8 @@ DISPLACED = Family(
     ("reason",),
 )
 FAMILIES = (
-    *(STATISTIC, THRESHOLD, CHANGED, LEFT_OUT, FINDING, FINDINGS_LEFT_OUT, WARM_UP, INCIDENTS),
+    *(STATISTIC, THRESHOLD, CHANGED, LEFT_OUT, FINDING, FINDINGS_LEFT_OUT, WARM_UP),
+    *(INCIDENTS, EXPECTED),
     *(BUDGET, OPENED, JOINED, REALISED, DROPPED, UNWATCHED, LAG, DISPLACED),
 )
 Chunk = bytes | memoryview
@@ -187,6 +197,7 @@ class Shown:
         warm_ups = sorted(stands.warm_ups)[some]
         yield from _family(WARM_UP, ((each[:2], _ratio(each)) for each in warm_ups))
         yield from _family(INCIDENTS, sorted(stands.incidents.items())[some])
+        yield from _family(EXPECTED, sorted(stands.expected.items())[some])
         rates = stands.realised[some]
         yield from _family(BUDGET, (((each.model,), each.budget.per_week) for each in rates))
         yield from _family(OPENED, (((each.model,), each.opened) for each in rates))

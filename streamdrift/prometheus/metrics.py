@@ -121,8 +121,14 @@ class Metrics:
         )
         self._working = gauge(
             "streamdrift_sink_working",
-            "1 while a sink takes alerts, 0 from an attempt that failed on.",
+            "1 while a sink takes alerts, 0 from an attempt that failed on; none before the first, "
+            "where another worker has the sink, and where nothing is left to be tried.",
             ["sink"],
+        )
+        self._alertmanagers = gauge(
+            "streamdrift_alertmanager_working",
+            "The same of each Alertmanager by its address: the sink works while one of them does.",
+            ["place"],
         )
         self._known = gauge(
             "streamdrift_incidents_kept", "Incidents, open or over, that the incidents topic keeps."
@@ -251,14 +257,25 @@ class Metrics:
         self._evicted.set(evicted)
 
     def sink_delivered(self, sink: str, alerts: int) -> None:
-        """Count alerts that a sink has taken: it works."""
+        """Count alerts that a sink has taken."""
         self._delivered.labels(sink).inc(alerts)
-        self._working.labels(sink).set(1)
 
     def sink_failed(self, sink: str) -> None:
         """Count an attempt that failed."""
         self._failed.labels(sink).inc()
-        self._working.labels(sink).set(0)
+
+    def sink_working(self, sink: str, works: bool | None) -> None:
+        """Record whether a sink works; None where that is not known."""
+        _show(self._working, sink, works)
+
+    def alertmanager_working(self, place: str, works: bool | None) -> None:
+        """Record whether one Alertmanager works; None where that is not known."""
+        _show(self._alertmanagers, place, works)
+
+    def sink_gone(self, sink: str) -> None:
+        """Forget how a sink stands: it is another worker's."""
+        for gauge in (self._working, self._behind, self._held):
+            gauge.remove(sink)
 
     def sink_passed_over(self, sink: str, reason: str, alerts: int = 1) -> None:
         """Count alerts that a sink is not told of."""
@@ -302,6 +319,13 @@ def registered(registry: CollectorRegistry) -> list[Family]:
         )
         for each in registry.collect()
     ]
+
+
+def _show(gauge: Gauge, label: str, works: bool | None) -> None:
+    if works is None:
+        gauge.remove(label)
+    else:
+        gauge.labels(label).set(works)
 
 
 class _Uncreated(Collector):

@@ -69,6 +69,8 @@ class Report:
     ticks: tuple[Tick, ...]
     rows: tuple[Row, ...]
     rows_left_out: int
+    watched: bool
+    """Whether any signal was."""
     stories: tuple[Story, ...]
     stories_left_out: int
     changed: tuple[Panel, ...]
@@ -122,6 +124,7 @@ def make_report(
         ticks=time.ticks,
         rows=shown,
         rows_left_out=len(rows) - len(shown),
+        watched=bool(recorder.courses.keys),
         stories=tuple(_stories(incidents[:MOST_INCIDENTS], numbers)),
         stories_left_out=max(0, len(incidents) - MOST_INCIDENTS),
         changed=tuple(make_panels(history, numbers, members)),

@@ -21,6 +21,8 @@ _PATH = "/api/v2/alerts"
 _LINK = re.compile(r"https?://", re.IGNORECASE)
 _SIGNALS = 10
 """Told in an annotation; the others are counted."""
+_SHIFT = 0.05
+"""Standard deviations: a smaller shift is shown as none."""
 _OWN = frozenset({"alertname", "deployment", "model", "version", "kind", "severity"})
 
 
@@ -131,8 +133,15 @@ def _first_signal(signals: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     if onset:
         found["onset"] = f"{_seconds(onset['earliest'])} to {_seconds(onset['latest'])}"
     if effect and effect.get("size") is not None:
-        found["effect"] = f"{effect['size']:.2g} sd"
+        found["effect"] = _effect(effect)
     return found
+
+
+def _effect(effect: Mapping[str, Any]) -> str:
+    """Say how large a change is: its shift, as sentences have it, and the size all in all."""
+    size = f"{effect['size']:.1f} sd all in all"
+    shift = (effect.get("shift") or {}).get("value")
+    return size if shift is None or abs(shift) < _SHIFT else f"shift {shift:+.1f} sd, {size}"
 
 
 def _seconds(time: str) -> str:

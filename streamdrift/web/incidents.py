@@ -15,14 +15,25 @@ from streamdrift.records import AlertKind
 from streamdrift.times import date_of, microseconds
 from streamdrift.web.commands import Turns
 from streamdrift.web.problems import RefusedError
-from streamdrift.web.schemas import Accepted, Incident, Incidents, IncidentSummary, Moment, Remark
+from streamdrift.web.schemas import (
+    INCIDENT_EXAMPLE,
+    Accepted,
+    Incident,
+    Incidents,
+    IncidentSummary,
+    Moment,
+    Remark,
+)
 
 MOST_CHANGES = 20
 """Incidents that are shown with a signal."""
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page, at most.")]
 State = Literal["open", "acknowledged", "resolved"]
 Severity = Literal["info", "warning", "critical"]
-IncidentId = Annotated[str, Path(description="An incident's id: 32 hexadecimal digits.")]
+IncidentId = Annotated[
+    str,
+    Path(description="An incident's id: 32 hexadecimal digits.", examples=[INCIDENT_EXAMPLE]),
+]
 Clock = Callable[[], int]
 
 
@@ -57,13 +68,9 @@ def changes_of(table: IncidentTable, model: str, version: str, name: str) -> lis
     for each in table.all():
         if len(found) == MOST_CHANGES:
             break
-        if (each.model, each.version) == (model, version) and _names(each, name):
+        if (each.model, each.version) == (model, version) and each.names(name):
             found.append(summary_of(each))
     return found
-
-
-def _names(published: Published, signal: str) -> bool:
-    return any(each.get("name") == signal for each in published.event()["data"].get("signals", ()))
 
 
 def incident_routes(

@@ -26,6 +26,7 @@ from streamdrift.web.names import SignalKey, id_of, name_of, signal_id, signal_k
 from streamdrift.web.peers import Peers, bodies
 from streamdrift.web.problems import RefusedError
 from streamdrift.web.schemas import (
+    SIGNAL_EXAMPLE,
     DetectorReading,
     Distribution,
     Model,
@@ -39,7 +40,9 @@ from streamdrift.web.schemas import (
 
 MOST_VERSIONS = 100
 """Versions that are told of a model."""
-ModelId = Annotated[str, Path(description="A model's id, as GET /models has it.")]
+ModelId = Annotated[
+    str, Path(description="A model's id, as GET /models has it.", examples=["fraud"])
+]
 After = Annotated[str | None, Query(description="`next` of the page before.", max_length=8_000)]
 Local = Annotated[
     bool, Query(description="Whether only what this worker has is wanted, and nothing of others.")
@@ -340,7 +343,9 @@ def model_routes(watched: Watched) -> APIRouter:
 
     @routes.get("/signals/{signal}", summary="Show what a signal was, and what it is")
     async def show_signal(
-        signal: Annotated[str, Path(description="A signal's id, as the list has it.")],
+        signal: Annotated[
+            str, Path(description="A signal's id, as the list has it.", examples=[SIGNAL_EXAMPLE])
+        ],
         local: Local = False,
     ) -> SignalDetail:
         return await watched.signal(signal, local=local)

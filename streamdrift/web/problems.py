@@ -62,7 +62,13 @@ def install(app: FastAPI) -> None:
         return unavailable(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _(_request: Request, error: RequestValidationError) -> Response:
+    async def _(request: Request, error: RequestValidationError) -> Response:
+        if isinstance(error.body, bytes):  # It would have been read, had it been said to be JSON.
+            kind = request.headers.get("content-type") or "nothing"
+            return problem(
+                422,
+                f"the body is said to be {kind:.80}: send JSON, as Content-Type: application/json",
+            )
         return problem(422, _mistakes(error))
 
     @app.exception_handler(HTTPException)

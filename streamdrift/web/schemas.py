@@ -15,17 +15,18 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic.json_schema import SkipJsonSchema
 
 from streamdrift.durations import parse_duration
 from streamdrift.operators import LONGEST_NAME, LONGEST_NOTE, NAME, NOTE
 
-_INCIDENT = "ff893b18349f82679f12b5522500f714"
+INCIDENT_EXAMPLE = "ff893b18349f82679f12b5522500f714"
+SIGNAL_EXAMPLE = "fraud:3:feature:amount:value"
 _TIME = "2026-11-21T12:00:00Z"
 
 
+# None is what they are where they are absent, and no part of the document.
 _Length = Annotated[
-    int,
+    int | None,
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w)\s*$"}),
 ]
@@ -40,6 +41,11 @@ def _check_time(given: object) -> object:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_check_time)]
 """A time in a request."""
+_Time = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(_check_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class _Answer(BaseModel):
@@ -116,7 +122,7 @@ class DetectorReading(_Answer):
 class SignalSummary(_Answer):
     """A signal: one numeric stream of a model version that can drift."""
 
-    id: str = Field(examples=["fraud:3:feature:amount:value"])
+    id: str = Field(examples=[SIGNAL_EXAMPLE])
     model: str = Field(examples=["fraud"])
     version: str = Field(description="Empty for the event rate.", examples=["3"])
     name: str = Field(examples=["amount"])
@@ -129,7 +135,7 @@ class SignalSummary(_Answer):
 
 
 class Signals(Page):
-    """A page of a model's signals: event rate first, then by version."""
+    """A page of a model's signals, by their ids."""
 
     items: list[SignalSummary]
 
@@ -155,7 +161,7 @@ class Distribution(_Answer):
 class IncidentSummary(_Answer):
     """An incident, as its latest alert has it."""
 
-    id: str = Field(examples=[_INCIDENT])
+    id: str = Field(examples=[INCIDENT_EXAMPLE])
     model: str = Field(examples=["fraud"])
     version: str = Field(description="Empty for silence and event rate.", examples=["3"])
     state: Literal["open", "acknowledged", "resolved"]
@@ -231,13 +237,11 @@ class Expectation(_OfAModel):
         json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]},
     )
 
-    for_: _Length | SkipJsonSchema[None] = Field(
+    for_: _Length = Field(
         None, alias="for", description="How long, from `since` on.", examples=["2h"]
     )
-    since: Moment | SkipJsonSchema[None] = Field(
-        None, description="Now, if not given.", examples=[_TIME]
-    )
-    until: Moment | SkipJsonSchema[None] = Field(
+    since: _Time = Field(None, description="Now, if not given.", examples=[_TIME])
+    until: _Time = Field(
         None, description="In the place of `for`.", examples=["2026-11-21T14:00:00Z"]
     )
 
@@ -252,11 +256,14 @@ class Expectation(_OfAModel):
 class Accepted(_Answer):
     """A command that the brokers have: it takes effect with the next commit."""
 
-    command: str = Field(description="Its id.", examples=["5a9cccdd3c0357ff3eb1776a352a0a09"])
+    command: str = Field(
+        description="Its id: `command taken` in the log has it, and the commands topic.",
+        examples=["5a9cccdd3c0357ff3eb1776a352a0a09"],
+    )
     kind: str = Field(examples=["accept"])
     model: str = Field(examples=["fraud"])
     version: str = Field(examples=["3"])
-    incident: str | None = Field(examples=[_INCIDENT])
+    incident: str | None = Field(examples=[INCIDENT_EXAMPLE])
     since: datetime | None = Field(None, description="Of an expected change.")
     until: datetime | None = Field(None, description="Of an expected change.")
 

@@ -65,8 +65,9 @@ def models_after(after: str | None, most: int) -> Question[list[ModelFacts]]:
                 groups[each.model].append(each)
         incidents: Counter[str] = Counter()
         for monitor in monitors:
-            for (model, _), count in monitor.open_incidents().items():
-                incidents[model] += count
+            for expected in (False, True):
+                for (model, _), count in monitor.open_incidents(expected=expected).items():
+                    incidents[model] += count
         yield
         found = []
         for name, own in groups.items():

@@ -20,7 +20,8 @@ import pytest
 from kafka.structs import TopicPartition
 
 from deploy.grafana.__main__ import DASHBOARDS, rendered
-from deploy.prometheus.metrics_page import read_rules
+from deploy.prometheus.metrics_page import DRIFT_RULES, each_of, read_rules
+from streamdrift.demo.injections import DELIVERY, FRAUD
 from streamdrift.kafka.clients import KafkaSettings, make_admin
 from streamdrift.kafka.outbox import Outbox
 from tests.programs import unavailable
@@ -52,6 +53,7 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
         stack.start("workers", _worker(stack, number, address))
     stack.wait("streamdrift")
     assert '"exactly once"' in stack.log("streamdrift")
+    _expect(stack, DELIVERY)
     stack.run("traffic", "--rate", "500", "--cycle", "90s")
     _odd_events(stack)
 
@@ -64,15 +66,31 @@ def test_all_rules_and_dashboards_have_their_data(stack: Stack) -> None:
     stack.run("streamdrift")
     stack.wait("streamdrift")
 
-    expect = stack.command("streamdrift")
-    expect[expect.index("run")] = "expect"
-    subprocess.run([*expect, "odd", "--for", "1h"], check=True, capture_output=True)
-
-    names = {alert["labels"]["alertname"] for alert in _wait_for(lambda: _told(stack))}
-    assert "StreamdriftDriftActive" in names
+    _expect(stack, "odd")  # of this life, so that it shows in the metrics
+    _each_incident_pages_once_and_planned_changes_do_not(stack)
     assert _never_with_data(stack, [*_queries(), *_recorded(), *_series_of_alerts()]) == []
     assert _without_values(stack) == []
     _look_at_the_rules(stack)
+
+
+def _expect(stack: Stack, model: str) -> None:
+    expect = stack.command("streamdrift")
+    expect[expect.index("run")] = "expect"
+    subprocess.run([*expect, model, "--for", "1h"], check=True, capture_output=True)
+
+
+def _each_incident_pages_once_and_planned_changes_do_not(stack: Stack) -> None:
+    planned = f'streamdrift_incidents_expected{{job="streamdrift", model="{DELIVERY}"}} > 0'
+    _wait_for(lambda: _asked(stack, planned) or None)
+    alerts = _wait_for(lambda: _told(stack))
+    assert "StreamdriftDriftActive" not in {each["labels"]["alertname"] for each in alerts}
+    own = [each["labels"] for each in alerts if each["labels"].get("deployment") == "streamdrift"]
+    assert {each["model"] for each in own} == {FRAUD}
+    # Whoever has Prometheus alone loads one rule more.
+    (rule,) = each_of(read_rules(DRIFT_RULES))
+    fired = _asked(stack, f"max_over_time(({rule['expr']})[10m:1s])")
+    own = [each["metric"] for each in fired if each["metric"]["job"] == "streamdrift"]
+    assert {each["model"] for each in own} == {FRAUD}
 
 
 def _worker(stack: Stack, number: int, address: str) -> list[str]:
@@ -191,11 +209,11 @@ def _asked(stack: Stack, expression: str) -> list[Mapping[str, Any]]:
 
 
 def _told(stack: Stack) -> list[Mapping[str, Any]] | None:
-    """Return the alerts that Alertmanager has, once drift is among them."""
+    """Return the alerts that Alertmanager has, once drift is among them: that of one model."""
     address = stack.addresses["alertmanager:9093"]
     alerts: list[Mapping[str, Any]] = _get(f"http://{address}/api/v2/alerts")
-    drift = [each for each in alerts if each["labels"]["alertname"] == "StreamdriftDriftActive"]
-    return alerts if drift else None
+    drift = {"alertname": "StreamdriftIncident", "deployment": "streamdrift", "model": FRAUD}
+    return alerts if any(drift.items() <= each["labels"].items() for each in alerts) else None
 
 
 def _get(address: str) -> Any:

@@ -61,8 +61,21 @@ def test_it_fits_a_phone_and_a_wide_screen(chromium: Chromium, width: int) -> No
     )
     assert chromium.value("innerWidth") == width
     assert chromium.value("document.documentElement.scrollWidth") <= width
+    chromium.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    fact = "together with 11 other signals, which makes up for less evidence"
+    chromium.value(
+        f"document.querySelectorAll('.small bdi').forEach((each) => (each.textContent = '{fact}'))"
+    )
+    assert set(chromium.value(_LINES_OF_KEYS)) == {1}, "a key breaks into lines"
 
 
+_LINES_OF_KEYS = """
+[...document.querySelectorAll('.small dt')].map((each) => {
+    const inside = document.createRange()
+    inside.selectNodeContents(each)
+    return inside.getClientRects().length
+})
+"""
 _COLOUR = "getComputedStyle(document.body).backgroundColor"
 
 

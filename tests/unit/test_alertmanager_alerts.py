@@ -63,6 +63,13 @@ def test_what_begins_as_a_link_is_told_as_it_is(link: str) -> None:
     assert labels_of(alert)["at"] == "see https://[x]"
 
 
+@pytest.mark.parametrize("shift", [None, {"value": None}, {"value": 0.01}])
+def test_a_change_that_is_no_shift_has_its_size_alone(shift: Any) -> None:
+    signals = [{"name": "x", "effect": {"size": 0.81, "shift": shift}}]
+    found = annotations_of(published(make_document(signals=signals)))
+    assert found["effect"] == "0.8 sd all in all"
+
+
 def test_labels_stay_while_an_incident_is_updated() -> None:
     opened = published(make_document(1, 1))
     updated = published(make_document(1, 2, "updated", summary="more", signals=[{"name": "b"}]))
@@ -76,7 +83,7 @@ def test_annotations_tell_what_people_want_to_know() -> None:
             "name": f"x{number}",
             "text": f"x{number} moved",
             "onset": {"earliest": "2026-11-21T11:00:00Z", "latest": "2026-11-21T11:01:00Z"},
-            "effect": {"size": 0.8123},
+            "effect": {"size": 2.1713, "shift": {"value": 1.96, "low": 1.5, "high": 2.5}},
         }
         for number in range(12)
     ]
@@ -90,7 +97,7 @@ def test_annotations_tell_what_people_want_to_know() -> None:
     assert found["summary"] == "amount of fraud/3 changed"
     assert found["incident"] == f"{1:032x}"
     assert found["onset"] == "2026-11-21T11:00:00Z to 2026-11-21T11:01:00Z"
-    assert found["effect"] == "0.81 sd"
+    assert found["effect"] == "shift +2.0 sd, 2.2 sd all in all"
     assert found["signals"].startswith("x0: x0 moved; x1: x1 moved; ")
     assert found["signals"].endswith("; x9: x9 moved; and 5 more")
     assert found["runbook_url"] == "https://wiki/x"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -78,6 +79,9 @@ def test_signals_are_listed_by_id() -> None:
             if (after := page["next"]) is None:
                 break
         other = client.get("/api/v1/models/fraud/signals?version=9").json()["items"]
+        document = client.get("/openapi.json").json()
+    about = document["components"]["schemas"]["Signals"]["description"]
+    assert about == "A page of a model's signals, by their ids."
     assert paged == found
     assert other == []
     assert [each["id"] for each in found] == sorted(each["id"] for each in found)
@@ -470,12 +474,45 @@ def test_a_body_that_is_no_json_is_refused() -> None:
             answer = client.post(path, content=body, headers={"content-type": "application/json"})
             assert "no JSON" in problem(answer, status)
         answer = client.post(path, content=b'{"by": "x"}', headers={"content-type": "text/plain"})
-        problem(answer, 422)
+        said = "the body is said to be text/plain: send JSON, as Content-Type: application/json"
+        assert problem(answer, 422) == said
         large = client.post(path, content=b" " * 70_000)
         stream = client.post(path, content=(b" " * 10_000 for _ in range(8)))
     assert "65,536" in problem(large, 413)
     assert stream.status_code == 413
     assert world.written == []
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"for": "soon"}, "body.for: "),
+        ({"for": None}, "body.for: leave it out, rather than to say null"),
+        ({"for": "2h", "since": "now"}, "body.since: write a time as RFC 3339 has it"),
+        ({"until": "2026-11-21T12:00:00"}, "body.until: Input should have timezone info"),
+    ],
+)
+def test_a_mistake_is_said_once_where_it_is(body: Mapping[str, Any], said: str) -> None:
+    with World().client() as client:
+        detail = problem(client.post("/api/v1/models/fraud/expect", json=body), 422)
+    assert detail.startswith(said)
+    assert detail.count("body.") == 1
+    assert "[" not in detail
+
+
+def test_signals_that_are_none_are_left_out() -> None:
+    """Somebody else may write to the topic; what is asked for is answered all the same."""
+    (opened,) = (each for each in alerts() if each.model == "fraud")
+    good: Any = opened.data["signals"]
+    odd = [5, {"name": "amount"}, {"name": 3, "changed_at": "noon"}]
+    for signals, named in (([*odd, *good], 1), (odd, 0), (5, 0)):
+        world = World(incidents=table([replace(opened, data={**opened.data, "signals": signals})]))
+        with world.client() as client:
+            found = client.get("/api/v1/signals/fraud:3:feature:amount:value")
+            assert (found.status_code, len(found.json()["changes"])) == (200, named)
+            asked = client.post(f"{INCIDENTS}/{opened.data['incident']}/acknowledge")
+        assert asked.status_code == 202
+        assert len(world.written) == 1
 
 
 def test_a_fault_in_a_view_is_a_problem_too() -> None:

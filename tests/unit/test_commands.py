@@ -15,6 +15,7 @@ from streamdrift.models.settings import ModelSettings
 from streamdrift.monitoring.heads import Home
 from streamdrift.monitoring.monitor import NOTHING
 from streamdrift.monitoring.sharded import Shards
+from streamdrift.monitoring.standing import standing
 from streamdrift.operators import PLANNING, Asked, Command, Taken, encode
 from streamdrift.ordering import Ordering, OrderingSettings
 from streamdrift.pipeline import Pipeline
@@ -276,6 +277,10 @@ def test_incidents_that_begin_in_a_planned_change_say_so(
     if expected:
         assert plan["note"] == "release 7"  # type: ignore[index]
         assert plan["until"] == "2026-01-01T00:36:40.000000Z"  # type: ignore[index]
+    stands = standing(pipeline.monitor.monitors)
+    counted = {("changes", ""): 1}
+    assert stands.expected == (counted if expected else {})
+    assert stands.incidents == ({} if expected else counted)  # whose rule pages
 
 
 @pytest.mark.parametrize(

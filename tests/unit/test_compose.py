@@ -10,6 +10,7 @@ import pytest
 import typer.main
 import yaml
 
+from deploy.prometheus.metrics_page import each_of, read_rules
 from streamdrift.__main__ import app
 from streamdrift.config import load_settings
 from tests.programs import program
@@ -107,6 +108,17 @@ def test_prometheus_finds_the_others(tmp_path: Path) -> None:
     flat = re.findall(r"(\w+):(\d+)", str(targets))
     assert {("alertmanager", "9093"), ("streamdrift", "8410")} == set(flat)
     assert all(f"127.0.0.1:{port}:{port}" in SERVICES[host]["ports"] for host, port in flat)
+
+
+def test_each_incident_pages_once() -> None:
+    """Of drift streamdrift tells Alertmanager by itself: no rule that is loaded does, too."""
+    folder = ROOT / "deploy" / "prometheus"
+    loaded = yaml.safe_load((folder / "prometheus.yml").read_text())["rule_files"]
+    rules = [rule for each in loaded for rule in each_of(read_rules(folder / each))]
+    settings = yaml.safe_load((ROOT / "deploy" / "compose" / "streamdrift.yaml").read_text())
+    assert "alertmanager" in settings["alerts"]
+    told = [rule["alert"] for rule in rules if "incidents_open" in rule["expr"] and "alert" in rule]
+    assert told == []
 
 
 def test_alertmanager_takes_its_settings() -> None:

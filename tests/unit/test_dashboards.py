@@ -61,6 +61,12 @@ def test_queries_name_metrics_and_variables_that_exist(panel: dict[str, Any]) ->
         assert used <= variables | {"__rate_interval", "__range"}
 
 
+def test_that_a_sink_fails_is_seen() -> None:
+    asked = json.dumps(BOARDS["service"])
+    assert "streamdrift_sink_working" in asked
+    assert "streamdrift_alertmanager_working" in asked
+
+
 def _series() -> set[str]:
     families = [*specimen().registry.collect(), *gateway_specimen().registry.collect()]
     sampled = {sample.name for family in families for sample in family.samples}

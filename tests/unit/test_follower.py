@@ -367,6 +367,8 @@ def test_after_a_failure_it_begins_anew(
         "streamdrift_sink_failures_total", {"sink": "webhook"}
     )
     assert failed == 1
+    working = metrics.registry.get_sample_value("streamdrift_sink_working", {"sink": "webhook"})
+    assert working == 0
 
 
 def test_a_worker_that_was_replaced_leaves_the_sink_to_the_other(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,6 +107,40 @@ def test_structured_events_become_binary_ones() -> None:
     assert (entry.key, entry.value) == (b"fraud", b'{"x":1}')
     assert dict(entry.headers)["ce_sampledrate"] == b"3"
     assert dict(entry.headers)["ce_traced"] == b"true"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"NaN",
+        b'{"age":NaN,"big":[Infinity,-Infinity,null],"name":"\xc3\xbc"}',
+        b'{"age":null,"null":1.5}',
+    ],
+)
+def test_what_is_no_json_but_common_is_written_as_it_came(data: bytes) -> None:
+    taken = Taken()
+    body = structured(data=0).replace(b'"data": 0', b'"data": ' + data)
+    assert post(body, {"content-type": "application/cloudevents+json"}, taken).status_code == 202
+    assert [entry.value for entry in taken.entries] == [data]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/", 405), ("POST", "/elsewhere", 404)]
+)
+def test_what_is_not_there_is_told_as_a_problem_and_counted(
+    method: str, path: str, status: int
+) -> None:
+    async def run() -> tuple[httpx2.Response, str]:
+        async with client(Taken()) as session:
+            answer = await session.request(method, path)
+            return answer, (await session.get("/metrics")).text
+
+    answer, metrics = asyncio.run(run())
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "POST / takes CloudEvents" in answer.json()["detail"]
+    assert (answer.headers.get("allow") == "POST") is (status == 405)
+    assert f'streamdrift_gateway_requests_total{{status="{status}"}} 1.0' in metrics
 
 
 def test_a_batch_is_written_whole() -> None:
@@ -214,6 +249,19 @@ def test_without_a_token_only_this_machine_may_post() -> None:
     answer = post(b"{}", BINARY, base="http://rebound.example:8411")
     assert answer.status_code == 403
     assert "gateway.token_file" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_body_that_is_compressed_is_refused(coding: str) -> None:
+    """It would be written as it is, and be a dead letter."""
+    taken = Taken()
+    body = gzip.compress(b"{}")
+    answer = post(body, {**BINARY, "content-encoding": coding}, taken)
+    assert answer.status_code == 415
+    assert answer.headers["accept-encoding"] == "identity"
+    assert "without Content-Encoding" in answer.json()["detail"]
+    assert taken.entries == []
+    assert post(b"{}", {**BINARY, "content-encoding": "Identity"}, taken).status_code == 202
 
 
 def test_a_large_body_is_refused_before_it_is_read() -> None:

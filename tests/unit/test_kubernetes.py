@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.prometheus.metrics_page import read_rules
+from deploy.prometheus.metrics_page import DRIFT_RULES, read_rules
 from streamdrift.config import load_settings
 from tests.manifests import FOLDER, Manifest, build, check_schemas
 
@@ -204,9 +204,18 @@ def _secrets(name: str) -> set[str]:
 
 
 def test_the_operator_has_the_rules_and_the_job_that_they_expect() -> None:
-    assert the("example", "PrometheusRule")["spec"] == read_rules()
+    rules = [each["spec"] for each in built("example") if each["kind"] == "PrometheusRule"]
+    assert rules == [read_rules(), read_rules(DRIFT_RULES)]
     label = the("example", "PodMonitor")["spec"]["jobLabel"]
     assert pod("example")["metadata"]["labels"][label] == "streamdrift"
+
+
+def test_of_drift_one_tells_people_and_not_two() -> None:
+    """Who copies the example and lets streamdrift page leaves the component out."""
+    settings = yaml.safe_load((FOLDER / "example" / "streamdrift.yaml").read_text())
+    tells = not {"alertmanager", "webhook", "notify"}.isdisjoint(settings.get("alerts", {}))
+    overlay = yaml.safe_load((FOLDER / "example" / "kustomization.yaml").read_text())
+    assert ("../components/drift-rule" in overlay["components"]) is not tells
 
 
 def test_an_overlay_changes_what_it_says() -> None:

@@ -133,6 +133,61 @@ def test_a_sink_that_is_down_is_tried_again_after_waits_and_told_of_once(
     assert "away" in said
 
 
+def test_a_sink_that_refuses_after_it_was_away_works_again() -> None:
+    line = _Line(alerts=1)
+    assert line.value("working") is None
+    line.receiver.answer = FAILED
+    line.line.turn(line.clock)
+    assert line.value("working") == 0
+    line.receiver.answer = REFUSED
+    line.clock.seconds += LONGEST
+    assert line.line.turn(line.clock)
+    assert line.value("working") == 1
+
+
+def test_another_worker_shows_how_a_sink_stands_that_was_let_go() -> None:
+    """The rule takes the least of all workers: what is left here would page for ever."""
+    shown = ("working", "behind_alerts", "held_alerts")
+    for let_go in ("drop", "clear", "close"):
+        line = _Line()
+        line.receiver.answer = FAILED
+        line.line.turn(line.clock)
+        assert line.value("working") == 0
+        if let_go == "drop":
+            line.line.drop(P)
+            line.line.show(line.clock())
+        else:
+            getattr(line.line, let_go)()
+        for name in shown:
+            labels = {"sink": "webhook"}
+            assert (
+                line.metrics.registry.get_sample_value(f"streamdrift_sink_{name}", labels) is None
+            )
+
+
+def test_a_sink_of_which_one_partition_is_let_go_shows_how_it_stands_with_the_other() -> None:
+    line = _Line()
+    line.line.begin(Partition("alerts", 1), 0, "")
+    line.receiver.answer = FAILED
+    line.line.turn(line.clock)
+    line.line.drop(Partition("alerts", 1))
+    assert line.value("working") == 0
+    line.line.clear()
+    line.line.begin(P, 0, "")
+    line.line.take(record(1, 0), line.clock())
+    assert line.value("working") == 0  # nothing has shown since that it works
+
+
+def test_nobody_knows_of_a_sink_that_failed_once_nothing_is_left_to_be_tried() -> None:
+    line = _Line(alerts=1)
+    line.receiver.answer = FAILED
+    while line.value("passed_over_total", reason="given_up") is None:
+        line.line.turn(line.clock)
+        line.clock.seconds += 1
+    assert line.value("behind_alerts") == 0
+    assert line.value("working") is None
+
+
 def test_what_is_refused_is_told_and_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
     line = _Line(alerts=1)
     line.receiver.answer = REFUSED
@@ -183,7 +238,7 @@ def test_an_alert_that_is_not_taken_for_long_holds_up_no_other_incident() -> Non
         line.clock.seconds += 1
     assert line.receiver.got == [2, 3, 4]
     assert len(tried) > before
-    assert line.line.position(P) == (0, "1,1,1,")
+    assert line.line.position(P) == (0, "1+2,")
     while line.value("passed_over_total", reason="given_up") is None:
         line.line.turn(line.clock)
         line.clock.seconds += 1
@@ -276,6 +331,11 @@ class _Managers:
         self.line = Alertmanagers("incidents", firing, self.all, self.metrics, lambda: 0.0)
         self.line.begin(P, 0, "")
 
+    def works(self, place: str) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            "streamdrift_alertmanager_working", {"place": place}
+        )
+
     def posts(self, number: int) -> list[bytes]:
         return [each for each in self.all[number].got if isinstance(each, bytes)]
 
@@ -300,6 +360,54 @@ def test_an_alertmanager_that_is_down_waits_by_itself() -> None:
     managers.line.turn(managers.clock)
     assert managers.value("behind_alerts") == 0
     assert managers.value("delivered_total") == 2
+
+
+def test_alertmanagers_work_while_one_of_them_does() -> None:
+    managers = _Managers(2)
+    managers.all[0].place = "http://dead"
+    assert managers.value("working") is None
+    managers.line.take(record(1, 0), managers.clock())
+    for _ in range(200):
+        managers.all[0].answer = FAILED
+        managers.line.turn(managers.clock)
+        assert managers.value("working") == 1
+        assert managers.works("http://dead") == 0
+        assert managers.works("http://host") == 1
+        managers.clock.seconds += 1
+    managers.all[1].answer = FAILED
+    managers.clock.seconds += LONGEST
+    managers.line.turn(managers.clock)
+    assert managers.value("working") == 0
+    managers.all[0].answer = REFUSED  # it answers, though it had all of it before
+    managers.clock.seconds += LONGEST
+    managers.line.turn(managers.clock)
+    managers.clock.seconds += LONGEST
+    managers.line.turn(managers.clock)
+    assert managers.value("working") == 1
+    managers.line.drop(P)
+    assert managers.value("working") is None
+    assert managers.works("http://dead") is None
+
+
+def test_of_two_alertmanagers_of_one_address_the_worse_shows() -> None:
+    managers = _Managers(2)
+    managers.all[0].answer = FAILED
+    managers.line.take(record(1, 0), managers.clock())
+    managers.line.turn(managers.clock)
+    assert managers.value("working") == 1
+    assert managers.works("http://host") == 0
+
+
+def test_alertmanagers_that_were_away_are_not_known_to_be_once_nothing_fires() -> None:
+    managers = _Managers(1)
+    managers.line.take(record(1, 0), managers.clock())
+    managers.all[0].answer = FAILED
+    managers.line.turn(managers.clock)
+    managers.line.take(record(1, 1, make_document(1, 2, "resolved")), managers.clock())
+    assert managers.value("working") == 0
+    managers.clock.seconds += 400
+    managers.line.turn(managers.clock)
+    assert managers.value("working") is None
 
 
 def test_alertmanagers_that_do_not_answer_hold_up_none_for_good() -> None:

@@ -158,6 +158,14 @@ def test_dropped_repeats_are_counted_by_model(metrics: Metrics) -> None:
     assert sample(metrics, "streamdrift_duplicates_dropped_total", model="fraud") == 7
 
 
+def test_incidents_of_planned_changes_have_a_series_of_their_own(metrics: Metrics) -> None:
+    key = ("fraud", "3")
+    metrics.watched(standing(incidents={key: 2}, expected={key: 1}))
+    labels = {"model": "fraud", "version": "3"}
+    assert sample(metrics, "streamdrift_incidents_open", **labels) == 2
+    assert sample(metrics, "streamdrift_incidents_expected", **labels) == 1
+
+
 def test_what_is_gone_disappears(metrics: Metrics) -> None:
     warm_ups = [WarmUp("fraud", "3", 5, 10, False)]
     incidents = {("fraud", "3"): 1}

@@ -210,7 +210,7 @@ def test_after_a_restart_only_what_was_not_dealt_with_is_told() -> None:
     sink.outbound.begin(P, 3)
     first(sink)
     assert sink.send() == [(2, 1)]
-    assert sink.outbound.position(P) == (3, "1,1,4,2,")
+    assert sink.outbound.position(P) == (3, "1+1,4,2,")
     again = restarted(sink, severity="warning")
     first(again)
     assert again.send() == []
@@ -222,16 +222,28 @@ def test_after_a_restart_only_what_was_not_dealt_with_is_told() -> None:
 def test_a_note_has_as_much_as_brokers_take() -> None:
     sink = _Sink()
     sink.take(1, late=HOUR)
-    for incident in range(2, 3_002):
-        sink.take(incident)
+    for incident in range(2, 6_002):  # Every other waits, so that each is told of by itself.
+        sink.take(incident, late=HOUR if incident % 2 else 0)
         sink.send()
     position, note = sink.outbound.position(P)
     assert position == 0
     assert len(note) <= 3_500
     again = restarted(sink)
-    again.take(2_000, offset=1_999)  # beyond what the note had room for: told again
+    again.take(6_000, offset=5_999)  # beyond what the note had room for: told again
     again.take(1_000, offset=999)
-    assert again.send() == [(2_000, 1)]
+    assert again.send() == [(6_000, 1)]
+
+
+def test_what_is_dealt_with_behind_one_that_waits_is_told_once_however_much_it_is() -> None:
+    sink = _Sink()
+    sink.take(1, late=HOUR)
+    for incident in range(2, 6_002):
+        sink.take(incident)
+        sink.send()
+    again = restarted(sink)
+    for incident in range(2, 6_002):
+        again.take(incident, offset=incident - 1)
+    assert again.send() == []
 
 
 def test_a_note_that_is_none_tells_nothing() -> None:

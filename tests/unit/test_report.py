@@ -324,7 +324,9 @@ def test_where_there_were_no_events_it_says_so() -> None:
         pipeline.monitor,
         summary,
     )
-    assert "kafka://t no events" in Page(render(made)).text
+    text = Page(render(made)).text
+    assert "kafka://t no events" in text
+    assert "None: nothing was watched. The summary below says why." in text
 
 
 def test_times_that_are_made_up_are_said_to_be(page: Page, tmp_path: Path) -> None:
@@ -369,6 +371,7 @@ def test_of_many_incidents_the_first_are_told_at_once(tmp_path: Path) -> None:
 def test_what_was_never_watched_is_named(tmp_path: Path) -> None:
     found = Page(report(write_history(tmp_path / "few.jsonl", count=100)))
     assert "not watched: 100 events are too few" in found.text
+    assert "None: nothing was watched." in found.text
     assert not found.of("course")
 
 

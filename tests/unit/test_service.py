@@ -583,6 +583,7 @@ def test_what_operators_ask_takes_effect_with_the_next_commit() -> None:
     assert "resolved" in [alert.type for alert in world.sink.alerts]
     [taken] = [entry for entry in logs if entry["event"] == "command taken"]
     assert (taken["command"], taken["by"]) == ("resolve", "Ann")
+    assert taken["id"] == "0" * 32  # which the API answers
     count = world.metrics.registry.get_sample_value
     assert count("streamdrift_commands_total", {"kind": "resolve"}) == 1
 

@@ -130,7 +130,7 @@ def handed_on(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def warned() -> Iterator[str]:
-    """Yield what is logged as a warning or an error."""
+    """Yield what is logged as a warning or an error, also where a function is told what to say."""
     for tree in trees():
         for said in (*(call.args[0] for call in logging_calls(tree)), *handed_on(tree)):
             if (told := text(said)) is not None:
