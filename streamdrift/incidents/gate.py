@@ -27,8 +27,10 @@ OF_THE_MODEL = frozenset({SignalKind.SILENCE, SignalKind.EVENT_RATE})
 GRID = SECOND
 """Candidates are weighed at multiples of this."""
 COMPANY = DAY
-"""Event time for which a signal that was told makes it easier for others: what changes later is
-another matter, and one change that lasts must not draw one false alarm after the other."""
+"""Event time for which signals that are told together are company. One that was told makes it
+easier for others for so long: what changes later is another matter, and one change that lasts
+must not draw one false alarm after the other. And one that was told for its company alone leaves
+after it: of some that are told one may be false, and must not keep an incident open for ever."""
 
 
 def subject_of(step: Step) -> Subject:
@@ -54,10 +56,16 @@ class _Evidence:
     """A signal that is changed, or a candidate."""
 
     share: float
-    waiting: Step | None = None
-    """The last CANDIDATE step of one that is not told."""
-    told_at: int = 0
-    """When the others were."""
+    candidate: Step | None = None
+    """The last CANDIDATE step of one that waits, or was told together with others."""
+    told_at: int | None = None
+
+    @property
+    def leaves_at(self) -> int | None:
+        """When one leaves that was told for its company alone."""
+        if self.candidate is None or self.told_at is None or self.share >= 1:
+            return None
+        return self.told_at + COMPANY
 
 
 @dataclass(slots=True)
@@ -66,6 +74,12 @@ class _Weighing:
 
     evidence: dict[int, _Evidence] = field(default_factory=dict)
     due: int | None = None
+
+    @property
+    def next(self) -> int | None:
+        """When something comes of what is known already."""
+        leaving = (each.leaves_at for each in self.evidence.values())
+        return min((time for time in (self.due, *leaving) if time is not None), default=None)
 
 
 class Gate:
@@ -79,27 +93,22 @@ class Gate:
         self._weighings: dict[Subject, _Weighing] = {}
 
     def take(self, step: Step) -> Iterator[Told]:
-        """Yield what comes of a step: first of the candidates that were due before it."""
+        """Yield what comes of a step: first of what was due before it."""
         subject = subject_of(step)
-        due = self._due(subject)
-        if due is not None and due < step.time:
-            yield from self._weigh(subject)
-        told = self._hear(self._weighings.setdefault(subject, _Weighing()), step)
+        weighing = self._weighings.setdefault(subject, _Weighing())
+        while (time := weighing.next) is not None and time < step.time:
+            yield from _advance(weighing, time)
+        told = self._hear(weighing, step)
         if told is not None:
             yield told
-        if not self._weighings[subject].evidence:
+        if not weighing.evidence:
             del self._weighings[subject]
 
     def settle(self, is_past: Callable[[str, int], bool]) -> Iterator[Told]:
         """Yield what comes of the candidates that are due: no step can come at their times."""
-        for subject in list(self._weighings):
-            due = self._due(subject)
-            if due is not None and is_past(subject[0], due):
-                yield from self._weigh(subject)
-
-    def _due(self, subject: Subject) -> int | None:
-        weighing = self._weighings.get(subject)
-        return None if weighing is None else weighing.due
+        for subject, weighing in self._weighings.items():
+            while (time := weighing.next) is not None and is_past(subject[0], time):
+                yield from _advance(weighing, time)
 
     def _hear(self, weighing: _Weighing, step: Step) -> Told | None:
         """Learn a step; return what is told of it at once."""
@@ -107,39 +116,21 @@ class Gate:
         if step.kind is StepKind.CANDIDATE:
             assert change is not None
             known = weighing.evidence.get(ordinal)
-            if known is not None and known.waiting is None:
-                weighing.evidence[ordinal] = _Evidence(change.share, None, known.told_at)
-            else:
+            if known is None or known.told_at is None:
                 weighing.evidence[ordinal] = _Evidence(change.share, step)
+            else:
+                known.share = change.share
             weighing.due = _next_on_grid(step.time)
             return None
         if step.kind is StepKind.CHANGED:
             assert change is not None
             weighing.evidence[ordinal] = _Evidence(max(1.0, change.share), None, step.time)
-            if any(each.waiting for each in weighing.evidence.values()):
+            if any(each.told_at is None for each in weighing.evidence.values()):
                 weighing.due = _next_on_grid(step.time)
             return Told(step)
         weighing.evidence.pop(ordinal, None)
         withdrawn = step.kind is StepKind.WITHDRAWN
         return Told(replace(step, kind=StepKind.RETURNED) if withdrawn else step)
-
-    def _weigh(self, subject: Subject) -> Iterator[Told]:
-        """Yield the candidates that are told now, by ordinal."""
-        weighing = self._weighings[subject]
-        due, weighing.due = weighing.due, None
-        assert due is not None
-        found = e_bh(
-            {
-                ordinal: each.share
-                for ordinal, each in weighing.evidence.items()
-                if each.waiting is not None or due < each.told_at + COMPANY
-            }
-        )
-        for ordinal in sorted(found):
-            each = weighing.evidence[ordinal]
-            if each.waiting is not None:
-                step, each.waiting, each.told_at = replace(each.waiting, time=due), None, due
-                yield Told(step, 1 if each.share >= 1 else len(found))
 
     def snapshot(self) -> list[State]:
         """Return the evidence of every subject."""
@@ -158,6 +149,35 @@ class Gate:
         }
 
 
+def _advance(weighing: _Weighing, time: int) -> Iterator[Told]:
+    """Yield the signals that leave at `time`, the next one, and then those that are told."""
+    for _, each in sorted(weighing.evidence.items()):
+        if each.leaves_at == time and each.candidate is not None:
+            yield Told(replace(each.candidate, kind=StepKind.RETURNED, time=time, change=None))
+            each.candidate = None
+    if weighing.due == time:
+        weighing.due = None
+        yield from _weigh(weighing, time)
+
+
+def _weigh(weighing: _Weighing, time: int) -> Iterator[Told]:
+    """Yield the candidates that are told at `time`, by ordinal."""
+    found = e_bh(
+        {
+            ordinal: each.share
+            for ordinal, each in weighing.evidence.items()
+            if each.told_at is None or time < each.told_at + COMPANY
+        }
+    )
+    for ordinal in sorted(found):
+        each = weighing.evidence[ordinal]
+        if each.told_at is None:
+            assert each.candidate is not None
+            each.told_at = time
+            together = 1 if each.share >= 1 else len(found)
+            yield Told(replace(each.candidate, time=time), together)
+
+
 def _next_on_grid(time: int) -> int:
     """Return the first point of the grid that is not before `time`."""
     return -(-time // GRID) * GRID
@@ -173,7 +193,7 @@ def _weighing_state(subject: Subject, weighing: _Weighing) -> dict[str, StateVal
             {
                 "ordinal": ordinal,
                 "share": np.array([each.share]),
-                "waiting": None if each.waiting is None else step_state(each.waiting),
+                "candidate": None if each.candidate is None else step_state(each.candidate),
                 "told_at": each.told_at,
             }
             for ordinal, each in sorted(weighing.evidence.items())
@@ -182,6 +202,7 @@ def _weighing_state(subject: Subject, weighing: _Weighing) -> dict[str, StateVal
 
 
 def _read_evidence(state: State) -> tuple[int, _Evidence]:
-    waiting = None if state["waiting"] is None else read_step(tree(state, "waiting"))
+    candidate = None if state["candidate"] is None else read_step(tree(state, "candidate"))
     share = float(array(state, "share").astype(np.float64)[0])
-    return integer(state, "ordinal"), _Evidence(share, waiting, integer(state, "told_at"))
+    told_at = optional_integer(state, "told_at")
+    return integer(state, "ordinal"), _Evidence(share, candidate, told_at)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.changes import Heard, Step, StepKind
-from streamdrift.incidents import Incidents, IncidentSettings
+from streamdrift.incidents import Incidents, IncidentSettings, gate
 from streamdrift.incidents.budget import e_bh
 from streamdrift.incidents.gate import COMPANY
 from streamdrift.monitoring.heads import Heads, Home
@@ -142,6 +143,30 @@ def test_what_was_told_together_leaves_when_it_is_withdrawn() -> None:
     assert (alerts[1].data["rule"], alerts[1].data["together"]) == ("together", 2)
 
 
+def test_what_was_told_for_its_company_alone_leaves_after_a_day() -> None:
+    steps = [candidate(at(1), A, 0.5), candidate(at(1), B, 0.5), candidate(at(9), A, 0.7)]
+    day = COMPANY // SECOND
+    incidents = make_incidents()
+    alerts = incidents.observe(steps, at(2 * day))
+    assert [brief(alert) for alert in alerts if alert.type != "updated"] == [
+        ("opened", 2, "ab"),
+        ("resolved", 1 + day, ""),
+    ]
+    # It is what it was told for: more of the same is no news, and its own threshold is.
+    more = [candidate(at(2 * day), A, 0.9), changed(at(2 * day + 5), A)]
+    again = incidents.observe(more, at(3 * day))
+    assert brief(again[0]) == ("opened", 2 * day + 6, "a")
+
+
+def test_what_reached_its_own_threshold_within_the_day_stays() -> None:
+    together = [candidate(at(1), A, 0.5), candidate(at(1), B, 0.5)]
+    alerts = make_incidents().observe([*together, changed(at(60), A)], at(9 * COMPANY // SECOND))
+    assert [brief(alert)[0] for alert in alerts if alert.type != "updated"] == ["opened"]
+    signals = alerts[-1].data["signals"]
+    assert isinstance(signals, list)
+    assert "a" in {each["name"] for each in signals if each["active"]}
+
+
 def test_nothing_that_was_told_is_taken_back_by_others() -> None:
     together = [candidate(at(1), A, 0.5), candidate(at(1), B, 0.5)]
     assert told(*together, withdrawn(at(5), A), candidate(at(6), B, 0.2)) == [("opened", 2, "ab")]
@@ -239,6 +264,17 @@ def make_steps(random: Random, models: str = "xy") -> list[Step]:
 def test_cuts_watermarks_and_restarts_change_nothing(
     seed: int, restores: bool, gather: int
 ) -> None:
+    check_cuts(seed, restores, gather)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_cuts_change_nothing_where_signals_leave_their_company(seed: int) -> None:
+    with patch.object(gate, "COMPANY", 4 * SECOND + 1):
+        check_cuts(seed, restores=True, gather=SECOND)
+
+
+def check_cuts(seed: int, restores: bool, gather: int) -> None:
     random = Random(seed)
     steps = make_steps(random)
     whole = make_incidents(gather)
