@@ -22,6 +22,7 @@ AGE = make_signal(1, "age")
 SCORE = make_signal(2, "score", alert_kind=AlertKind.PREDICTION_DRIFT)
 SILENCE = make_signal(-1, "silence", SignalKind.SILENCE, AlertKind.VOLUME)
 FAR = NOON + 1_000 * SECOND
+MENDED = "said to be mended, and watched again"
 
 
 def make_incidents() -> Incidents:
@@ -126,14 +127,12 @@ def test_an_incident_ends_when_its_last_signal_leaves() -> None:
         (
             (StepKind.RETURNED, StepKind.RESOLVED),
             "resolved",
-            "amount of fraud/3 is back at the reference; "
-            + "age is said to be mended, and watched again",
+            f"amount of fraud/3 is back at the reference; age is {MENDED}",
         ),
         (
             (StepKind.RESOLVED, StepKind.ACCEPTED),
             "accepted",
-            "age of fraud/3 is accepted as the new normal; "
-            + "amount is said to be mended, and watched again",
+            f"age of fraud/3 is accepted as the new normal; amount is {MENDED}",
         ),
         (
             (StepKind.RETURNED, StepKind.RETURNED),
