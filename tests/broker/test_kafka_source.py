@@ -440,16 +440,21 @@ def test_a_damaged_batch_is_left_out_and_said(
 def test_sasl(
     real_kafka: RealKafka, name: str, make_topic: TopicMaker, open_source: Opener
 ) -> None:
-    connection = KafkaSettings(
-        bootstrap_servers=real_kafka.sasl_bootstrap,
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="PLAIN",
-        sasl_plain_username=USER,
-        sasl_plain_password=PASSWORD,
-    )
+    given = {
+        "bootstrap_servers": real_kafka.sasl_bootstrap,
+        "bootstrap_timeout": "5m",
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": USER,
+    }
+    connection = KafkaSettings.model_validate({**given, "sasl_plain_password": PASSWORD})
     make_topic(connection, name)
     produce(connection, name, [b"a"])
     assert len(read(open_source(connection, reading(name)), 1)) == 1
+    wrong = KafkaSettings.model_validate({**given, "sasl_plain_password": "wrong"})
+    with pytest.raises(ConnectionsError, match="SaslAuthenticationFailedError: ") as caught:
+        open_source(wrong, reading(name))
+    assert caught.value.hint == "check kafka.sasl_plain_username and its password"
 
 
 def test_nobody_there() -> None:
