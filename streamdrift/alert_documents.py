@@ -23,6 +23,8 @@ _TYPES: Mapping[str, Type] = {
     "io.streamdrift.incident.resolved.v1": "resolved",
 }
 
+Resolution = Literal["returned", "accepted", "resolved"]
+
 _PATTERN = "^(" + "|".join(_TYPES).replace(".", r"\.") + ")$"
 
 
@@ -39,6 +41,7 @@ class _Data(BaseModel):
     labels: Mapping[str, str] = {}
     expected: object = None
     acknowledged: object = None
+    resolution: Resolution | None = None
 
 
 class _Signal(BaseModel):
@@ -85,6 +88,8 @@ class Published:
     """Whether it began while a change was expected: then it pages nobody."""
     acknowledged: bool
     """Whether somebody looks after it."""
+    resolution: Resolution | None
+    """How it ended; None while it lasts."""
     document: bytes
     """The CloudEvent, as JSON."""
 
@@ -165,5 +170,6 @@ def read_alert(document: bytes, published_at: int) -> Published:
         labels=data.labels,
         expected=data.expected not in (None, False),
         acknowledged=data.acknowledged not in (None, False),
+        resolution=data.resolution,
         document=document,
     )

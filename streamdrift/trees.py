@@ -53,6 +53,11 @@ def text(state: State, name: str) -> str:
     return _read(state, name, str)
 
 
+def optional_text(state: State, name: str) -> str | None:
+    """Return the string called `name`, or the None that stands there."""
+    return None if name in state and state[name] is None else text(state, name)
+
+
 def number(state: State, name: str) -> float:
     """Return the number called `name`, whole or not."""
     value = state.get(name)

@@ -150,10 +150,10 @@ def _replay_file(
     file = open_file(options.source, model=options.model, events_per_day=spacing, mapping=given)
     decoder = _decoder_of_rows(options, settings, file)
     pipeline = make(settings, timed=file.layout.time is not None)
-    pipeline.ordering.assign([file.partition], believed=True)
+    # A table may be anyhow; a stream is taken as it came, as the service would.
+    pipeline.ordering.assign([file.partition], believed=file.table)
     parts = (plausible(messages, decoder.decode(messages)) for messages in file)
     sorting = Sorting()
-    # A stream is taken as it came, as the service would; a table may be anyhow.
     decoded = in_time_order(parts, sorting) if file.table else parts
     with _progress(options.source, lambda: (file.progress.done, file.progress.total)) as show:
         tally = replay(decoded, pipeline, publish, show)

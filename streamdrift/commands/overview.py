@@ -14,7 +14,15 @@ from streamdrift.references.findings import told
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.naming import signal_names
 from streamdrift.state import Published
-from streamdrift.trees import array, flag, integer, optional_integer, text, tree, trees
+from streamdrift.trees import (
+    array,
+    integer,
+    optional_integer,
+    optional_text,
+    text,
+    tree,
+    trees,
+)
 
 _BY_VERSION = attrgetter("model", "version")
 
@@ -172,7 +180,8 @@ def _names(columns: Sequence[State]) -> Sequence[str]:
 
 
 def _incident(state: State) -> IncidentOverview:
-    steps = [tree(each, "step") for each in trees(state, "members") if flag(each, "active")]
+    members = trees(state, "members")
+    steps = [tree(each, "step") for each in members if optional_text(each, "left") is None]
     signals = [tree(step, "signal") for step in steps]
     return IncidentOverview(
         text(state, "id"),

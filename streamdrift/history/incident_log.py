@@ -34,6 +34,8 @@ class Incident:
     opened_at: int
     ended_at: int | None
     resolution: str | None
+    left: frozenset[str]
+    """How its signals left it, as far as its last alert names them."""
     silence: bool
     severity: str
     together: int
@@ -67,7 +69,9 @@ class IncidentLog:
                 known = replace(known, sentences={**known.sentences, alert.time: data["summary"]})
             known = replace(known, severity=data["severity"])
             if alert.type == "resolved":
-                known = replace(known, ended_at=alert.time, resolution=data["resolution"])
+                left = frozenset(signal["left"] for signal in data["signals"])
+                resolution = data["resolution"]
+                known = replace(known, ended_at=alert.time, resolution=resolution, left=left)
             self._incidents[name] = known
 
     def incidents(self) -> tuple[Incident, ...]:
@@ -91,6 +95,7 @@ def _opened(alert: Alert, data: Mapping[str, Any]) -> Incident:
         opened_at=alert.time,
         ended_at=None,
         resolution=None,
+        left=frozenset(),
         silence=data["signals"][0]["kind"] == SignalKind.SILENCE.value,
         severity=data["severity"],
         together=data["together"],

@@ -61,11 +61,14 @@ def clock_lines(counts: Mapping[str, int], hint: str) -> list[str]:
     """Return what to say of the ordering's counts; `hint` is for late events."""
     lines = []
     if late := counts["late"]:
-        lines.append(f"{late:,} events are older than one before them, and took its time: {hint}")
+        older = "event is" if late == 1 else "events are"
+        them = "it" if late == 1 else "them"
+        lines.append(f"{late:,} {older} older than one before {them}, and took its time: {hint}")
     if unbelieved := counts["unbelieved"]:
+        jump = "event jumps" if unbelieved == 1 else "events jump"
         lines.append(
-            f"{unbelieved:,} events jump ahead by more than ordering.max_skew, and took the time "
-            "of the one before"
+            f"{unbelieved:,} {jump} ahead by more than ordering.max_skew, and took the time of the "
+            "one before"
         )
     return lines
 

@@ -30,12 +30,18 @@ MAX_PARTITIONS = 50
 
 @dataclass(slots=True)
 class Member:
-    """A signal of an incident: the step by which it joined, and whether it is still changed."""
+    """A signal of an incident: the step by which it joined, and how it left."""
 
     step: Step
     together: int
     """How many signals it was told with by e-BH, itself included; 1 where it was enough alone."""
-    active: bool
+    left: StepKind | None = None
+    """RETURNED, ACCEPTED or RESOLVED; None while it is changed."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still changed."""
+        return self.left is None
 
 
 def by_strength(steps: Iterable[Step]) -> list[Step]:
@@ -107,18 +113,32 @@ def asked(facts: Facts, word: Word, due: int) -> Alert:
     return _alert(facts, "updated", steps, due, due, told)
 
 
-def resolved(facts: Facts, time: int, due: int, resolution: StepKind) -> Alert:
+def resolved(facts: Facts, time: int, due: int) -> Alert:
     """Return the alert of an incident that its last signal left at `time`."""
+    left = {member.step.signal.ordinal: member.left for member in facts.members}
     steps = by_strength(member.step for member in facts.members)
-    sentence = resolved_sentence(steps, resolution)
-    return _alert(
-        facts,
-        "resolved",
-        steps,
-        time,
-        due,
-        {"summary": sentence, "resolution": resolution.value},
-    )
+    by_end = {
+        end: found
+        for end in _AS_TOLD
+        if (found := [step for step in steps if left[step.signal.ordinal] is end])
+    }
+    told = {"summary": resolved_sentence(by_end), "resolution": resolution_of(by_end).value}
+    return _alert(facts, "resolved", steps, time, due, told)
+
+
+_AS_TOLD = (StepKind.RETURNED, StepKind.ACCEPTED, StepKind.RESOLVED)
+"""How signals leave, in the order in which a sentence tells of them."""
+
+
+def resolution_of(ends: Iterable[StepKind]) -> StepKind:
+    """Return how an incident ended, by how its signals left it.
+
+    It returned only where all of them did. ACCEPTED comes before the others: something is not
+    what it was, which is what a retraining is started by.
+    """
+    found = frozenset(ends)
+    before = (StepKind.ACCEPTED, StepKind.RESOLVED)
+    return next((end for end in before if end in found), StepKind.RETURNED)
 
 
 def _alert(
@@ -126,9 +146,8 @@ def _alert(
 ) -> Alert:
     model, version = steps[0].model, steps[0].version
     ordinals = sorted(step.signal.ordinal for step in steps)
-    active = {member.step.signal.ordinal for member in facts.members if member.active}
+    by_ordinal = {member.step.signal.ordinal: member for member in facts.members}
     members = by_strength(member.step for member in facts.members)
-    together = {member.step.signal.ordinal: member.together for member in facts.members}
     told_signals = members[:MAX_SIGNALS]
     data = {
         "incident": facts.id,
@@ -145,14 +164,7 @@ def _alert(
         "asked": None if facts.asked is None else facts.asked.data(),
         "expected": None if facts.expected is None else facts.expected.data(),
         **told,
-        "signals": [
-            _signal_data(step)
-            | {
-                "together": together[step.signal.ordinal],
-                "active": step.signal.ordinal in active,
-            }
-            for step in told_signals
-        ],
+        "signals": [_signal_data(by_ordinal[step.signal.ordinal]) for step in told_signals],
         "signals_left_out": len(members) - len(told_signals),
         "labels": dict(facts.labels),
     }
@@ -167,7 +179,8 @@ def _alert(
     )
 
 
-def _signal_data(step: Step) -> dict[str, object]:
+def _signal_data(member: Member) -> dict[str, object]:
+    step = member.step
     signal, change = step.signal, step.change
     assert change is not None
     column = None if signal.column is None else signal.column.name
@@ -185,6 +198,9 @@ def _signal_data(step: Step) -> dict[str, object]:
         "onset": None if change.onset is None else _onset_data(change.onset),
         "text": describe(signal, change),
         "unit": _UNITS.get(signal.kind),
+        "together": member.together,
+        "active": member.active,
+        "left": None if member.left is None else member.left.value,
     }
 
 

@@ -244,7 +244,7 @@ class Incidents:
         member = incident.members.get(ordinal)
         if member and member.active:
             return
-        incident.members[ordinal] = Member(step, told.together, active=True)
+        incident.members[ordinal] = Member(step, told.together)
         incident.gathered[ordinal] = step
         if incident.due is None:
             # Silence is late already when it is noticed, and nothing moves with it.
@@ -262,8 +262,7 @@ class Incidents:
         member = incident.members.get(step.signal.ordinal)
         if member is None or not member.active:
             return
-        member.active = False
-        incident.left_at, incident.resolution = step.time, step.kind
+        member.left, incident.left_at = step.kind, step.time
         if incident.over and incident.due is None:
             self._resolve(key, incident, step.time, tell)
 
@@ -320,8 +319,7 @@ class Incidents:
         tell: Tell,
     ) -> None:
         incident.told += 1
-        facts = self._facts(key, incident)
-        tell(incident.told, resolved(facts, incident.left_at, due, incident.resolution))
+        tell(incident.told, resolved(self._facts(key, incident), incident.left_at, due))
         del self._incidents[key]
 
     def _facts(self, key: Subject, incident: Incident) -> Facts:

@@ -9,7 +9,16 @@ from streamdrift.incidents.gate import Subject
 from streamdrift.incidents.severity import Severity
 from streamdrift.incidents.steps import read_step, step_state
 from streamdrift.records import State, StateValue
-from streamdrift.trees import flag, integer, optional_integer, optional_tree, text, tree, trees
+from streamdrift.trees import (
+    flag,
+    integer,
+    optional_integer,
+    optional_text,
+    optional_tree,
+    text,
+    tree,
+    trees,
+)
 
 
 @dataclass(slots=True)
@@ -36,8 +45,7 @@ class Incident:
     graver_at: int | None = None
     """When it will have lasted so long that its severity rises."""
     left_at: int = 0
-    resolution: StepKind = StepKind.RETURNED
-    """When and how the last signal left."""
+    """When the last signal left."""
     acknowledged: Word | None = None
     asked: Word | None = None
     """That it be resolved, or what changed be accepted."""
@@ -79,7 +87,7 @@ def incident_state(key: Subject, incident: Incident) -> dict[str, StateValue]:
             {
                 "step": step_state(member.step),
                 "together": member.together,
-                "active": member.active,
+                "left": None if member.left is None else member.left.value,
             }
             for _, member in sorted(incident.members.items())
         ],
@@ -87,7 +95,6 @@ def incident_state(key: Subject, incident: Incident) -> dict[str, StateValue]:
         "due": incident.due,
         "graver_at": incident.graver_at,
         "left_at": incident.left_at,
-        "resolution": incident.resolution.value,
         "acknowledged": word_state(incident.acknowledged),
         "asked": word_state(incident.asked),
         "expected": None if incident.expected is None else plan_state(incident.expected),
@@ -116,7 +123,12 @@ def read_count(state: State) -> Count:
 
 
 def _read_member(state: State) -> Member:
-    return Member(read_step(tree(state, "step")), integer(state, "together"), flag(state, "active"))
+    left = optional_text(state, "left")
+    return Member(
+        read_step(tree(state, "step")),
+        integer(state, "together"),
+        None if left is None else StepKind(left),
+    )
 
 
 def read_incident(state: State) -> tuple[Subject, Incident]:
@@ -138,7 +150,6 @@ def read_incident(state: State) -> tuple[Subject, Incident]:
         due=optional_integer(state, "due"),
         graver_at=optional_integer(state, "graver_at"),
         left_at=integer(state, "left_at"),
-        resolution=StepKind(text(state, "resolution")),
         acknowledged=read_word(optional_tree(state, "acknowledged")),
         asked=read_word(optional_tree(state, "asked")),
         expected=None if expected is None else read_plan(expected),

@@ -68,16 +68,23 @@ def lasting_sentence(steps: Sequence[Step], lasted: int, severity: str) -> str:
     return f"{_names(steps)} of {place} {verb} been off for {age}; severity rose to {severity}"
 
 
-def resolved_sentence(steps: Sequence[Step], resolution: StepKind) -> str:
-    """Return the sentence of an incident whose signals, those of `steps`, have all left it."""
-    lead = steps[0]
-    if resolution is StepKind.RETURNED and all(
-        step.signal.kind is SignalKind.SILENCE for step in steps
-    ):
-        return f"{lead.model} sends events again"
-    names = _names(steps)
-    verb = "is" if len(steps) == 1 else "are"
-    return f"{names} of {_place(lead)} {verb} {_ENDS[resolution]}"
+def resolved_sentence(steps: Mapping[StepKind, Sequence[Step]]) -> str:
+    """Return the sentence of an incident that all its signals have left.
+
+    `steps` are those by which they joined, strongest first, by how they left.
+    """
+    clauses: list[str] = []
+    for end, those in steps.items():
+        lead = those[0]
+        if end is StepKind.RETURNED and all(
+            step.signal.kind is SignalKind.SILENCE for step in those
+        ):
+            clauses.append(f"{lead.model} sends events again")
+            continue
+        place = "" if clauses else f" of {_place(lead)}"
+        verb = "is" if len(those) == 1 else "are"
+        clauses.append(f"{_names(those)}{place} {verb} {_ENDS[end]}")
+    return "; ".join(clauses)
 
 
 _ENDS: Mapping[StepKind, str] = {

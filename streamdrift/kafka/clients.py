@@ -32,6 +32,7 @@ from pydantic import (
 from streamdrift.durations import SECOND, Duration
 from streamdrift.errors import ConnectionsError, SettingsError
 from streamdrift.files import checked_file
+from streamdrift.kafka.bootstrap import RefusedError, UnresolvedError, connected
 from streamdrift.secrets import secret_of
 
 LOOK_UP_MS = 10_000
@@ -57,6 +58,17 @@ _HINTS: tuple[tuple[type[Exception], str], ...] = (
         (
             "check kafka.bootstrap_servers and that the broker is up; where it asks for TLS or "
             "SASL, also kafka.security_protocol and the credentials"
+        ),
+    ),
+    (
+        UnresolvedError,
+        "check the name in kafka.bootstrap_servers, and the DNS of where this runs",
+    ),
+    (
+        RefusedError,
+        (
+            "check the port in kafka.bootstrap_servers and that the broker is up; in a container "
+            "localhost is the container itself"
         ),
     ),
     (KafkaConnectionError, "check kafka.bootstrap_servers and that the broker is up"),
@@ -212,7 +224,7 @@ def make_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         "metrics_enabled": False,
     }
     with connection_errors(settings, "connect"):
-        consumer = KafkaConsumer(**{**client_options(settings), **defaults, **options})
+        consumer = connected(KafkaConsumer, {**client_options(settings), **defaults, **options})
     back_off_where_cut_short(consumer._manager)  # noqa: SLF001
     return consumer
 
@@ -225,7 +237,7 @@ def make_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """
     defaults = {"acks": "all", "allow_auto_create_topics": False, "metrics_enabled": False}
     with connection_errors(settings, "connect"):
-        producer = KafkaProducer(**{**client_options(settings), **defaults, **options})
+        producer = connected(KafkaProducer, {**client_options(settings), **defaults, **options})
     back_off_where_cut_short(producer._sender._client._manager)  # noqa: SLF001
     return producer
 
@@ -235,7 +247,7 @@ def make_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
     known = KafkaAdminClient.DEFAULT_CONFIG
     accepted = {name: value for name, value in client_options(settings).items() if name in known}
     with connection_errors(settings, "connect"):
-        admin = KafkaAdminClient(**{**accepted, **options})
+        admin = connected(KafkaAdminClient, {**accepted, **options})
     back_off_where_cut_short(admin._manager)  # noqa: SLF001
     return admin
 
@@ -305,8 +317,8 @@ def connection_errors(settings: KafkaSettings, action: str) -> Iterator[None]:
 def connections_error(settings: KafkaSettings, action: str, error: Exception) -> ConnectionsError:
     """Return a client's error as ConnectionsError."""
     hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
-    # The client's errors mostly, and not always, begin with their names.
+    # The client's errors mostly, and not always, begin with a number or their names, also twice.
     name = type(error).__name__
-    said = str(error).removeprefix(f"{name}: ")
+    said = re.sub(rf"^(\[Error \d+\] |{name}: )+", "", str(error))
     message = f"cannot {action} at {settings.bootstrap_servers}: {name}: {said}"
     return ConnectionsError(message, hint)

@@ -21,7 +21,7 @@ from streamdrift.readings import Readings
 from streamdrift.records import Alert, Batch, Notice, Observation, Released, State
 from streamdrift.trees import integer, lists, text, tree, trees
 
-FORMAT = 3
+FORMAT = 4
 """Of the snapshot of a monitor: what is watched, and how, depends on all that is in it."""
 MAX_VERSIONS = 10_000
 """Model versions watched at once; events of further ones are counted and not watched."""

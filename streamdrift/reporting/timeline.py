@@ -83,5 +83,7 @@ def ended(incident: Incident) -> str:
     if incident.ended_at is None:
         return "still open at the end"
     how = {"returned": "back to normal", "accepted": "accepted as the new normal"}
+    words = how.get(incident.resolution or "", "resolved")
+    in_part = " in part" if len(incident.left) > 1 else ""
     lasted = figures.duration(incident.ended_at - incident.opened_at)
-    return f"{how.get(incident.resolution or '', 'resolved')} after {lasted}"
+    return f"{words}{in_part} after {lasted}"

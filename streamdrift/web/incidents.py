@@ -54,6 +54,7 @@ def summary_of(published: Published) -> IncidentSummary:
         severity=published.severity,
         kind=published.kind,
         opened_at=date_of(published.opened_at),
+        resolution=published.resolution,
         updated_at=date_of(published.time),
         expected=published.expected,
         headline=published.headline,

@@ -165,6 +165,10 @@ class IncidentSummary(_Answer):
     model: str = Field(examples=["fraud"])
     version: str = Field(description="Empty for silence and event rate.", examples=["3"])
     state: Literal["open", "acknowledged", "resolved"]
+    resolution: Literal["returned", "accepted", "resolved"] | None = Field(
+        description="How it ended: `accepted` where at least one signal has a new normal; null "
+        "while it lasts."
+    )
     severity: Literal["info", "warning", "critical"]
     kind: str = Field(examples=["data_drift"])
     opened_at: datetime = Field(description="Event time of its opening.", examples=[_TIME])

@@ -253,13 +253,13 @@ class Detecting:
             owned.next = group.next_offset
             owned.changed = True
             self._rota.changed(group.partition.number)
-            self._observe(owned)
+            self._take_out(owned, owned.shard.observe())
         self._metrics.spent("observe", time.monotonic() - start)
 
     def _do_again(self, owned: Owned, offset: int) -> None:
         """Do what operators asked in another life before this offset."""
         while (taken := owned.shard.due(offset)) is not None:
-            self._observe(owned)
+            self._take_out(owned, owned.shard.observe())
             _, told = owned.shard.command(taken.place, taken.command, offset)
             self._take_out(owned, told)
 
@@ -290,9 +290,6 @@ class Detecting:
                     each.outgoing.commands.append(taken)
                     each.changed = True
                     self._take_out(each, told)
-
-    def _observe(self, owned: Owned) -> None:
-        self._take_out(owned, owned.shard.observe())
 
     def _take_out(self, owned: Owned, observation: Observation) -> None:
         for notice in observation.notices:

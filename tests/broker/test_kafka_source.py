@@ -440,13 +440,16 @@ def test_a_damaged_batch_is_left_out_and_said(
     assert (skipped.fields["from_offset"], skipped.fields["to_offset"]) == (1, 2)
 
 
-def logging_in(kafka: RealKafka) -> KafkaSettings:
-    return KafkaSettings(
-        bootstrap_servers=kafka.sasl_bootstrap,
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="PLAIN",
-        sasl_plain_username=USER,
-        sasl_plain_password=PASSWORD,
+def logging_in(kafka: RealKafka, password: str = PASSWORD) -> KafkaSettings:
+    return KafkaSettings.model_validate(
+        {
+            "bootstrap_servers": kafka.sasl_bootstrap,
+            "bootstrap_timeout": "5m",
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": USER,
+            "sasl_plain_password": password,
+        }
     )
 
 
@@ -457,6 +460,10 @@ def test_sasl(
     make_topic(connection, name)
     produce(connection, name, [b"a"])
     assert len(read(open_source(connection, reading(name)), 1)) == 1
+    wrong = logging_in(real_kafka, "wrong")
+    with pytest.raises(ConnectionsError, match="SaslAuthenticationFailedError: ") as caught:
+        open_source(wrong, reading(name))
+    assert caught.value.hint == "check kafka.sasl_plain_username and its password"
 
 
 @pytest.fixture

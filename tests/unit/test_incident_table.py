@@ -45,7 +45,8 @@ def test_an_alert_says_how_its_incident_stands() -> None:
     plain = read_alert(make_document(expected=None, acknowledged={}), 0)
     assert (plain.expected, plain.acknowledged) == (False, True)
     assert read_alert(make_document(version=""), 0).subject == "fraud"
-    assert not read_alert(make_document(kind="resolved"), 0).is_open
+    over = read_alert(make_document(kind="resolved", resolution="accepted"), 0)
+    assert (over.is_open, over.resolution) == (False, "accepted")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ AGE = make_signal(1, "age")
 SCORE = make_signal(2, "score", alert_kind=AlertKind.PREDICTION_DRIFT)
 SILENCE = make_signal(-1, "silence", SignalKind.SILENCE, AlertKind.VOLUME)
 FAR = NOON + 1_000 * SECOND
+MENDED = "said to be mended, and watched again"
 
 
 def make_incidents() -> Incidents:
@@ -109,6 +110,60 @@ def test_an_incident_ends_when_its_last_signal_leaves() -> None:
     assert alerts[1].data["resolution"] == "accepted"
     assert signals(alerts[1]) == [("amount", False), ("age", False)]
     assert alerts[2].data["incident"] != alerts[0].data["incident"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "resolution", "summary"),
+    [
+        (
+            (StepKind.ACCEPTED, StepKind.RETURNED),
+            "accepted",
+            "age of fraud/3 is back at the reference; amount is accepted as the new normal",
+        ),
+        (
+            (StepKind.RETURNED, StepKind.ACCEPTED),
+            "accepted",
+            "amount of fraud/3 is back at the reference; age is accepted as the new normal",
+        ),
+        (
+            (StepKind.RETURNED, StepKind.RESOLVED),
+            "resolved",
+            f"amount of fraud/3 is back at the reference; age is {MENDED}",
+        ),
+        (
+            (StepKind.RESOLVED, StepKind.ACCEPTED),
+            "accepted",
+            f"age of fraud/3 is accepted as the new normal; amount is {MENDED}",
+        ),
+        (
+            (StepKind.RETURNED, StepKind.RETURNED),
+            "returned",
+            "amount and age of fraud/3 are back at the reference",
+        ),
+    ],
+)
+def test_the_end_tells_of_each_signal_how_it_left_and_is_true_of_the_whole(
+    ends: tuple[StepKind, StepKind], resolution: str, summary: str
+) -> None:
+    steps = [
+        changed(at(0), AMOUNT),
+        changed(at(0), AGE),
+        left(at(5), AMOUNT, ends[0]),
+        changed(at(6), SCORE),
+        left(at(6.5), AGE, ends[1]),
+    ]
+    *_, joined = alerts_of(*steps)
+    assert _left(joined) == {"amount": ends[0].value, "age": ends[1].value, "score": None}
+    *_, alert = alerts_of(*(step for step in steps if step.signal != SCORE))
+    assert _left(alert) == {"amount": ends[0].value, "age": ends[1].value}
+    assert alert.type == "resolved"
+    assert (alert.data["resolution"], alert.data["summary"]) == (resolution, summary)
+
+
+def _left(alert: Alert) -> dict[str, str | None]:
+    found = alert.data["signals"]
+    assert isinstance(found, list)
+    return {signal["name"]: signal["left"] for signal in found}
 
 
 def test_what_returned_before_it_was_told_is_still_told() -> None:
@@ -208,6 +263,7 @@ def test_the_data_is_json_and_complete() -> None:
         "unit": None,
         "together": 1,
         "active": True,
+        "left": None,
     }
 
 

@@ -502,6 +502,16 @@ def test_one_wrong_clock_does_not_date_the_events_after_it(
     assert said in err
 
 
+def test_one_wrong_date_in_a_stream_moves_nobody_else(replay_file: ReplayFile) -> None:
+    """As in a topic, by the ordering's own rule."""
+    rows = list(events(3_000, shift_at=1_500))
+    rows[1_200]["timestamp"] = 7_226_582_400  # 2199
+    alerts, err = replay_file("fraud.jsonl", "\n".join(map(json.dumps, rows)), *SMALL)
+    assert alerts[0]["time"].startswith("2026-01-01T00:2")
+    assert "1 event jumps ahead by more than ordering.max_skew, and took the time" in err
+    assert "older than one before" not in err
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said", "advice"),
     [

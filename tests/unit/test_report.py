@@ -12,20 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamdrift.changes import StepKind
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.decoders import make_decoder
 from streamdrift.errors import InputError, OutputError
 from streamdrift.history.extents import Extents
 from streamdrift.history.incident_log import IncidentLog
 from streamdrift.history.replay import replay
+from streamdrift.incidents import Incidents, IncidentSettings
 from streamdrift.monitoring.sharded import Shards
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Released
 from streamdrift.reporting.page import render
 from streamdrift.reporting.recorder import Recorder, SignalKey
 from streamdrift.reporting.report import make_report
+from streamdrift.reporting.timeline import ended
 from streamdrift.serving.assembly import make_pipeline
 from streamdrift.sources.file import open_file
+from tests.alerts import NOON, SECOND, changed, left, make_signal
 from tests.histories import HOSTILE, settings, write_history
 
 AMOUNT = SignalKey("fraud", "3", "amount")
@@ -72,6 +76,21 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(history: Path) -> Page:
     return Page(report(history))
+
+
+def test_an_incident_that_ended_in_two_ways_says_so() -> None:
+    lasting, passing = make_signal(0, "lasting"), make_signal(1, "passing")
+    steps = [
+        changed(NOON, lasting),
+        changed(NOON, passing),
+        left(NOON + 60 * SECOND, lasting, StepKind.ACCEPTED),
+        left(NOON + 120 * SECOND, passing),
+    ]
+    for told, words in ((steps[::2], ""), (steps, " in part")):
+        log = IncidentLog()
+        log.add(Incidents(lambda _: IncidentSettings(), lambda _: {}).observe(told, 2 * NOON))
+        (incident,) = log.incidents()
+        assert ended(incident).startswith(f"accepted as the new normal{words} after")
 
 
 # --- what is kept while it runs

@@ -116,11 +116,22 @@ def test_an_update() -> None:
 
 def test_a_resolution() -> None:
     steps = [changed(NOON), changed(NOON, make_signal(1, "age"))]
-    assert resolved_sentence(steps, StepKind.RETURNED) == (
+    assert resolved_sentence({StepKind.RETURNED: steps}) == (
         "amount and age of fraud/3 are back at the reference"
     )
-    assert resolved_sentence(steps[:1], StepKind.ACCEPTED) == (
+    assert resolved_sentence({StepKind.ACCEPTED: steps[:1]}) == (
         "amount of fraud/3 is accepted as the new normal"
+    )
+
+
+def test_a_resolution_says_of_each_signal_how_it_left() -> None:
+    steps = [changed(NOON, make_signal(i, f"x{i}")) for i in range(9)]
+    assert resolved_sentence({StepKind.RETURNED: steps[:1], StepKind.ACCEPTED: steps[1:2]}) == (
+        "x0 of fraud/3 is back at the reference; x1 is accepted as the new normal"
+    )
+    assert resolved_sentence({StepKind.ACCEPTED: steps[:5], StepKind.RESOLVED: steps[5:]}) == (
+        "x0, x1, x2 and 2 more of fraud/3 are accepted as the new normal; "
+        "x5, x6, x7 and 1 more are said to be mended, and watched again"
     )
 
 
@@ -132,7 +143,11 @@ def test_silence() -> None:
         "fraud has sent no events since 2026-11-21 12:00:00 UTC: longest usual gap 2 s, "
         "now over 60 s"
     )
-    assert resolved_sentence([step], StepKind.RETURNED) == "fraud sends events again"
+    assert resolved_sentence({StepKind.RETURNED: [step]}) == "fraud sends events again"
+    rate = changed(NOON, make_signal(1, "event rate"), version="")
+    assert resolved_sentence({StepKind.RETURNED: [step], StepKind.ACCEPTED: [rate]}) == (
+        "fraud sends events again; event rate is accepted as the new normal"
+    )
 
 
 NOTHING = (Summary(math.nan), Summary(math.nan))

@@ -206,7 +206,7 @@ def _die_after(log: MemoryLog, appends: int) -> None:
 def test_a_state_of_before_references_learned_is_refused() -> None:
     archive = unpack(_OF_RANKS.read_bytes(), _OF_RANKS.name)
     states = exported.decoded(archive.snapshots)
-    words = "of the models has format 1, this version reads format 3"
+    words = "of the models has format 1, this version reads format 4"
     with pytest.raises(StateError, match=words) as error:
         make_pipeline(exported.settings()).restore(states)
     assert "`streamdrift state reset`" in str(error.value.hint)

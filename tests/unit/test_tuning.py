@@ -75,6 +75,7 @@ def incident(
         opened_at=found[0].changed_at,
         ended_at=None if ended is None else at(ended),
         resolution=None if ended is None else "returned",
+        left=frozenset() if ended is None else frozenset({"returned"}),
         silence=silence,
         severity="warning",
         together=1,
