@@ -35,6 +35,8 @@ from streamdrift.workers.offline import reset_workers
 from streamdrift.workers.places import Place
 from streamdrift.workers.worker import Worker
 
+_LAST_WORD = 0.5
+"""Seconds for a line in the log before the process ends at once."""
 _ONE_WISH = 0.5
 """Seconds within which a second signal is the first one once more."""
 _log = structlog.get_logger("streamdrift")
@@ -209,6 +211,21 @@ def _say_compiled(name: str) -> None:
     _log.info("kernel compiled late", kernel=name)
 
 
+def _leave_at_once(number: int, reason: str) -> None:
+    """Say so and end the process, for which nothing is waited: neither locks nor the log."""
+
+    def say() -> None:
+        _log.warning(
+            "left at once: what was not committed is read again", reason=reason, signal=number
+        )
+
+    # Where a signal came while the log was written, that is locked until the handler returns.
+    saying = threading.Thread(target=say, daemon=True)
+    saying.start()
+    saying.join(_LAST_WORD)
+    os._exit(128 + number)
+
+
 @contextmanager
 def stopped_by_signals(service: Served, timeout: float) -> Iterator[None]:
     """Let the first signal ask the service to leave, and the second, or time, make it."""
@@ -220,13 +237,13 @@ def stopped_by_signals(service: Served, timeout: float) -> Iterator[None]:
         if asked_at is not None:
             # Some senders signal the process and its group: that is one wish, not two.
             if time.monotonic() - asked_at > _ONE_WISH:
-                os._exit(128 + number)
+                _leave_at_once(number, "a second signal")
             return
         asked_at = time.monotonic()
         service.stop()
         if service.connecting:
             raise SystemExit(0)  # There is nothing to commit, and no telling how long it takes.
-        timer = threading.Timer(timeout, os._exit, (128 + number,))
+        timer = threading.Timer(timeout, _leave_at_once, (number, "shutdown_timeout is over"))
         timer.daemon = True
         timer.start()
         timers.append(timer)

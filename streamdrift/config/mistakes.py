@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from streamdrift.config.layers import Key
+from streamdrift.config.layers import PREFIX, Key
 
 _SECRET = re.compile(
     r"password|secret|token|credential|sasl_oauth|private_key|ssl_.*key|^notify$", re.I
@@ -195,6 +195,13 @@ def _unknown(name: str, key: Key, shape: Shape, names: Sequence[str], *, texts: 
     """Say what may stand instead of a key: one of `names`, or a text in place of the mapping."""
     if name in names:
         return f"{_ONE_OF}: {', '.join(names)}"
+    parents = key[:-1]
+    for other in shape.every_key():
+        # A variable with one underscore where two go a level down.
+        below = [str(segment) for segment in other[len(parents) :]]
+        if other[: len(parents)] == parents and len(below) > 1 and "_".join(below) == name:
+            variable = PREFIX + "__".join(map(str, other)).upper()
+            return f"unknown setting; did you mean `{dotted(other)}`, as a variable `{variable}`?"
     near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
     if near:
         return f"unknown setting; did you mean `{near[0]}`?"

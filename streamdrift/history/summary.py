@@ -13,6 +13,7 @@ from streamdrift.monitoring.sharded import Shards
 from streamdrift.monitoring.standing import standing
 from streamdrift.records import Notice, WarmUp
 from streamdrift.references.findings import told
+from streamdrift.signals.collector import SMALLEST
 from streamdrift.signals.roles import UNWATCHED, Role
 
 _SHOWN = 10
@@ -42,19 +43,27 @@ def summarize(
     lines += [_budget(each, open_now[each.model]) for each in stands.realised]
     lines += _notices(tally)
     if tally.dropped_fields:
-        lines.append(f"{tally.dropped_fields:,} fields of events with too many were not watched")
+        fields, verb = figures.counted(tally.dropped_fields, "field"), _were(tally.dropped_fields)
+        lines.append(f"{fields} of events with too many {verb} not watched")
     if dropped := sum(stands.dropped.values()):
-        lines.append(f"{dropped:,} repeated events were dropped (deduplicate)")
+        repeated = figures.counted(dropped, "repeated event")
+        lines.append(f"{repeated} {_were(dropped)} dropped (deduplicate)")
     took = "" if seconds is None else f" in {seconds:.1f} s"
     rate = f" ({tally.events / seconds:,.0f} a second)" if seconds else ""
-    lines.append(f"{tally.events:,} events{took}{rate}")
+    lines.append(f"{figures.counted(tally.events, 'event')}{took}{rate}")
     alerts = ", ".join(f"{count} {name}" for name, count in sorted(tally.alerts.items()))
-    lines.append(f"{tally.alerts.total()} alerts" + (f": {alerts}" if alerts else ""))
+    told = figures.counted(tally.alerts.total(), "alert")
+    lines.append(told + (f": {alerts}" if alerts else ""))
     if tally.dead_letters:
         count = tally.dead_letters.total()
-        lines.append(f"{count:,} messages or events not used: {tally.reasons()}")
+        what = "message or event" if count == 1 else "messages or events"
+        lines.append(f"{count:,} {what} not used: {tally.reasons()}")
         lines += [f"  the first {line}" for line in tally.first_of_each()]
     return lines
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def clock_lines(counts: Mapping[str, int], hint: str) -> list[str]:
@@ -86,8 +95,8 @@ def _versions(monitor: Shards, settings_of: SettingsOf) -> Iterator[list[str]]:
         kinds = Counter(signal.kind.value for signal in version.signals)
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         lines = [
-            f"{name}: {len(version.signals)} signals watched from event {warm_up.events + 1:,} on"
-            + (f": {counted}" if counted else "")
+            f"{name}: {figures.counted(len(version.signals), 'signal')} watched from event "
+            f"{warm_up.events + 1:,} on" + (f": {counted}" if counted else "")
         ]
         unwatched: dict[str, list[str]] = {}
         for column, why in _unwatched(version, settings_of(version.model)):
@@ -197,8 +206,11 @@ def _name(model: str, version: str) -> str:
 
 
 def _not_enough(name: str, warm_up: WarmUp) -> str:
-    setting = "models.*.reference.events"
-    return (
-        f"{name}: not watched: {warm_up.events:,} events are too few for a reference of "
-        f"{warm_up.wanted:,}: lower it with --set '{setting}={max(100, warm_up.events // 3)}'"
-    )
+    verb = "is" if warm_up.events == 1 else "are"
+    few = f"{figures.counted(warm_up.events, 'event')} {verb} too few for a reference of "
+    if warm_up.events > SMALLEST:
+        lower = max(SMALLEST, warm_up.events // 3)
+        cure = f"lower it with --set 'models.*.reference.events={lower}'"
+    else:
+        cure = f"a longer history is needed, as no reference has fewer than {SMALLEST}"
+    return f"{name}: not watched: {few}{warm_up.wanted:,}: {cure}"

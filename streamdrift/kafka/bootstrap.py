@@ -52,7 +52,9 @@ def connected(make: Callable[..., Client], options: dict[str, Any]) -> Client:
     try:
         return make(**options, kafka_client=make_client)
     except KafkaTimeoutError as error:
-        raise _reason(error, failures) from error
+        if not failures:
+            raise
+        raise _reason(failures) from error
     finally:
         for manager in managers:
             # From now on a login that fails may succeed later: a token is renewed.
@@ -80,16 +82,15 @@ def _watch(manager: Any, failures: dict[str, Exception]) -> None:
     manager.get_connection = get_watched
 
 
-def _reason(error: KafkaTimeoutError, failures: dict[str, Exception]) -> Exception:
+def _reason(failures: dict[str, Exception]) -> Exception:
     """Return what to raise in the place of a timeout, by what each server's attempts met."""
-    if not failures:
-        return error
     told = "; ".join(f"{server}: {_words(each)}" for server, each in sorted(failures.items()))
+    kind: type[Exception] = KafkaTimeoutError
     if all(_UNRESOLVED in str(each) for each in failures.values()):
-        return UnresolvedError(told)
-    if all(_REFUSED in str(each) for each in failures.values()):
-        return RefusedError(told)
-    return KafkaTimeoutError(told)
+        kind = UnresolvedError
+    elif all(_REFUSED in str(each) for each in failures.values()):
+        kind = RefusedError
+    return kind(told)
 
 
 def _words(error: Exception) -> str:

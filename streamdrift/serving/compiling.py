@@ -87,6 +87,14 @@ def telling_compiled(say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def timing_compiled() -> Iterator[Callable[[], float]]:
+    """Yield what says for how many seconds it was compiled since the block began."""
+    listener = event.TimingListener()  # type: ignore[no-untyped-call]  # as numba has it
+    with event.install_listener("numba:compile", listener):
+        yield lambda: listener.duration if listener.done else 0.0
+
+
 def _folders() -> list[Path]:
     files = {Path(each.py_func.__code__.co_filename) for each in served_kernels()}
     return sorted(kernel_cache.folder_of(file.resolve()) for file in files)

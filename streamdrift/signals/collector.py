@@ -25,6 +25,10 @@ def _known(name: str) -> str:
 Timezone = Annotated[str, AfterValidator(_known)]
 
 
+SMALLEST = 100
+"""Events of the smallest reference."""
+
+
 class ReferenceSettings(BaseModel):
     """When a reference is complete."""
 
@@ -32,7 +36,7 @@ class ReferenceSettings(BaseModel):
 
     events: int = Field(
         10_000,
-        ge=100,
+        ge=SMALLEST,
         le=1_000_000,
         description="Events a version is watched by: its first ones, before that it is not.",
     )

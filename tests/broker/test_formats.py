@@ -79,7 +79,7 @@ def test_every_format_is_served_and_replayed(
             run_replay(ReplayOptions(f"kafka://{topic}", None, None, None, False), settings)
             said = capfd.readouterr().err
             assert f"{count} event" in said
-            assert "1 messages or events not used: " in said
+            assert "1 message or event not used: " in said
 
 
 def test_a_registry_that_is_away_is_waited_for(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from streamdrift.web.schemas import IncidentSummary
 from tests.api import World
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -46,6 +47,11 @@ def test_examples_are_answered_as_shown(command: str, answer: str) -> None:
 
 def test_there_are_examples_of_looking_and_acting() -> None:
     assert len(EXAMPLES) == 6
+
+
+def test_an_incident_is_shown_whole() -> None:
+    (shown,) = (json.loads(answer) for command, answer in EXAMPLES if "/incidents?" in command)
+    assert [set(each) for each in shown["items"]] == [set(IncidentSummary.model_fields)]
 
 
 def test_every_endpoint_is_listed() -> None:

@@ -155,6 +155,15 @@ def test_a_setting_in_the_wrong_place_is_shown_its_own(mistakes: Report) -> None
     assert "unknown setting here; did you mean `kafka.bootstrap_servers`?" in message
 
 
+def test_a_variable_with_an_underscore_too_few_is_shown_its_own() -> None:
+    for given, meant in (
+        ("STREAMDRIFT_HTTP_BIND", "STREAMDRIFT_HTTP__BIND"),
+        ("STREAMDRIFT_ALERTS__WEBHOOK_URL", "STREAMDRIFT_ALERTS__WEBHOOK__URL"),
+    ):
+        with pytest.raises(SettingsError, match=f"as a variable `{meant}`"):
+            load_settings(None, [], {given: "127.0.0.1:8410"})
+
+
 def test_mistakes_speak_yaml(mistakes: Report) -> None:
     message = mistakes("source: {predictions: [7]}\nhttp: 3\ntopics: {create: 7}\nmodels: []\n")
     lines = [line.split("): ")[1] for line in message.splitlines()[1:]]

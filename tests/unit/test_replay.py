@@ -3,6 +3,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from numba import njit
 
-from streamdrift.commands.history import TopicRange, parse_topic
+from streamdrift.commands.history import History, TopicRange, parse_topic, put_through
 from streamdrift.commands.replay import ReplayOptions, run_replay
 from streamdrift.config import Settings, load_settings
 from streamdrift.decoders import make_decoder
@@ -23,6 +25,7 @@ from streamdrift.history.time_order import Sorting, in_time_order
 from streamdrift.pipeline import Pipeline
 from streamdrift.records import Alert, Messages, Notice, Partition
 from streamdrift.serving.assembly import make_pipeline
+from streamdrift.serving.compiling import timing_compiled
 from streamdrift.sinks.cloudevents import encode
 from streamdrift.sources.memory import MemorySource
 from tests.batches import feature
@@ -184,6 +187,34 @@ def test_the_summary_says_which_setting_lowers_the_reference() -> None:
     text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
     assert "fraud 3: not watched: 450 events are too few for a reference of 500" in text
     assert "--set 'models.*.reference.events=150'" in text
+
+
+def test_no_reference_is_asked_for_that_is_refused() -> None:
+    tally, _, pipeline = replayed(groups(events(1), 100))
+    text = "\n".join(summarize(tally, pipeline.monitor, settings().model, 1.0))
+    assert "1 event is too few for a reference of 500: a longer history is needed" in text
+    assert "no reference has fewer than 100" in text
+    assert "--set" not in text
+    assert "\n1 event in 1.0 s" in text
+
+
+def test_what_is_compiled_is_no_throughput(tmp_path: Path) -> None:
+    file = tmp_path / "fraud.jsonl"
+    file.write_text("\n".join(map(json.dumps, events(200))))
+    spent: list[float] = []
+
+    def make(chosen: Settings, *, timed: bool = True) -> Pipeline:
+        with timing_compiled() as compiled:
+            njit(lambda x: np.sort(x) + np.cumsum(x))(np.zeros(3))
+            spent.append(compiled())
+        return make_pipeline(chosen, timed=timed)
+
+    begin = time.perf_counter()
+    with timing_compiled() as compiled:
+        found = put_through(History(str(file)), settings(), lambda _: None, make)
+    whole = time.perf_counter() - begin
+    assert spent[0] > 0.05
+    assert 0 < found.seconds <= whole - compiled()
 
 
 def test_the_summary_says_what_was_found_in_references() -> None:
@@ -352,7 +383,7 @@ def test_alerts_of_a_file_are_json_lines_on_stdout(replay_file: ReplayFile) -> N
     alerts, err = replay_file("fraud.jsonl", text)
     assert alerts[0]["type"] == "io.streamdrift.incident.opened.v1"
     assert alerts[0]["subject"] == "fraud/3"
-    assert "alerts: 1 opened" in err
+    assert "1 alert: 1 opened" in err
     assert "events a day" not in err
 
 
@@ -458,7 +489,7 @@ def test_sorting_keeps_rows_of_one_time_and_dead_letters(replay_file: ReplayFile
     rows[3] = f"{START},1.0,{'x' * 9_999}"
     _, err = replay_file("m.csv", "time,a,model\n" + "\n".join(rows[::-1]), *SMALL)
     assert "999 events in" in err
-    assert "1 messages or events not used: 1 invalid_name" in err
+    assert "1 message or event not used: 1 invalid_name" in err
 
 
 def test_only_tables_that_can_be_held_are_sorted() -> None:
@@ -498,7 +529,7 @@ def test_one_wrong_clock_does_not_date_the_events_after_it(
     rows[5]["timestamp"] = value
     alerts, err = replay_file("fraud.jsonl", "\n".join(map(json.dumps, rows)), *SMALL)
     assert alerts[0]["time"].startswith("2026-01-01T00:2")
-    assert f"1 messages or events not used: 1 {reason}" in err
+    assert f"1 message or event not used: 1 {reason}" in err
     assert said in err
 
 
@@ -519,6 +550,7 @@ def test_one_wrong_date_in_a_stream_moves_nobody_else(replay_file: ReplayFile) -
         ("a.jsonl", "age,city\n3,Bonn\n", "2 invalid_json", "must end in .csv"),
         ("a.jsonl", "\x00\x01\x02", "1 invalid_json", "one JSON object a line"),
         ("a.jsonl", '{"model": null}\n', "1 no_model", "source.mapping"),
+        ("a.jsonl", f'{{"a": "{"x" * (17 << 20)}"}}\n', "1 too_large", "one event a line"),
         ("a.jsonl", "[]\n", "has no event that can be used", "empty arrays"),
     ],
 )

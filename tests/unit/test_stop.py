@@ -8,6 +8,7 @@ import time
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamdrift.commands import run
 from streamdrift.commands.run import stopped_by_signals
@@ -38,8 +39,12 @@ def test_the_first_signal_asks_and_the_second_leaves_at_once(
         os.kill(os.getpid(), signal.SIGTERM)
         assert (service.stops, exits) == (1, [])
         time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        with capture_logs() as said:
+            os.kill(os.getpid(), signal.SIGINT)
     assert (service.stops, exits) == (1, [128 + signal.SIGINT])
+    assert [(each["event"].split(":")[0], each["reason"]) for each in said] == [
+        ("left at once", "a second signal")
+    ]
 
 
 def test_one_wish_may_come_as_two_signals(exits: list[int]) -> None:
@@ -52,10 +57,11 @@ def test_one_wish_may_come_as_two_signals(exits: list[int]) -> None:
 
 def test_who_does_not_end_in_time_is_ended(exits: list[int]) -> None:
     service: Any = _Service()
-    with stopped_by_signals(cast(Service, service), 0.05):
+    with stopped_by_signals(cast(Service, service), 0.05), capture_logs() as said:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.3)
     assert exits == [128 + signal.SIGTERM]
+    assert [each["reason"] for each in said] == ["shutdown_timeout is over"]
 
 
 def test_who_has_ended_is_left_alone(exits: list[int]) -> None:
