@@ -94,8 +94,10 @@ class ADWIN(SeriesDetector):
     come where river's `AdaptiveWindowing` raises them, and after one the newer part of the
     window stays (`river.drift.ADWIN` starts anew). With `arl`, the average run length that
     `delta` then follows from, it watches ranks under a `reference` (or the first `warmup`
-    values), holds after an alarm and goes on as `EDetector` does. Values that are not finite,
-    and None, are skipped.
+    values), holds after an alarm and goes on as `EDetector` does: of a category, ranks of how
+    rare each level is. It compares values with those before them, not with the reference: where
+    all values are of after the change it finds none. Values that are not finite, and None, are
+    skipped.
 
     >>> detector = ADWIN()
     >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 20):
@@ -165,8 +167,9 @@ class PageHinkley(SeriesDetector):
     Without `arl` it is river's, on raw numbers, with river's parameters and defaults. With
     `arl`, the average run length that `threshold` then follows from, it watches ranks under a
     `reference` (or the first `warmup` values), holds after an alarm and goes on as `EDetector`
-    does; `delta` and `threshold` are then in standard deviations of ranks. Values that are not
-    finite, and None, are skipped.
+    does; `delta` and `threshold` are then in standard deviations of ranks. What it sees of a
+    category, and that it compares values with those before them, is as of `ADWIN`. Values that
+    are not finite, and None, are skipped.
 
     >>> detector = PageHinkley()
     >>> for index, value in enumerate([1.0, 0.0] * 500 + [5.0, 4.0] * 7):

@@ -406,6 +406,16 @@ def test_others_hold_and_go_on_as_the_default_does(kind: Kind, make: Any) -> Non
 
 
 @pytest.mark.parametrize("make", [ADWIN, PageHinkley])
+def test_others_hear_a_new_level_by_the_levels_before_it(make: Any) -> None:
+    reference, usual, new = levels(1, (USUAL, 5_000)), levels(2, (USUAL, 1_000)), ["new"] * 1_500
+    (alarm,) = make(arl=1e5, reference=reference, kind="category").update_many(usual + new)
+    assert 1_000 <= alarm < 1_050
+    # With none before it there is nothing that it could be a change of, but for the default.
+    assert not len(make(arl=1e5, reference=reference, kind="category").update_many(new))
+    assert len(EDetector(1e5, reference, "category").update_many(new)) == 1
+
+
+@pytest.mark.parametrize("make", [ADWIN, PageHinkley])
 def test_others_alarm_about_as_often_as_was_asked(make: Any) -> None:
     alarms = 0
     for seed in range(5):
