@@ -28,6 +28,8 @@ ACCEPT_AFTER = 2_000
 """Values after which what a series became is its new reference."""
 WARMUP = 10_000
 """Values from which a reference is learned where none is given."""
+LONGEST = 1e30
+"""The largest average run length: what is summed up against it is of single precision."""
 _BLOCK = 1_900
 """Values taken at once; fewer than ACCEPT_AFTER, so that nothing is due within a block."""
 
@@ -50,8 +52,8 @@ class Series:
             raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
         self._detector = detector
         self._arl = number(arl)
-        if not 1 < self._arl < math.inf:
-            raise ValueError(f"arl is a number of values above 1, not {arl!r}")
+        if not 1 < self._arl <= LONGEST:
+            raise ValueError(f"arl is a number of values above 1, {LONGEST:g} at most, not {arl!r}")
         self._warmup = operator.index(warmup)
         if self._warmup < 1:
             raise ValueError(f"warmup is a number of values from 1 on, not {warmup!r}")

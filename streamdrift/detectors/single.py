@@ -59,12 +59,12 @@ class EDetector(SeriesDetector):
     """The default detector over one series of numbers, of 0s and 1s, or of levels.
 
     `arl` is the average run length: how many values a false alarm may take on average, at
-    least. `reference` are values of the past, in their order; without it the first `warmup`
-    values are. `kind` says what the values are: levels of a category may be anything hashable.
-    After an alarm the series is held until it is back at the reference, or 2,000 values have
-    passed, which then become the reference: a change that lasts is one alarm. Numbers that are
-    not finite, and None, are skipped; of a category, None is a level, and NaN the same one. `seed`
-    drives the coins of ranks among equals.
+    least; above 1, and 1e30 at most. `reference` are values of the past, in their order; without
+    it the first `warmup` values are. `kind` says what the values are: levels of a category may be
+    anything hashable. After an alarm the series is held until it is back at the reference, or
+    2,000 values have passed, which then become the reference: a change that lasts is one alarm.
+    Numbers that are not finite, and None, are skipped; of a category, None is a level, and NaN
+    the same one. `seed` drives the coins of ranks among equals.
 
     >>> from random import Random
     >>> draw = Random(4)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.detectors import ADWIN, EDetector, PageHinkley
-from streamdrift.detectors.series import ACCEPT_AFTER, WARMUP, Kind
+from streamdrift.detectors.series import ACCEPT_AFTER, LONGEST, WARMUP, Kind
 from streamdrift.detectors.single import SeriesDetector
 from streamdrift.records import Floats
 
@@ -243,10 +243,24 @@ def test_other_units_are_the_same_alarms() -> None:
     assert other.effect == plain.effect
 
 
-@pytest.mark.parametrize("arl", [1.0, 0.0, -5.0, math.inf, math.nan])
+@pytest.mark.parametrize("arl", [1.0, 0.0, -5.0, 1.1e30, 1e37, 1e300, 10**400, math.inf, math.nan])
 def test_a_run_length_that_is_none_is_refused(arl: float) -> None:
-    with pytest.raises(ValueError, match="arl"):
-        EDetector(arl)
+    for make in (EDetector, ADWIN, PageHinkley):
+        with pytest.raises(ValueError, match=r"arl is .* above 1, 1e\+30 at most, not"):
+            make(arl=arl)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reference", [1_500, 100_000])
+def test_the_largest_run_length_has_alarms(kind: Kind, reference: int) -> None:
+    usual: Any = {"numeric": [0, 1], "rate": [0, 0, 0, 1], "category": ["a", "b"]}[kind]
+    other: Any = {"numeric": 9, "rate": 1, "category": "c"}[kind]
+    draw = np.random.default_rng(5)
+    values = [usual[place] for place in draw.integers(len(usual), size=reference)]
+    detector = EDetector(LONGEST, values, kind)
+    assert len(detector.update_many([other] * 500)) == 1
+    assert detector.onset is not None
+    assert -10 <= detector.onset[0] <= detector.onset[1] < 10
 
 
 def test_a_warm_up_of_nothing_is_refused() -> None:
