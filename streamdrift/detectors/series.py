@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from typing import Literal, SupportsFloat, get_args
 
 import numpy as np
@@ -40,9 +40,9 @@ class Series:
     After an alarm it is held until it is back at its reference, or until ACCEPT_AFTER values
     have passed, which then are the reference.
 
-    Numbers that are not finite, and None, are skipped; as levels of a category, NaN is None,
-    and None a level. Raises ValueError for parameters and values that no such series has, and
-    TypeError for what is no number, or cannot be looked up.
+    Numbers that are not finite, None, and what is masked are skipped; as levels of a category,
+    NaN and what is masked are None, and None a level. Raises ValueError for parameters and values
+    that no such series has, and TypeError for what is no number, or cannot be looked up.
     """
 
     def __init__(
@@ -232,24 +232,30 @@ def finite(values: Values) -> tuple[Floats, Ints]:
 
     Raises TypeError where one is neither a number nor None, ValueError where they are no series.
     """
-    found = np.asarray(values) if isinstance(values, np.ndarray) else None
+    found = values if isinstance(values, np.ndarray) else None
     if found is None or found.dtype.kind not in "fiub":
         found = np.array([number(value) for value in _each(values)], dtype=np.float64)
     elif found.ndim != 1:
         raise ValueError(f"values are a series, of one dimension, not of {found.ndim}")
-    numbers = found.astype(np.float64)
+    numbers = np.ma.filled(found.astype(np.float64), np.nan)
     there = np.flatnonzero(np.isfinite(numbers))
     return numbers[there], there
 
 
 def _each(values: Values) -> Iterator[Value]:
-    """Yield each of the values. Raises ValueError where they have another form than a series."""
+    """Yield each of the values, None for those that are masked.
+
+    Raises TypeError where they are no series, ValueError where they have another form.
+    """
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise ValueError(f"values are a series, of one dimension, not of {values.ndim}")
         return iter(values.tolist())
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         raise TypeError(f"values are a series, such as a list or an array, not {values!r}")
+    if isinstance(values, Mapping | Set):
+        given = type(values).__name__
+        raise TypeError(f"values are a series, in an order, such as a list or an array: no {given}")
     return iter(values)
 
 
@@ -257,7 +263,7 @@ def number(value: object) -> float:
     """Return a value as a number, NaN for None. Raises TypeError where it is none."""
     if type(value) is float:
         return value
-    if value is None:
+    if value is None or value is np.ma.masked:
         return math.nan
     if not isinstance(value, SupportsFloat) or isinstance(value, np.ndarray):
         raise TypeError(f"a number is wanted, not {value!r}")
@@ -269,6 +275,8 @@ def number(value: object) -> float:
 
 def level(value: object) -> Hashable:
     """Return a value as a level: None for NaN. Raises TypeError where it cannot be looked up."""
+    if value is np.ma.masked:
+        return None
     hash(value)
     if isinstance(value, float) and math.isnan(value):
         return None

@@ -63,8 +63,9 @@ class EDetector(SeriesDetector):
     it the first `warmup` values are. `kind` says what the values are: levels of a category may be
     anything hashable. After an alarm the series is held until it is back at the reference, or
     2,000 values have passed, which then become the reference: a change that lasts is one alarm.
-    Numbers that are not finite, and None, are skipped; of a category, None is a level, and NaN
-    the same one. `seed` drives the coins of ranks among equals.
+    Numbers that are not finite, None, and what a masked array hides are skipped; of a category
+    None is a level, and NaN and what is hidden the same one. `seed` drives the coins of ranks
+    among equals.
 
     >>> from random import Random
     >>> draw = Random(4)

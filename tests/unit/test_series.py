@@ -320,6 +320,51 @@ def test_what_is_no_series_is_refused(wrong: Any) -> None:
         EDetector(reference=wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{0.5: 1, 1.5: 2}, {0.5, 1.5}, frozenset({0.5}), {0.5: 1}.keys()], ids=repr
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_no_order_is_refused(kind: Kind, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="in an order"):
+        EDetector(reference=wrong, kind=kind)
+    for detector in (EDetector(1e4, [0, 1], kind), ADWIN()):
+        with pytest.raises(TypeError, match="in an order"):
+            detector.update_many(wrong)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "rate"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, object])
+def test_what_is_masked_is_skipped(kind: Kind, dtype: Any) -> None:
+    reference, values = (np.nan_to_num(np.round(8 * each)) for each in streams(kind))
+    if kind == "rate":
+        reference, values = reference / 8, values / 8
+    hidden = np.random.default_rng(7).random(len(values)) < 0.3
+    masked = np.ma.array(np.where(hidden, 77, values).astype(dtype), mask=hidden)
+    given = np.ma.array([*reference, 77], mask=[False] * len(reference) + [True])
+    plain, block, single = (EDetector(1e4, each, kind) for each in (reference, given, given))
+    expected = plain.update_many(np.where(hidden, np.nan, values)).tolist()
+    assert len(expected) > 1
+    assert block.update_many(masked).tolist() == expected
+    assert [place for place, _, _ in one_by_one(single, masked)] == expected
+    raw, other = ADWIN(), ADWIN()
+    found = other.update_many(np.where(hidden, np.nan, values)).tolist()
+    assert raw.update_many(masked).tolist() == found
+
+
+def test_a_masked_level_is_a_missing_one() -> None:
+    codes = np.random.default_rng(8).integers(0, 4, 6_000)
+    masked = np.ma.array(codes, mask=codes == 0)
+    written = [None if code == 0 else code for code in codes.tolist()]
+    plain, block, single = (EDetector(1e4, written[:2_000], "category") for _ in range(3))
+    expected = plain.update_many(written[2_000:] + [None] * 100).tolist()
+    assert len(expected) == 1
+    for part in (masked[2_000:], masked[codes == 0][:100]):
+        block.update_many(part)
+        one_by_one(single, part)
+    assert block.n_detections == single.n_detections == 1
+    assert block.onset == single.onset == plain.onset
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_tables_are_refused(kind: Kind) -> None:
     with pytest.raises(ValueError, match="one dimension"):
