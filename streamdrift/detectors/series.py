@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
-from typing import Literal, SupportsFloat, get_args
+from typing import Literal, SupportsFloat, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ LONGEST = 1e30
 """The largest average run length: what is summed up against it is of single precision."""
 _BLOCK = 1_900
 """Values taken at once; fewer than ACCEPT_AFTER, so that nothing is due within a block."""
+_NUMBERS = "fiub"
+"""Kinds of numpy's types that are numbers: floats, whole ones, and booleans."""
 
 
 class Series:
@@ -51,13 +53,11 @@ class Series:
         if kind not in get_args(Kind):
             raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
         self._detector = detector
-        self._arl = number(arl)
-        if not 1 < self._arl <= LONGEST:
-            raise ValueError(f"arl is a number of values above 1, {LONGEST:g} at most, not {arl!r}")
-        self._warmup = operator.index(warmup)
+        self._arl = _run_length(arl)
+        self._warmup = _whole("warmup", warmup)
         if self._warmup < 1:
             raise ValueError(f"warmup is a number of values from 1 on, not {warmup!r}")
-        self._seed = operator.index(seed)
+        self._seed = _whole("seed", seed)
         if not 0 <= self._seed < 2**63:
             raise ValueError(f"seed is a number from 0 on, below 2**63, not {seed!r}")
         self._stream = Stream(kind)
@@ -90,7 +90,8 @@ class Series:
         """Take values as the reference. Raises ValueError where none of them can be used."""
         usable, _ = self._usable(values)
         if not len(usable):
-            raise ValueError("the reference holds no finite value: leave it out, or give some")
+            held = "value" if self._stream is Stream.CATEGORY else "finite value"
+            raise ValueError(f"the reference holds no {held}: leave it out, or give some")
         self._arm(usable)
 
     def take(self, values: Values) -> list[int]:
@@ -223,6 +224,24 @@ class Series:
         return learn(Sample(self._stream, masses, order=places))
 
 
+def _run_length(arl: object) -> float:
+    wanted = f"arl is a number of values above 1, {LONGEST:g} at most, not {arl!r}"
+    try:
+        found = number(arl)
+    except TypeError:
+        raise TypeError(wanted) from None
+    if not 1 < found <= LONGEST:
+        raise ValueError(wanted)
+    return found
+
+
+def _whole(name: str, value: SupportsIndex) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is a whole number, not {value!r}") from None
+
+
 def _listed(values: list[Value] | Floats) -> list[Value]:
     return values.tolist() if isinstance(values, np.ndarray) else values
 
@@ -233,7 +252,9 @@ def finite(values: Values) -> tuple[Floats, Ints]:
     Raises TypeError where one is neither a number nor None, ValueError where they are no series.
     """
     found = values if isinstance(values, np.ndarray) else None
-    if found is None or found.dtype.kind not in "fiub":
+    if found is not None and found.dtype.kind in "mM":  # as a list, some are of whole numbers
+        raise TypeError(f"numbers are wanted, not values of {found.dtype}")
+    if found is None or found.dtype.kind not in _NUMBERS:
         found = np.array([number(value) for value in _each(values)], dtype=np.float64)
     elif found.ndim != 1:
         raise ValueError(f"values are a series, of one dimension, not of {found.ndim}")
@@ -265,12 +286,16 @@ def number(value: object) -> float:
         return value
     if value is None or value is np.ma.masked:
         return math.nan
-    if not isinstance(value, SupportsFloat) or isinstance(value, np.ndarray):
+    # Of numpy's scalars also those of texts, times and complex numbers have a `__float__`.
+    odd = isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in _NUMBERS
+    if not isinstance(value, SupportsFloat) or isinstance(value, np.ndarray) or odd:
         raise TypeError(f"a number is wanted, not {value!r}")
     try:
         return float(value)
     except OverflowError:
         return math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"a number is wanted, not {value!r}") from None
 
 
 def level(value: object) -> Hashable:

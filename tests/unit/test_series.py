@@ -274,6 +274,11 @@ def test_a_reference_without_a_value_is_refused(reference: list[float]) -> None:
         EDetector(reference=reference)
 
 
+def test_a_reference_without_a_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="the reference holds no value"):
+        EDetector(reference=[], kind="category")
+
+
 def test_a_kind_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="kind is one of numeric, rate, category"):
         EDetector(kind="ordinal")  # type: ignore[arg-type]
@@ -287,14 +292,18 @@ def test_levels_that_cannot_be_looked_up_are_refused() -> None:
 
 @pytest.mark.parametrize("arl", ["1e5", [1e5], np.ones(2)])
 def test_a_run_length_that_is_no_number_is_refused(arl: Any) -> None:
-    with pytest.raises(TypeError, match="number"):
-        EDetector(arl)
+    for make in (EDetector, ADWIN, PageHinkley):
+        with pytest.raises(
+            TypeError, match=r"arl is a number of values above 1, 1e\+30 at most, not"
+        ):
+            make(arl=arl)
 
 
-@pytest.mark.parametrize("wrong", [{"warmup": 1.5}, {"seed": None}, {"seed": 0.5}])
-def test_counts_are_whole_numbers(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="integer"):
-        EDetector(**wrong)
+@pytest.mark.parametrize("wrong", [None, 1.5, "7"])
+@pytest.mark.parametrize("name", ["warmup", "seed"])
+def test_counts_are_whole_numbers(name: str, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} is a whole number, not {wrong!r}"):
+        EDetector(**{name: wrong})
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
@@ -303,7 +312,18 @@ def test_a_seed_out_of_range_is_refused(seed: int) -> None:
         EDetector(seed=seed)
 
 
-@pytest.mark.parametrize("wrong", ["7.5", [1.0], {"a": 1}, np.ones(1)])
+ODD_SCALARS = [
+    np.datetime64("2026-01-01"),
+    np.datetime64(7, "ns"),
+    np.timedelta64(7, "ns"),
+    np.str_("7.5"),
+    np.complex128(1),
+]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["7.5", [1.0], {"a": 1}, np.ones(1), Decimal("sNaN"), *ODD_SCALARS], ids=repr
+)
 def test_what_is_no_number_is_refused_and_changes_nothing(wrong: Any) -> None:
     reference, values = streams("numeric")
     detector, same = EDetector(1e4, reference), EDetector(1e4, reference)
@@ -312,6 +332,15 @@ def test_what_is_no_number_is_refused_and_changes_nothing(wrong: Any) -> None:
     with pytest.raises(TypeError, match="a number is wanted"):
         detector.update_many([0.5, wrong])
     assert detector.update_many(values).tolist() == same.update_many(values).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[ns]", "datetime64[D]"])
+def test_times_are_no_numbers(dtype: str) -> None:
+    times = np.arange(50).astype(dtype)
+    for detector in (EDetector(1e5, [0, 1]), ADWIN()):
+        with pytest.raises(TypeError, match="numbers are wanted, not values of"):
+            detector.update_many(times)
+    EDetector(1e5, times, "category").update_many(times)
 
 
 @pytest.mark.parametrize("wrong", [3, "abc", b"abc"])
