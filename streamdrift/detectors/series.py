@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
-from typing import Literal, SupportsFloat, SupportsIndex, get_args
+from typing import Literal, NamedTuple, Self, SupportsFloat, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,11 @@ class Series:
         self._seed = _whole("seed", seed)
         if not 0 <= self._seed < 2**63:
             raise ValueError(f"seed is a number from 0 on, below 2**63, not {seed!r}")
+        self._kind: Kind = kind
         self._stream = Stream(kind)
-        self._places: dict[Value, float] = {}
+        self._given: Learned | None = None
+        """The reference that was given, if one was."""
+        self._places: Mapping[Value, float] = {}
         """Levels of the reference, commonest first."""
         self._watch: Watch | None = None
         self._collected: list[Value] = []
@@ -92,7 +95,19 @@ class Series:
         if not len(usable):
             held = "value" if self._stream is Stream.CATEGORY else "finite value"
             raise ValueError(f"the reference holds no {held}: leave it out, or give some")
-        self._arm(usable)
+        self.begin(self._learned(usable))
+
+    def begin(self, given: "Learned") -> None:
+        """Take what was learned of a reference that is given."""
+        self._given = given
+        self._arm(given)
+
+    def new(self) -> Self:
+        """Return one with the same parameters and the reference that was given, and no values."""
+        other = type(self)(self._detector, self._arl, self._kind, self._seed, self._warmup)
+        if self._given is not None:
+            other.begin(self._given)
+        return other
 
     def take(self, values: Values) -> list[int]:
         """Take further values; return the places among them that raised an alarm."""
@@ -126,7 +141,7 @@ class Series:
         elif not found:
             self._collected.append(value)
             if len(self._collected) >= ACCEPT_AFTER:
-                self._arm(self._collected)
+                self._arm(self._learned(self._collected))
         return bool(found)
 
     def _usable(self, values: Values) -> tuple[list[Value] | Floats, Ints]:
@@ -159,7 +174,7 @@ class Series:
         if self._watch is None:
             self._collected += _listed(values)
             if len(self._collected) >= self._warmup:
-                self._arm(self._collected)
+                self._arm(self._learned(self._collected))
             return []
         begin = 0 if self._watch.held[0] else len(values)
         if isinstance(values, np.ndarray):
@@ -173,7 +188,7 @@ class Series:
             begin = found[-1] + 1 if found else len(values)
         self._collected += _listed(values[begin:])
         if len(self._collected) >= ACCEPT_AFTER:
-            self._arm(self._collected)
+            self._arm(self._learned(self._collected))
         return found
 
     def _hear(self, signs: Sequence[Sign], size: int) -> list[int]:
@@ -187,24 +202,26 @@ class Series:
                 self._effect = sign.effect
         return found
 
-    def _arm(self, values: list[Value] | Floats) -> None:
-        """Watch from now on, with `values` as the reference."""
-        reference = self._reference(values)
+    def _arm(self, learned: "Learned") -> None:
+        """Watch from now on, under what was learned."""
+        self._places = learned.places
         self._collected = []
         if self._watch is None:
             lengths = Lengths(np.array([self._arl]), np.array([self._arl]))
-            self._watch = Watch([[self._detector]], [reference], [self._seed], lengths)
+            self._watch = Watch([[self._detector]], [learned.reference], [self._seed], lengths)
         else:
-            self._watch.rearm(0, reference, self._arl, self._arl)
+            self._watch.rearm(0, learned.reference, self._arl, self._arl)
 
-    def _reference(self, values: list[Value] | Floats) -> Reference:
+    def _learned(self, values: list[Value] | Floats) -> "Learned":
+        """Return what is learned of `values` as a reference."""
         if self._stream is Stream.CATEGORY:
-            return self._levels(_listed(values))
+            return _of_levels(_listed(values))
         numbers = np.array(values, dtype=np.float64)
         if self._stream is Stream.NUMERIC:
-            return learn(Sample(self._stream, numbers), seed=self._seed)
+            return Learned(learn(Sample(self._stream, numbers), seed=self._seed), {})
         counts = np.array([len(numbers) - numbers.sum(), numbers.sum()])
-        return learn(Sample(self._stream, counts, order=numbers), given=self._wandering(counts))
+        sample = Sample(self._stream, counts, order=numbers)
+        return Learned(learn(sample, given=self._wandering(counts)), {})
 
     def _wandering(self, counts: Floats) -> Given | None:
         """Return how a rate is followed that had no one rate: a short reference cannot tell."""
@@ -212,16 +229,24 @@ class Series:
             return None
         return wandering(Expected.of_rate(*counts.tolist()).scale, float(counts.sum()))
 
-    def _levels(self, values: Sequence[Value]) -> Reference:
-        counts: dict[Value, int] = {}
-        for value in values:
-            counts[value] = counts.get(value, 0) + 1
-        # Of those seen as often, the one that came first is first.
-        ordered = sorted(counts, key=lambda name: -counts[name])
-        masses = np.array([counts[name] for name in ordered], dtype=np.float64)
-        self._places = {name: float(place) for place, name in enumerate(ordered)}
-        places = np.array([self._places[name] for name in values])
-        return learn(Sample(self._stream, masses, order=places))
+
+class Learned(NamedTuple):
+    """A reference, and of a category the places of its levels in it."""
+
+    reference: Reference
+    places: Mapping[Value, float]
+
+
+def _of_levels(values: Sequence[Value]) -> Learned:
+    counts: dict[Value, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    # Of those seen as often, the one that came first is first.
+    ordered = sorted(counts, key=lambda name: -counts[name])
+    masses = np.array([counts[name] for name in ordered], dtype=np.float64)
+    places = {name: float(place) for place, name in enumerate(ordered)}
+    order = np.array([places[name] for name in values])
+    return Learned(learn(Sample(Stream.CATEGORY, masses, order=order)), places)
 
 
 def _run_length(arl: object) -> float:

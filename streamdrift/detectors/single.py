@@ -1,5 +1,8 @@
 """Detectors for a single series, with the interface that river's have."""
 
+from copy import copy, deepcopy
+from typing import Self
+
 import numpy as np
 
 from streamdrift.changes import Effect
@@ -39,6 +42,16 @@ class SeriesDetector:
         self.drift_detected = bool(found) and found[-1] == len(values) - 1
         self.n_detections += len(found)
         return np.array(found, dtype=np.int64)
+
+    def clone(self) -> Self:
+        """Return a new one with the same parameters and reference, that has seen no values."""
+        new = copy(self)
+        SeriesDetector.__init__(new, self._series.new())
+        return new
+
+    def __copy__(self) -> Self:
+        # One that shared its series would move on with values that the other was given.
+        return deepcopy(self)
 
     @property
     def onset(self) -> tuple[int, int] | None:
@@ -234,6 +247,12 @@ class _Raw:
         self._seen = 0
         self._value = np.empty((1, 1))
         self._place = np.zeros(1, dtype=np.int64)
+
+    def new(self) -> "_Raw":
+        """Return one with a bank of the same settings, and no values."""
+        bank = deepcopy(self.bank)
+        bank.reset(0)
+        return _Raw(bank)
 
     def take_one(self, value: Value) -> bool:
         self._value[0, 0] = number(value)

@@ -467,7 +467,9 @@ def test_rare_levels_raise_no_alarms(law: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
 def test_a_copy_goes_on_as_its_original(kind: Kind, copied: Any) -> None:
     reference, values = streams(kind)
     original = EDetector(1e4, reference, kind)
@@ -476,6 +478,68 @@ def test_a_copy_goes_on_as_its_original(kind: Kind, copied: Any) -> None:
     found = one_by_one(original, values[200:])
     assert found
     assert one_by_one(again, values[200:]) == found
+
+
+def remembering(kind: Kind, size: int) -> Any:
+    """Return values that tell of the next ones: what explains them moves on with a series."""
+    rng = np.random.default_rng(size)
+    if kind == "numeric":
+        values = rng.normal(size=size) + 2 * np.sin(np.arange(size) / 8)
+        for place in range(1, size):
+            values[place] += 0.6 * values[place - 1]
+        return values
+    fresh = np.flatnonzero((rng.random(size) < 0.2) | (np.arange(size) == 0))
+    codes = np.repeat(
+        rng.integers(0, 2 if kind == "rate" else 4, len(fresh)), np.diff(fresh, append=size)
+    )
+    return codes.astype(np.float64) if kind == "rate" else codes.tolist()
+
+
+def every_form(kind: Kind) -> list[SeriesDetector]:
+    """Return detectors with and without a reference, and those of raw numbers."""
+    reference, _ = streams(kind)
+    made: list[SeriesDetector] = [EDetector(1e4, None, kind, seed=3, warmup=300)]
+    for make in (EDetector, ADWIN, PageHinkley):
+        made.append(make(arl=1e4, reference=reference, kind=kind, seed=3))
+    made.append(EDetector(1e4, remembering(kind, 4_000), kind))
+    return made if kind == "category" else [*made, ADWIN(), PageHinkley(threshold=20)]
+
+
+def state(detector: SeriesDetector) -> tuple[Any, ...]:
+    return detector.n_detections, detector.drift_detected, detector.onset, detector.effect
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_copy_is_given_its_original_does_not_see(kind: Kind) -> None:
+    _, values = streams(kind)
+    heard = 0
+    for detector in every_form(kind):
+        detector.update_many(values[:350])
+        before = state(detector)
+        again = copy.copy(detector)
+        found = again.update_many(values[350:]).tolist()
+        heard += len(found)
+        assert state(detector) == before
+        assert detector.update_many(values[350:]).tolist() == found
+        assert state(detector) == state(again)
+    assert heard >= 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clone_has_seen_nothing(kind: Kind) -> None:
+    _, values = streams(kind)
+    for detector, fresh in zip(every_form(kind), every_form(kind), strict=True):
+        # Up to where the reference is another one: what a clone has is the one that was given.
+        detector.update_many([*values, *values])
+        before = state(detector)
+        clone = detector.clone()
+        assert type(clone) is type(detector)
+        assert state(clone) == state(fresh) == (0, False, None, None)
+        assert one_by_one(clone, values) == one_by_one(fresh, values)
+        assert state(detector) == before
+        assert (
+            clone.clone().update_many(values).tolist() == fresh.clone().update_many(values).tolist()
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
