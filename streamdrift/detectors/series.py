@@ -75,6 +75,12 @@ class Series:
         self._effect: Effect | None = None
 
     @property
+    def parameters(self) -> Mapping[str, object]:
+        """What it was made with, by name; `warmup` where it was given no reference."""
+        warmup = {"warmup": self._warmup} if self._given is None else {}
+        return {"arl": self._arl, "kind": self._kind, "seed": self._seed} | warmup
+
+    @property
     def onset(self) -> tuple[int, int] | None:
         """First and last index between which the last change began; None before there is one."""
         return self._onset

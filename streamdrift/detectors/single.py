@@ -1,6 +1,8 @@
 """Detectors for a single series, with the interface that river's have."""
 
+from collections.abc import Mapping
 from copy import copy, deepcopy
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -21,8 +23,10 @@ _NO_BUDGET: Floats = np.full(1, np.inf)
 class SeriesDetector:
     """What the detectors of a single series have in common: that of river's, and more."""
 
-    def __init__(self, series: "Series | _Raw") -> None:
+    def __init__(self, series: "Series | _Raw", own: Mapping[str, object]) -> None:
         self._series = series
+        self._own = own
+        """Parameters of this detector alone, by name; None where it follows from the run length."""
         self.drift_detected = False
         """Whether the last value raised an alarm."""
         self.n_detections = 0
@@ -46,8 +50,13 @@ class SeriesDetector:
     def clone(self) -> Self:
         """Return a new one with the same parameters and reference, that has seen no values."""
         new = copy(self)
-        SeriesDetector.__init__(new, self._series.new())
+        SeriesDetector.__init__(new, self._series.new(), self._own)
         return new
+
+    def __repr__(self) -> str:
+        known = {**self._own, **self._series.parameters}
+        stated = [f"{name}={value!r}" for name, value in known.items() if value is not None]
+        return f"{type(self).__name__}({', '.join(stated)})"
 
     def __copy__(self) -> Self:
         # One that shared its series would move on with values that the other was given.
@@ -98,7 +107,8 @@ class EDetector(SeriesDetector):
         seed: int = 0,
         warmup: int = WARMUP,
     ) -> None:
-        super().__init__(_learned(Series(EDetectorSettings(), arl, kind, seed, warmup), reference))
+        series = Series(EDetectorSettings(), arl, kind, seed, warmup)
+        super().__init__(_learned(series, reference), {})
 
 
 class ADWIN(SeriesDetector):
@@ -143,11 +153,13 @@ class ADWIN(SeriesDetector):
         }
         if arl is None:
             _refuse(reference, kind, seed, warmup)
-            raw = AdwinSettings(delta=0.002 if delta is None else delta, minimum_effect=0, **shape)
-            super().__init__(_Raw(AdwinBank(raw, [_RAW], _NO_BUDGET)))
+            delta = 0.002 if delta is None else delta
+            raw = AdwinSettings(delta=delta, minimum_effect=0, **shape)
+            series: Series | _Raw = _Raw(AdwinBank(raw, [_RAW], _NO_BUDGET))
         else:
             settings = AdwinSettings(delta=delta, **shape)
-            super().__init__(_learned(Series(settings, arl, kind, seed, warmup), reference))
+            series = _learned(Series(settings, arl, kind, seed, warmup), reference)
+        super().__init__(series, {"delta": delta, **shape})
 
     @property
     def width(self) -> int:
@@ -211,14 +223,15 @@ class PageHinkley(SeriesDetector):
         stated = {name: value for name, value in given.items() if value is not None}
         if arl is None:
             _refuse(reference, kind, seed, warmup)
-            rivers = {"delta": 0.005, "threshold": 50.0, "alpha": 1 - 0.0001} | stated
+            stated = {"delta": 0.005, "threshold": 50.0, "alpha": 1 - 0.0001} | stated
             raw = PageHinkleySettings(
-                min_instances=min_instances, mode=mode, headroom=0, minimum_effect=0, **rivers
+                min_instances=min_instances, mode=mode, headroom=0, minimum_effect=0, **stated
             )
-            super().__init__(_Raw(PageHinkleyBank(raw, [_RAW], _NO_BUDGET)))
+            series: Series | _Raw = _Raw(PageHinkleyBank(raw, [_RAW], _NO_BUDGET))
         else:
             settings = PageHinkleySettings(min_instances=min_instances, mode=mode, **stated)
-            super().__init__(_learned(Series(settings, arl, kind, seed, warmup), reference))
+            series = _learned(Series(settings, arl, kind, seed, warmup), reference)
+        super().__init__(series, {"min_instances": min_instances, **stated, "mode": mode})
 
 
 def _learned(series: Series, reference: Values | None) -> Series:
@@ -240,6 +253,7 @@ class _Raw:
     """A bank's only slot over raw numbers, as river has it: with no reference and no hold."""
 
     effect: Effect | None = None
+    parameters: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, bank: AdwinBank | PageHinkleyBank) -> None:
         self.bank = bank

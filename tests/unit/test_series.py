@@ -480,6 +480,32 @@ def test_a_copy_goes_on_as_its_original(kind: Kind, copied: Any) -> None:
     assert one_by_one(again, values[200:]) == found
 
 
+@pytest.mark.parametrize(
+    ("detector", "told"),
+    [
+        (EDetector(reference=[1.0, 2.0]), "EDetector(arl=100000.0, kind='numeric', seed=0)"),
+        (
+            EDetector(10_000, kind="rate", seed=np.int64(7), warmup=50),  # type: ignore[arg-type]
+            "EDetector(arl=10000.0, kind='rate', seed=7, warmup=50)",
+        ),
+        (
+            ADWIN(),
+            "ADWIN(delta=0.002, clock=32, max_buckets=5, min_window_length=5, grace_period=10)",
+        ),
+        (
+            PageHinkley(threshold=20, mode="up"),
+            "PageHinkley(min_instances=30, delta=0.005, threshold=20, alpha=0.9999, mode='up')",
+        ),
+        (
+            PageHinkley(arl=1e4, reference=[1.0]),
+            "PageHinkley(min_instances=30, mode='both', arl=10000.0, kind='numeric', seed=0)",
+        ),
+    ],
+)
+def test_a_detector_is_shown_with_its_parameters(detector: SeriesDetector, told: str) -> None:
+    assert repr(detector) == repr(detector.clone()) == repr(copy.copy(detector)) == told
+
+
 def remembering(kind: Kind, size: int) -> Any:
     """Return values that tell of the next ones: what explains them moves on with a series."""
     rng = np.random.default_rng(size)
