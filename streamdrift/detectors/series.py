@@ -14,9 +14,10 @@ from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import wandering
-from streamdrift.detectors.registry import DetectorSettings
+from streamdrift.detectors.registry import DetectorSettings, extrapolations
 from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Ints, Sample, Stream
+from streamdrift.references.findings import Finding, gather
 from streamdrift.references.slow import Given
 
 Kind = Literal["numeric", "rate", "category"]
@@ -66,6 +67,8 @@ class Series:
         """The reference that was given, if one was."""
         self._places: Mapping[Value, float] = {}
         """Levels of the reference, commonest first."""
+        self._found: tuple[Finding, ...] = ()
+        """What was found in the reference."""
         self._watch: Watch | None = None
         self._collected: list[Value] = []
         """What the next reference is learned from."""
@@ -84,6 +87,18 @@ class Series:
     def onset(self) -> tuple[int, int] | None:
         """First and last index between which the last change began; None before there is one."""
         return self._onset
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What people should know of its reference, in sentences; none before one is learned."""
+        if self._watch is None:
+            return ()
+        found = [
+            *self._found,
+            *self._watch.findings(0),
+            *extrapolations([self._detector], self._watch.expected(0), self._arl),
+        ]
+        return tuple(each.words for each in gather([("", found)]))
 
     @property
     def bank(self) -> Bank | None:
@@ -211,6 +226,7 @@ class Series:
     def _arm(self, learned: "Learned") -> None:
         """Watch from now on, under what was learned."""
         self._places = learned.places
+        self._found = learned.reference.findings
         self._collected = []
         if self._watch is None:
             lengths = Lengths(np.array([self._arl]), np.array([self._arl]))

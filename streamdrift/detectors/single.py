@@ -76,6 +76,15 @@ class SeriesDetector:
         """How large the last change is; None before there is one, and without a reference."""
         return self._series.effect
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was found in the reference and what follows from it, in sentences.
+
+        What is taken off, what is watched instead, and where `arl` is not assured. None where there
+        is nothing to say, and without a reference.
+        """
+        return self._series.findings
+
 
 class EDetector(SeriesDetector):
     """The default detector over one series of numbers, of 0s and 1s, or of levels.
@@ -253,6 +262,7 @@ class _Raw:
     """A bank's only slot over raw numbers, as river has it: with no reference and no hold."""
 
     effect: Effect | None = None
+    findings: tuple[str, ...] = ()
     parameters: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, bank: AdwinBank | PageHinkleyBank) -> None:

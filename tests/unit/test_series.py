@@ -521,6 +521,33 @@ def remembering(kind: Kind, size: int) -> Any:
     return codes.astype(np.float64) if kind == "rate" else codes.tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_found_in_a_reference_is_said(kind: Kind) -> None:
+    plain: Any = numbers(1, (0, 5_000)) if kind == "numeric" else rates(1, (0.4, 5_000))
+    assert not any(
+        "memory" in each or "a value tells" in each for each in EDetector(1e4, plain, kind).findings
+    )
+    known = EDetector(1e4, remembering(kind, 4_000), kind)
+    assert any(each.startswith("a value tells of the next") for each in known.findings)
+    assert known.clone().findings == copy.copy(known).findings == known.findings
+    learned = EDetector(1e4, None, kind, warmup=4_000)
+    assert learned.findings == ()
+    learned.update_many(remembering(kind, 4_000))
+    assert learned.findings == known.findings
+
+
+def test_what_is_not_assured_is_said() -> None:
+    walk = EDetector(1e5, np.cumsum(np.random.default_rng(1).normal(size=5_000)))
+    assert any(each.startswith("no stable level in the reference") for each in walk.findings)
+    assert any(
+        "evidence counts to the power" in each
+        for each in EDetector(1e4, remembering("numeric", 4_000)).findings
+    )
+    far = ADWIN(arl=1e14, reference=numbers(1, (0, 5_000)))
+    assert any("its threshold is extrapolated" in each for each in far.findings)
+    assert ADWIN().findings == PageHinkley().findings == ()
+
+
 def every_form(kind: Kind) -> list[SeriesDetector]:
     """Return detectors with and without a reference, and those of raw numbers."""
     reference, _ = streams(kind)
