@@ -1,6 +1,6 @@
 """Every detector there is. One more is a module with its settings and bank, and a line in each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -22,6 +22,7 @@ from streamdrift.detectors.rates import ERateBank
 from streamdrift.detectors.river import RiverBank, RiverSettings
 from streamdrift.detectors.sums import EBank
 from streamdrift.records import Floats, Stream
+from streamdrift.references.findings import Code, Finding
 
 DetectorSettings = Annotated[
     EDetectorSettings
@@ -112,3 +113,12 @@ def extrapolated(settings: DetectorSettings, expected: Expected, run_length: flo
         return False
     kind = f"focus_{settings.mean}" if isinstance(settings, FocusSettings) else settings.kind
     return not calibrated(kind, expected.stream, run_length, expected.mean).measured
+
+
+def extrapolations(
+    chosen: Iterable[DetectorSettings], expected: Expected, run_length: float
+) -> list[Finding]:
+    """Return what people should know where any of a signal's detectors is extrapolated."""
+    if not any(extrapolated(each, expected, run_length) for each in chosen):
+        return []
+    return [Finding(Code.EXTRAPOLATED, {"run_length": run_length})]

@@ -2,8 +2,8 @@
 
 import math
 import operator
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Literal, SupportsFloat, get_args
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
+from typing import Literal, NamedTuple, Self, SupportsFloat, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference, learn
 from streamdrift.detectors.learning_rates import wandering
-from streamdrift.detectors.registry import DetectorSettings
+from streamdrift.detectors.registry import DetectorSettings, extrapolations
 from streamdrift.detectors.watch import Watch
 from streamdrift.records import Floats, Ints, Sample, Stream
+from streamdrift.references.findings import Finding, gather
 from streamdrift.references.slow import Given
 
 Kind = Literal["numeric", "rate", "category"]
@@ -28,8 +29,12 @@ ACCEPT_AFTER = 2_000
 """Values after which what a series became is its new reference."""
 WARMUP = 10_000
 """Values from which a reference is learned where none is given."""
+LONGEST = 1e30
+"""The largest average run length: what is summed up against it is of single precision."""
 _BLOCK = 1_900
 """Values taken at once; fewer than ACCEPT_AFTER, so that nothing is due within a block."""
+_NUMBERS = "fiub"
+"""Kinds of numpy's types that are numbers: floats, whole ones, and booleans."""
 
 
 class Series:
@@ -38,9 +43,9 @@ class Series:
     After an alarm it is held until it is back at its reference, or until ACCEPT_AFTER values
     have passed, which then are the reference.
 
-    Numbers that are not finite, and None, are skipped; as levels of a category, NaN is None,
-    and None a level. Raises ValueError for parameters and values that no such series has, and
-    TypeError for what is no number, or cannot be looked up.
+    Numbers that are not finite, None, and what is masked are skipped; as levels of a category,
+    NaN and what is masked are None, and None a level. Raises ValueError for parameters and values
+    that no such series has, and TypeError for what is no number, or cannot be looked up.
     """
 
     def __init__(
@@ -49,18 +54,21 @@ class Series:
         if kind not in get_args(Kind):
             raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
         self._detector = detector
-        self._arl = number(arl)
-        if not 1 < self._arl < math.inf:
-            raise ValueError(f"arl is a number of values above 1, not {arl!r}")
-        self._warmup = operator.index(warmup)
+        self._arl = _run_length(arl)
+        self._warmup = _whole("warmup", warmup)
         if self._warmup < 1:
             raise ValueError(f"warmup is a number of values from 1 on, not {warmup!r}")
-        self._seed = operator.index(seed)
+        self._seed = _whole("seed", seed)
         if not 0 <= self._seed < 2**63:
             raise ValueError(f"seed is a number from 0 on, below 2**63, not {seed!r}")
+        self._kind: Kind = kind
         self._stream = Stream(kind)
-        self._places: dict[Value, float] = {}
+        self._given: Learned | None = None
+        """The reference that was given, if one was."""
+        self._places: Mapping[Value, float] = {}
         """Levels of the reference, commonest first."""
+        self._found: tuple[Finding, ...] = ()
+        """What was found in the reference."""
         self._watch: Watch | None = None
         self._collected: list[Value] = []
         """What the next reference is learned from."""
@@ -70,9 +78,27 @@ class Series:
         self._effect: Effect | None = None
 
     @property
+    def parameters(self) -> Mapping[str, object]:
+        """What it was made with, by name; `warmup` where it was given no reference."""
+        warmup = {"warmup": self._warmup} if self._given is None else {}
+        return {"arl": self._arl, "kind": self._kind, "seed": self._seed} | warmup
+
+    @property
     def onset(self) -> tuple[int, int] | None:
         """First and last index between which the last change began; None before there is one."""
         return self._onset
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What people should know of its reference, in sentences; none before one is learned."""
+        if self._watch is None:
+            return ()
+        found = [
+            *self._found,
+            *self._watch.findings(0),
+            *extrapolations([self._detector], self._watch.expected(0), self._arl),
+        ]
+        return tuple(each.words for each in gather([("", found)]))
 
     @property
     def bank(self) -> Bank | None:
@@ -88,8 +114,21 @@ class Series:
         """Take values as the reference. Raises ValueError where none of them can be used."""
         usable, _ = self._usable(values)
         if not len(usable):
-            raise ValueError("the reference holds no finite value: leave it out, or give some")
-        self._arm(usable)
+            held = "value" if self._stream is Stream.CATEGORY else "finite value"
+            raise ValueError(f"the reference holds no {held}: leave it out, or give some")
+        self.begin(self._learned(usable))
+
+    def begin(self, given: "Learned") -> None:
+        """Take what was learned of a reference that is given."""
+        self._given = given
+        self._arm(given)
+
+    def new(self) -> Self:
+        """Return one with the same parameters and the reference that was given, and no values."""
+        other = type(self)(self._detector, self._arl, self._kind, self._seed, self._warmup)
+        if self._given is not None:
+            other.begin(self._given)
+        return other
 
     def take(self, values: Values) -> list[int]:
         """Take further values; return the places among them that raised an alarm."""
@@ -123,7 +162,7 @@ class Series:
         elif not found:
             self._collected.append(value)
             if len(self._collected) >= ACCEPT_AFTER:
-                self._arm(self._collected)
+                self._arm(self._learned(self._collected))
         return bool(found)
 
     def _usable(self, values: Values) -> tuple[list[Value] | Floats, Ints]:
@@ -156,7 +195,7 @@ class Series:
         if self._watch is None:
             self._collected += _listed(values)
             if len(self._collected) >= self._warmup:
-                self._arm(self._collected)
+                self._arm(self._learned(self._collected))
             return []
         begin = 0 if self._watch.held[0] else len(values)
         if isinstance(values, np.ndarray):
@@ -170,7 +209,7 @@ class Series:
             begin = found[-1] + 1 if found else len(values)
         self._collected += _listed(values[begin:])
         if len(self._collected) >= ACCEPT_AFTER:
-            self._arm(self._collected)
+            self._arm(self._learned(self._collected))
         return found
 
     def _hear(self, signs: Sequence[Sign], size: int) -> list[int]:
@@ -184,24 +223,27 @@ class Series:
                 self._effect = sign.effect
         return found
 
-    def _arm(self, values: list[Value] | Floats) -> None:
-        """Watch from now on, with `values` as the reference."""
-        reference = self._reference(values)
+    def _arm(self, learned: "Learned") -> None:
+        """Watch from now on, under what was learned."""
+        self._places = learned.places
+        self._found = learned.reference.findings
         self._collected = []
         if self._watch is None:
             lengths = Lengths(np.array([self._arl]), np.array([self._arl]))
-            self._watch = Watch([[self._detector]], [reference], [self._seed], lengths)
+            self._watch = Watch([[self._detector]], [learned.reference], [self._seed], lengths)
         else:
-            self._watch.rearm(0, reference, self._arl, self._arl)
+            self._watch.rearm(0, learned.reference, self._arl, self._arl)
 
-    def _reference(self, values: list[Value] | Floats) -> Reference:
+    def _learned(self, values: list[Value] | Floats) -> "Learned":
+        """Return what is learned of `values` as a reference."""
         if self._stream is Stream.CATEGORY:
-            return self._levels(_listed(values))
+            return _of_levels(_listed(values))
         numbers = np.array(values, dtype=np.float64)
         if self._stream is Stream.NUMERIC:
-            return learn(Sample(self._stream, numbers), seed=self._seed)
+            return Learned(learn(Sample(self._stream, numbers), seed=self._seed), {})
         counts = np.array([len(numbers) - numbers.sum(), numbers.sum()])
-        return learn(Sample(self._stream, counts, order=numbers), given=self._wandering(counts))
+        sample = Sample(self._stream, counts, order=numbers)
+        return Learned(learn(sample, given=self._wandering(counts)), {})
 
     def _wandering(self, counts: Floats) -> Given | None:
         """Return how a rate is followed that had no one rate: a short reference cannot tell."""
@@ -209,16 +251,42 @@ class Series:
             return None
         return wandering(Expected.of_rate(*counts.tolist()).scale, float(counts.sum()))
 
-    def _levels(self, values: Sequence[Value]) -> Reference:
-        counts: dict[Value, int] = {}
-        for value in values:
-            counts[value] = counts.get(value, 0) + 1
-        # Of those seen as often, the one that came first is first.
-        ordered = sorted(counts, key=lambda name: -counts[name])
-        masses = np.array([counts[name] for name in ordered], dtype=np.float64)
-        self._places = {name: float(place) for place, name in enumerate(ordered)}
-        places = np.array([self._places[name] for name in values])
-        return learn(Sample(self._stream, masses, order=places))
+
+class Learned(NamedTuple):
+    """A reference, and of a category the places of its levels in it."""
+
+    reference: Reference
+    places: Mapping[Value, float]
+
+
+def _of_levels(values: Sequence[Value]) -> Learned:
+    counts: dict[Value, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    # Of those seen as often, the one that came first is first.
+    ordered = sorted(counts, key=lambda name: -counts[name])
+    masses = np.array([counts[name] for name in ordered], dtype=np.float64)
+    places = {name: float(place) for place, name in enumerate(ordered)}
+    order = np.array([places[name] for name in values])
+    return Learned(learn(Sample(Stream.CATEGORY, masses, order=order)), places)
+
+
+def _run_length(arl: object) -> float:
+    wanted = f"arl is a number of values above 1, {LONGEST:g} at most, not {arl!r}"
+    try:
+        found = number(arl)
+    except TypeError:
+        raise TypeError(wanted) from None
+    if not 1 < found <= LONGEST:
+        raise ValueError(wanted)
+    return found
+
+
+def _whole(name: str, value: SupportsIndex) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is a whole number, not {value!r}") from None
 
 
 def _listed(values: list[Value] | Floats) -> list[Value]:
@@ -230,24 +298,32 @@ def finite(values: Values) -> tuple[Floats, Ints]:
 
     Raises TypeError where one is neither a number nor None, ValueError where they are no series.
     """
-    found = np.asarray(values) if isinstance(values, np.ndarray) else None
-    if found is None or found.dtype.kind not in "fiub":
+    found = values if isinstance(values, np.ndarray) else None
+    if found is not None and found.dtype.kind in "mM":  # as a list, some are of whole numbers
+        raise TypeError(f"numbers are wanted, not values of {found.dtype}")
+    if found is None or found.dtype.kind not in _NUMBERS:
         found = np.array([number(value) for value in _each(values)], dtype=np.float64)
     elif found.ndim != 1:
         raise ValueError(f"values are a series, of one dimension, not of {found.ndim}")
-    numbers = found.astype(np.float64)
+    numbers = np.ma.filled(found.astype(np.float64), np.nan)
     there = np.flatnonzero(np.isfinite(numbers))
     return numbers[there], there
 
 
 def _each(values: Values) -> Iterator[Value]:
-    """Yield each of the values. Raises ValueError where they have another form than a series."""
+    """Yield each of the values, None for those that are masked.
+
+    Raises TypeError where they are no series, ValueError where they have another form.
+    """
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise ValueError(f"values are a series, of one dimension, not of {values.ndim}")
         return iter(values.tolist())
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         raise TypeError(f"values are a series, such as a list or an array, not {values!r}")
+    if isinstance(values, Mapping | Set):
+        given = type(values).__name__
+        raise TypeError(f"values are a series, in an order, such as a list or an array: no {given}")
     return iter(values)
 
 
@@ -255,18 +331,24 @@ def number(value: object) -> float:
     """Return a value as a number, NaN for None. Raises TypeError where it is none."""
     if type(value) is float:
         return value
-    if value is None:
+    if value is None or value is np.ma.masked:
         return math.nan
-    if not isinstance(value, SupportsFloat) or isinstance(value, np.ndarray):
+    # Of numpy's scalars also those of texts, times and complex numbers have a `__float__`.
+    odd = isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in _NUMBERS
+    if not isinstance(value, SupportsFloat) or isinstance(value, np.ndarray) or odd:
         raise TypeError(f"a number is wanted, not {value!r}")
     try:
         return float(value)
     except OverflowError:
         return math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"a number is wanted, not {value!r}") from None
 
 
 def level(value: object) -> Hashable:
     """Return a value as a level: None for NaN. Raises TypeError where it cannot be looked up."""
+    if value is np.ma.masked:
+        return None
     hash(value)
     if isinstance(value, float) and math.isnan(value):
         return None

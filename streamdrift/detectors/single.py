@@ -1,5 +1,10 @@
 """Detectors for a single series, with the interface that river's have."""
 
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from types import MappingProxyType
+from typing import Self
+
 import numpy as np
 
 from streamdrift.changes import Effect
@@ -18,8 +23,10 @@ _NO_BUDGET: Floats = np.full(1, np.inf)
 class SeriesDetector:
     """What the detectors of a single series have in common: that of river's, and more."""
 
-    def __init__(self, series: "Series | _Raw") -> None:
+    def __init__(self, series: "Series | _Raw", own: Mapping[str, object]) -> None:
         self._series = series
+        self._own = own
+        """Parameters of this detector alone, by name; None where it follows from the run length."""
         self.drift_detected = False
         """Whether the last value raised an alarm."""
         self.n_detections = 0
@@ -40,6 +47,21 @@ class SeriesDetector:
         self.n_detections += len(found)
         return np.array(found, dtype=np.int64)
 
+    def clone(self) -> Self:
+        """Return a new one with the same parameters and reference, that has seen no values."""
+        new = copy(self)
+        SeriesDetector.__init__(new, self._series.new(), self._own)
+        return new
+
+    def __repr__(self) -> str:
+        known = {**self._own, **self._series.parameters}
+        stated = [f"{name}={value!r}" for name, value in known.items() if value is not None]
+        return f"{type(self).__name__}({', '.join(stated)})"
+
+    def __copy__(self) -> Self:
+        # One that shared its series would move on with values that the other was given.
+        return deepcopy(self)
+
     @property
     def onset(self) -> tuple[int, int] | None:
         """First and last index between which the last change began; None before there is one.
@@ -54,17 +76,27 @@ class SeriesDetector:
         """How large the last change is; None before there is one, and without a reference."""
         return self._series.effect
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was found in the reference and what follows from it, in sentences.
+
+        What is taken off, what is watched instead, and where `arl` is not assured. None where there
+        is nothing to say, and without a reference.
+        """
+        return self._series.findings
+
 
 class EDetector(SeriesDetector):
     """The default detector over one series of numbers, of 0s and 1s, or of levels.
 
     `arl` is the average run length: how many values a false alarm may take on average, at
-    least. `reference` are values of the past, in their order; without it the first `warmup`
-    values are. `kind` says what the values are: levels of a category may be anything hashable.
-    After an alarm the series is held until it is back at the reference, or 2,000 values have
-    passed, which then become the reference: a change that lasts is one alarm. Numbers that are
-    not finite, and None, are skipped; of a category, None is a level, and NaN the same one. `seed`
-    drives the coins of ranks among equals.
+    least; above 1, and 1e30 at most. `reference` are values of the past, in their order; without
+    it the first `warmup` values are. `kind` says what the values are: levels of a category may be
+    anything hashable. After an alarm the series is held until it is back at the reference, or
+    2,000 values have passed, which then become the reference: a change that lasts is one alarm.
+    Numbers that are not finite, None, and what a masked array hides are skipped; of a category
+    None is a level, and NaN and what is hidden the same one. `seed` drives the coins of ranks
+    among equals.
 
     >>> from random import Random
     >>> draw = Random(4)
@@ -84,7 +116,8 @@ class EDetector(SeriesDetector):
         seed: int = 0,
         warmup: int = WARMUP,
     ) -> None:
-        super().__init__(_learned(Series(EDetectorSettings(), arl, kind, seed, warmup), reference))
+        series = Series(EDetectorSettings(), arl, kind, seed, warmup)
+        super().__init__(_learned(series, reference), {})
 
 
 class ADWIN(SeriesDetector):
@@ -94,8 +127,10 @@ class ADWIN(SeriesDetector):
     come where river's `AdaptiveWindowing` raises them, and after one the newer part of the
     window stays (`river.drift.ADWIN` starts anew). With `arl`, the average run length that
     `delta` then follows from, it watches ranks under a `reference` (or the first `warmup`
-    values), holds after an alarm and goes on as `EDetector` does. Values that are not finite,
-    and None, are skipped.
+    values), holds after an alarm and goes on as `EDetector` does: of a category, ranks of how
+    rare each level is. It compares values with those before them, not with the reference: where
+    all values are of after the change it finds none. Values that are not finite, and None, are
+    skipped.
 
     >>> detector = ADWIN()
     >>> for index, value in enumerate([0.0, 1.0] * 500 + [4.0, 5.0] * 20):
@@ -127,11 +162,13 @@ class ADWIN(SeriesDetector):
         }
         if arl is None:
             _refuse(reference, kind, seed, warmup)
-            raw = AdwinSettings(delta=0.002 if delta is None else delta, minimum_effect=0, **shape)
-            super().__init__(_Raw(AdwinBank(raw, [_RAW], _NO_BUDGET)))
+            delta = 0.002 if delta is None else delta
+            raw = AdwinSettings(delta=delta, minimum_effect=0, **shape)
+            series: Series | _Raw = _Raw(AdwinBank(raw, [_RAW], _NO_BUDGET))
         else:
             settings = AdwinSettings(delta=delta, **shape)
-            super().__init__(_learned(Series(settings, arl, kind, seed, warmup), reference))
+            series = _learned(Series(settings, arl, kind, seed, warmup), reference)
+        super().__init__(series, {"delta": delta, **shape})
 
     @property
     def width(self) -> int:
@@ -165,8 +202,9 @@ class PageHinkley(SeriesDetector):
     Without `arl` it is river's, on raw numbers, with river's parameters and defaults. With
     `arl`, the average run length that `threshold` then follows from, it watches ranks under a
     `reference` (or the first `warmup` values), holds after an alarm and goes on as `EDetector`
-    does; `delta` and `threshold` are then in standard deviations of ranks. Values that are not
-    finite, and None, are skipped.
+    does; `delta` and `threshold` are then in standard deviations of ranks. What it sees of a
+    category, and that it compares values with those before them, is as of `ADWIN`. Values that
+    are not finite, and None, are skipped.
 
     >>> detector = PageHinkley()
     >>> for index, value in enumerate([1.0, 0.0] * 500 + [5.0, 4.0] * 7):
@@ -194,14 +232,15 @@ class PageHinkley(SeriesDetector):
         stated = {name: value for name, value in given.items() if value is not None}
         if arl is None:
             _refuse(reference, kind, seed, warmup)
-            rivers = {"delta": 0.005, "threshold": 50.0, "alpha": 1 - 0.0001} | stated
+            stated = {"delta": 0.005, "threshold": 50.0, "alpha": 1 - 0.0001} | stated
             raw = PageHinkleySettings(
-                min_instances=min_instances, mode=mode, headroom=0, minimum_effect=0, **rivers
+                min_instances=min_instances, mode=mode, headroom=0, minimum_effect=0, **stated
             )
-            super().__init__(_Raw(PageHinkleyBank(raw, [_RAW], _NO_BUDGET)))
+            series: Series | _Raw = _Raw(PageHinkleyBank(raw, [_RAW], _NO_BUDGET))
         else:
             settings = PageHinkleySettings(min_instances=min_instances, mode=mode, **stated)
-            super().__init__(_learned(Series(settings, arl, kind, seed, warmup), reference))
+            series = _learned(Series(settings, arl, kind, seed, warmup), reference)
+        super().__init__(series, {"min_instances": min_instances, **stated, "mode": mode})
 
 
 def _learned(series: Series, reference: Values | None) -> Series:
@@ -223,6 +262,8 @@ class _Raw:
     """A bank's only slot over raw numbers, as river has it: with no reference and no hold."""
 
     effect: Effect | None = None
+    findings: tuple[str, ...] = ()
+    parameters: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, bank: AdwinBank | PageHinkleyBank) -> None:
         self.bank = bank
@@ -230,6 +271,12 @@ class _Raw:
         self._seen = 0
         self._value = np.empty((1, 1))
         self._place = np.zeros(1, dtype=np.int64)
+
+    def new(self) -> "_Raw":
+        """Return one with a bank of the same settings, and no values."""
+        bank = deepcopy(self.bank)
+        bank.reset(0)
+        return _Raw(bank)
 
     def take_one(self, value: Value) -> bool:
         self._value[0, 0] = number(value)

@@ -10,7 +10,7 @@ from streamdrift.detectors import Evidence
 from streamdrift.detectors.banks import Lengths
 from streamdrift.detectors.judge import Sign
 from streamdrift.detectors.learning import Reference
-from streamdrift.detectors.registry import extrapolated
+from streamdrift.detectors.registry import extrapolations
 from streamdrift.detectors.watch import Watch
 from streamdrift.distributions import Distribution, of_rate
 from streamdrift.durations import SECOND
@@ -30,7 +30,7 @@ from streamdrift.records import (
     State,
     Stream,
 )
-from streamdrift.references.findings import Code, Finding, codes_of
+from streamdrift.references.findings import Finding, codes_of
 from streamdrift.references.occasions import Occasions
 from streamdrift.signals.column import ColumnSignals
 from streamdrift.signals.marks import STRIDE, Marks
@@ -289,10 +289,12 @@ class Watching:
         found = []
         lengths = self.run_lengths.tolist()
         for place, (signal, each) in enumerate(zip(self.signals, self._references, strict=True)):
-            own = [*each.findings, *self._watch.findings(place)]
             chosen = self._settings.detectors(signal)
-            if any(extrapolated(one, each.expected, lengths[place]) for one in chosen):
-                own.append(Finding(Code.EXTRAPOLATED, {"run_length": lengths[place]}))
+            own = [
+                *each.findings,
+                *self._watch.findings(place),
+                *extrapolations(chosen, each.expected, lengths[place]),
+            ]
             if own:
                 found.append((signal, tuple(own)))
         return found

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdrift.detectors import ADWIN, EDetector, PageHinkley
-from streamdrift.detectors.series import ACCEPT_AFTER, WARMUP, Kind
+from streamdrift.detectors.series import ACCEPT_AFTER, LONGEST, WARMUP, Kind
 from streamdrift.detectors.single import SeriesDetector
 from streamdrift.records import Floats
 
@@ -243,10 +243,24 @@ def test_other_units_are_the_same_alarms() -> None:
     assert other.effect == plain.effect
 
 
-@pytest.mark.parametrize("arl", [1.0, 0.0, -5.0, math.inf, math.nan])
+@pytest.mark.parametrize("arl", [1.0, 0.0, -5.0, 1.1e30, 1e37, 1e300, 10**400, math.inf, math.nan])
 def test_a_run_length_that_is_none_is_refused(arl: float) -> None:
-    with pytest.raises(ValueError, match="arl"):
-        EDetector(arl)
+    for make in (EDetector, ADWIN, PageHinkley):
+        with pytest.raises(ValueError, match=r"arl is .* above 1, 1e\+30 at most, not"):
+            make(arl=arl)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reference", [1_500, 100_000])
+def test_the_largest_run_length_has_alarms(kind: Kind, reference: int) -> None:
+    usual: Any = {"numeric": [0, 1], "rate": [0, 0, 0, 1], "category": ["a", "b"]}[kind]
+    other: Any = {"numeric": 9, "rate": 1, "category": "c"}[kind]
+    draw = np.random.default_rng(5)
+    values = [usual[place] for place in draw.integers(len(usual), size=reference)]
+    detector = EDetector(LONGEST, values, kind)
+    assert len(detector.update_many([other] * 500)) == 1
+    assert detector.onset is not None
+    assert -10 <= detector.onset[0] <= detector.onset[1] < 10
 
 
 def test_a_warm_up_of_nothing_is_refused() -> None:
@@ -258,6 +272,11 @@ def test_a_warm_up_of_nothing_is_refused() -> None:
 def test_a_reference_without_a_value_is_refused(reference: list[float]) -> None:
     with pytest.raises(ValueError, match="no finite value"):
         EDetector(reference=reference)
+
+
+def test_a_reference_without_a_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="the reference holds no value"):
+        EDetector(reference=[], kind="category")
 
 
 def test_a_kind_that_is_none_is_refused() -> None:
@@ -273,14 +292,18 @@ def test_levels_that_cannot_be_looked_up_are_refused() -> None:
 
 @pytest.mark.parametrize("arl", ["1e5", [1e5], np.ones(2)])
 def test_a_run_length_that_is_no_number_is_refused(arl: Any) -> None:
-    with pytest.raises(TypeError, match="number"):
-        EDetector(arl)
+    for make in (EDetector, ADWIN, PageHinkley):
+        with pytest.raises(
+            TypeError, match=r"arl is a number of values above 1, 1e\+30 at most, not"
+        ):
+            make(arl=arl)
 
 
-@pytest.mark.parametrize("wrong", [{"warmup": 1.5}, {"seed": None}, {"seed": 0.5}])
-def test_counts_are_whole_numbers(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="integer"):
-        EDetector(**wrong)
+@pytest.mark.parametrize("wrong", [None, 1.5, "7"])
+@pytest.mark.parametrize("name", ["warmup", "seed"])
+def test_counts_are_whole_numbers(name: str, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} is a whole number, not {wrong!r}"):
+        EDetector(**{name: wrong})
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
@@ -289,7 +312,18 @@ def test_a_seed_out_of_range_is_refused(seed: int) -> None:
         EDetector(seed=seed)
 
 
-@pytest.mark.parametrize("wrong", ["7.5", [1.0], {"a": 1}, np.ones(1)])
+ODD_SCALARS = [
+    np.datetime64("2026-01-01"),
+    np.datetime64(7, "ns"),
+    np.timedelta64(7, "ns"),
+    np.str_("7.5"),
+    np.complex128(1),
+]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["7.5", [1.0], {"a": 1}, np.ones(1), Decimal("sNaN"), *ODD_SCALARS], ids=repr
+)
 def test_what_is_no_number_is_refused_and_changes_nothing(wrong: Any) -> None:
     reference, values = streams("numeric")
     detector, same = EDetector(1e4, reference), EDetector(1e4, reference)
@@ -300,10 +334,64 @@ def test_what_is_no_number_is_refused_and_changes_nothing(wrong: Any) -> None:
     assert detector.update_many(values).tolist() == same.update_many(values).tolist()
 
 
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[ns]", "datetime64[D]"])
+def test_times_are_no_numbers(dtype: str) -> None:
+    times = np.arange(50).astype(dtype)
+    for detector in (EDetector(1e5, [0, 1]), ADWIN()):
+        with pytest.raises(TypeError, match="numbers are wanted, not values of"):
+            detector.update_many(times)
+    EDetector(1e5, times, "category").update_many(times)
+
+
 @pytest.mark.parametrize("wrong", [3, "abc", b"abc"])
 def test_what_is_no_series_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="a series"):
         EDetector(reference=wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{0.5: 1, 1.5: 2}, {0.5, 1.5}, frozenset({0.5}), {0.5: 1}.keys()], ids=repr
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_no_order_is_refused(kind: Kind, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="in an order"):
+        EDetector(reference=wrong, kind=kind)
+    for detector in (EDetector(1e4, [0, 1], kind), ADWIN()):
+        with pytest.raises(TypeError, match="in an order"):
+            detector.update_many(wrong)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "rate"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, object])
+def test_what_is_masked_is_skipped(kind: Kind, dtype: Any) -> None:
+    reference, values = (np.nan_to_num(np.round(8 * each)) for each in streams(kind))
+    if kind == "rate":
+        reference, values = reference / 8, values / 8
+    hidden = np.random.default_rng(7).random(len(values)) < 0.3
+    masked = np.ma.array(np.where(hidden, 77, values).astype(dtype), mask=hidden)
+    given = np.ma.array([*reference, 77], mask=[False] * len(reference) + [True])
+    plain, block, single = (EDetector(1e4, each, kind) for each in (reference, given, given))
+    expected = plain.update_many(np.where(hidden, np.nan, values)).tolist()
+    assert len(expected) > 1
+    assert block.update_many(masked).tolist() == expected
+    assert [place for place, _, _ in one_by_one(single, masked)] == expected
+    raw, other = ADWIN(), ADWIN()
+    found = other.update_many(np.where(hidden, np.nan, values)).tolist()
+    assert raw.update_many(masked).tolist() == found
+
+
+def test_a_masked_level_is_a_missing_one() -> None:
+    codes = np.random.default_rng(8).integers(0, 4, 6_000)
+    masked = np.ma.array(codes, mask=codes == 0)
+    written = [None if code == 0 else code for code in codes.tolist()]
+    plain, block, single = (EDetector(1e4, written[:2_000], "category") for _ in range(3))
+    expected = plain.update_many(written[2_000:] + [None] * 100).tolist()
+    assert len(expected) == 1
+    for part in (masked[2_000:], masked[codes == 0][:100]):
+        block.update_many(part)
+        one_by_one(single, part)
+    assert block.n_detections == single.n_detections == 1
+    assert block.onset == single.onset == plain.onset
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -379,7 +467,9 @@ def test_rare_levels_raise_no_alarms(law: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
 def test_a_copy_goes_on_as_its_original(kind: Kind, copied: Any) -> None:
     reference, values = streams(kind)
     original = EDetector(1e4, reference, kind)
@@ -388,6 +478,121 @@ def test_a_copy_goes_on_as_its_original(kind: Kind, copied: Any) -> None:
     found = one_by_one(original, values[200:])
     assert found
     assert one_by_one(again, values[200:]) == found
+
+
+@pytest.mark.parametrize(
+    ("detector", "told"),
+    [
+        (EDetector(reference=[1.0, 2.0]), "EDetector(arl=100000.0, kind='numeric', seed=0)"),
+        (
+            EDetector(10_000, kind="rate", seed=np.int64(7), warmup=50),  # type: ignore[arg-type]
+            "EDetector(arl=10000.0, kind='rate', seed=7, warmup=50)",
+        ),
+        (
+            ADWIN(),
+            "ADWIN(delta=0.002, clock=32, max_buckets=5, min_window_length=5, grace_period=10)",
+        ),
+        (
+            PageHinkley(threshold=20, mode="up"),
+            "PageHinkley(min_instances=30, delta=0.005, threshold=20, alpha=0.9999, mode='up')",
+        ),
+        (
+            PageHinkley(arl=1e4, reference=[1.0]),
+            "PageHinkley(min_instances=30, mode='both', arl=10000.0, kind='numeric', seed=0)",
+        ),
+    ],
+)
+def test_a_detector_is_shown_with_its_parameters(detector: SeriesDetector, told: str) -> None:
+    assert repr(detector) == repr(detector.clone()) == repr(copy.copy(detector)) == told
+
+
+def remembering(kind: Kind, size: int) -> Any:
+    """Return values that tell of the next ones: what explains them moves on with a series."""
+    rng = np.random.default_rng(size)
+    if kind == "numeric":
+        values = rng.normal(size=size) + 2 * np.sin(np.arange(size) / 8)
+        for place in range(1, size):
+            values[place] += 0.6 * values[place - 1]
+        return values
+    fresh = np.flatnonzero((rng.random(size) < 0.2) | (np.arange(size) == 0))
+    codes = np.repeat(
+        rng.integers(0, 2 if kind == "rate" else 4, len(fresh)), np.diff(fresh, append=size)
+    )
+    return codes.astype(np.float64) if kind == "rate" else codes.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_found_in_a_reference_is_said(kind: Kind) -> None:
+    plain: Any = numbers(1, (0, 5_000)) if kind == "numeric" else rates(1, (0.4, 5_000))
+    assert not any(
+        "memory" in each or "a value tells" in each for each in EDetector(1e4, plain, kind).findings
+    )
+    known = EDetector(1e4, remembering(kind, 4_000), kind)
+    assert any(each.startswith("a value tells of the next") for each in known.findings)
+    assert known.clone().findings == copy.copy(known).findings == known.findings
+    learned = EDetector(1e4, None, kind, warmup=4_000)
+    assert learned.findings == ()
+    learned.update_many(remembering(kind, 4_000))
+    assert learned.findings == known.findings
+
+
+def test_what_is_not_assured_is_said() -> None:
+    walk = EDetector(1e5, np.cumsum(np.random.default_rng(1).normal(size=5_000)))
+    assert any(each.startswith("no stable level in the reference") for each in walk.findings)
+    assert any(
+        "evidence counts to the power" in each
+        for each in EDetector(1e4, remembering("numeric", 4_000)).findings
+    )
+    far = ADWIN(arl=1e14, reference=numbers(1, (0, 5_000)))
+    assert any("its threshold is extrapolated" in each for each in far.findings)
+    assert ADWIN().findings == PageHinkley().findings == ()
+
+
+def every_form(kind: Kind) -> list[SeriesDetector]:
+    """Return detectors with and without a reference, and those of raw numbers."""
+    reference, _ = streams(kind)
+    made: list[SeriesDetector] = [EDetector(1e4, None, kind, seed=3, warmup=300)]
+    for make in (EDetector, ADWIN, PageHinkley):
+        made.append(make(arl=1e4, reference=reference, kind=kind, seed=3))
+    made.append(EDetector(1e4, remembering(kind, 4_000), kind))
+    return made if kind == "category" else [*made, ADWIN(), PageHinkley(threshold=20)]
+
+
+def state(detector: SeriesDetector) -> tuple[Any, ...]:
+    return detector.n_detections, detector.drift_detected, detector.onset, detector.effect
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_copy_is_given_its_original_does_not_see(kind: Kind) -> None:
+    _, values = streams(kind)
+    heard = 0
+    for detector in every_form(kind):
+        detector.update_many(values[:350])
+        before = state(detector)
+        again = copy.copy(detector)
+        found = again.update_many(values[350:]).tolist()
+        heard += len(found)
+        assert state(detector) == before
+        assert detector.update_many(values[350:]).tolist() == found
+        assert state(detector) == state(again)
+    assert heard >= 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clone_has_seen_nothing(kind: Kind) -> None:
+    _, values = streams(kind)
+    for detector, fresh in zip(every_form(kind), every_form(kind), strict=True):
+        # Up to where the reference is another one: what a clone has is the one that was given.
+        detector.update_many([*values, *values])
+        before = state(detector)
+        clone = detector.clone()
+        assert type(clone) is type(detector)
+        assert state(clone) == state(fresh) == (0, False, None, None)
+        assert one_by_one(clone, values) == one_by_one(fresh, values)
+        assert state(detector) == before
+        assert (
+            clone.clone().update_many(values).tolist() == fresh.clone().update_many(values).tolist()
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -403,6 +608,16 @@ def test_others_hold_and_go_on_as_the_default_does(kind: Kind, make: Any) -> Non
     learned = make(arl=1e4, kind=kind, warmup=1_500)
     together = [*reference, *values]
     assert learned.update_many(together).tolist() == [1_500 + place for place, _, _ in found]
+
+
+@pytest.mark.parametrize("make", [ADWIN, PageHinkley])
+def test_others_hear_a_new_level_by_the_levels_before_it(make: Any) -> None:
+    reference, usual, new = levels(1, (USUAL, 5_000)), levels(2, (USUAL, 1_000)), ["new"] * 1_500
+    (alarm,) = make(arl=1e5, reference=reference, kind="category").update_many(usual + new)
+    assert 1_000 <= alarm < 1_050
+    # With none before it there is nothing that it could be a change of, but for the default.
+    assert not len(make(arl=1e5, reference=reference, kind="category").update_many(new))
+    assert len(EDetector(1e5, reference, "category").update_many(new)) == 1
 
 
 @pytest.mark.parametrize("make", [ADWIN, PageHinkley])
