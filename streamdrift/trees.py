@@ -26,8 +26,14 @@ class Tree(dict[str, StateValue]):
         raise _unreadable(f"it has no {name!r}")
 
 
+def _value(state: State, name: str) -> StateValue:
+    if name not in state:
+        raise _unreadable(f"it has no {name!r}")
+    return state[name]
+
+
 def _read(state: State, name: str, kind: type[Wanted]) -> Wanted:
-    value = state.get(name)
+    value = _value(state, name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _unreadable(f"it has no {kind.__name__} {name!r}")
     return value
@@ -40,7 +46,7 @@ def integer(state: State, name: str) -> int:
 
 def optional_integer(state: State, name: str) -> int | None:
     """Return the whole number called `name`, or the None that stands there."""
-    return None if name in state and state[name] is None else integer(state, name)
+    return None if _value(state, name) is None else integer(state, name)
 
 
 def flag(state: State, name: str) -> bool:
@@ -60,7 +66,7 @@ def optional_text(state: State, name: str) -> str | None:
 
 def number(state: State, name: str) -> float:
     """Return the number called `name`, whole or not."""
-    value = state.get(name)
+    value = _value(state, name)
     return float(value) if isinstance(value, int) else _read(state, name, float)
 
 
@@ -76,12 +82,12 @@ def tree(state: State, name: str) -> State:
 
 def optional_tree(state: State, name: str) -> State | None:
     """Return the subtree called `name`, or the None that stands there."""
-    return None if name in state and state[name] is None else tree(state, name)
+    return None if _value(state, name) is None else tree(state, name)
 
 
 def values(state: State, name: str) -> list[StateValue]:
     """Return the list called `name`."""
-    value = state.get(name)
+    value = _value(state, name)
     if not isinstance(value, list | tuple):
         raise _unreadable(f"it has no list {name!r}")
     return list(value)
