@@ -80,7 +80,8 @@ class Incidents:
         """
 
         def do(tell: Tell) -> None:
-            self._note(time, command, tell)
+            if command.kind not in PLANNING:
+                self._note(time, command, tell)
             for step in sorted(steps, key=_order):
                 for told in self._gate.take(step):
                     self._take(told, tell)

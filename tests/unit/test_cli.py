@@ -174,6 +174,7 @@ def test_check_names_the_groups_that_need_rights(
 ) -> None:
     """Without that of a sink, nobody is told."""
     monkeypatch.setattr("streamdrift.commands.check.inspect_topics", lambda *_: ())
+    monkeypatch.setattr("streamdrift.commands.check.contacts_of", lambda _: ())
     notify = "alerts.notify=[{url: 'json://host', name: team}]"
     sets = ("name=one", f"mode={mode}", notify, "alerts.webhook.url=http://host")
     code, out, _ = call("check", *(word for each in sets for word in ("--set", each)))
