@@ -130,12 +130,25 @@ def _sentence(step: Step) -> str:
     # Two percentages say it all; in deviations of a rate that was near 0, any rise is huge.
     says_itself = step.signal.kind in _RATES or step.signal.kind is SignalKind.UNSEEN
     if change.effect is not None and not says_itself:
-        effect = f" ({_effect(step.signal.kind, change.effect)})"
+        against = " against what was expected then" if _is_against(step.signal, change) else ""
+        effect = f" ({_effect(step.signal.kind, change.effect)}{against})"
     began = "" if change.onset is None else f", began {_began(change.onset)}"
     verb = "changed"
     if step.signal.kind is SignalKind.EVENT_RATE:
-        verb = "rose" if change.after.mean > change.before.mean else "fell"
+        rose = (change.after.mean > change.before.mean) != _is_against(step.signal, change)
+        verb = "rose" if rose else "fell"
     return f"{_subject(step)} {verb}: {describe(step.signal, change)}{effect}{began}"
+
+
+def _is_against(signal: Signal, change: Change) -> bool:
+    """Tell whether a level went one way as people see it, and the other against its rhythm."""
+    effect, before, after = change.effect, change.before, change.after
+    if effect is None or signal.kind is SignalKind.CATEGORY or _form(effect) is not _Form.LEVEL:
+        return False
+    moved = after.mean - before.mean
+    if before.quantiles and after.quantiles:
+        moved = after.quantiles["0.5"] - before.quantiles["0.5"]
+    return moved * effect.shift.value < 0
 
 
 class _Form(Enum):

@@ -24,6 +24,19 @@ def test_the_opening_names_what_how_and_since_when() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("shift", "words"),
+    [
+        (1.4, "rose: 7.2 -> 12 an hour (effect +1.4 sd)"),
+        (-1.4, "fell: 7.2 -> 12 an hour (effect -1.4 sd against what was expected then)"),
+    ],
+)
+def test_an_event_rate_rose_or_fell_against_its_rhythm(shift: float, words: str) -> None:
+    signal = make_signal(-2, "event rate", SignalKind.EVENT_RATE)
+    change = make_change(shift, Summary(0.002), Summary(12 / 3_600))
+    assert opened_sentence([changed(NOON, signal, change, version="")]).endswith(words)
+
+
 def test_the_opening_counts_what_moved_with_it() -> None:
     names = ("amount", "age", "score", "country", "city")
     steps = [changed(NOON, make_signal(i, name)) for i, name in enumerate(names)]
@@ -49,13 +62,17 @@ def test_an_onset_within_a_second_or_over_midnight() -> None:
 @pytest.mark.parametrize(
     ("effect", "words"),
     [
-        (make_effect(-1.26), "median 12.5 -> 40.1 (effect -1.3 sd)"),
+        (make_effect(1.26), "median 12.5 -> 40.1 (effect +1.3 sd)"),
+        (
+            make_effect(-1.26),
+            "median 12.5 -> 40.1 (effect -1.3 sd against what was expected then)",
+        ),
         (make_effect(0.1, 2.04), "middle 90 % 1 to 40 -> 2 to 90 (spread x2)"),
         (make_effect(0.1, 0.5), "middle 90 % 1 to 40 -> 2 to 90 (spread x0.5)"),
         (make_effect(0.1, 1.1, 0.4), "middle 90 % 1 to 40 -> 2 to 90 (total variation 40 %)"),
         (make_effect(3.0, 2.0, 0.8), "median 12.5 -> 40.1 (effect +3.0 sd)"),
     ],
-    ids=["level", "wider", "narrower", "shape", "level before spread"],
+    ids=["level", "level against a rhythm", "wider", "narrower", "shape", "level before spread"],
 )
 def test_the_opening_says_what_of_a_distribution_changed_most(effect: Effect, words: str) -> None:
     step = changed(NOON, change=make_change(effect))
@@ -75,7 +92,7 @@ def test_an_effect_that_leaves_the_reference_behind_is_at_least_that_large(
     shift: Estimate, spread: Estimate, words: str
 ) -> None:
     step = changed(NOON, change=make_change(Effect(shift, spread, Estimate(0.9, 0, 1))))
-    assert opened_sentence([step]).endswith(f"({words})")
+    assert f"({words}" in opened_sentence([step])
 
 
 @pytest.mark.parametrize(
