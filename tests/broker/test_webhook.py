@@ -92,8 +92,8 @@ def test_a_webhook_that_is_down_is_told_all_of_it_later(receiver: Receiver, page
     up = True
     with paging.following():
         until(lambda: len(told(receiver)) == 3)
+        until(lambda: paging.shown("working", sink="webhook") == 1)
     assert told(receiver) == [("a", 1), ("a", 2), ("b", 1)]
-    assert paging.shown("working", sink="webhook") == 1
 
 
 def test_history_is_told_once_it_is_over_and_only_what_is_open(
