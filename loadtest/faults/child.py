@@ -33,6 +33,7 @@ from streamdrift.workers import detecting
 from tests.killable import STEPS
 
 STOPPED, REFUSED = "stopped at", "no room in the buffer"
+COMMITTED = "committed, for the first time since a stop"
 MANY = 512 << 10
 OVERFULL = f"more than {MANY >> 10} KiB wait to be sent"
 _WITH_SNAPSHOT = ("chunk written", "chunks done", "manifest written", "manifests done")
@@ -48,10 +49,14 @@ class Stops:
         assert all(step in STEPS for step, _ in self._left)
         self._commits = 0
         self._saved = False
+        self._stopped = False
 
     def reach(self, step: str) -> None:
         if step == "committed":
             self._commits += 1
+            if self._stopped:
+                self._stopped = False
+                _say(COMMITTED)
         self._saved = self._saved and step not in ("begun", "committed")
         self._saved |= step in _WITH_SNAPSHOT
         if (
@@ -62,6 +67,7 @@ class Stops:
         ):
             self._left.pop(0)
             self._commits = 0
+            self._stopped = True
             _say(f"{STOPPED} {step}")
             os.kill(os.getpid(), signal.SIGSTOP)
 

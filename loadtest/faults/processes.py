@@ -86,13 +86,14 @@ def transaction_timeout(options: Options) -> Report:
             inside.wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "stopped")
             state = inside.transaction()
             assert state == "Ongoing", f"the transaction is {state} at: {step}"
-            committed = len(trial.commits(life))
             trial.fault()
             inside.wait_for(lambda: inside.transaction() == "CompleteAbort", "aborted")
             life.process.send_signal(signal.SIGCONT)
             trial.fault_ended()
             life.wait_for("connection lost", _PATIENCE, times=turn)
-            assert len(trial.commits(life)) == committed, f"called a success: {life.said()}"
+            since = life.said().rpartition(f"{child.STOPPED} {step}")[2]
+            before = since.partition("connection lost")[0]
+            assert child.COMMITTED not in before, f"called a success: {since}"
             trial.wait_for_commits(life, 3)
         return trial.end(life)
 
