@@ -87,10 +87,10 @@ def receiving(port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[
 
 
 @contextmanager
-def answering(answer: bytes, pause: float = 0.0) -> Iterator[str]:
+def answering(answer: bytes, pause: float = 0.0, heard: list[bytes] | None = None) -> Iterator[str]:
     """Answer every connection with these bytes, whatever they are, and close it; yield the URL.
 
-    With a `pause`, in seconds, it comes before each byte.
+    With a `pause`, in seconds, it comes before each byte. What comes over each is added to `heard`.
     """
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -103,7 +103,9 @@ def answering(answer: bytes, pause: float = 0.0) -> Iterator[str]:
             with connection:
                 connection.settimeout(5)
                 try:
-                    connection.recv(65_536)
+                    came = connection.recv(65_536)
+                    if heard is not None:
+                        heard.append(came)
                     if not pause:
                         connection.sendall(answer)
                         continue

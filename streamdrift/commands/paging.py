@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from streamdrift.config import Settings
 from streamdrift.errors import ConnectionsError
+from streamdrift.plain import plain
 from streamdrift.schema_registry import SchemaRegistry
 from streamdrift.sinks.alertmanager import (
     AlertmanagerSettings,
@@ -106,13 +107,8 @@ def tried(contact: Contact, *, send: bool) -> Said:
         if send and contact.send is not None:
             answer = contact.send()
     except ConnectionsError as error:
-        return Said(contact.name, contact.place, "", _printable(str(error)), error.hint)
-    return Said(contact.name, contact.place, _printable(answer))
-
-
-def _printable(text: str) -> str:
-    """Return a text without what a terminal would obey: others may have written of it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+        return Said(contact.name, contact.place, "", plain(str(error)), error.hint)
+    return Said(contact.name, contact.place, plain(answer))
 
 
 def _subjects(client: SchemaRegistry) -> str:
