@@ -59,11 +59,12 @@ class _Evidence:
     candidate: Step | None = None
     """The last CANDIDATE step of one that waits, or was told together with others."""
     told_at: int | None = None
+    """When it was told; None while it waits."""
 
     @property
-    def leaves_at(self) -> int | None:
-        """When one leaves that was told for its company alone."""
-        if self.candidate is None or self.told_at is None or self.share >= 1:
+    def left_alone_at(self) -> int | None:
+        """When one that was told together has no company any more; None once that is over."""
+        if self.candidate is None or self.told_at is None:
             return None
         return self.told_at + COMPANY
 
@@ -78,8 +79,8 @@ class _Weighing:
     @property
     def next(self) -> int | None:
         """When something comes of what is known already."""
-        leaving = (each.leaves_at for each in self.evidence.values())
-        return min((time for time in (self.due, *leaving) if time is not None), default=None)
+        alone = (each.left_alone_at for each in self.evidence.values())
+        return min((time for time in (self.due, *alone) if time is not None), default=None)
 
 
 class Gate:
@@ -152,9 +153,10 @@ class Gate:
 def _advance(weighing: _Weighing, time: int) -> Iterator[Told]:
     """Yield the signals that leave at `time`, the next one, and then those that are told."""
     for _, each in sorted(weighing.evidence.items()):
-        if each.leaves_at == time and each.candidate is not None:
-            yield Told(replace(each.candidate, kind=StepKind.RETURNED, time=time, change=None))
-            each.candidate = None
+        if each.left_alone_at == time and each.candidate is not None:
+            step, each.candidate = each.candidate, None
+            if each.share < 1:  # Else it is enough by itself, and stays.
+                yield Told(replace(step, kind=StepKind.RETURNED, time=time, change=None))
     if weighing.due == time:
         weighing.due = None
         yield from _weigh(weighing, time)

@@ -222,7 +222,7 @@ def test_all_that_fail_are_told_even_where_no_broker_answers(
     ("status", "said", "cure"),
     [
         (401, "has not taken a test alert: answered 401", "alerts.webhook"),
-        (400, "has not taken a test alert: answered 400: why?", "see its log"),
+        (400, "has not taken a test alert: answered 400: why\\x1b", "see its log"),
         (404, "answered 404", "check the path of alerts.webhook.url"),
     ],
 )

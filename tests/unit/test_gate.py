@@ -158,6 +158,18 @@ def test_what_was_told_for_its_company_alone_leaves_after_a_day() -> None:
     assert brief(again[0]) == ("opened", 2 * day + 6, "a")
 
 
+def test_what_is_enough_alone_when_its_company_is_over_stays_whatever_comes() -> None:
+    """What fell to less behind that would else leave at a time that is past for all others."""
+    day = COMPANY // SECOND
+    steps = [candidate(at(1), A, 0.5), candidate(at(1), B, 0.5), candidate(at(9), A, 1.5)]
+    incidents = make_incidents()
+    alerts = [*incidents.observe(steps, at(day + 50))]
+    alerts += incidents.observe([candidate(at(day + 60), A, 0.4)], at(day + 70))
+    alerts += incidents.observe([withdrawn(at(day + 90))], at(2 * day))
+    ends = [brief(alert) for alert in alerts if alert.type == "resolved"]
+    assert ends == [("resolved", day + 90, "")]
+
+
 def test_what_reached_its_own_threshold_within_the_day_stays() -> None:
     together = [candidate(at(1), A, 0.5), candidate(at(1), B, 0.5)]
     alerts = make_incidents().observe([*together, changed(at(60), A)], at(9 * COMPANY // SECOND))
